@@ -1,0 +1,3 @@
+"""forecastlab: recurrent networks for time series, with numbers that can be trusted."""
+
+__version__ = "0.1.0"

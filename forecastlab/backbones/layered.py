@@ -1,0 +1,140 @@
+"""What cells that are stepped through time share: the loop over time, and the stack of layers."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+
+from forecastlab.backbones.base import Backbone, GateParameters, require_positive, require_probability
+from forecastlab.batch import State
+
+Step = Callable[[Tensor, State], tuple[Tensor, State, tuple[Tensor, ...]]]
+
+
+def scan(step: Step, inputs: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, list[Tensor]]:
+    """Runs a step function along time.
+
+    Args:
+        step: maps an input (batch, width) and a state to an output (batch, output width), the next state, and the
+            inner signals (parts) that led there.
+        inputs: (batch, time, width), usually the input projection of all steps, computed as one matrix product.
+        state: the state before the first step.
+        keep_parts: whether the parts are collected.
+
+    Returns:
+        The outputs (batch, time, output width), the state after the last step, and the parts stacked along time, each
+        (batch, time, ...) (empty without `keep_parts`).
+    """
+    outputs, kept = [], []
+    for x_t in inputs.unbind(1):
+        y_t, state, parts = step(x_t, state)
+        outputs.append(y_t)
+        if keep_parts:
+            kept.append(parts)
+    return torch.stack(outputs, 1), state, [torch.stack(part, 1) for part in zip(*kept, strict=True)]
+
+
+class Layer(nn.Module, ABC):
+    """One layer of a `Layered` backbone: a cell and its loop over time.
+
+    Attributes:
+        parts: names of the inner signals that `run` gives, in order.
+    """
+
+    parts: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
+        """(batch, time, input width) and a state -> (batch, time, output width), the state after it, and the parts."""
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> State:
+        """The state before the first step."""
+
+
+class Layered(Backbone):
+    """A stack of equal layers with dropout between them; its state is a tuple of the layers' states.
+
+    Args:
+        input_size: width of the inputs.
+        layers: the layers, bottom first; layer l + 1 reads the output of layer l.
+        output_size: width of the top layer's output.
+        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+    """
+
+    def __init__(self, input_size: int, layers: Sequence[Layer], output_size: int, dropout: float = 0.0) -> None:
+        super().__init__(input_size, output_size)
+        require_positive(num_layers=len(layers))
+        require_probability(dropout=dropout)
+        self.layers = nn.ModuleList(layers)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        return self._run(x, state, None)
+
+    def trace(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
+        signals: dict[str, Tensor] = {}
+        signals["output"], _ = self._run(x, state, signals)
+        return signals
+
+    def initial_state(self, batch_size: int) -> State:
+        return tuple(layer.initial_state(batch_size) for layer in self._layers)
+
+    @property
+    def _layers(self) -> list[Layer]:
+        return cast(list[Layer], list(self.layers))
+
+    def _run(self, x: Tensor, state: State | None, signals: dict[str, Tensor] | None) -> tuple[Tensor, State]:
+        states = self.initial_state(x.shape[0]) if state is None else state
+        after = []
+        for number, (layer, before) in enumerate(zip(self._layers, states, strict=True)):
+            if number and self.dropout:
+                x = dropout(x, self.dropout, self.training)
+            x, new, parts = layer.run(x, before, signals is not None)
+            after.append(new)
+            if signals is not None:
+                signals |= {f"layers.{number}.{name}": part for name, part in zip(layer.parts, parts, strict=True)}
+        return x, tuple(after)
+
+
+class GatedLayer(Layer):
+    """A layer whose gates share one matrix over the input, one over the hidden state, and one bias.
+
+    The parameters are `weight_ih` (gates * hidden_size, input_size), `weight_hh` (gates * hidden_size, hidden_size)
+    and `bias` (gates * hidden_size,); the rows of the gates follow each other in the order of `gates`. Weights start
+    uniform in +-1/sqrt(hidden_size), as torch.nn's do, biases too.
+
+    Attributes:
+        gates: names of the gates in the order of their rows.
+    """
+
+    gates: ClassVar[tuple[str, ...]]
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        require_positive(input_size=input_size, hidden_size=hidden_size)
+        self.hidden_size = hidden_size
+        rows = len(self.gates) * hidden_size
+        bound = hidden_size**-0.5
+        self.weight_ih = nn.Parameter(torch.empty(rows, input_size).uniform_(-bound, bound))
+        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(rows).uniform_(-bound, bound))
+
+    def gate(self, name: str) -> GateParameters:
+        """The parameters of one gate, as views.
+
+        Raises:
+            ValueError: for a name that is not among `gates`.
+        """
+        if name not in self.gates:
+            raise ValueError(f"unknown gate {name!r}; {type(self).__name__} has {', '.join(self.gates)}")
+        start = self.gates.index(name) * self.hidden_size
+        rows = slice(start, start + self.hidden_size)
+        return GateParameters(self.weight_ih[rows], self.weight_hh[rows], self.bias[rows])
+
+    def project(self, x: Tensor) -> Tensor:
+        """The input's share in all gates at all steps: (batch, time, input_size) -> (batch, time, gates * hidden)."""
+        return torch.nn.functional.linear(x, self.weight_ih, self.bias)

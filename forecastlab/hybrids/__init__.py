@@ -1,0 +1,1 @@
+"""Hybrids: backbones made of backbones. `forecastlab.registry` finds them."""
