@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-State: TypeAlias = "Tensor | tuple[State, ...]"
+State: TypeAlias = Tensor | tuple["State", ...]
 """Recurrent state: a tensor or a nested tuple of tensors, each with the batch as its first dimension."""
 
 
@@ -67,6 +67,15 @@ class Schema:
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
         }
         return cls(**plain)
+
+
+class Reference(NamedTuple):
+    """Units of scaled metrics, from a fold's training rows (its validation tail included), in the target's own unit."""
+
+    variance: Tensor
+    """(targets,): variance (ddof 0); `test/mse_scaled` is the MSE divided by it."""
+    seasonal_error: Tensor
+    """(targets,): mean absolute error of the seasonal naive forecast; MASE is the MAE divided by it."""
 
 
 class Scaling(nn.Module):

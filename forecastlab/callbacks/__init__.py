@@ -1,0 +1,19 @@
+"""What Lightning lacks: checkpoints kept lean and whole, exact resume, one log per run, predictions as a table."""
+
+from forecastlab.callbacks.checkpoint_io import AtomicCheckpointIO
+from forecastlab.callbacks.checkpoints import Checkpoints
+from forecastlab.callbacks.forecast_figure import ForecastFigure
+from forecastlab.callbacks.predictions import PredictionWriter
+from forecastlab.callbacks.random_state import RandomState
+from forecastlab.callbacks.run_logger import RunLogger
+from forecastlab.callbacks.training_curves import TrainingCurves
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "Checkpoints",
+    "ForecastFigure",
+    "PredictionWriter",
+    "RandomState",
+    "RunLogger",
+    "TrainingCurves",
+]

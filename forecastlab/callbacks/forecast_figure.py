@@ -1,0 +1,82 @@
+"""Forecast against truth as a figure in TensorBoard."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib.figure import Figure
+
+from forecastlab.callbacks.checkpoints import Checkpoints
+
+
+class ForecastFigure(Callback):
+    """Draws the first step's forecast and the truth over time: of the validation range after `fit` (with the best
+    weights), of the test range after `test`.
+
+    The figures are `forecast/validation` and `forecast/test` in TensorBoard.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[Any] = []
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero or trainer.world_size > 1:  # one device draws the whole range
+            return
+        checkpoints = trainer.checkpoint_callback
+        weights = checkpoints.best_weights if isinstance(checkpoints, Checkpoints) else None
+        training = pl_module.training
+        pl_module.eval()
+        parts = []
+        with torch.no_grad():
+            for batch in trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
+                batch = trainer.strategy.batch_to_device(batch)
+                forecast = torch.func.functional_call(pl_module, weights or {}, (batch,))
+                parts.append((batch.series, batch.index, forecast, batch.target, batch.weight))
+        pl_module.train(training)
+        self._draw(trainer, pl_module, "validation", parts)
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
+        self._parts.append(outputs)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        parts, self._parts = self._parts, []
+        if trainer.is_global_zero:
+            self._draw(trainer, pl_module, "test", parts)
+
+    def _draw(self, trainer: Trainer, pl_module: LightningModule, name: str, parts: Sequence[Any]) -> None:
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        if not loggers or not parts:
+            return
+        index, forecast, target, weight = (
+            torch.cat([part[number].flatten(0, 1) for part in parts]).cpu().numpy() for number in range(1, 5)
+        )
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        order = np.argsort(index)
+        truth = np.where(weight[order, 0, 0] > 0, target[order, 0, 0], np.nan)
+        figure = forecast_figure(
+            data.times[index[order] + 1], truth, forecast[order, 0, 0], pl_module.schema.targets[0]
+        )
+        for logger in loggers:
+            logger.experiment.add_figure(f"forecast/{name}", figure, trainer.global_step)
+
+
+def forecast_figure(times: Any, truth: Any, forecast: Any, target: str) -> Figure:
+    """Truth and one-step forecast over time.
+
+    Args:
+        times: (values,): the times of the values.
+        truth: (values,): NaN where it is unknown.
+        forecast: (values,), in the unit of `truth`.
+        target: name of the target.
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(times, truth, color="0.25", linewidth=1.2, label="observed")
+    axes.plot(times, forecast, color="tab:orange", linewidth=1.2, label="forecast")
+    axes.set_ylabel(target)
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    return figure

@@ -1,0 +1,88 @@
+"""One log per run: TensorBoard events and metrics.csv, both continued in place when a run is resumed."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from torch.utils.tensorboard.summary import hparams
+
+
+class RunLogger(TensorBoardLogger):
+    """Logs to `<root>/<experiment>/version_N`: TensorBoard events and metrics.csv, one row per step.
+
+    Args:
+        root: folder of all runs.
+        experiment: name of the experiment; its runs are numbered.
+        version: number of the run; None for the next free one.
+        resumed_step: first step that the run will log again; what was logged from it on is dropped. None if the run
+            is new or is only evaluated.
+    """
+
+    def __init__(
+        self, root: str | Path, experiment: str, version: int | None = None, resumed_step: int | None = None
+    ) -> None:
+        purge = {} if resumed_step is None else {"purge_step": resumed_step}
+        super().__init__(str(root), experiment, version, default_hp_metric=False, **purge)
+        self._resumed_step = resumed_step
+        self._rows: dict[int, dict[str, float]] = {}
+        self._columns: list[str] | None = None
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        step = 0 if step is None else step
+        super().log_metrics(dict(metrics), step)
+        self._rows.setdefault(step, {}).update({name: float(value) for name, value in metrics.items()})
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any], metrics: Any = None, step: int | None = None) -> None:
+        """Writes plain hyper-parameters for TensorBoard's table, with the names of the metrics that go beside them."""
+        for summary in hparams(params, metrics or {}):
+            self.experiment._get_file_writer().add_summary(summary)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Brings everything logged so far to the disk."""
+        self.experiment.flush()
+        path = Path(self.log_dir, "metrics.csv")
+        if self._columns is None:
+            self._read(path)
+        assert self._columns is not None
+        new = sorted({name for row in self._rows.values() for name in row}.difference(self._columns, ["epoch"]))
+        if new or self._resumed_step is not None:
+            self._rewrite(path, [*self._columns, *new])
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, ["step", "epoch", *self._columns])
+            writer.writerows({"step": step, **row} for step, row in self._rows.items())
+        self._rows.clear()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        self.save()
+        super().finalize(status)
+
+    def _read(self, path: Path) -> None:
+        self._columns = []
+        if path.exists():
+            with path.open(newline="") as file:
+                self._columns = [name for name in next(csv.reader(file), []) if name not in ("step", "epoch")]
+
+    def _rewrite(self, path: Path, columns: list[str]) -> None:
+        """Writes the file afresh with more columns, and without the steps that are about to be repeated."""
+        rows: list[dict[str, str]] = []
+        if path.exists():
+            with path.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+        if self._resumed_step is not None:
+            rows = [row for row in rows if int(row["step"]) < self._resumed_step]
+            self._resumed_step = None
+        self._columns = columns
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}")
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["step", "epoch", *columns])
+            writer.writeheader()
+            writer.writerows(rows)
+        partial.replace(path)

@@ -1,0 +1,1 @@
+"""Data: source -> table -> folds -> scaling -> windows -> LightningDataModule."""

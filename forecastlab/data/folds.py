@@ -1,0 +1,105 @@
+"""Walk-forward folds: which target rows train, validate and test, and which origins forecast them.
+
+A fold's boundary n is counted in target rows: training targets are rows < n, test targets are rows n .. n + size - 1,
+so the first test origin is row n - 1. The boundaries are those of scikit-learn's `TimeSeriesSplit`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import TimeSeriesSplit
+
+from forecastlab.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Half-open ranges of target rows.
+
+    Attributes:
+        fit: rows whose targets train the weights; the scaler sees the rows before `fit.stop`.
+        validation: rows whose targets stop the training.
+        test: rows whose targets are scored; empty for a fold that trains on everything.
+        train_stop: one past the last training row, the validation tail included.
+    """
+
+    fit: range
+    validation: range
+    test: range
+    train_stop: int
+
+
+def walk_forward(
+    rows: int,
+    fold: int | str,
+    *,
+    splits: int = 5,
+    test_size: int | None = None,
+    gap: int = 0,
+    first_target: int = 1,
+    validation: str = "tail",
+    val_fraction: float = 0.2,
+) -> Fold:
+    """The ranges of one walk-forward fold.
+
+    Args:
+        rows: number of rows of the table.
+        fold: number of the fold, from 1; "all" trains on every row and tests on none.
+        splits: number of folds.
+        test_size: rows in each test range; None for rows // (splits + 1).
+        gap: rows left out between training and test.
+        first_target: first row that can be a training target (the lookback; 1 for a full one).
+        validation: "tail" keeps the last `val_fraction` of the training targets for stopping; "test" validates on the
+            test range, which is the protocol of van Diepen's paper and makes its results optimistic.
+        val_fraction: share of the training targets in the tail.
+
+    Raises:
+        ConfigError: for a fold that does not exist or that has no row to train, validate or test on.
+    """
+    if fold == "all":
+        if validation == "test":
+            raise ConfigError("fold: all has no test range, so validation: test is impossible; use validation: tail")
+        train_stop, test = rows, range(rows, rows)
+    else:
+        train_stop, test = _split(rows, fold, splits, test_size, gap)
+    if train_stop <= first_target:
+        raise ConfigError(
+            f"fold {fold} trains on rows 0 .. {train_stop - 1}, but the first row that can be a target is "
+            f"{first_target}: choose a later fold, a shorter lookback, fewer splits or a smaller test_size"
+        )
+    if validation == "test":
+        return Fold(range(first_target, train_stop), test, test, train_stop)
+    if not 0 < val_fraction < 1:
+        raise ConfigError(f"val_fraction must be between 0 and 1, both excluded, got {val_fraction}")
+    tail = max(1, round(val_fraction * (train_stop - first_target)))
+    fit_stop = train_stop - tail
+    if fit_stop <= first_target:
+        raise ConfigError(
+            f"fold {fold} has {train_stop - first_target} training targets, of which val_fraction={val_fraction} "
+            "leaves none to fit: choose a later fold, a shorter lookback or a smaller val_fraction"
+        )
+    return Fold(range(first_target, fit_stop), range(fit_stop, train_stop), test, train_stop)
+
+
+def _split(rows: int, fold: int | str, splits: int, test_size: int | None, gap: int) -> tuple[int, range]:
+    if not isinstance(fold, int) or not 1 <= fold <= splits:
+        raise ConfigError(f'fold must be a number from 1 to {splits} (the number of splits) or "all", got {fold!r}')
+    try:
+        parts = list(TimeSeriesSplit(n_splits=splits, test_size=test_size, gap=gap).split(np.empty((rows, 1))))
+    except ValueError as error:
+        raise ConfigError(
+            f"{rows} rows cannot be split into {splits} folds with test_size={test_size} and gap={gap}: {error}"
+        ) from None
+    train, test = parts[fold - 1]
+    return len(train), range(int(test[0]), int(test[-1]) + 1)
+
+
+def origins(targets: range, horizon: int, earliest: int) -> range:
+    """The forecast origins whose targets, +1 .. +horizon, all lie in a range of target rows.
+
+    Args:
+        targets: half-open range of target rows.
+        horizon: number of steps predicted from each origin.
+        earliest: first row that can be an origin (lookback - 1; 0 for a full lookback).
+    """
+    return range(max(targets.start - 1, earliest), max(targets.stop - horizon, earliest))

@@ -1,0 +1,237 @@
+"""From the raw columns of one series to a `Table`: forward-filled values, and which of them were observed."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.types import is_complex_dtype, is_numeric_dtype
+from pandas.tseries.frequencies import to_offset
+
+from forecastlab.errors import ConfigError, DataError
+
+MOST_STEPS = 10_000_000
+"""The longest calendar that `gaps` and `reindex` lay out; a finer one is a mistake in the frequency."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The data of one series on a row axis.
+
+    Rows are steps of the forecast. They need not be steps of the calendar: the file may leave days out (see `gaps`
+    and `reindex`).
+
+    Attributes:
+        name: the series' name (`unique_id` in predictions).
+        times: (rows,), strictly increasing; without a time zone unless the source says otherwise.
+        values: (rows, columns), float64, finite, indexed by `times`: gaps in a column hold its last value before.
+        observed: (rows, columns), bool, labelled as `values`: False where the source had no value, or no such row.
+        frequency: the step of the calendar as a pandas offset, for example "D" or "h".
+
+    Raises:
+        DataError: if the parts do not fit together, there is no row, or a value is not finite.
+    """
+
+    name: str
+    times: pd.DatetimeIndex
+    values: pd.DataFrame
+    observed: pd.DataFrame
+    frequency: str
+
+    def __post_init__(self) -> None:
+        _require_increasing(self.times)
+        for part, frame in (("values", self.values), ("observed", self.observed)):
+            if not (frame.index.equals(self.times) and frame.columns.equals(self.values.columns)):
+                raise DataError(
+                    f"series {self.name}: `{part}` must be indexed by `times` and have the columns of `values`, "
+                    f"got {frame.shape[0]} rows x {frame.shape[1]} columns for {len(self.times)} times"
+                )
+        if not all(dtype == np.float64 for dtype in self.values.dtypes):
+            raise DataError(f"series {self.name}: `values` must be float64; build tables with Table.from_raw")
+        if not all(dtype == np.bool_ for dtype in self.observed.dtypes):
+            raise DataError(f"series {self.name}: `observed` must be bool; build tables with Table.from_raw")
+        if not np.isfinite(self.values.to_numpy()).all():
+            raise DataError(f"series {self.name}: `values` must be finite; build tables with Table.from_raw")
+
+    @classmethod
+    def from_raw(cls, name: str, raw: pd.DataFrame, frequency: str, regular: bool = False) -> "Table":
+        """Fills the missing values of a raw frame forward.
+
+        Args:
+            name: the series' name.
+            raw: (rows, columns), numeric, indexed by increasing times; NaN where a value is missing.
+            frequency: the step of the calendar as a pandas offset.
+            regular: whether the steps that the calendar has and `raw` has not become rows too (see `reindex`).
+
+        Raises:
+            DataError: as `forward_fill` and `reindex`.
+            ConfigError: if `frequency` is not a pandas offset of positive length.
+        """
+        if not isinstance(raw.index, pd.DatetimeIndex):
+            raise DataError(f"series {name}: expected a frame indexed by times, got an index of type {raw.index.dtype}")
+        if regular:
+            raw = reindex(raw, frequency)
+        values, observed = forward_fill(raw)
+        return cls(name, cast(pd.DatetimeIndex, values.index), values, observed, frequency)
+
+
+def forward_fill(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Replaces each missing value by the last one before it in its column; never by a later one.
+
+    Args:
+        raw: (rows, columns), numeric; NaN where a value is missing.
+
+    Returns:
+        The filled values, (rows, columns), float64; and whether each was there, (rows, columns), bool.
+
+    Raises:
+        DataError: if there is no row or column, a column is double, not numeric or holds infinite values, or begins
+            with missing values: there is nothing before them, and a later value would be a look into the future.
+    """
+    if raw.empty:
+        raise DataError(f"expected at least one row and one column of data, got {raw.shape[0]} x {raw.shape[1]}")
+    if not raw.columns.is_unique:
+        raise DataError(f"the names of columns must differ; double: {_listed(raw.columns[raw.columns.duplicated()])}")
+    types = raw.dtypes.items()
+    other = [f"{name} ({dtype})" for name, dtype in types if not is_numeric_dtype(dtype) or is_complex_dtype(dtype)]
+    if other:
+        raise DataError(
+            f"expected columns of real numbers, got other types: {_listed(other)}\n"
+            "Convert these columns or leave them out."
+        )
+    values = pd.DataFrame(
+        {name: column.to_numpy(dtype=np.float64, na_value=np.nan) for name, column in raw.items()}, index=raw.index
+    )
+    values.columns = raw.columns
+    infinite = np.isinf(values).sum()
+    if infinite.any():
+        raise DataError(
+            f"expected finite values, got infinite ones in: {_counted(infinite)}\n"
+            "Mark values that are not known as missing, or correct them."
+        )
+    observed = values.notna()
+    values = values.ffill()
+    leading = values.isna().sum()
+    if leading.any():
+        raise DataError(
+            f"these columns begin with missing values, which forward-filling cannot reach (rows of {len(values)}): "
+            f"{_counted(leading)}\n"
+            f"Start the data at a later row (row {leading.max()} is the first with every column), leave the columns "
+            "out, or fill their first row in the file."
+            if leading.max() < len(values)
+            else f"these columns hold no value at all: {_listed(leading.index[leading == len(values)])}\n"
+            "Leave them out."
+        )
+    return values, observed
+
+
+def elapsed(times: pd.DatetimeIndex, frequency: str) -> NDArray[np.int64]:
+    """The number of calendar steps from the first time to each, (rows,).
+
+    Args:
+        times: (rows,), strictly increasing, each on the calendar that starts at the first one.
+        frequency: the step of the calendar as a pandas offset.
+
+    Raises:
+        DataError: if the times do not increase, or are not on the calendar.
+        ConfigError: if `frequency` is not a pandas offset of positive length.
+    """
+    return _calendar(times, frequency).get_indexer(times).astype(np.int64)
+
+
+def gaps(times: pd.DatetimeIndex, frequency: str) -> pd.DataFrame:
+    """Where the calendar goes on and the rows do not.
+
+    Args:
+        times: (rows,), as for `elapsed`.
+        frequency: the step of the calendar as a pandas offset.
+
+    Returns:
+        A row per gap with the columns `from` (the last time before it), `to` (the first time after it) and `missing`
+        (the number of steps between them that have no row), indexed by the row number of `to`.
+
+    Raises:
+        DataError: as `elapsed`.
+        ConfigError: as `elapsed`.
+    """
+    missing = np.diff(elapsed(times, frequency)) - 1
+    after = np.flatnonzero(missing) + 1
+    return pd.DataFrame(
+        {"from": times[after - 1], "to": times[after], "missing": missing[after - 1]},
+        index=pd.Index(after, name="row"),
+    )
+
+
+def reindex(raw: pd.DataFrame, frequency: str) -> pd.DataFrame:
+    """Inserts a row of missing values for every step of the calendar that has no row.
+
+    `forward_fill` of the result marks the inserted rows as not observed and gives them the values before the gap.
+
+    Args:
+        raw: (rows, columns), indexed by times as for `elapsed`.
+        frequency: the step of the calendar as a pandas offset.
+
+    Returns:
+        (steps of the calendar, columns), from the first time to the last.
+
+    Raises:
+        DataError: as `elapsed`.
+        ConfigError: as `elapsed`.
+    """
+    return raw.reindex(_calendar(cast(pd.DatetimeIndex, raw.index), frequency).rename(raw.index.name))
+
+
+def _calendar(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
+    """Every step from the first time to the last."""
+    _require_increasing(times)
+    first, last = times[0], times[-1]
+    try:
+        offset = to_offset(frequency)
+        step = first + offset - first
+    except (ValueError, TypeError, AttributeError):
+        step = pd.Timedelta(0)
+    if not step > pd.Timedelta(0):
+        raise ConfigError(
+            f"expected a frequency of positive length such as D (day), h (hour) or MS (start of month), "
+            f"got {frequency!r}"
+        )
+    if (last - first) / step > MOST_STEPS:
+        raise DataError(
+            f"the calendar from {first} to {last} has more than {MOST_STEPS:,} steps of {frequency!r} for "
+            f"{len(times):,} rows: expected the frequency of the data"
+        )
+    calendar = pd.date_range(first, last, freq=offset, unit=times.unit)
+    outside = np.flatnonzero(calendar.get_indexer(times) < 0)
+    if outside.size:
+        row = int(outside[0])
+        raise DataError(
+            f"expected times on a calendar of frequency {frequency!r} that starts at {first}; row {row} is at "
+            f"{times[row]}, and {outside.size} of {len(times)} rows are not on it.\n"
+            "Give the frequency of the data, or correct its times."
+        )
+    return calendar
+
+
+def _require_increasing(times: pd.DatetimeIndex) -> None:
+    if not isinstance(times, pd.DatetimeIndex):
+        raise DataError(f"expected an index of times (DatetimeIndex), got {type(times).__name__}")
+    if len(times) == 0:
+        raise DataError("expected at least one row of data, got none")
+    if times.hasnans:
+        raise DataError(f"expected a time in every row, row {int(np.flatnonzero(times.isna())[0])} has none")
+    if not (times.is_monotonic_increasing and times.is_unique):
+        row = int(np.flatnonzero(times[1:] <= times[:-1])[0]) + 1
+        raise DataError(
+            f"expected times that increase from row to row; row {row} at {times[row]} comes after {times[row - 1]}.\n"
+            "Sort the rows by time and keep one per time."
+        )
+
+
+def _listed(names: object, most: int = 12) -> str:
+    listed = [str(name) for name in names]  # type: ignore[attr-defined]
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+
+
+def _counted(counts: "pd.Series[int]") -> str:
+    return _listed(f"{name} ({count})" for name, count in counts[counts > 0].items())

@@ -1,0 +1,158 @@
+"""Samples cut from tensors: windows of a fixed lookback, or one sequence in which every step is an origin."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from forecastlab.batch import Batch
+from forecastlab.data.table import Table, elapsed
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One series as tensors, in original units; those that reach `horizon` rows beyond the data are filled there.
+
+    Attributes:
+        features: (rows, features)
+        known: (rows + horizon, known)
+        target: (rows + horizon, targets)
+        weight: (rows + horizon, targets): 1 where the target was observed, 0 where it was filled or lies ahead.
+        elapsed: (rows + horizon,), integer: calendar periods since the first row.
+        horizon: number of steps predicted from each origin.
+    """
+
+    features: Tensor
+    known: Tensor
+    target: Tensor
+    weight: Tensor
+    elapsed: Tensor
+    horizon: int
+
+    @classmethod
+    def of_table(cls, table: Table, features: Sequence[str], targets: Sequence[str], known: pd.DataFrame) -> "Rows":
+        """Takes the columns out of a table.
+
+        Args:
+            table: the series.
+            features: columns of the table that are inputs; the known covariates follow them.
+            targets: columns of the table to predict.
+            known: (rows + horizon, known), the covariates known in advance.
+        """
+        rows = len(table.times)
+        horizon = len(known) - rows
+        periods = elapsed(table.times, table.frequency)
+        ahead = np.arange(1, horizon + 1)
+        past = [table.values[list(features)].to_numpy(), known.to_numpy()[:rows]]
+        return cls(
+            features=_float(np.concatenate(past, 1)),
+            known=_float(known.to_numpy()),
+            target=_float(np.pad(table.values[list(targets)].to_numpy(), ((0, horizon), (0, 0)), mode="edge")),
+            weight=_float(np.pad(table.observed[list(targets)].to_numpy(), ((0, horizon), (0, 0)))),
+            elapsed=torch.as_tensor(np.concatenate([periods, periods[-1] + ahead])),
+            horizon=horizon,
+        )
+
+
+class Windows(Dataset[Batch]):
+    """Samples of equal length, all of a batch cut by one index operation per tensor.
+
+    Args:
+        rows: the series.
+        ends: (samples,), integer: row of the last origin of each sample.
+        time: length of a sample's history.
+        origins: number of origins at the end of each history.
+        score_gaps: whether targets are scored that do not follow their origin on the calendar.
+    """
+
+    def __init__(self, rows: Rows, ends: Tensor, time: int, origins: int = 1, score_gaps: bool = True) -> None:
+        self.rows = rows
+        self.ends = ends
+        self.score_gaps = score_gaps
+        self._history = torch.arange(1 - time, 1)
+        self._origins = torch.arange(1 - origins, 1)
+        self._steps = torch.arange(1, rows.horizon + 1)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, samples: list[int]) -> Batch:
+        rows, ends = self.rows, self.ends[samples]
+        index = ends[:, None] + self._origins
+        ahead = index[:, :, None] + self._steps
+        weight = rows.weight[ahead]
+        if not self.score_gaps:
+            consecutive = rows.elapsed[ahead] - rows.elapsed[index][:, :, None] == self._steps
+            weight = weight * consecutive[..., None]
+        return Batch(
+            history=rows.features[ends[:, None] + self._history],
+            known=rows.known[ahead],
+            static=torch.empty(len(ends), 0),
+            last=rows.target[index],
+            target=rows.target[ahead],
+            weight=weight,
+            index=index,
+            series=torch.zeros(len(ends), dtype=torch.int64),
+        )
+
+
+class BatchSampler(Sampler[list[int]]):
+    """Sample numbers of each batch of one process; every sample is given once, to one process only.
+
+    In training each step's samples are shared out over the processes, and no process runs out of batches before
+    another; a last step with fewer samples than processes is merged into the one before.
+
+    Args:
+        samples: number of samples.
+        batch_size: samples per batch and process.
+        seed: seed of the order, which depends on it and the epoch alone; None keeps the order and lets a process run
+            out before another, as evaluation may.
+        epoch: number of the first epoch.
+        rank: number of this process.
+        processes: number of processes.
+    """
+
+    def __init__(
+        self, samples: int, batch_size: int, seed: int | None = None, epoch: int = 0, rank: int = 0, processes: int = 1
+    ) -> None:
+        self.samples = samples
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = epoch
+        self.rank = rank
+        self.processes = processes
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order of an epoch; Lightning calls it before each."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._steps())
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.arange(self.samples)
+        if self.seed is not None:
+            order = torch.randperm(
+                self.samples, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+            )
+        for start, stop in self._steps():
+            yield order[start + self.rank : stop : self.processes].tolist()
+
+    def _steps(self) -> list[tuple[int, int]]:
+        """Ranges of the order that the processes share in each step."""
+        starts = list(range(0, self.samples, self.batch_size * self.processes))
+        if self.seed is None:
+            starts = [start for start in starts if start + self.rank < self.samples]
+        elif len(starts) > 1 and self.samples - starts[-1] < self.processes:
+            starts.pop()
+        stops = [*starts[1:], self.samples]
+        return list(zip(starts, stops, strict=True)) if starts else []
+
+
+def _float(values: NDArray[np.generic]) -> Tensor:
+    return torch.as_tensor(values, dtype=torch.float32)

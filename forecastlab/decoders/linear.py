@@ -1,0 +1,22 @@
+"""The direct linear decoder."""
+
+import torch
+from torch import Tensor, nn
+
+from forecastlab.decoders.base import Decoder
+
+
+class Linear(Decoder):
+    """Direct multi-horizon forecast: one linear layer over the encoding at the origin and the known covariates.
+
+    All steps are given at once; the known covariates of all steps are read beside the encoding.
+    """
+
+    def __init__(self, width: int, horizon: int, targets: int, known: int, outputs: int) -> None:
+        super().__init__(width, horizon, targets, known, outputs)
+        self.linear = nn.Linear(width + horizon * known, horizon * targets * outputs)
+
+    def forward(self, encoded: Tensor, known: Tensor, last: Tensor, target: Tensor | None = None) -> Tensor:
+        origins = known.shape[1]
+        y: Tensor = self.linear(torch.cat([encoded[:, -origins:], known.flatten(2)], -1))
+        return y.unflatten(-1, (self.horizon, self.targets, self.outputs))

@@ -1,0 +1,17 @@
+"""Our own errors: what the command line prints without a traceback before it ends in status 2."""
+
+
+class ForecastlabError(Exception):
+    """An error that whoever runs the tool can put right: in a configuration, a file, or the data in it.
+
+    The message says what was expected, what came instead, and what to do, in at most ten lines. A bug of ours is
+    never one of these: it keeps its traceback.
+    """
+
+
+class DataError(ForecastlabError):
+    """A file or a table cannot be used: missing, unreadable, malformed, or without the values that are needed."""
+
+
+class ConfigError(ForecastlabError):
+    """A setting cannot be used: unknown, of the wrong type or range, or at odds with another one or with the data."""

@@ -1,0 +1,232 @@
+"""`Forecaster`, the LightningModule: it composes backbone, decoder and loss, and holds the training policy."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import ReduceLROnPlateau
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
+
+from forecastlab.backbones.base import Backbone, require_probability
+from forecastlab.backbones.lstm import LSTM
+from forecastlab.batch import Batch, Reference, Scaling, Schema
+from forecastlab.decoders import Decoder, Linear
+from forecastlab.errors import ConfigError
+from forecastlab.factory import build, describe
+from forecastlab.losses import MSE, Loss
+from forecastlab.metrics import MeanAbsoluteScaledError, Skill
+
+Schedule = LRScheduler | ReduceLROnPlateau
+
+
+class Prediction(NamedTuple):
+    """Forecasts of a batch beside the truth, in original units."""
+
+    series: Tensor
+    """(batch,), integer: number of the series."""
+    index: Tensor
+    """(batch, origins), integer: table row of the origin."""
+    forecast: Tensor
+    """(batch, origins, horizon, targets)"""
+    target: Tensor
+    """(batch, origins, horizon, targets)"""
+    weight: Tensor
+    """(batch, origins, horizon, targets): 0 where there is no truth to score."""
+
+
+class Forecaster(LightningModule):
+    """Trains and applies a backbone and a decoder; batches come and forecasts leave in original units.
+
+    Parts are classes, `functools.partial(cls, **arguments)`, or mappings of `class_path` and `init_args`; they are
+    saved as such mappings, so that a checkpoint rebuilds the network without any other file.
+
+    Args:
+        backbone: sequence in, sequence out.
+        decoder: from the encoded history to the horizon.
+        loss: training criterion, in scaled units.
+        optimizer: any of torch's.
+        lr_scheduler: any of torch's, stepped once an epoch; ReduceLROnPlateau takes `monitor: val/loss`.
+        anchor: "last" predicts the change from the target's last observed value, "none" its level.
+        linear_skip: adds a linear map of the last input row to the decoder's output.
+        dropout: probability with which a value of the encoding is dropped before the decoder, in training.
+        schema: names and sizes of the data, `data.schema`.
+
+    Raises:
+        ConfigError: for parts that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        backbone: Callable[[int], Backbone] = LSTM,
+        decoder: Callable[[int, int, int, int, int], Decoder] = Linear,
+        loss: Callable[[], Loss] = MSE,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = Adam,
+        lr_scheduler: Callable[[Optimizer], Schedule] | None = None,
+        anchor: Literal["none", "last"] = "none",
+        linear_skip: bool = False,
+        dropout: float = 0.0,
+        *,
+        schema: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        require_probability(dropout=dropout)
+        parts = {"backbone": backbone, "decoder": decoder, "loss": loss, "optimizer": optimizer}
+        self._parts = {name: describe(part) for name, part in parts.items()}
+        self._schedule = None if lr_scheduler is None else describe(lr_scheduler)
+        settings = {"anchor": anchor, "linear_skip": linear_skip, "dropout": dropout, "schema": schema}
+        self._set_hparams({**self._parts, "lr_scheduler": self._schedule, **settings})
+        self.anchor = anchor
+        self.schema = Schema.from_dict(schema)
+        features, known, targets = (len(x) for x in (self.schema.features, self.schema.known, self.schema.targets))
+        horizon = self.schema.horizon
+        self.scaling = Scaling(features, known, targets)
+        self.loss: Loss = build(self._parts["loss"], Loss)
+        self.backbone: Backbone = build(self._parts["backbone"], Backbone, features)
+        if not self.backbone.causal and self.schema.lookback == "full":
+            raise ConfigError(
+                f"{type(self.backbone).__name__} is not causal: with lookback: full, where every step is a forecast "
+                "origin, it would see the future. Set --data.lookback to a number of rows"
+            )
+        width = self.backbone.output_size
+        self.decoder: Decoder = build(
+            self._parts["decoder"], Decoder, width, horizon, targets, known, self.loss.outputs
+        )
+        self.skip = nn.Linear(features, horizon * targets * self.loss.outputs) if linear_skip else None
+        self.dropout = nn.Dropout(dropout)
+        self.metrics = nn.ModuleDict()
+        self._sums: dict[str, list[Tensor]] = {}
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Point forecasts in original units, (batch, origins, horizon, targets)."""
+        return self._point(self._raw(batch), batch)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build(self._parts["optimizer"], Optimizer, self.parameters())
+        if self._schedule is None:
+            return optimizer
+        scheduler = build(self._schedule, LRScheduler, optimizer)
+        monitor = getattr(scheduler, "monitor", "val/loss")
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": monitor}}
+
+    def setup(self, stage: str) -> None:
+        """Takes over the scaling that the data module fitted, before training only.
+
+        Raises:
+            ConfigError: if the data's columns are not those that the network was built for.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            return
+        self._require_schema(Schema.from_dict(data.schema))
+        if stage == "fit":
+            self.scaling.load_state_dict(data.scaling.state_dict())
+
+    def training_step(self, batch: Batch) -> Tensor:
+        loss = self._loss(batch)
+        weight = batch.weight.sum()
+        self._add("train/loss", loss.detach(), weight)
+        if self.trainer.world_size > 1:  # gradients are averaged over devices, whose batches may differ in weight
+            loss = loss * weight * self.trainer.world_size / self.trainer.strategy.reduce(weight, reduce_op="sum")
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self._log_mean("train/loss")
+
+    def validation_step(self, batch: Batch) -> None:
+        self._add("val/loss", self._loss(batch), batch.weight.sum())
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_mean("val/loss")
+
+    def on_test_start(self) -> None:
+        self._reference: Reference = self.trainer.datamodule.reference  # type: ignore[attr-defined]
+        self.metrics = nn.ModuleDict(
+            {
+                "mse_scaled": MeanSquaredError(),
+                "mae": MeanAbsoluteError(),
+                "rmse": MeanSquaredError(squared=False),
+                "mase": MeanAbsoluteScaledError(),
+                "skill": Skill(),
+            }
+        ).to(self.device)
+
+    def test_step(self, batch: Batch) -> Prediction:
+        prediction = self.predict_step(batch)
+        scored = batch.weight > 0
+        forecast, target = prediction.forecast[scored], batch.target[scored]
+        deviation, seasonal, last = (
+            unit.to(target).expand_as(batch.target)[scored]
+            for unit in (self._reference.variance.sqrt(), self._reference.seasonal_error, batch.last[:, :, None])
+        )
+        self._metric("mse_scaled").update(forecast / deviation, target / deviation)
+        self._metric("mae").update(forecast, target)
+        self._metric("rmse").update(forecast, target)
+        self._metric("mase").update(forecast, target, seasonal)
+        self._metric("skill").update(forecast, target, last)
+        return prediction
+
+    def on_test_epoch_end(self) -> None:
+        self.log_dict({f"test/{name}": self._metric(name).compute() for name in self.metrics})
+
+    def predict_step(self, batch: Batch) -> Prediction:
+        return Prediction(batch.series, batch.index, self(batch), batch.target, batch.weight)
+
+    def _loss(self, batch: Batch) -> Tensor:
+        target = self.scaling.scale_target(batch.target)
+        if self.anchor == "last":
+            target = target - self.scaling.scale_target(batch.last)[:, :, None]
+        loss: Tensor = self.loss(self._raw(batch), target, batch.weight)
+        return loss
+
+    def _raw(self, batch: Batch) -> Tensor:
+        """What the decoder gives, (batch, origins, horizon, targets, outputs), in scaled units, before anchoring."""
+        x = self.scaling.scale_features(batch.history)
+        encoded, _ = self.backbone(x)
+        last = self.scaling.scale_target(batch.last)
+        target = self.scaling.scale_target(batch.target) if self.training else None
+        if self.anchor == "last":
+            target = None if target is None else target - last[:, :, None]
+            last = torch.zeros_like(last)
+        raw: Tensor = self.decoder(self.dropout(encoded), self.scaling.scale_known(batch.known), last, target)
+        if self.skip is not None:
+            raw = raw + self.skip(x[:, -batch.index.shape[1] :]).view_as(raw)
+        return raw
+
+    def _point(self, raw: Tensor, batch: Batch) -> Tensor:
+        point = self.loss.point(raw)
+        if self.anchor == "last":
+            point = point + self.scaling.scale_target(batch.last)[:, :, None]
+        return self.scaling.unscale_target(point)
+
+    def _metric(self, name: str) -> Metric:
+        metric = self.metrics[name]
+        assert isinstance(metric, Metric)
+        return metric
+
+    def _add(self, name: str, mean: Tensor, weight: Tensor) -> None:
+        """Adds a batch's mean to the epoch's."""
+        self._sums.setdefault(name, []).append(torch.stack([mean * weight, weight]))
+
+    def _log_mean(self, name: str) -> None:
+        """Logs the weighted mean over all batches of all devices; a device may have had no batch."""
+        none = torch.zeros(2, device=self.device)
+        sums = self.trainer.strategy.reduce(torch.stack([none, *self._sums.pop(name, [])]).sum(0), reduce_op="sum")
+        self.log(name, sums[0] / sums[1], rank_zero_only=False)
+
+    def _require_schema(self, data: Schema) -> None:
+        for name in ("features", "targets", "known", "static", "horizon"):
+            ours, theirs = getattr(self.schema, name), getattr(data, name)
+            if ours != theirs:
+                raise ConfigError(_difference(name, ours, theirs))
+
+
+def _difference(name: str, ours: Any, theirs: Any) -> str:
+    if isinstance(ours, tuple) and set(ours) != set(theirs):
+        missing = [column for column in ours if column not in theirs]
+        extra = [column for column in theirs if column not in ours]
+        return f"the data's {name} differ from those the network was trained on: missing {missing}, unknown {extra}"
+    return f"the network was built for {name}={ours!r}, but the data have {theirs!r}"
