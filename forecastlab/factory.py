@@ -39,10 +39,11 @@ def describe(factory: Callable[..., Any] | Mapping[str, Any]) -> Described:
         if set(factory) - {"class_path", "init_args"} or "class_path" not in factory:
             raise TypeError(f"expected a mapping with class_path and init_args, got the keys {sorted(factory)}")
         return {"class_path": factory["class_path"], "init_args": _plain(dict(factory.get("init_args", {})))}
-    if isinstance(factory, partial) and not factory.args:
-        cls, arguments = factory.func, factory.keywords
-    else:
-        cls, arguments = factory, {}
+    cls, arguments = factory, {}
+    if isinstance(factory, partial):
+        # jsonargparse wraps the class in instantiators of its own, which are functions
+        classes = [item for item in (factory.func, *factory.args) if isinstance(item, type)]
+        cls, arguments = classes[0] if len(classes) == 1 else factory, factory.keywords
     if not isinstance(cls, type):
         raise TypeError(
             f"expected a class, functools.partial(cls, **arguments) or a mapping with class_path and init_args, "
@@ -97,3 +98,13 @@ def _resolve(class_path: str, base: type) -> type:
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise ValueError(f"{class_path} is not a subclass of {base.__name__}")
     return cls
+
+
+def subclasses(base: type) -> dict[str, type]:
+    """Every public, concrete subclass of a class that has been imported, by name."""
+    found = {}
+    for cls in base.__subclasses__():
+        if not cls.__name__.startswith("_") and not getattr(cls, "__abstractmethods__", None):
+            found[cls.__name__] = cls
+        found |= subclasses(cls)
+    return found

@@ -1,8 +1,10 @@
 """The registry of backbones: every public class in `backbones` and `hybrids`, found by itself."""
 
+import difflib
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Iterator
 
 from forecastlab import backbones, hybrids
 from forecastlab.backbones.base import Backbone
@@ -11,19 +13,40 @@ from forecastlab.backbones.base import Backbone
 def registered_backbones() -> dict[str, type[Backbone]]:
     """Every backbone and hybrid of the package by class name, sorted.
 
+    A class is found in the module that defines it if it is public and has a `source`; shared bases have none.
+
     Raises:
         RuntimeError: if two classes share a name.
     """
     found: dict[str, type[Backbone]] = {}
+    for name, cls in _public_classes():
+        if not hasattr(cls, "source"):
+            continue
+        if name in found:
+            raise RuntimeError(f"two backbones are called {name}: {found[name].__module__}, {cls.__module__}")
+        found[name] = cls
+    return dict(sorted(found.items()))
+
+
+def backbone_named(name: str) -> type[Backbone]:
+    """The registered backbone of a name.
+
+    Raises:
+        ValueError: if there is none, with the nearest names.
+    """
+    found = registered_backbones()
+    if name in found:
+        return found[name]
+    lower = {known.lower(): known for known in found}
+    near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=2, cutoff=0.5)]
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise ValueError(f"unknown backbone {name!r}; {hint}Available: {', '.join(found)}")
+
+
+def _public_classes() -> Iterator[tuple[str, type[Backbone]]]:
     for package in (backbones, hybrids):
         for info in pkgutil.iter_modules(package.__path__):
             module = importlib.import_module(f"{package.__name__}.{info.name}")
             for name, cls in inspect.getmembers(module, inspect.isclass):
-                if not issubclass(cls, Backbone) or cls.__module__ != module.__name__:
-                    continue
-                if name.startswith("_") or not hasattr(cls, "source"):  # shared bases have no source
-                    continue
-                if name in found:
-                    raise RuntimeError(f"two backbones are called {name}: {found[name].__module__}, {module.__name__}")
-                found[name] = cls
-    return dict(sorted(found.items()))
+                if issubclass(cls, Backbone) and cls.__module__ == module.__name__ and not name.startswith("_"):
+                    yield name, cls

@@ -14,9 +14,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     A process killed at any moment, or a full disk, leaves the previous checkpoint as it was.
     """
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Saves to a hidden file in the same folder, flushes it to the disk and renames it."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
+from forecastlab.callbacks.run_logger import RunLogger
+
 
 class Checkpoints(Checkpoint):
     """Writes `checkpoints/best.ckpt` (weights, to evaluate) and `checkpoints/last.ckpt` (everything, to resume).
@@ -77,7 +79,8 @@ class Checkpoints(Checkpoint):
 
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for logger in trainer.loggers:
-            logger.save()  # so that no logged step is older than a checkpoint and yet missing
+            if isinstance(logger, RunLogger):
+                logger.flush()  # so that no step before the checkpoint is missing from the curves
         if self.best_weights is not None and not self._best_written:
             checkpoint: dict[str, Any] = {
                 "epoch": self.best_epoch,

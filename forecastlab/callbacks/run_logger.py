@@ -42,8 +42,11 @@ class RunLogger(TensorBoardLogger):
         for summary in hparams(params, metrics or {}):
             self.experiment._get_file_writer().add_summary(summary)
 
-    @rank_zero_only
     def save(self) -> None:
+        """Does nothing: Lightning calls it after every metric, and epochs that take milliseconds do not wait for it."""
+
+    @rank_zero_only
+    def flush(self) -> None:
         """Brings everything logged so far to the disk."""
         self.experiment.flush()
         path = Path(self.log_dir, "metrics.csv")
@@ -60,7 +63,7 @@ class RunLogger(TensorBoardLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        self.save()
+        self.flush()
         super().finalize(status)
 
     def _read(self, path: Path) -> None:

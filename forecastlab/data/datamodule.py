@@ -117,6 +117,11 @@ class ForecastDataModule(LightningDataModule, ABC):
         )
         return names.as_dict()
 
+    @property
+    def first_target(self) -> int:
+        """First row that can be a training target."""
+        return 1 if self.lookback == "full" else self.lookback
+
     @cached_property
     def ranges(self) -> Fold:
         """Which target rows fit, validate and test."""
@@ -126,7 +131,7 @@ class ForecastDataModule(LightningDataModule, ABC):
             splits=self.splits,
             test_size=self.test_size,
             gap=self.gap,
-            first_target=1 if self.lookback == "full" else self.lookback,
+            first_target=self.first_target,
             validation=self.validation,
             val_fraction=self.val_fraction,
         )
@@ -141,9 +146,7 @@ class ForecastDataModule(LightningDataModule, ABC):
     @cached_property
     def rows(self) -> Rows:
         """The series as tensors."""
-        return Rows.of_table(
-            self.table, self.features, self.targets, calendar_covariates(self.times, self.calendar)
-        )
+        return Rows.of_table(self.table, self.features, self.targets, calendar_covariates(self.times, self.calendar))
 
     @cached_property
     def scaling(self) -> Scaling:

@@ -91,7 +91,7 @@ def read_ozone(path: str | os.PathLike[str]) -> pd.DataFrame:
     _refuse_header(path, lines[0])
     line_of: dict[date, int] = {}
     values = np.empty((len(lines), len(COLUMNS) - 1))
-    previous = date.min
+    previous: date | None = None
     for number, line in enumerate(lines, start=1):
         where = f"{path}, line {number}"
         cells = line.split(",")
@@ -110,7 +110,7 @@ def read_ozone(path: str | os.PathLike[str]) -> pd.DataFrame:
                 f"{where}: expected one row per date, but {cells[0]} is on line {line_of[day]} too.\n"
                 f"Remove one of the two lines, or use the original file: {URL}"
             )
-        if day <= previous:
+        if previous is not None and day < previous:
             raise DataError(
                 f"{where}: expected dates in order, but {cells[0]} comes after {previous:%m/%d/%Y}.\n"
                 f"Sort the lines by date, or use the original file: {URL}"
@@ -147,7 +147,7 @@ def _lines(path: Path) -> list[str]:
             f"{path}: no permission to read this file.\nAllow it (chmod u+r), or name a copy that you may read."
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
-        raise DataError(f"{path}: cannot be read: {error}.") from None
+        raise DataError(f"{path}: cannot be read: {error}.\nName another file.") from None
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 START = np.datetime64("2001-01-01")
 MOST_ROWS = 1_000_000
 
+_RUN_UP = 30
 _GAP_EVERY = 375
 _GAP_DAYS = np.array([5, 2, 5, 1])
 _WIND_OUTAGE_EVERY = 1500
@@ -50,6 +51,7 @@ def sample_ozone(rows: int = 1500, seed: int = 0) -> pd.DataFrame:
         if not isinstance(value, int) or isinstance(value, bool) or value < least or (most and value > most):
             bounds = f"from {least:,} to {most:,}" if most else f"of at least {least}"
             raise ConfigError(f"{name} of the sample must be a whole number {bounds}, got {value!r}")
+    # One stream and one array of draws per purpose, rows first: so a longer series begins as a shorter one.
     streams = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(7))
     days = _days(rows, next(streams))
     weather = _weather(int(days[-1]) + 1, next(streams))
@@ -138,11 +140,11 @@ def _days(rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _weather(days: int, rng: np.random.Generator) -> _Weather:
-    """Runs the drivers from day to day; two days that are not kept start them off."""
+    """Runs the drivers from day to day; a month that is not kept starts them off."""
     turn = 0.75 * complex(math.cos(2 * math.pi / 7), math.sin(2 * math.pi / 7))  # a front passes once a week
     front, anomaly, pressure, moisture, aloft = 0j, 0.0, 0.0, 0.0, 0.0
-    states = np.empty((days + 1, 5))
-    for day, (e1, e2, e3, e4, e5, e6) in enumerate(rng.standard_normal((days + 1, 6)).tolist()):
+    states = np.empty((days + _RUN_UP, 5))
+    for day, (e1, e2, e3, e4, e5, e6) in enumerate(rng.standard_normal((days + _RUN_UP, 6)).tolist()):
         anomaly, pressure, moisture, aloft = (
             0.66 * anomaly + 0.38 * front.real + 0.50 * e3,
             0.60 * pressure - 0.45 * front.real + 0.55 * e4,
@@ -151,7 +153,7 @@ def _weather(days: int, rng: np.random.Generator) -> _Weather:
         )
         front = turn * front + 0.66 * complex(e1, e2)
         states[day] = anomaly, front.real, pressure, moisture, aloft
-    now, before = states[1:], states[:-1]
+    now, before = states[_RUN_UP:], states[_RUN_UP - 1 : -1]
     return _Weather(
         season=-np.cos(2 * np.pi * (np.arange(days) - 14) / 365.25),
         anomaly=now[:, 0],
@@ -166,23 +168,25 @@ def _weather(days: int, rng: np.random.Generator) -> _Weather:
 
 def _temperatures(weather: _Weather, rng: np.random.Generator) -> Array:
     """Temperature of each hour, (days, 24), degrees Celsius."""
+    draws = rng.standard_normal((len(weather.season), 25))
     season, moisture = weather.season, weather.moisture
     spread = 3.5 - 1.5 * season  # winters are less settled
     mean = 21 + 8 * season + spread * weather.anomaly
     tendency = 0.6 * spread * (weather.anomaly - weather.before)
-    swing = np.clip(4.6 - 1.2 * moisture + 0.5 * rng.standard_normal(len(season)), 0.8, 9)
+    swing = np.clip(4.6 - 1.2 * moisture + 0.5 * draws[:, 24], 0.8, 9)
     hour = np.arange(24)
     shape = np.cos(2 * np.pi * (hour - 15) / 24) + 0.2 * np.cos(4 * np.pi * (hour - 14) / 24)
     through_day = (hour - 11.5) / 24
-    noise = 0.5 * _from_hour_to_hour(rng.standard_normal((len(season), 24)))
+    noise = 0.5 * _from_hour_to_hour(draws[:, :24])
     return _rounded(mean[:, None] + swing[:, None] * shape + tendency[:, None] * through_day + noise, 0.1)
 
 
 def _winds(weather: _Weather, rng: np.random.Generator) -> Array:
     """Wind speed of each hour, (days, 24), m/s."""
-    mean = 2.3 - 0.4 * weather.season + 0.45 * np.abs(weather.south) + 0.5 * rng.standard_normal(len(weather.season))
+    draws = rng.standard_normal((len(weather.season), 25))
+    mean = 2.3 - 0.4 * weather.season + 0.45 * np.abs(weather.south) + 0.5 * draws[:, 24]
     shape = 0.8 * np.cos(2 * np.pi * (np.arange(24) - 14) / 24)
-    noise = 0.8 * _from_hour_to_hour(rng.standard_normal((len(mean), 24)))
+    noise = 0.8 * _from_hour_to_hour(draws[:, :24])
     return _rounded(np.maximum(mean[:, None] + shape + noise, 0), 0.1)
 
 

@@ -1,0 +1,51 @@
+"""The command line: the only place that knows configs and sub-commands.
+
+This module imports nothing heavy, so that `--help` and `--version` answer at once.
+"""
+
+import difflib
+import sys
+from collections.abc import Sequence
+
+from forecastlab import __version__
+
+COMMANDS = {
+    "fit": "train on one walk-forward fold; --ckpt_path last (or a path) resumes",
+    "validate": "score a checkpoint on the validation range",
+    "test": "score a checkpoint on the test range, and write predictions.csv",
+    "predict": "forecast every row that was not trained on, and beyond the data, to predictions.csv",
+    "data": "what the source holds: rows, range, gaps, missing values, folds",
+    "backbones": "what is registered: cells and hybrids, causal or not, parameters, source",
+}
+
+HELP = """usage: forecastlab COMMAND [options]
+
+{commands}
+
+  forecastlab COMMAND --help   every option (takes some seconds: it reads all classes)
+  forecastlab --version
+
+First steps:
+  forecastlab fit --config configs/quickstart.yaml
+  forecastlab test --ckpt_path best
+  tensorboard --logdir lightning_logs
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit status: 0, or 2 for a configuration, file or data error."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(HELP.format(commands="\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())))
+        return 0
+    if args[0] == "--version":
+        print(f"forecastlab {__version__}")
+        return 0
+    if args[0] not in COMMANDS:
+        close = difflib.get_close_matches(args[0], COMMANDS, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        print(f"forecastlab: unknown command {args[0]!r}{hint} Available: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    from forecastlab.cli.app import run
+
+    return run(args)

@@ -1,0 +1,233 @@
+"""LightningCLI with our defaults: run folders, checkpoints that carry their config, and errors in a few lines."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jsonargparse
+import torch
+import yaml
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ProgressBar, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from forecastlab.callbacks import (
+    AtomicCheckpointIO,
+    Checkpoints,
+    ForecastFigure,
+    PredictionWriter,
+    RandomState,
+    RunLogger,
+    TrainingCurves,
+)
+from forecastlab.cli.messages import explain
+from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name, find_checkpoint, load_checkpoint, values_of
+from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.errors import ConfigError
+from forecastlab.forecaster import Forecaster
+
+CONFIG_KEYS = ("seed_everything", "threads", "experiment", "early_stopping", "checkpoints", "trainer", "model", "data")
+"""The parts of a config that a checkpoint carries: all but what belongs to one call."""
+
+
+class RunConfig(SaveConfigCallback):
+    """Keeps the run's config: in the run folder, in its checkpoints, and as TensorBoard's hyper-parameters."""
+
+    METRICS: ClassVar = ("val/loss", "test/mse_scaled", "test/mae", "test/rmse", "test/mase", "test/skill")
+
+    @property
+    def text(self) -> str:
+        """The config as YAML."""
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        return yaml.safe_dump({key: config[key] for key in CONFIG_KEYS if key in config}, sort_keys=False)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit" or trainer.log_dir is None or not trainer.is_global_zero:
+            return
+        folder = Path(trainer.log_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG).write_text(self.text)
+        config = yaml.safe_load(self.text)
+        parameters = _flat({key: config[key] for key in ("model", "data", "seed_everything")})
+        for logger in trainer.loggers:
+            logger.log_hyperparams(parameters, dict.fromkeys(self.METRICS, 0.0))
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["config"] = self.text
+
+
+class ForecastCLI(LightningCLI):
+    """`fit`, `validate`, `test` and `predict`.
+
+    Args:
+        args: the command line, beginning with the sub-command.
+    """
+
+    def __init__(self, args: Sequence[str]) -> None:
+        command, given = args[0], list(args[1:])
+        self.root = Path(next(iter(values_of(given, "--trainer.default_root_dir")), "."), LOGS)
+        self.name = experiment_name(given)
+        self.checkpoint: Path | None = None
+        self.loaded: dict[str, Any] = {}
+        if ckpt_path := values_of(given, "--ckpt_path"):
+            self._load(ckpt_path[-1])
+            if command != "fit" or not (values_of(given, "--config") or values_of(given, "-c")):
+                given = ["--config", self.loaded["config"], *given]
+        strict = {"exit_on_error": False, "allow_abbrev": False}
+        super().__init__(
+            Forecaster,
+            ForecastDataModule,
+            subclass_mode_data=True,
+            save_config_callback=RunConfig,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            seed_everything_default=0,
+            parser_kwargs={**strict, **{name: dict(strict) for name in self.subcommands()}},
+            args=[command, *given],
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--experiment", type=str | None, default=self.name, help="name of the run's folder")
+        parser.add_argument(
+            "--threads", type=int, default=1, help="CPU threads; recurrent networks are fastest with one"
+        )
+        parser.add_class_arguments(EarlyStopping, "early_stopping")
+        parser.set_defaults({"early_stopping.monitor": "val/loss", "early_stopping.patience": 20})
+        parser.add_class_arguments(Checkpoints, "checkpoints")
+        parser.link_arguments("data.schema", "model.schema", apply_on="instantiate")
+        parser.set_defaults({"trainer.num_sanity_val_steps": 0, "trainer.enable_model_summary": False})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        try:
+            self.config = parser.parse_args(args)
+        except (jsonargparse.ArgumentError, argparse.ArgumentError, UnicodeDecodeError) as error:
+            options = [name.lstrip("-") for name in self._subcommand_parsers[args[0]]._option_string_actions]
+            raise ConfigError(explain(str(error), options)) from None
+
+    def _parse_ckpt_path(self) -> None:
+        """The checkpoint's config was read before the command line's, which therefore wins."""
+        config = self.config[self.config.subcommand]
+        if config.ckpt_path and self.checkpoint is None:  # it was named in a config file
+            self._load(config.ckpt_path)
+        if self.checkpoint is None and self.config.subcommand != "fit":
+            raise ConfigError(
+                f"{self.config.subcommand} needs trained weights: --ckpt_path best (of the newest run), last, or the "
+                "path of a checkpoint"
+            )
+        config.ckpt_path = None if self.checkpoint is None else str(self.checkpoint)
+        if self.config.subcommand == "fit" and self.checkpoint and "optimizer_states" not in self.loaded:
+            raise ConfigError(
+                f"{self.checkpoint} holds weights only and cannot be resumed; resume from last.ckpt in the same folder"
+            )
+
+    def before_instantiate_classes(self) -> None:
+        torch.set_num_threads(self._get(self.config, "threads"))
+
+    def instantiate_classes(self) -> None:
+        super().instantiate_classes()
+        if self.loaded:
+            _require_same_shapes(self.loaded["state_dict"], self.model, self.checkpoint)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        config = self._get(self.config_init, "trainer")
+        config["callbacks"] = self._callbacks(config)
+        if config["logger"] in (None, True):
+            config["logger"] = self._logger(config)
+        config["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in config["callbacks"])
+        config["plugins"] = [*_listed(config["plugins"]), AtomicCheckpointIO()]
+        if config["log_every_n_steps"] is None:
+            config["log_every_n_steps"] = 1  # curves are per epoch; a step is logged only by a callback of the user's
+        try:
+            return self._instantiate_trainer(config, [])
+        except (MisconfigurationException, ValueError, TypeError) as error:
+            raise ConfigError(f"trainer: {error}") from error
+
+    def after_fit(self) -> None:
+        """Says what came out and how to go on."""
+        checkpoints = self.trainer.checkpoint_callback
+        if not isinstance(checkpoints, Checkpoints) or not self.trainer.is_global_zero:
+            return
+        print(
+            f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}\n"
+            f"run        {_relative(Path(self.trainer.log_dir or '.'))}\n"
+            f"test it    forecastlab test --ckpt_path {_relative(Path(checkpoints.best_model_path))}\n"
+            f"curves     tensorboard --logdir {_relative(self.root)}"
+        )
+
+    def after_test(self) -> None:
+        """Says where the predictions are."""
+        self.after_predict()
+
+    def after_predict(self) -> None:
+        """Says where the predictions are."""
+        for callback in self.trainer.callbacks:
+            if isinstance(callback, PredictionWriter) and callback.path is not None:
+                print(f"predictions {_relative(callback.path)}")
+
+    def _load(self, given: str) -> None:
+        self.checkpoint = find_checkpoint(given, self.root, self.name)
+        self.loaded = load_checkpoint(self.checkpoint)
+
+    def _callbacks(self, config: Any) -> list[Callback]:
+        callbacks = [*_listed(config["callbacks"]), RandomState(), TrainingCurves(), PredictionWriter()]
+        if config["fast_dev_run"]:
+            return callbacks
+        if config["enable_progress_bar"] is not False and sys.stdout.isatty():
+            callbacks.append(RichProgressBar())
+        callbacks.append(self._get(self.config_init, "early_stopping"))
+        if config["enable_checkpointing"] is not False:
+            callbacks.append(self._get(self.config_init, "checkpoints"))
+        return [*callbacks, ForecastFigure()]
+
+    def _logger(self, config: Any) -> RunLogger:
+        root = Path(config["default_root_dir"] or ".", LOGS)
+        run = Run.of_checkpoint(self.checkpoint) if self.checkpoint else None
+        resumed = self.loaded["global_step"] if run and self.subcommand == "fit" else None
+        if run is None:
+            experiment = self._get(self.config, "experiment") or "default"
+            run = Run.new(root, experiment) if rank_zero_only.rank == 0 else Run(root, experiment, 0)
+        self.root = run.root
+        return RunLogger(run.root, run.experiment, run.version, resumed)
+
+
+def _relative(path: Path) -> Path:
+    """The path as the user would type it."""
+    path = path.resolve()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted names; lists as text."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}".replace(".init_args", "").replace(".class_path", "")
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{name}.")
+        else:
+            flat[name] = value if isinstance(value, str | bool | int | float) else str(value)
+    return flat
+
+
+def _require_same_shapes(saved: dict[str, torch.Tensor], model: Forecaster, path: Path | None) -> None:
+    ours = model.state_dict()
+    differing = [
+        f"{name}: {tuple(saved[name].shape) if name in saved else 'none'} in the checkpoint, "
+        f"{tuple(ours[name].shape) if name in ours else 'none'} now"
+        for name in sorted(saved.keys() | ours.keys())
+        if name not in saved or name not in ours or saved[name].shape != ours[name].shape
+    ]
+    if differing:
+        raise ConfigError(
+            f"the weights of {path} do not fit this network; settings that change the shape of the weights cannot "
+            "differ from the checkpoint's:\n" + "\n".join(differing[:4])
+        )

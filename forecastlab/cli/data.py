@@ -1,0 +1,81 @@
+"""`forecastlab data`: what the source holds."""
+
+from collections.abc import Sequence
+
+import jsonargparse
+import yaml
+from jsonargparse import ArgumentParser
+
+from forecastlab.cli.messages import explain
+from forecastlab.cli.runs import values_of
+from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.folds import walk_forward
+from forecastlab.data.ozone_datamodule import OzoneDataModule
+from forecastlab.data.table import gaps
+from forecastlab.errors import ConfigError, DataError
+
+
+def data(args: Sequence[str]) -> None:
+    """Prints rows, range, gaps, missing values and folds of a data source.
+
+    Args:
+        args: the command line after the sub-command; `--config` takes the `data` part of a config of `fit`.
+    """
+    parser = ArgumentParser(
+        prog="forecastlab data", description="What the source holds.", exit_on_error=False, allow_abbrev=False
+    )
+    parser.add_argument("-c", "--config", action="append", help="a config of fit; its data part is read")
+    parser.add_subclass_arguments(ForecastDataModule, "data", default={"class_path": OzoneDataModule.__name__})
+    try:
+        paths = values_of(args, "--config") + values_of(args, "-c")
+        found = [content["data"] for content in map(_read, paths) if "data" in content]
+        base = [f"--data={yaml.safe_dump(part, default_flow_style=True)}" for part in found]
+        config = parser.parse_args([*base, *args])
+    except jsonargparse.ArgumentError as error:
+        raise ConfigError(explain(str(error), [name.lstrip("-") for name in parser._option_string_actions])) from None
+    module = parser.instantiate_classes(config).data
+    print(describe(module))
+
+
+def describe(module: ForecastDataModule) -> str:
+    """What a data module's source holds, as text."""
+    table = module.table
+    holes = gaps(table.times, table.frequency)
+    missing = ~table.observed
+    targets = missing[module.targets].sum()
+    lines = [
+        f"series      {table.name}",
+        f"rows        {len(table.times)} ({table.times[0]:%Y-%m-%d} .. {table.times[-1]:%Y-%m-%d}, "
+        f"frequency {table.frequency})",
+        f"columns     {table.values.shape[1]}: {len(module.features)} features, target {', '.join(module.targets)}",
+        f"gaps        {len(holes)}, {holes['missing'].sum()} missing steps"
+        + "".join(f"\n              {gap['from']:%Y-%m-%d} .. {gap['to']:%Y-%m-%d}" for _, gap in holes.iterrows()),
+        f"missing     {missing.to_numpy().sum()} values in {missing.any(axis=1).sum()} rows, filled forward; "
+        + ", ".join(f"{name}: {count or 'none'}" for name, count in targets.items()),
+        "folds       target rows, half-open: fit, validation (" + module.validation + "), test",
+    ]
+    for number in range(1, module.splits + 1):
+        fold = walk_forward(
+            len(table.times),
+            number,
+            splits=module.splits,
+            test_size=module.test_size,
+            gap=module.gap,
+            first_target=module.first_target,
+            validation=module.validation,
+            val_fraction=module.val_fraction,
+        )
+        ranges = ", ".join(f"{part.start}..{part.stop}" for part in (fold.fit, fold.validation, fold.test))
+        lines.append(f"  {number}           {ranges}  (test from {table.times[fold.test.start]:%Y-%m-%d})")
+    return "\n".join(lines)
+
+
+def _read(path: str) -> dict[str, object]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.safe_load(file)
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise DataError(f"cannot read the config {path}: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"the config {path} is not a YAML file of keys and values")
+    return content

@@ -1,0 +1,138 @@
+"""Run folders: `<root>/lightning_logs/<experiment>/version_N`, and the checkpoints in them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from forecastlab.errors import ConfigError, DataError
+
+LOGS = "lightning_logs"
+CONFIG = "config.yaml"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an experiment.
+
+    Attributes:
+        root: folder of all runs.
+        experiment: name of the experiment.
+        version: number of the run.
+    """
+
+    root: Path
+    experiment: str
+    version: int
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's files are."""
+        return self.root / self.experiment / f"version_{self.version}"
+
+    @classmethod
+    def new(cls, root: Path, experiment: str) -> "Run":
+        """Makes the folder of the next run; of several processes that do so at once, each gets its own.
+
+        Raises:
+            ConfigError: if the folder cannot be made.
+        """
+        version = max((run.version for run in find_runs(root, experiment)), default=-1) + 1
+        while True:
+            run = cls(root, experiment, version)
+            try:
+                run.folder.mkdir(parents=True)
+            except FileExistsError:
+                version += 1
+            except OSError as error:
+                raise ConfigError(
+                    f"cannot make the run folder {run.folder}: {error.strerror}; choose another place with "
+                    "--trainer.default_root_dir"
+                ) from None
+            else:
+                return run
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: Path) -> "Run | None":
+        """The run whose checkpoint this is; None for a checkpoint that lies elsewhere."""
+        folder = checkpoint.resolve().parent.parent
+        match = re.fullmatch(r"version_(\d+)", folder.name)
+        if match is None or not (folder / CONFIG).exists():
+            return None
+        return cls(folder.parent.parent, folder.parent.name, int(match.group(1)))
+
+
+def find_runs(root: Path, experiment: str | None = None) -> list[Run]:
+    """The runs of an experiment (of all, for None), newest last."""
+    runs = []
+    for folder in root.glob(f"{experiment or '*'}/version_*"):
+        if (match := re.fullmatch(r"version_(\d+)", folder.name)) and folder.is_dir():
+            runs.append((folder.stat().st_mtime_ns, Run(root, folder.parent.name, int(match.group(1)))))
+    return [run for _, run in sorted(runs, key=lambda found: (found[0], found[1].version))]
+
+
+def find_checkpoint(given: str, root: Path, experiment: str | None) -> Path:
+    """The checkpoint that `--ckpt_path` names: a path, or "last" or "best" of the newest run.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    if given not in ("last", "best"):
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"there is no checkpoint {given}; give the path of one, or last, or best")
+        return path
+    for run in reversed(find_runs(root, experiment)):
+        path = run.folder / CHECKPOINTS / f"{given}.ckpt"
+        if path.exists():
+            return path
+    where = f"of experiment {experiment!r} " if experiment else ""
+    raise ConfigError(
+        f"--ckpt_path {given}: no run {where}in {root} has a {given}.ckpt; train one first with forecastlab fit, "
+        "or give a path"
+    )
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Loads a checkpoint without running any code that it may hold.
+
+    Raises:
+        DataError: if it is not a checkpoint of ours.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged or foreign file
+        raise DataError(
+            f"{path} is not a readable checkpoint ({type(error).__name__}): it is damaged or was written by another "
+            "program; use another checkpoint of the run"
+        ) from None
+    if not isinstance(checkpoint, dict) or not {"state_dict", "config"} <= set(checkpoint):
+        raise DataError(f"{path} was not written by forecastlab fit: it holds no config or no weights")
+    return checkpoint
+
+
+def experiment_name(args: Sequence[str]) -> str | None:
+    """The experiment that a command line names: --experiment, the config's `experiment`, or the config's file name."""
+    given = values_of(args, "--experiment")
+    configs = [Path(path) for path in values_of(args, "--config") + values_of(args, "-c")]
+    for path in reversed(configs):
+        try:
+            content = yaml.safe_load(path.read_text())
+        except (OSError, UnicodeError, yaml.YAMLError):
+            continue  # the parser says what is wrong with it
+        if isinstance(content, dict) and content.get("experiment"):
+            given = given or [str(content["experiment"])]
+    if given:
+        return given[-1]
+    return configs[0].stem if configs else None
+
+
+def values_of(args: Sequence[str], option: str) -> list[str]:
+    """The values of an option in a command line, given as `--option value` or `--option=value`."""
+    values = [value for name, value in zip(args, args[1:], strict=False) if name == option]
+    return values + [arg.partition("=")[2] for arg in args if arg.startswith(f"{option}=")]
