@@ -39,7 +39,8 @@ def describe(factory: Callable[..., Any] | Mapping[str, Any]) -> Described:
         if set(factory) - {"class_path", "init_args"} or "class_path" not in factory:
             raise TypeError(f"expected a mapping with class_path and init_args, got the keys {sorted(factory)}")
         return {"class_path": factory["class_path"], "init_args": _plain(dict(factory.get("init_args", {})))}
-    cls, arguments = factory, {}
+    cls: Any = factory
+    arguments: Mapping[str, Any] = {}
     if isinstance(factory, partial):
         # jsonargparse wraps the class in instantiators of its own, which are functions
         classes = [item for item in (factory.func, *factory.args) if isinstance(item, type)]
@@ -102,8 +103,9 @@ def _resolve(class_path: str, base: type) -> type:
 
 def subclasses(base: type) -> dict[str, type]:
     """Every public, concrete subclass of a class that has been imported, by name."""
-    found = {}
-    for cls in base.__subclasses__():
+    found: dict[str, type] = {}
+    cls: type
+    for cls in type.__subclasses__(base):
         if not cls.__name__.startswith("_") and not getattr(cls, "__abstractmethods__", None):
             found[cls.__name__] = cls
         found |= subclasses(cls)

@@ -1,6 +1,6 @@
 """`Forecaster`, the LightningModule: it composes backbone, decoder and loss, and holds the training policy."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -28,7 +28,7 @@ class Prediction(NamedTuple):
 
     series: Tensor
     """(batch,), integer: number of the series."""
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, as in Batch
     """(batch, origins), integer: table row of the origin."""
     forecast: Tensor
     """(batch, origins, horizon, targets)"""
@@ -74,7 +74,12 @@ class Forecaster(LightningModule):
     ) -> None:
         super().__init__()
         require_probability(dropout=dropout)
-        parts = {"backbone": backbone, "decoder": decoder, "loss": loss, "optimizer": optimizer}
+        parts: dict[str, Callable[..., Any]] = {
+            "backbone": backbone,
+            "decoder": decoder,
+            "loss": loss,
+            "optimizer": optimizer,
+        }
         self._parts = {name: describe(part) for name, part in parts.items()}
         self._schedule = None if lr_scheduler is None else describe(lr_scheduler)
         settings = {"anchor": anchor, "linear_skip": linear_skip, "dropout": dropout, "schema": schema}
@@ -154,7 +159,7 @@ class Forecaster(LightningModule):
             }
         ).to(self.device)
 
-    def test_step(self, batch: Batch) -> Prediction:
+    def test_step(self, batch: Batch) -> Prediction:  # type: ignore[override]  # callbacks get any output
         prediction = self.predict_step(batch)
         scored = batch.weight > 0
         forecast, target = prediction.forecast[scored], batch.target[scored]

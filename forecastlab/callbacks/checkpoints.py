@@ -89,7 +89,7 @@ class Checkpoints(Checkpoint):
                 "state_dict": self.best_weights,
                 pl_module.CHECKPOINT_HYPER_PARAMS_KEY: dict(pl_module.hparams),
             }
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
                 callback.on_save_checkpoint(trainer, pl_module, checkpoint)
             trainer.strategy.save_checkpoint(checkpoint, self.folder / "best.ckpt")
             self._best_written = True

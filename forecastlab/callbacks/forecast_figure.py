@@ -13,10 +13,10 @@ from forecastlab.callbacks.checkpoints import Checkpoints
 
 
 class ForecastFigure(Callback):
-    """Draws the first step's forecast and the truth over time: of the validation range after `fit` (with the best
-    weights), of the test range after `test`.
+    """Draws the first step's forecast and the truth over time.
 
-    The figures are `forecast/validation` and `forecast/test` in TensorBoard.
+    The figures are `forecast/validation` (after `fit`, with the best weights) and `forecast/test` (after `test`) in
+    TensorBoard.
     """
 
     def __init__(self) -> None:
@@ -56,9 +56,7 @@ class ForecastFigure(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         order = np.argsort(index)
         truth = np.where(weight[order, 0, 0] > 0, target[order, 0, 0], np.nan)
-        figure = forecast_figure(
-            data.times[index[order] + 1], truth, forecast[order, 0, 0], pl_module.schema.targets[0]
-        )
+        figure = forecast_figure(data.times[index[order] + 1], truth, forecast[order, 0, 0], data.targets[0])
         for logger in loggers:
             logger.experiment.add_figure(f"forecast/{name}", figure, trainer.global_step)
 

@@ -52,9 +52,8 @@ class PredictionWriter(Callback):
         )
         order = np.argsort(index)
         data = trainer.datamodule  # type: ignore[attr-defined]
-        self.table = _table(
-            data.times, data.table.name, pl_module.schema, *(x[order] for x in (index, forecast, target, weight))
-        )
+        ordered = (values[order] for values in (index, forecast, target, weight))
+        self.table = _table(data.times, data.table.name, Schema.from_dict(data.schema), *ordered)
         if scored_only:
             self.table = self.table[self.table["y"].notna()]
         self.path = Path(trainer.log_dir or trainer.default_root_dir, "predictions.csv")

@@ -1,6 +1,7 @@
 """One log per run: TensorBoard events and metrics.csv, both continued in place when a run is resumed."""
 
 import csv
+from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ class RunLogger(TensorBoardLogger):
     def __init__(
         self, root: str | Path, experiment: str, version: int | None = None, resumed_step: int | None = None
     ) -> None:
-        purge = {} if resumed_step is None else {"purge_step": resumed_step}
+        purge: dict[str, Any] = {} if resumed_step is None else {"purge_step": resumed_step}
         super().__init__(str(root), experiment, version, default_hp_metric=False, **purge)
         self._resumed_step = resumed_step
         self._rows: dict[int, dict[str, float]] = {}
@@ -37,9 +38,11 @@ class RunLogger(TensorBoardLogger):
         self._rows.setdefault(step, {}).update({name: float(value) for name, value in metrics.items()})
 
     @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any], metrics: Any = None, step: int | None = None) -> None:
+    def log_hyperparams(
+        self, params: dict[str, Any] | Namespace, metrics: dict[str, Any] | None = None, step: int | None = None
+    ) -> None:
         """Writes plain hyper-parameters for TensorBoard's table, with the names of the metrics that go beside them."""
-        for summary in hparams(params, metrics or {}):
+        for summary in hparams(dict(params) if isinstance(params, dict) else vars(params), metrics or {}):
             self.experiment._get_file_writer().add_summary(summary)
 
     def save(self) -> None:

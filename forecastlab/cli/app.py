@@ -21,9 +21,12 @@ def run(args: Sequence[str]) -> int:
     _quieten()
     args = _allow_imports(args)
     registered_backbones()  # short class names are looked up among what has been imported
-    commands: dict[str, Callable[[Sequence[str]], object]] = {"data": data, "backbones": backbones}
+    own: dict[str, Callable[[Sequence[str]], None]] = {"data": data, "backbones": backbones}
     try:
-        commands.get(args[0], lambda all_args: ForecastCLI(all_args))(args if args[0] not in commands else args[1:])
+        if args[0] in own:
+            own[args[0]](args[1:])
+        else:
+            ForecastCLI(args)
     except ForecastlabError as error:
         print(f"forecastlab: error: {error}", file=sys.stderr)
         return 2

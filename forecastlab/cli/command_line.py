@@ -164,7 +164,7 @@ class ForecastCLI(LightningCLI):
 
     def after_predict(self) -> None:
         """Says where the predictions are."""
-        for callback in self.trainer.callbacks:
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
             if isinstance(callback, PredictionWriter) and callback.path is not None:
                 print(f"predictions {_relative(callback.path)}")
 
@@ -189,7 +189,7 @@ class ForecastCLI(LightningCLI):
         resumed = self.loaded["global_step"] if run and self.subcommand == "fit" else None
         if run is None:
             experiment = self._get(self.config, "experiment") or "default"
-            run = Run.new(root, experiment) if rank_zero_only.rank == 0 else Run(root, experiment, 0)
+            run = Run.new(root, experiment) if getattr(rank_zero_only, "rank", 0) == 0 else Run(root, experiment, 0)
         self.root = run.root
         return RunLogger(run.root, run.experiment, run.version, resumed)
 

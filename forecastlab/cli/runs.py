@@ -1,5 +1,6 @@
 """Run folders: `<root>/lightning_logs/<experiment>/version_N`, and the checkpoints in them."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +36,12 @@ class Run:
         """Where the run's files are."""
         return self.root / self.experiment / f"version_{self.version}"
 
+    @property
+    def begun(self) -> int:
+        """When the run was last begun or resumed, in nanoseconds; 0 if it has not been yet."""
+        config = self.folder / CONFIG
+        return config.stat().st_mtime_ns if config.exists() else 0
+
     @classmethod
     def new(cls, root: Path, experiment: str) -> "Run":
         """Makes the folder of the next run; of several processes that do so at once, each gets its own.
@@ -68,12 +75,13 @@ class Run:
 
 
 def find_runs(root: Path, experiment: str | None = None) -> list[Run]:
-    """The runs of an experiment (of all, for None), newest last."""
-    runs = []
-    for folder in root.glob(f"{experiment or '*'}/version_*"):
-        if (match := re.fullmatch(r"version_(\d+)", folder.name)) and folder.is_dir():
-            runs.append((folder.stat().st_mtime_ns, Run(root, folder.parent.name, int(match.group(1)))))
-    return [run for _, run in sorted(runs, key=lambda found: (found[0], found[1].version))]
+    """The runs of an experiment by number; of all experiments, for None, by when they were last begun or resumed."""
+    runs = [
+        Run(root, folder.parent.name, int(folder.name.removeprefix("version_")))
+        for folder in root.glob(f"{experiment or '*'}/version_*")
+        if re.fullmatch(r"version_\d+", folder.name) and folder.is_dir()
+    ]
+    return sorted(runs, key=lambda run: run.version if experiment else run.begun)
 
 
 def find_checkpoint(given: str, root: Path, experiment: str | None) -> Path:
@@ -134,5 +142,5 @@ def experiment_name(args: Sequence[str]) -> str | None:
 
 def values_of(args: Sequence[str], option: str) -> list[str]:
     """The values of an option in a command line, given as `--option value` or `--option=value`."""
-    values = [value for name, value in zip(args, args[1:], strict=False) if name == option]
+    values = [value for name, value in itertools.pairwise(args) if name == option]
     return values + [arg.partition("=")[2] for arg in args if arg.startswith(f"{option}=")]

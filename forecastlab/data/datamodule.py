@@ -4,7 +4,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -141,7 +141,7 @@ class ForecastDataModule(LightningDataModule, ABC):
         """(rows + horizon,): when each row was observed, and when the steps beyond the data will be."""
         table = self.table
         ahead = pd.date_range(table.times[-1], periods=self.horizon + 1, freq=table.frequency)[1:]
-        return table.times.append(ahead)
+        return cast(pd.DatetimeIndex, table.times.append(ahead))
 
     @cached_property
     def rows(self) -> Rows:
@@ -183,9 +183,12 @@ class ForecastDataModule(LightningDataModule, ABC):
                 "--trainer.devices 1 (several folds can be trained at once, each by a process of its own), or an "
                 "integer lookback"
             )
-        needed = {"fit": ("fit", "validation"), "validate": ("validation",), "test": ("test",), "predict": ()}[stage]
-        for name in needed:
-            self._windows(name)
+        if stage == "fit":
+            self._windows("fit")
+        if stage in ("fit", "validate"):
+            self._windows("validation")
+        if stage == "test":
+            self._windows("test")
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._loader(self._windows("fit"), shuffle=True)

@@ -1,0 +1,37 @@
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: quickstart install install-dev lint test test-slow clean
+
+quickstart: install ## install, train a small LSTM on the built-in sample, and show the test figures
+	$(BIN)/forecastlab fit --config configs/quickstart.yaml
+	$(BIN)/forecastlab test --ckpt_path best --experiment quickstart
+	@echo 'To look at the curves: $(BIN)/tensorboard --logdir lightning_logs'
+
+install: .venv/.installed
+install-dev: .venv/.installed-dev
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint ## everything but the long runs
+	$(BIN)/pytest -n 2 -m 'not slow' tests
+	$(BIN)/pytest --nbmake notebooks
+
+test-slow: install-dev ## the long runs
+	$(BIN)/pytest -n 2 -m slow tests
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
