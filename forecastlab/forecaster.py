@@ -11,7 +11,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 
-from forecastlab.backbones.base import Backbone, require_probability
+from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.batch import Batch, Reference, Scaling, Schema
 from forecastlab.decoders import Decoder, Linear
@@ -73,7 +73,10 @@ class Forecaster(LightningModule):
         schema: dict[str, Any],
     ) -> None:
         super().__init__()
-        require_probability(dropout=dropout)
+        if anchor not in ("none", "last"):
+            raise ConfigError(f'model.anchor must be "none" or "last", got {anchor!r}')
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"model.dropout must be at least 0 and below 1, got {dropout}")
         parts: dict[str, Callable[..., Any]] = {
             "backbone": backbone,
             "decoder": decoder,
@@ -81,25 +84,24 @@ class Forecaster(LightningModule):
             "optimizer": optimizer,
         }
         self._parts = {name: describe(part) for name, part in parts.items()}
-        self._schedule = None if lr_scheduler is None else describe(lr_scheduler)
+        if lr_scheduler is not None:
+            self._parts["lr_scheduler"] = describe(lr_scheduler)
         settings = {"anchor": anchor, "linear_skip": linear_skip, "dropout": dropout, "schema": schema}
-        self._set_hparams({**self._parts, "lr_scheduler": self._schedule, **settings})
+        self._set_hparams({"lr_scheduler": None, **self._parts, **settings})
         self.anchor = anchor
         self.schema = Schema.from_dict(schema)
         features, known, targets = (len(x) for x in (self.schema.features, self.schema.known, self.schema.targets))
         horizon = self.schema.horizon
         self.scaling = Scaling(features, known, targets)
-        self.loss: Loss = build(self._parts["loss"], Loss)
-        self.backbone: Backbone = build(self._parts["backbone"], Backbone, features)
+        self.loss: Loss = self._build("loss", Loss)
+        self.backbone: Backbone = self._build("backbone", Backbone, features)
         if not self.backbone.causal and self.schema.lookback == "full":
             raise ConfigError(
                 f"{type(self.backbone).__name__} is not causal: with lookback: full, where every step is a forecast "
                 "origin, it would see the future. Set --data.lookback to a number of rows"
             )
         width = self.backbone.output_size
-        self.decoder: Decoder = build(
-            self._parts["decoder"], Decoder, width, horizon, targets, known, self.loss.outputs
-        )
+        self.decoder: Decoder = self._build("decoder", Decoder, width, horizon, targets, known, self.loss.outputs)
         self.skip = nn.Linear(features, horizon * targets * self.loss.outputs) if linear_skip else None
         self.dropout = nn.Dropout(dropout)
         self.metrics = nn.ModuleDict()
@@ -110,10 +112,10 @@ class Forecaster(LightningModule):
         return self._point(self._raw(batch), batch)
 
     def configure_optimizers(self) -> Any:
-        optimizer = build(self._parts["optimizer"], Optimizer, self.parameters())
-        if self._schedule is None:
+        optimizer = self._build("optimizer", Optimizer, self.parameters())
+        if "lr_scheduler" not in self._parts:
             return optimizer
-        scheduler = build(self._schedule, LRScheduler, optimizer)
+        scheduler = self._build("lr_scheduler", LRScheduler, optimizer)
         monitor = getattr(scheduler, "monitor", "val/loss")
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": monitor}}
 
@@ -179,6 +181,13 @@ class Forecaster(LightningModule):
 
     def predict_step(self, batch: Batch) -> Prediction:
         return Prediction(batch.series, batch.index, self(batch), batch.target, batch.weight)
+
+    def _build(self, part: str, base: type, *sizes: Any) -> Any:
+        """Builds a part of the network; a value that it refuses is an error of the configuration."""
+        try:
+            return build(self._parts[part], base, *sizes)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"model.{part}: {error}") from error
 
     def _loss(self, batch: Batch) -> Tensor:
         target = self.scaling.scale_target(batch.target)

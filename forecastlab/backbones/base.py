@@ -89,6 +89,14 @@ class Backbone(nn.Module, ABC):
                 "from a given state. Use it with an integer lookback."
             )
 
+    def require_sequence(self, x: Tensor) -> None:
+        """Raises ValueError if `x` is not (batch, time, input_size)."""
+        if x.dim() != 3 or x.shape[2] != self.input_size:
+            raise ValueError(
+                f"{type(self).__name__} expects an input of shape (batch, time, {self.input_size}), "
+                f"got {tuple(x.shape)}"
+            )
+
     def new_zeros(self, *shape: int) -> Tensor:
         """Zeros of the dtype and on the device of the parameters."""
         parameter = next(self.parameters(), None)

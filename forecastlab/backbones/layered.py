@@ -6,7 +6,7 @@ from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
+from torch.nn.functional import dropout, linear
 
 from forecastlab.backbones.base import Backbone, GateParameters, require_positive, require_probability
 from forecastlab.batch import State
@@ -35,6 +35,23 @@ def scan(step: Step, inputs: Tensor, state: State, keep_parts: bool = False) -> 
         if keep_parts:
             kept.append(parts)
     return torch.stack(outputs, 1), state, [torch.stack(part, 1) for part in zip(*kept, strict=True)]
+
+
+def dropout_mask(like: Tensor, probability: float, training: bool) -> Tensor | None:
+    """A mask for recurrent dropout: drawn once per sequence, then multiplied to the hidden state at every step.
+
+    Dropping the same units at every step is what makes dropout on a recurrent path an approximate posterior
+    (Gal and Ghahramani 2016, arXiv:1512.05287). The mask lives as long as one call of `forward`.
+
+    Args:
+        like: a tensor of the shape, dtype and device of the hidden state, (batch, hidden_size).
+        probability: probability with which a unit is dropped; the others grow by 1 / (1 - probability).
+        training: whether to drop at all.
+
+    Returns:
+        The mask, of the shape of `like`, or None where nothing is dropped.
+    """
+    return dropout(torch.ones_like(like), probability) if training and probability else None
 
 
 class Layer(nn.Module, ABC):
@@ -83,11 +100,25 @@ class Layered(Backbone):
     def initial_state(self, batch_size: int) -> State:
         return tuple(layer.initial_state(batch_size) for layer in self._layers)
 
+    def gate(self, layer: int, name: str) -> GateParameters:
+        """The parameters of one gate of a layer, as views.
+
+        Raises:
+            ValueError: for a layer or a gate that the network does not have, or for layers without gates.
+        """
+        if not 0 <= layer < len(self.layers):
+            raise ValueError(f"layer must be at least 0 and below {len(self.layers)}, got {layer!r}")
+        gated = self.layers[layer]
+        if not isinstance(gated, GatedLayer):
+            raise ValueError(f"the layers of {type(self).__name__} have no gates")
+        return gated.gate(name)
+
     @property
     def _layers(self) -> list[Layer]:
         return cast(list[Layer], list(self.layers))
 
     def _run(self, x: Tensor, state: State | None, signals: dict[str, Tensor] | None) -> tuple[Tensor, State]:
+        self.require_sequence(x)
         states = self.initial_state(x.shape[0]) if state is None else state
         after = []
         for number, (layer, before) in enumerate(zip(self._layers, states, strict=True)):
@@ -107,16 +138,24 @@ class GatedLayer(Layer):
     and `bias` (gates * hidden_size,); the rows of the gates follow each other in the order of `gates`. Weights start
     uniform in +-1/sqrt(hidden_size), as torch.nn's do, biases too.
 
+    Args:
+        input_size: width of the inputs.
+        hidden_size: width of the hidden state.
+        recurrent_dropout: probability with which a unit of the hidden state is hidden from the gates in training; the
+            same units at every step of a sequence.
+
     Attributes:
         gates: names of the gates in the order of their rows.
     """
 
     gates: ClassVar[tuple[str, ...]]
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0) -> None:
         super().__init__()
         require_positive(input_size=input_size, hidden_size=hidden_size)
+        require_probability(recurrent_dropout=recurrent_dropout)
         self.hidden_size = hidden_size
+        self.recurrent_dropout = recurrent_dropout
         rows = len(self.gates) * hidden_size
         bound = hidden_size**-0.5
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size).uniform_(-bound, bound))
@@ -137,4 +176,15 @@ class GatedLayer(Layer):
 
     def project(self, x: Tensor) -> Tensor:
         """The input's share in all gates at all steps: (batch, time, input_size) -> (batch, time, gates * hidden)."""
-        return torch.nn.functional.linear(x, self.weight_ih, self.bias)
+        return linear(x, self.weight_ih, self.bias)
+
+    def recurrence(self, like: Tensor) -> Callable[[Tensor], Tensor]:
+        """The hidden state's share in all gates, as a function (batch, hidden_size) -> (batch, gates * hidden_size).
+
+        To be asked for once per sequence: recurrent dropout draws its mask here.
+
+        Args:
+            like: a tensor of the shape, dtype and device of the hidden state.
+        """
+        mask = dropout_mask(like, self.recurrent_dropout, self.training)
+        return lambda h: linear(h if mask is None else h * mask, self.weight_hh)

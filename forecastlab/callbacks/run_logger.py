@@ -50,7 +50,9 @@ class RunLogger(TensorBoardLogger):
 
     @rank_zero_only
     def flush(self) -> None:
-        """Brings everything logged so far to the disk."""
+        """Brings everything logged so far to the disk; a run that failed before it logged anything leaves no file."""
+        if not self._rows:
+            return
         self.experiment.flush()
         path = Path(self.log_dir, "metrics.csv")
         if self._columns is None:

@@ -27,12 +27,22 @@ def run(args: Sequence[str]) -> int:
             own[args[0]](args[1:])
         else:
             ForecastCLI(args)
-    except ForecastlabError as error:
-        print(f"forecastlab: error: {error}", file=sys.stderr)
-        return 2
     except SystemExit as exit_:  # --help and --print_config
         return int(exit_.code or 0)
+    except Exception as error:
+        ours = _our_error(error)
+        if ours is None:
+            raise
+        print(f"forecastlab: error: {ours}", file=sys.stderr)
+        return 2
     return 0
+
+
+def _our_error(error: BaseException | None) -> ForecastlabError | None:
+    """The error of ours that this one is or was raised from: jsonargparse wraps what constructors raise."""
+    while error is not None and not isinstance(error, ForecastlabError):
+        error = error.__cause__
+    return error
 
 
 def _allow_imports(args: Sequence[str]) -> list[str]:

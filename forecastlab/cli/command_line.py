@@ -33,6 +33,9 @@ from forecastlab.forecaster import Forecaster
 CONFIG_KEYS = ("seed_everything", "threads", "experiment", "early_stopping", "checkpoints", "trainer", "model", "data")
 """The parts of a config that a checkpoint carries: all but what belongs to one call."""
 
+MONITORED = ("val/loss", "train/loss")
+"""What a run can be judged by while it trains."""
+
 
 class RunConfig(SaveConfigCallback):
     """Keeps the run's config: in the run folder, in its checkpoints, and as TensorBoard's hyper-parameters."""
@@ -78,17 +81,23 @@ class ForecastCLI(LightningCLI):
             if command != "fit" or not (values_of(given, "--config") or values_of(given, "-c")):
                 given = ["--config", self.loaded["config"], *given]
         strict = {"exit_on_error": False, "allow_abbrev": False}
-        super().__init__(
-            Forecaster,
-            ForecastDataModule,
-            subclass_mode_data=True,
-            save_config_callback=RunConfig,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            seed_everything_default=0,
-            parser_kwargs={**strict, **{name: dict(strict) for name in self.subcommands()}},
-            args=[command, *given],
-        )
+        self.new_run: Run | None = None
+        try:
+            super().__init__(
+                Forecaster,
+                ForecastDataModule,
+                subclass_mode_data=True,
+                save_config_callback=RunConfig,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                seed_everything_default=0,
+                parser_kwargs={**strict, **{name: dict(strict) for name in self.subcommands()}},
+                args=[command, *given],
+            )
+        except BaseException:
+            if self.new_run is not None:
+                self.new_run.discard_if_not_begun()
+            raise
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--experiment", type=str | None, default=self.name, help="name of the run's folder")
@@ -104,7 +113,9 @@ class ForecastCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         try:
             self.config = parser.parse_args(args)
-        except (jsonargparse.ArgumentError, argparse.ArgumentError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"the config is not a text file: {error}") from None
+        except (jsonargparse.ArgumentError, argparse.ArgumentError) as error:
             options = [name.lstrip("-") for name in self._subcommand_parsers[args[0]]._option_string_actions]
             raise ConfigError(explain(str(error), options)) from None
 
@@ -124,6 +135,12 @@ class ForecastCLI(LightningCLI):
                 f"{self.checkpoint} holds weights only and cannot be resumed; resume from last.ckpt in the same folder"
             )
 
+    def _set_seed(self) -> None:
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise ConfigError(f"seed_everything: {error}") from None
+
     def before_instantiate_classes(self) -> None:
         torch.set_num_threads(self._get(self.config, "threads"))
 
@@ -131,6 +148,19 @@ class ForecastCLI(LightningCLI):
         super().instantiate_classes()
         if self.loaded:
             _require_same_shapes(self.loaded["state_dict"], self.model, self.checkpoint)
+
+    def after_instantiate_classes(self) -> None:
+        """Finds out what cannot work before processes are started for several devices."""
+        self.datamodule.require_devices(self.trainer.world_size)
+        if self.trainer.overfit_batches:
+            raise ConfigError(
+                "trainer.overfit_batches is not supported: batches are cut by a sampler that it would replace; set "
+                "trainer.limit_train_batches"
+            )
+        for key in ("early_stopping", "checkpoints"):
+            monitor = self._get(self.config, key).monitor
+            if monitor not in MONITORED:
+                raise ConfigError(f"{key}.monitor: expected one of {', '.join(MONITORED)}, got {monitor!r}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self._get(self.config_init, "trainer")
@@ -150,6 +180,9 @@ class ForecastCLI(LightningCLI):
         """Says what came out and how to go on."""
         checkpoints = self.trainer.checkpoint_callback
         if not isinstance(checkpoints, Checkpoints) or not self.trainer.is_global_zero:
+            return
+        if checkpoints.best_epoch < 0:
+            print("nothing was trained: there is no best epoch")
             return
         print(
             f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}\n"
@@ -189,7 +222,10 @@ class ForecastCLI(LightningCLI):
         resumed = self.loaded["global_step"] if run and self.subcommand == "fit" else None
         if run is None:
             experiment = self._get(self.config, "experiment") or "default"
-            run = Run.new(root, experiment) if getattr(rank_zero_only, "rank", 0) == 0 else Run(root, experiment, 0)
+            if getattr(rank_zero_only, "rank", 0) == 0:
+                run = self.new_run = Run.new(root, experiment)
+            else:
+                run = Run(root, experiment, 0)  # only the first process writes
         self.root = run.root
         return RunLogger(run.root, run.experiment, run.version, resumed)
 

@@ -39,6 +39,8 @@ def explain(message: str, options: Iterable[str], most: int = 9) -> str:
         return f"unknown option {unknown}" + _suggest(unknown.lstrip("-").partition("=")[0], list(options))
     if match := re.search(r"Option '([^']+)' is not accepted", message):
         return _unknown_argument(key, match.group(1), re.findall(r"class_path[=:]?'? ?'([\w.]+)'", message))
+    if match := re.search(r"the following arguments are required: (.*)", message):
+        return f"{key}: missing {match.group(1)}"
     if match := re.search(r"Expected a dot import path string: (\S+?)\.?(\s|$)", message):
         return _unknown_class(key, match.group(1))
     if match := re.search(r"(?s)Problems parsing config: (.*)|(Unexpected config: .*)", message):
@@ -47,10 +49,12 @@ def explain(message: str, options: Iterable[str], most: int = 9) -> str:
         )
     if expected := re.findall(r"Expected a (<class '[\w.]+'>|typing\.Literal\[[^]]*\])", message):
         names = [re.sub(r"<class '([\w.]+)'>|typing\.Literal\[(.*)\]", r"\1\2", name) for name in expected]
-        wanted = " or ".join("null" if name == "NoneType" else name for name in _innermost(names))
+        if len(keys) > 1 and len(names) > 1 and names[-1] == "NoneType":
+            names.pop()  # it is what the outer value may be
+        wanted = " or ".join("null" if name == "NoneType" else name for name in dict.fromkeys(names))
         got = re.search(r"(?:Got value|Given value): (.*?)(?:\. Got value: .*)?$", message, re.MULTILINE)
         return f"{key}: expected {wanted}, got {got.group(1) if got else 'something else'}"
-    return _shortened(message, most)
+    return _shortened(re.sub(r'^Parser key "([^"]+)"', r"\1", message), most)
 
 
 def _unknown_argument(key: str, name: str, class_paths: Sequence[str]) -> str:
@@ -58,6 +62,7 @@ def _unknown_argument(key: str, name: str, class_paths: Sequence[str]) -> str:
         module, _, cls = path.rpartition(".")
         if module:
             known = list(inspect.signature(getattr(importlib.import_module(module), cls)).parameters)
+            known = [option for option in known if option not in ("input_size", "params", "optimizer")]  # not settings
             return f"{key}: {cls} has no argument {name!r}" + _suggest(name, known)
     return f"{key}: unknown argument {name!r}"
 
@@ -76,12 +81,6 @@ def _suggest(name: str, known: Sequence[str]) -> str:
     close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, 1, 0.5)]
     hint = f"; did you mean {close[0]}?" if close else "."
     return hint + (f" Available: {', '.join(known)}" if len(known) <= 40 else " See --help for all options")
-
-
-def _innermost(names: list[str]) -> list[str]:
-    """The alternatives for a value, without those for what it lies in."""
-    unique = list(dict.fromkeys(names))
-    return unique[:-1] if len(unique) > 2 and unique[-1] == "NoneType" else unique
 
 
 def _shortened(message: str, most: int) -> str:

@@ -1,7 +1,9 @@
 """Run folders: `<root>/lightning_logs/<experiment>/version_N`, and the checkpoints in them."""
 
+import contextlib
 import itertools
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +65,13 @@ class Run:
                 ) from None
             else:
                 return run
+
+    def discard_if_not_begun(self) -> None:
+        """Removes the folder of a run that failed before it began, that is, before its config was written."""
+        if not (self.folder / CONFIG).exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # there are other runs
+                self.folder.parent.rmdir()
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Path) -> "Run | None":

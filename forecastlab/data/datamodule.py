@@ -170,25 +170,29 @@ class ForecastDataModule(LightningDataModule, ABC):
         return Reference(torch.as_tensor(target.var(0)), torch.as_tensor(seasonal.mean(0)))
 
     def setup(self, stage: str) -> None:
-        """Checks the fold; a sequence per fold cannot be spread over devices.
+        """Checks that the stage has something to run on, before anything is trained.
 
         Raises:
-            ConfigError: if the stage has nothing to run on.
+            ConfigError: if it has not, or if the fold cannot be spread over the devices.
         """
         self._seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-        devices = self.trainer.world_size if self.trainer else 1
-        if self.lookback == "full" and devices > 1:
-            raise ConfigError(
-                f"lookback: full makes one sequence of a fold, which {devices} devices cannot share: set "
-                "--trainer.devices 1 (several folds can be trained at once, each by a process of its own), or an "
-                "integer lookback"
-            )
+        if self.trainer:
+            self.require_devices(self.trainer.world_size)
         if stage == "fit":
             self._windows("fit")
         if stage in ("fit", "validate"):
             self._windows("validation")
         if stage == "test":
             self._windows("test")
+
+    def require_devices(self, devices: int) -> None:
+        """Raises ConfigError if the fold cannot be spread over this number of devices."""
+        if self.lookback == "full" and devices > 1:
+            raise ConfigError(
+                f"lookback: full makes one sequence of a fold, which {devices} devices cannot share: set "
+                "--trainer.devices 1 and train the folds side by side with forecastlab crossval --jobs, or set an "
+                "integer lookback"
+            )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._loader(self._windows("fit"), shuffle=True)

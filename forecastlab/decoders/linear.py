@@ -19,4 +19,4 @@ class Linear(Decoder):
     def forward(self, encoded: Tensor, known: Tensor, last: Tensor, target: Tensor | None = None) -> Tensor:
         origins = known.shape[1]
         y: Tensor = self.linear(torch.cat([encoded[:, -origins:], known.flatten(2)], -1))
-        return y.unflatten(-1, (self.horizon, self.targets, self.outputs))
+        return y.view(*y.shape[:2], self.horizon, self.targets, self.outputs)

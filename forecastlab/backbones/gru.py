@@ -1,0 +1,81 @@
+"""The gated recurrent unit."""
+
+from typing import ClassVar, cast
+
+from torch import Tensor, nn
+
+from forecastlab.backbones.activations import Activation, activation_function
+from forecastlab.backbones.recurrent import Initialization, LayerWeights, Recurrent
+from forecastlab.batch import State
+
+
+class GRU(Recurrent):
+    """The gated recurrent unit: a hidden state of which gates keep a part.
+
+    r_t = s(W_r x_t + b_r + U_r h_{t-1} + b'_r)             reset gate
+    z_t = s(W_z x_t + b_z + U_z h_{t-1} + b'_z)             update gate
+    n_t = a(W_n x_t + b_n + r_t * (U_n h_{t-1} + b'_n))     candidate, reset_after=True
+    n_t = a(W_n x_t + b_n + U_n (r_t * h_{t-1}) + b'_n)     candidate, reset_after=False
+    h_t = (1 - z_t) * n_t + z_t * h_{t-1}                   hidden state, the output
+
+    Source: Cho et al. 2014, whose candidate is the one of reset_after=False; torch.nn.GRU's is the other, and the
+    default. `rnn` is torch's module, with its parameters (rows in the order reset, update, candidate); both forms use
+    the same. Texts that write h_t = (1 - z_t) * h_{t-1} + z_t * n_t, as the course module does, mean 1 - z_t by z_t.
+    The reset-before candidate, other functions, recurrent dropout in training, and `trace` run through our own loop
+    over time, which is several times slower.
+
+    The state is h, (batch, num_layers, hidden_size). The signals of `trace` are "reset_gate", "update_gate",
+    "candidate" and "hidden"; the gates are called "reset", "update" and "candidate".
+
+    Args:
+        input_size: width of the inputs.
+        hidden_size: width of the hidden state, and of the outputs.
+        num_layers: number of layers on top of each other.
+        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+        recurrent_dropout: probability with which a unit of the hidden state is hidden from the gates in training; the
+            same units at every step of a sequence. What z_t keeps of h_{t-1} is not dropped.
+        reset_after: whether the reset gate multiplies after the recurrent product (torch.nn) or before it (Cho).
+        activation: a, tanh by default.
+        gate_activation: s.
+        initialization: how weights start: "uniform" in +-1/sqrt(hidden_size), or "orthogonal" (per gate, Xavier-uniform
+            from the input and orthogonal from the hidden state, biases zero).
+
+    Raises:
+        ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.
+    """
+
+    source: ClassVar[str] = "Cho et al. 2014, arXiv:1406.1078; reset-after as in torch.nn.GRU"
+    gates: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
+    parts: ClassVar[tuple[str, ...]] = ("reset_gate", "update_gate", "candidate", "hidden")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        reset_after: bool = True,
+        activation: Activation = "tanh",
+        gate_activation: Activation = "sigmoid",
+        initialization: Initialization = "uniform",
+    ) -> None:
+        native = (reset_after, activation, gate_activation) == (True, "tanh", "sigmoid")
+        super().__init__(
+            nn.GRU, input_size, hidden_size, num_layers, dropout, recurrent_dropout, initialization, native
+        )
+        self.reset_after = reset_after
+        self.activation = activation_function(activation)
+        self.gate_activation = activation_function(gate_activation)
+
+    def cell(self, weights: LayerWeights, x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
+        h = cast(Tensor, state)
+        x_gates, x_n = x_t.tensor_split([2 * self.hidden_size], -1)
+        gates, candidate = slice(0, 2 * self.hidden_size), slice(2 * self.hidden_size, None)
+        r, z = self.gate_activation(x_gates + weights.recur(h, gates)).chunk(2, -1)
+        if self.reset_after:
+            n = self.activation(x_n + r * weights.recur(h, candidate))
+        else:
+            n = self.activation(x_n + weights.recur(r * h, candidate))
+        h = (1 - z) * n + z * h
+        return h, h, (r, z, n, h)

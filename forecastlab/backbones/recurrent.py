@@ -1,0 +1,182 @@
+"""What `RNN`, `LSTM` and `GRU` share: torch.nn's kernel where it can compute the cell, our own loop where it cannot."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, linear
+
+from forecastlab.backbones.base import Backbone, require_positive, require_probability
+from forecastlab.backbones.layered import dropout_mask, scan
+from forecastlab.batch import State
+
+Initialization: TypeAlias = Literal["uniform", "orthogonal"]
+"""How weights start. "uniform": weights and biases uniform in +-1/sqrt(hidden_size), as torch.nn does. "orthogonal":
+per gate, Xavier-uniform from the input, orthogonal from the hidden state, biases zero."""
+
+
+class TorchGateParameters(NamedTuple):
+    """The parameters of one gate of a torch.nn network, as views: writing into them changes the network.
+
+    torch.nn keeps two biases, whose sum is the one of the equations (but for the candidate of a reset-after GRU, where
+    `bias_hh` stands inside the reset gate's product).
+    """
+
+    weight_ih: Tensor
+    """(hidden_size, input width): from the input."""
+    weight_hh: Tensor
+    """(hidden_size, hidden_size): from the previous hidden state."""
+    bias_ih: Tensor
+    """(hidden_size,)"""
+    bias_hh: Tensor
+    """(hidden_size,)"""
+
+
+class Recurrent(Backbone):
+    """A network of torch.nn (`rnn`) with a second way to compute the same cell, step by step in Python.
+
+    By default `forward` is one call of torch.nn's kernel. The own loop, 3 to 28 times slower, runs for what that
+    kernel cannot do: other equations than torch.nn's, recurrent dropout in training, and `trace`. Both read the same
+    parameters, those of `rnn`: `rnn.weight_ih_l0`, `rnn.weight_hh_l0`, `rnn.bias_ih_l0`, `rnn.bias_hh_l0`,
+    `rnn.weight_ih_l1`, ... so that weights are exchanged with torch.nn through `rnn.load_state_dict`.
+
+    Attributes:
+        gates: names of the gates in the order of their rows in each parameter.
+        parts: names of the signals that `cell` gives, in order.
+    """
+
+    gates: ClassVar[tuple[str, ...]]
+    parts: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        rnn: Callable[..., nn.RNNBase],
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        dropout: float,
+        recurrent_dropout: float,
+        initialization: str,
+        native: bool,
+    ) -> None:
+        require_positive(hidden_size=hidden_size, num_layers=num_layers)
+        require_probability(dropout=dropout, recurrent_dropout=recurrent_dropout)
+        super().__init__(input_size, hidden_size)
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.native = native
+        between = dropout if num_layers > 1 else 0.0  # torch.nn warns where there is nothing between layers
+        self.rnn = rnn(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
+        if initialization == "orthogonal":
+            self._start_orthogonal()
+        elif initialization != "uniform":
+            raise ValueError(f"initialization must be 'uniform' or 'orthogonal', got {initialization!r}")
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        self.require_sequence(x)
+        if not self.native or (self.training and self.recurrent_dropout):
+            return self._loop(x, state, None)
+        y, last = self.rnn(x, None if state is None else _swap(state))
+        return y, _swap(last)
+
+    def trace(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
+        self.require_sequence(x)
+        signals: dict[str, Tensor] = {}
+        signals["output"], _ = self._loop(x, state, signals)
+        return signals
+
+    def gate(self, layer: int, name: str) -> TorchGateParameters:
+        """The parameters of one gate of a layer, as views.
+
+        Raises:
+            ValueError: for a layer or a gate that the network does not have.
+        """
+        if not 0 <= layer < self.num_layers:
+            raise ValueError(f"layer must be at least 0 and below {self.num_layers}, got {layer!r}")
+        if name not in self.gates:
+            raise ValueError(f"unknown gate {name!r}; {type(self).__name__} has {', '.join(self.gates)}")
+        start = self.gates.index(name) * self.hidden_size
+        rows = slice(start, start + self.hidden_size)
+        return TorchGateParameters(*(parameter[rows] for parameter in self._layer(layer)))
+
+    @abstractmethod
+    def cell(self, weights: "LayerWeights", x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
+        """One step of one layer.
+
+        Args:
+            weights: the layer's parameters.
+            x_t: (batch, gates * hidden_size), the input's share in all gates, `bias_ih` included.
+            state: the layer's state, each part (batch, hidden_size).
+
+        Returns:
+            The output (batch, hidden_size), the next state, and the signals named in `parts`.
+        """
+
+    def initial_state(self, batch_size: int) -> State:
+        return self.new_zeros(batch_size, self.num_layers, self.hidden_size)
+
+    def _layer(self, layer: int) -> TorchGateParameters:
+        names = TorchGateParameters._fields
+        return TorchGateParameters(*(getattr(self.rnn, f"{name}_l{layer}") for name in names))
+
+    def _loop(self, x: Tensor, state: State | None, signals: dict[str, Tensor] | None) -> tuple[Tensor, State]:
+        before = self.initial_state(x.shape[0]) if state is None else state
+        after = []
+        for layer in range(self.num_layers):
+            if layer and self.dropout:
+                x = dropout(x, self.dropout, self.training)
+            weight_ih, weight_hh, bias_ih, bias_hh = self._layer(layer)
+            mask = dropout_mask(x.new_ones(x.shape[0], self.hidden_size), self.recurrent_dropout, self.training)
+            step = partial(self.cell, LayerWeights(weight_hh, bias_hh, mask))
+            x, last, parts = scan(step, linear(x, weight_ih, bias_ih), _pick(before, layer), signals is not None)
+            after.append(last)
+            if signals is not None:
+                signals |= {f"layers.{layer}.{name}": part for name, part in zip(self.parts, parts, strict=True)}
+        return x, _gather(after)
+
+    def _start_orthogonal(self) -> None:
+        for layer in range(self.num_layers):
+            for name in self.gates:
+                gate = self.gate(layer, name)
+                nn.init.xavier_uniform_(gate.weight_ih)
+                nn.init.orthogonal_(gate.weight_hh)
+                nn.init.zeros_(gate.bias_ih)
+                nn.init.zeros_(gate.bias_hh)
+
+
+class LayerWeights(NamedTuple):
+    """What one layer does to its hidden state: the recurrent parameters, and the dropout mask of the sequence."""
+
+    weight_hh: Tensor
+    """(gates * hidden_size, hidden_size)"""
+    bias_hh: Tensor
+    """(gates * hidden_size,)"""
+    mask: Tensor | None
+    """(batch, hidden_size): recurrent dropout, the same at every step and for every gate; None without."""
+
+    def recur(self, h: Tensor, rows: slice = slice(None)) -> Tensor:
+        """A hidden state (batch, hidden_size) -> its share in the given rows of the gates (batch, rows)."""
+        return linear(h if self.mask is None else h * self.mask, self.weight_hh[rows], self.bias_hh[rows])
+
+
+def _swap(state: State) -> State:
+    # torch.nn's (layers, batch, hidden) to our (batch, layers, hidden), and back.
+    if isinstance(state, tuple):
+        return tuple(_swap(part) for part in state)
+    return state.transpose(0, 1).contiguous()
+
+
+def _pick(state: State, layer: int) -> State:
+    return tuple(_pick(part, layer) for part in state) if isinstance(state, tuple) else state[:, layer]
+
+
+def _gather(states: list[State]) -> State:
+    first = states[0]
+    if isinstance(first, Tensor):
+        return torch.stack([state for state in states if isinstance(state, Tensor)], 1)
+    return tuple(_gather([state[part] for state in states]) for part in range(len(first)))

@@ -1,0 +1,139 @@
+"""LSTM with a shortcut from its input to its output."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from forecastlab.backbones.base import require_positive
+from forecastlab.backbones.layered import GatedLayer, Layered, scan
+from forecastlab.batch import State
+
+
+class ResidualLSTM(Layered):
+    """LSTM with a spatial shortcut inside the output gate: what leaves the cell is added to what entered the layer.
+
+    i_t = s(W_i x_t + U_i h_{t-1} + v_i * c_{t-1} + b_i)
+    f_t = s(W_f x_t + U_f h_{t-1} + v_f * c_{t-1} + b_f)
+    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+    c_t = f_t * c_{t-1} + i_t * g_t
+    o_t = s(W_o x_t + U_o h_{t-1} + v_o * c_t + b_o)
+    h_t = o_t * (W_p tanh(c_t) + W_r x_t)
+
+    The terms with v are left out with `peephole="none"`, W_p with `projection=False`. W_r is the identity,
+    without a parameter, where x_t is as wide as h_t: in every layer but, as a rule, the first.
+
+    Source: Kim, El-Khamy and Lee 2017. The gate scales the shortcut too, and the sum is what recurs; adding x_t behind
+    the output gate is another model (`Residual` around an `LSTM`). The cell is as wide as the output here.
+
+    The state of a layer is (h, c), each (batch, hidden_size). The signals of `trace` are "input_gate", "forget_gate",
+    "candidate", "output_gate", "cell", "shortcut" (W_r x_t) and "hidden"; the gates are called "input", "forget",
+    "candidate" and "output".
+
+    Args:
+        input_size: width of the inputs.
+        hidden_size: width of the hidden and cell states, and of the outputs.
+        num_layers: number of layers on top of each other.
+        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+        recurrent_dropout: probability with which a unit of the hidden state is hidden from the gates in training; the
+            same units at every step of a sequence.
+        peephole: "diagonal", as in the paper, or "none".
+        projection: whether tanh(c_t) goes through W_p.
+        forget_bias: added to the forget gate's bias at the start.
+
+    Raises:
+        ValueError: for a size below 1, a dropout outside [0, 1), or an unknown `peephole`.
+    """
+
+    source: ClassVar[str] = "Kim, El-Khamy and Lee 2017, arXiv:1701.03360"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        peephole: Literal["diagonal", "none"] = "diagonal",
+        projection: bool = True,
+        forget_bias: float = 0.0,
+    ) -> None:
+        require_positive(num_layers=num_layers)
+        if peephole not in ("none", "diagonal"):
+            raise ValueError(f"peephole must be 'none' or 'diagonal', got {peephole!r}")
+        sizes = [input_size] + [hidden_size] * (num_layers - 1)
+        layers = [
+            ResidualLSTMLayer(size, hidden_size, recurrent_dropout, peephole == "diagonal", projection, forget_bias)
+            for size in sizes
+        ]
+        super().__init__(input_size, layers, hidden_size, dropout)
+
+
+class ResidualLSTMLayer(GatedLayer):
+    """One layer of `ResidualLSTM`.
+
+    Next to `GatedLayer`'s parameters it has, where its class says so, `weight_ch` (3, hidden_size), the peepholes of
+    the input, forget and output gate; `projection` (hidden_size, hidden_size), W_p; and `shortcut` (hidden_size,
+    input_size), W_r.
+    """
+
+    gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
+    parts: ClassVar[tuple[str, ...]] = (
+        "input_gate",
+        "forget_gate",
+        "candidate",
+        "output_gate",
+        "cell",
+        "shortcut",
+        "hidden",
+    )
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        recurrent_dropout: float,
+        peephole: bool,
+        projection: bool,
+        forget_bias: float,
+    ) -> None:
+        super().__init__(input_size, hidden_size, recurrent_dropout)
+        self.weight_ch = self._parameter(3, hidden_size) if peephole else None
+        self.projection = self._parameter(hidden_size, hidden_size) if projection else None
+        self.shortcut = self._parameter(hidden_size, input_size) if input_size != hidden_size else None
+        with torch.no_grad():
+            self.gate("forget").bias.add_(forget_bias)
+
+    def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
+        recur = self.recurrence(cast("tuple[Tensor, Tensor]", state)[0])
+        v_i, v_f, v_o = (None, None, None) if self.weight_ch is None else self.weight_ch.unbind()
+        shortcut = x if self.shortcut is None else linear(x, self.shortcut)
+
+        def step(inputs: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
+            h, c = cast("tuple[Tensor, Tensor]", state)
+            x_t, r = inputs.tensor_split([4 * self.hidden_size], -1)
+            i, f, g, o = (x_t + recur(h)).chunk(4, -1)
+            i = torch.sigmoid(_peep(i, v_i, c))
+            f = torch.sigmoid(_peep(f, v_f, c))
+            g = torch.tanh(g)
+            c = f * c + i * g
+            o = torch.sigmoid(_peep(o, v_o, c))
+            m = torch.tanh(c)
+            h = o * ((m if self.projection is None else linear(m, self.projection)) + r)
+            return h, (h, c), (i, f, g, o, c, r, h)
+
+        return scan(step, torch.cat([self.project(x), shortcut], -1), state, keep_parts)
+
+    def initial_state(self, batch_size: int) -> State:
+        zeros = self.bias.new_zeros(batch_size, self.hidden_size)
+        return zeros, zeros.clone()
+
+    def _parameter(self, *shape: int) -> nn.Parameter:
+        bound = self.hidden_size**-0.5
+        return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+
+
+def _peep(gate: Tensor, weight: Tensor | None, c: Tensor) -> Tensor:
+    return gate if weight is None else gate + weight * c

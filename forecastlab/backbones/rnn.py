@@ -1,0 +1,61 @@
+"""The simple recurrent network of Elman."""
+
+from functools import partial
+from typing import ClassVar, cast
+
+from torch import Tensor, nn
+
+from forecastlab.backbones.activations import Activation, activation_function
+from forecastlab.backbones.recurrent import Initialization, LayerWeights, Recurrent
+from forecastlab.batch import State
+
+
+class RNN(Recurrent):
+    """The simple recurrent network: a hidden state that is rewritten at every step.
+
+    h_t = a(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), with a = tanh by default.
+
+    Source: Elman 1990, "Finding structure in time", in the form of torch.nn.RNN; `rnn` is that module, with its
+    parameters. It computes tanh and relu; another activation, recurrent dropout in training, and `trace` run through
+    our own loop over time, which is several times slower. The state is h, (batch, num_layers, hidden_size); the signal
+    of `trace` is "hidden"; the only gate is called "hidden".
+
+    Args:
+        input_size: width of the inputs.
+        hidden_size: width of the hidden state, and of the outputs.
+        num_layers: number of layers on top of each other.
+        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+        recurrent_dropout: probability with which a unit of the hidden state is hidden from the recurrence in training;
+            the same units at every step of a sequence.
+        activation: a.
+        initialization: how weights start: "uniform" in +-1/sqrt(hidden_size), or "orthogonal" (Xavier-uniform from the
+            input, biases zero).
+
+    Raises:
+        ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.
+    """
+
+    source: ClassVar[str] = "Elman 1990, Cognitive Science 14(2)"
+    gates: ClassVar[tuple[str, ...]] = ("hidden",)
+    parts: ClassVar[tuple[str, ...]] = ("hidden",)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        activation: Activation = "tanh",
+        initialization: Initialization = "uniform",
+    ) -> None:
+        self_computed = activation not in ("tanh", "relu")
+        rnn = partial(nn.RNN, nonlinearity="tanh" if self_computed else activation)
+        super().__init__(
+            rnn, input_size, hidden_size, num_layers, dropout, recurrent_dropout, initialization, not self_computed
+        )
+        self.activation = activation_function(activation)
+
+    def cell(self, weights: LayerWeights, x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
+        h = self.activation(x_t + weights.recur(cast(Tensor, state)))
+        return h, h, (h,)

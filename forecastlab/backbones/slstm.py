@@ -1,0 +1,205 @@
+"""The sLSTM: an LSTM with exponential gates, a normaliser and a stabiliser, and recurrence within heads."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from forecastlab.backbones.base import require_positive
+from forecastlab.backbones.layered import GatedLayer, Layered, dropout_mask, scan
+from forecastlab.batch import State
+
+Forget: TypeAlias = Literal["sigmoid", "exp"]
+"""The activation of a forget gate."""
+
+NOTHING = -1e30
+"""The stabiliser before the first step: minus infinity in meaning, finite so that no gradient can become NaN."""
+
+
+class SLSTM(Layered):
+    """LSTM with an exponential input gate, whose cell is a weighted mean of candidates (Beck et al. 2024).
+
+        ĩ, f̃, z̃, õ = W x_t + R h_{t-1} + b           R block-diagonal: units mix within their head only
+        z = tanh(z̃),  o = σ(õ),  log f = log σ(f̃) or f̃
+        m_t = max(log f + m_{t-1}, ĩ)                 stabiliser; m_1 = ĩ
+        i' = exp(ĩ - m_t),  f' = exp(log f + m_{t-1} - m_t)
+        c_t = f' ⊙ c_{t-1} + i' ⊙ z                   cell
+        n_t = f' ⊙ n_{t-1} + i'                       normaliser, never below 1
+        h_t = o ⊙ c_t / n_t
+
+    m cancels in c_t / n_t: it keeps the exponentials finite and changes neither outputs nor their gradients. Do not
+    confuse c_t and n_t with the unstabilised ones, which are exp(m_t) times as large.
+
+    Of the thesis, eq. 2.45-2.52 are this cell with the forget gate "exp"; it leaves out z, o and the values before the
+    first step, which are h = c = n = 0 and m = -infinity (here -1e30).
+
+    Deviations: weights and biases start uniform in +-1/sqrt(hidden_size) as in torch.nn, the forget gate's bias too
+    unless `forget_bias` raises it.
+
+    The gates are called "input", "forget", "candidate" and "output" and are rows of the parameters in this order.
+    The state is, per layer, (h, c, n, m), each (batch, hidden_size). `trace` gives per layer "input_gate" i',
+    "forget_gate" f', "candidate" z, "output_gate" o, "cell" c, "normaliser" n, "stabiliser" m and "hidden" h, each
+    (batch, time, hidden_size).
+
+    Args:
+        input_size: width of the inputs.
+        hidden_size: width of every layer and of the output.
+        num_layers: number of layers.
+        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+        recurrent_dropout: probability with which a unit of h_{t-1} is dropped, the same units at all steps of a
+            sequence (Gal and Ghahramani 2016), in training.
+        num_heads: number of equal blocks of the recurrent matrices; 1 mixes all units.
+        forget: activation of the forget gate.
+        forget_bias: added to the forget gate's bias at the start (1 and more make a fresh network remember).
+
+    Raises:
+        ValueError: for a size that is not positive, a hidden size that is no multiple of `num_heads`, an unknown
+            forget gate or a probability outside [0, 1).
+    """
+
+    source: ClassVar[str] = "Beck et al. 2024, xLSTM: Extended Long Short-Term Memory, arXiv:2405.04517, section 2.2"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        num_heads: int = 1,
+        forget: Forget = "sigmoid",
+        forget_bias: float = 0.0,
+    ) -> None:
+        require_positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        widths = [input_size] + [hidden_size] * (num_layers - 1)
+        options = (recurrent_dropout, num_heads, forget, forget_bias)
+        layers = [SLSTMLayer(width, hidden_size, *options) for width in widths]
+        super().__init__(input_size, layers, hidden_size, dropout)
+
+
+class SLSTMLayer(GatedLayer):
+    """One layer of an `SLSTM`.
+
+    Like the parameters of other gated layers, but that `weight_hh` is (4 * hidden_size, head_size): within a gate, the
+    blocks of the heads stand one below the other, so that a row holds weights from the units of its own head.
+    """
+
+    gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
+    parts: ClassVar[tuple[str, ...]] = (
+        "input_gate",
+        "forget_gate",
+        "candidate",
+        "output_gate",
+        "cell",
+        "normaliser",
+        "stabiliser",
+        "hidden",
+    )
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        recurrent_dropout: float = 0.0,
+        num_heads: int = 1,
+        forget: Forget = "sigmoid",
+        forget_bias: float = 0.0,
+    ) -> None:
+        require_heads(num_heads, hidden_size=hidden_size)
+        require_forget(forget)
+        super().__init__(input_size, hidden_size, recurrent_dropout)
+        self.num_heads = num_heads
+        self.forget = forget
+        bound = hidden_size**-0.5
+        self.weight_hh = nn.Parameter(torch.empty(4 * hidden_size, hidden_size // num_heads).uniform_(-bound, bound))
+        with torch.no_grad():
+            self.gate("forget").bias.add_(forget_bias)
+
+    def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
+        mask = dropout_mask(cast(tuple[Tensor, ...], state)[0], self.recurrent_dropout, self.training)
+        return slstm_scan(self.project(x), self.weight_hh, state, self.forget, mask, keep_parts)
+
+    def initial_state(self, batch_size: int) -> State:
+        return slstm_initial_state(self.bias, batch_size, self.hidden_size)
+
+
+def slstm_scan(
+    inputs: Tensor,
+    weight_hh: Tensor,
+    state: State,
+    forget: Forget,
+    mask: Tensor | None = None,
+    keep_parts: bool = False,
+) -> tuple[Tensor, State, list[Tensor]]:
+    """Runs the recurrence of the sLSTM over a sequence of input projections.
+
+    Args:
+        inputs: (batch, time, 4 * hidden_size): the input's share in all gates, biases included, in the order of
+            `SLSTMLayer.gates`.
+        weight_hh: (4 * hidden_size, head_size), as in `SLSTMLayer`.
+        state: (h, c, n, m), each (batch, hidden_size).
+        forget: the activation of the forget gate.
+        mask: (batch, hidden_size), multiplies the hidden state wherever it recurs; None for no mask.
+        keep_parts: whether the parts are collected.
+
+    Returns:
+        h of all steps (batch, time, hidden_size), the state after the last one, and the parts named in
+        `SLSTMLayer.parts`, each (batch, time, hidden_size).
+    """
+    batch, time, rows = inputs.shape
+    width = weight_hh.shape[1]
+    heads = rows // (4 * width)
+
+    def split(part: Tensor) -> Tensor:  # (batch, hidden_size) -> (heads, batch, head_size)
+        return part.view(batch, heads, width).transpose(0, 1)
+
+    def merge(part: Tensor) -> Tensor:  # (heads, ..., batch, head_size) -> (batch, ..., hidden_size)
+        return part.movedim(0, -2).movedim(-3, 0).flatten(-2)
+
+    # Head by head, so that one batched product per step serves all heads and gates.
+    per_head = inputs.view(batch, time, 4, heads, width).permute(3, 1, 0, 2, 4).reshape(heads, time, batch, 4 * width)
+    recurrent = weight_hh.view(4, heads, width, width).permute(1, 3, 0, 2).reshape(heads, width, 4 * width)
+    kept = None if mask is None else split(mask)
+
+    def step(x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
+        h, c, n, m = cast(tuple[Tensor, ...], state)
+        i, f, z, o = torch.baddbmm(x_t, h if kept is None else h * kept, recurrent).chunk(4, -1)
+        decayed = log_forget_gate(f, forget) + m
+        m = torch.maximum(decayed, i)
+        f, i, z, o = torch.exp(decayed - m), torch.exp(i - m), torch.tanh(z), torch.sigmoid(o)
+        c = torch.addcmul(f * c, i, z)
+        n = torch.addcmul(i, f, n)  # at least 1 after every step, since f or i is 1: no division by zero
+        h = o * (c / n)
+        return h, (h, c, n, m), (i, f, z, o, c, n, m, h)
+
+    before = tuple(split(cast(Tensor, part)) for part in state)
+    y, last, parts = scan(step, per_head, before, keep_parts)
+    after = tuple(merge(cast(Tensor, part)) for part in last)
+    return merge(y).contiguous(), after, [merge(part) for part in parts]
+
+
+def slstm_initial_state(like: Tensor, batch_size: int, hidden_size: int) -> State:
+    """(h, c, n, m) before the first step, each (batch, hidden_size), of the dtype and on the device of `like`."""
+    zeros = like.new_zeros(batch_size, hidden_size)
+    return zeros, zeros, zeros, torch.full_like(zeros, NOTHING)
+
+
+def require_heads(num_heads: int, **widths: int) -> None:
+    """Raises ValueError for a width, named, that cannot be split evenly over the heads."""
+    require_positive(num_heads=num_heads, **widths)
+    for name, width in widths.items():
+        if width % num_heads:
+            raise ValueError(f"{name} must be a multiple of num_heads = {num_heads}, got {width}")
+
+
+def require_forget(forget: str) -> None:
+    """Raises ValueError for an unknown activation of the forget gate."""
+    if forget not in ("sigmoid", "exp"):
+        raise ValueError(f"forget must be 'sigmoid' or 'exp', got {forget!r}")
+
+
+def log_forget_gate(pre_activation: Tensor, forget: Forget) -> Tensor:
+    """The logarithm of f from its pre-activation, never through f itself, which may overflow or vanish; same shape."""
+    return logsigmoid(pre_activation) if forget == "sigmoid" else pre_activation
