@@ -70,6 +70,9 @@ class ForecastCLI(LightningCLI):
         args: the command line, beginning with the sub-command.
     """
 
+    new_run: Run | None = None
+    """The run whose folder this call made."""
+
     def __init__(self, args: Sequence[str]) -> None:
         command, given = args[0], list(args[1:])
         self.root = Path(next(iter(values_of(given, "--trainer.default_root_dir")), "."), LOGS)
@@ -81,7 +84,6 @@ class ForecastCLI(LightningCLI):
             if command != "fit" or not (values_of(given, "--config") or values_of(given, "-c")):
                 given = ["--config", self.loaded["config"], *given]
         strict = {"exit_on_error": False, "allow_abbrev": False}
-        self.new_run: Run | None = None
         try:
             super().__init__(
                 Forecaster,
@@ -152,7 +154,7 @@ class ForecastCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Finds out what cannot work before processes are started for several devices."""
         self.datamodule.require_devices(self.trainer.world_size)
-        if self.trainer.overfit_batches:
+        if self._get(self.config, "trainer").overfit_batches:
             raise ConfigError(
                 "trainer.overfit_batches is not supported: batches are cut by a sampler that it would replace; set "
                 "trainer.limit_train_batches"
