@@ -17,13 +17,13 @@ class RunLogger(TensorBoardLogger):
     Args:
         root: folder of all runs.
         experiment: name of the experiment; its runs are numbered.
-        version: number of the run; None for the next free one.
+        version: number of the run, or the name of its folder; None for the next free number.
         resumed_step: first step that the run will log again; what was logged from it on is dropped. None if the run
             is new or is only evaluated.
     """
 
     def __init__(
-        self, root: str | Path, experiment: str, version: int | None = None, resumed_step: int | None = None
+        self, root: str | Path, experiment: str, version: int | str | None = None, resumed_step: int | None = None
     ) -> None:
         purge: dict[str, Any] = {} if resumed_step is None else {"purge_step": resumed_step}
         super().__init__(str(root), experiment, version, default_hp_metric=False, **purge)

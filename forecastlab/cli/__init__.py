@@ -14,6 +14,7 @@ COMMANDS = {
     "validate": "score a checkpoint on the validation range",
     "test": "score a checkpoint on the test range, and write predictions.csv",
     "predict": "forecast every row that was not trained on, and beyond the data, to predictions.csv",
+    "crossval": "fit and test every fold, from fresh weights and a fresh scaler; a table beside the baselines",
     "data": "what the source holds: rows, range, gaps, missing values, folds",
     "backbones": "what is registered: cells and hybrids, causal or not, parameters, source",
 }

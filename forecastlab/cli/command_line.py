@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +26,8 @@ from forecastlab.callbacks import (
     TrainingCurves,
 )
 from forecastlab.cli.messages import explain
-from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name, find_checkpoint, load_checkpoint, values_of
+from forecastlab.cli.options import values_of
+from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name, find_checkpoint, load_checkpoint
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 from forecastlab.forecaster import Forecaster
@@ -42,7 +44,7 @@ class RunConfig(SaveConfigCallback):
 
     METRICS: ClassVar = ("val/loss", "test/mse_scaled", "test/mae", "test/rmse", "test/mase", "test/skill")
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The config as YAML."""
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
@@ -68,12 +70,16 @@ class ForecastCLI(LightningCLI):
 
     Args:
         args: the command line, beginning with the sub-command.
+        run: the run whose folder is written to; None for the checkpoint's, or a new one.
+        callbacks: further callbacks of the trainer.
     """
 
     new_run: Run | None = None
     """The run whose folder this call made."""
 
-    def __init__(self, args: Sequence[str]) -> None:
+    def __init__(self, args: Sequence[str], run: Run | None = None, callbacks: Sequence[Callback] = ()) -> None:
+        self.given_run = run
+        self.given_callbacks = callbacks
         command, given = args[0], list(args[1:])
         self.root = Path(next(iter(values_of(given, "--trainer.default_root_dir")), "."), LOGS)
         self.name = experiment_name(given)
@@ -81,7 +87,7 @@ class ForecastCLI(LightningCLI):
         self.loaded: dict[str, Any] = {}
         if ckpt_path := values_of(given, "--ckpt_path"):
             self._load(ckpt_path[-1])
-            if command != "fit" or not (values_of(given, "--config") or values_of(given, "-c")):
+            if command != "fit" or not values_of(given, "--config", "-c"):
                 given = ["--config", self.loaded["config"], *given]
         strict = {"exit_on_error": False, "allow_abbrev": False}
         try:
@@ -208,7 +214,13 @@ class ForecastCLI(LightningCLI):
         self.loaded = load_checkpoint(self.checkpoint)
 
     def _callbacks(self, config: Any) -> list[Callback]:
-        callbacks = [*_listed(config["callbacks"]), RandomState(), TrainingCurves(), PredictionWriter()]
+        callbacks = [
+            *_listed(config["callbacks"]),
+            *self.given_callbacks,
+            RandomState(),
+            TrainingCurves(),
+            PredictionWriter(),
+        ]
         if config["fast_dev_run"]:
             return callbacks
         if config["enable_progress_bar"] is not False and sys.stdout.isatty():
@@ -220,14 +232,14 @@ class ForecastCLI(LightningCLI):
 
     def _logger(self, config: Any) -> RunLogger:
         root = Path(config["default_root_dir"] or ".", LOGS)
-        run = Run.of_checkpoint(self.checkpoint) if self.checkpoint else None
-        resumed = self.loaded["global_step"] if run and self.subcommand == "fit" else None
+        run = self.given_run or (Run.of_checkpoint(self.checkpoint) if self.checkpoint else None)
+        resumed = self.loaded["global_step"] if run and self.loaded and self.subcommand == "fit" else None
         if run is None:
             experiment = self._get(self.config, "experiment") or "default"
             if getattr(rank_zero_only, "rank", 0) == 0:
                 run = self.new_run = Run.new(root, experiment)
             else:
-                run = Run(root, experiment, 0)  # only the first process writes
+                run = Run(root, experiment, "version_0")  # only the first process writes
         self.root = run.root
         return RunLogger(run.root, run.experiment, run.version, resumed)
 

@@ -7,7 +7,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from forecastlab.cli.messages import explain
-from forecastlab.cli.runs import values_of
+from forecastlab.cli.options import take
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.folds import walk_forward
 from forecastlab.data.ozone_datamodule import OzoneDataModule
@@ -21,20 +21,36 @@ def data(args: Sequence[str]) -> None:
     Args:
         args: the command line after the sub-command; `--config` takes the `data` part of a config of `fit`.
     """
+    paths, rest = take(args, "--config", "-c")
+    parts = [content["data"] for content in map(_read, paths) if "data" in content]
+    module = data_module(parts or [{"class_path": OzoneDataModule.__name__}], rest)
+    print(describe(module))
+
+
+def data_module(parts: Sequence[object], args: Sequence[str] = ()) -> ForecastDataModule:
+    """Builds the data module of a config.
+
+    Args:
+        parts: what configs hold under `data`; later ones win.
+        args: options that win over them.
+
+    Raises:
+        ConfigError: for a setting that cannot be used.
+    """
     parser = ArgumentParser(
-        prog="forecastlab data", description="What the source holds.", exit_on_error=False, allow_abbrev=False
+        prog="forecastlab data",
+        description="What the source holds; --config takes a config of fit, whose data part is read.",
+        exit_on_error=False,
+        allow_abbrev=False,
     )
-    parser.add_argument("-c", "--config", action="append", help="a config of fit; its data part is read")
-    parser.add_subclass_arguments(ForecastDataModule, "data", default={"class_path": OzoneDataModule.__name__})
+    parser.add_subclass_arguments(ForecastDataModule, "data")
+    given = [f"--data={yaml.safe_dump(part, default_flow_style=True)}" for part in parts]
     try:
-        paths = values_of(args, "--config") + values_of(args, "-c")
-        found = [content["data"] for content in map(_read, paths) if "data" in content]
-        base = [f"--data={yaml.safe_dump(part, default_flow_style=True)}" for part in found]
-        config = parser.parse_args([*base, *args])
+        config = parser.parse_args([*given, *args])
     except jsonargparse.ArgumentError as error:
         raise ConfigError(explain(str(error), [name.lstrip("-") for name in parser._option_string_actions])) from None
-    module = parser.instantiate_classes(config).data
-    print(describe(module))
+    module: ForecastDataModule = parser.instantiate_classes(config).data
+    return module
 
 
 def describe(module: ForecastDataModule) -> str:

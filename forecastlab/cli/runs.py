@@ -1,7 +1,6 @@
 """Run folders: `<root>/lightning_logs/<experiment>/version_N`, and the checkpoints in them."""
 
 import contextlib
-import itertools
 import re
 import shutil
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 import yaml
 
+from forecastlab.cli.options import values_of
 from forecastlab.errors import ConfigError, DataError
 
 LOGS = "lightning_logs"
@@ -26,17 +26,22 @@ class Run:
     Attributes:
         root: folder of all runs.
         experiment: name of the experiment.
-        version: number of the run.
+        version: name of the run's folder, usually version_N.
     """
 
     root: Path
     experiment: str
-    version: int
+    version: str
 
     @property
     def folder(self) -> Path:
         """Where the run's files are."""
-        return self.root / self.experiment / f"version_{self.version}"
+        return self.root / self.experiment / self.version
+
+    @property
+    def number(self) -> int:
+        """N of version_N."""
+        return int(self.version.removeprefix("version_"))
 
     @property
     def begun(self) -> int:
@@ -51,13 +56,13 @@ class Run:
         Raises:
             ConfigError: if the folder cannot be made.
         """
-        version = max((run.version for run in find_runs(root, experiment)), default=-1) + 1
+        number = max((run.number for run in find_runs(root, experiment)), default=-1) + 1
         while True:
-            run = cls(root, experiment, version)
+            run = cls(root, experiment, f"version_{number}")
             try:
                 run.folder.mkdir(parents=True)
             except FileExistsError:
-                version += 1
+                number += 1
             except OSError as error:
                 raise ConfigError(
                     f"cannot make the run folder {run.folder}: {error.strerror}; choose another place with "
@@ -77,20 +82,19 @@ class Run:
     def of_checkpoint(cls, checkpoint: Path) -> "Run | None":
         """The run whose checkpoint this is; None for a checkpoint that lies elsewhere."""
         folder = checkpoint.resolve().parent.parent
-        match = re.fullmatch(r"version_(\d+)", folder.name)
-        if match is None or not (folder / CONFIG).exists():
+        if checkpoint.resolve().parent.name != CHECKPOINTS or not (folder / CONFIG).exists():
             return None
-        return cls(folder.parent.parent, folder.parent.name, int(match.group(1)))
+        return cls(folder.parent.parent, folder.parent.name, folder.name)
 
 
 def find_runs(root: Path, experiment: str | None = None) -> list[Run]:
     """The runs of an experiment by number; of all experiments, for None, by when they were last begun or resumed."""
     runs = [
-        Run(root, folder.parent.name, int(folder.name.removeprefix("version_")))
+        Run(root, folder.parent.name, folder.name)
         for folder in root.glob(f"{experiment or '*'}/version_*")
         if re.fullmatch(r"version_\d+", folder.name) and folder.is_dir()
     ]
-    return sorted(runs, key=lambda run: run.version if experiment else run.begun)
+    return sorted(runs, key=lambda run: run.number if experiment else run.begun)
 
 
 def find_checkpoint(given: str, root: Path, experiment: str | None) -> Path:
@@ -136,7 +140,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def experiment_name(args: Sequence[str]) -> str | None:
     """The experiment that a command line names: --experiment, the config's `experiment`, or the config's file name."""
     given = values_of(args, "--experiment")
-    configs = [Path(path) for path in values_of(args, "--config") + values_of(args, "-c")]
+    configs = [Path(path) for path in values_of(args, "--config", "-c")]
     for path in reversed(configs):
         try:
             content = yaml.safe_load(path.read_text())
@@ -147,9 +151,3 @@ def experiment_name(args: Sequence[str]) -> str | None:
     if given:
         return given[-1]
     return configs[0].stem if configs else None
-
-
-def values_of(args: Sequence[str], option: str) -> list[str]:
-    """The values of an option in a command line, given as `--option value` or `--option=value`."""
-    values = [value for name, value in itertools.pairwise(args) if name == option]
-    return values + [arg.partition("=")[2] for arg in args if arg.startswith(f"{option}=")]

@@ -4,7 +4,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from forecastlab.batch import Batch, Reference, Scaling, Schema
 from forecastlab.data.calendar import Cycle, calendar_covariates
-from forecastlab.data.folds import Fold, origins, walk_forward
+from forecastlab.data.folds import Fold, origins, require_protocol, walk_forward
 from forecastlab.data.scaling import Scaler, fit_scaling
 from forecastlab.data.table import Table
 from forecastlab.data.windows import BatchSampler, Rows, Windows
@@ -74,7 +74,23 @@ class ForecastDataModule(LightningDataModule, ABC):
         num_workers: int,
     ) -> None:
         super().__init__()
-        _require(horizon=horizon, splits=splits - 1, season_length=season_length, batch_size=batch_size)
+        for name, size, least in (
+            ("horizon", horizon, 1),
+            ("season_length", season_length, 1),
+            ("batch_size", batch_size, 1),
+            ("num_workers", num_workers, 0),
+        ):
+            if not isinstance(size, int) or size < least:
+                raise ConfigError(f"{name} must be a whole number, {least} or more, got {size!r}")
+        for name, values, choices in (
+            ("context", [context], get_args(Context)),
+            ("scaler", [scaler], get_args(Scaler)),
+            ("calendar", calendar, get_args(Cycle)),
+        ):
+            for value in values:
+                if value not in choices:
+                    raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        require_protocol(splits, test_size, gap, validation, val_fraction)
         if lookback != "full" and (not isinstance(lookback, int) or lookback < 1):
             raise ConfigError(f'lookback must be a positive number of rows or "full", got {lookback!r}')
         self.features = list(features)
@@ -179,7 +195,12 @@ class ForecastDataModule(LightningDataModule, ABC):
         if self.trainer:
             self.require_devices(self.trainer.world_size)
         if stage == "fit":
-            self._windows("fit")
+            samples = len(self._windows("fit"))
+            if self.trainer and samples < self.trainer.world_size:
+                raise ConfigError(
+                    f"fold {self.fold} has {samples} training samples, fewer than there are devices "
+                    f"({self.trainer.world_size}): set fewer --trainer.devices or choose a later fold"
+                )
         if stage in ("fit", "validate"):
             self._windows("validation")
         if stage == "test":
@@ -218,7 +239,13 @@ class ForecastDataModule(LightningDataModule, ABC):
                 f"with lookback={self.lookback}, horizon={self.horizon} and context={self.context}: choose a shorter "
                 "lookback or horizon, or another fold"
             )
-        return self._cut(found, start)
+        windows = self._cut(found, start).scored()
+        if not len(windows):
+            raise ConfigError(
+                f"the {name} range of fold {self.fold} (rows {targets.start} .. {targets.stop - 1}) has no target to "
+                "score: all are missing, or lie behind gaps with score_gaps: false; choose another fold"
+            )
+        return windows
 
     def _start(self, name: Literal["fit", "validation", "test"]) -> int:
         """First row that a history may hold."""
@@ -248,9 +275,3 @@ class ForecastDataModule(LightningDataModule, ABC):
             persistent_workers=self.num_workers > 0,
             generator=torch.Generator().manual_seed(self._seed),  # leaves the global one to the training
         )
-
-
-def _require(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise ConfigError(f"{name} must be positive, got {size}")

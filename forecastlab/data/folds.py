@@ -56,6 +56,7 @@ def walk_forward(
     Raises:
         ConfigError: for a fold that does not exist or that has no row to train, validate or test on.
     """
+    require_protocol(splits, test_size, gap, validation, val_fraction)
     if fold == "all":
         if validation == "test":
             raise ConfigError("fold: all has no test range, so validation: test is impossible; use validation: tail")
@@ -69,8 +70,6 @@ def walk_forward(
         )
     if validation == "test":
         return Fold(range(first_target, train_stop), test, test, train_stop)
-    if not 0 < val_fraction < 1:
-        raise ConfigError(f"val_fraction must be between 0 and 1, both excluded, got {val_fraction}")
     tail = max(1, round(val_fraction * (train_stop - first_target)))
     fit_stop = train_stop - tail
     if fit_stop <= first_target:
@@ -81,8 +80,23 @@ def walk_forward(
     return Fold(range(first_target, fit_stop), range(fit_stop, train_stop), test, train_stop)
 
 
+def require_protocol(splits: int, test_size: int | None, gap: int, validation: str, val_fraction: float) -> None:
+    """Raises ConfigError for a setting of the folds that no number of rows can serve; arguments as `walk_forward`."""
+    for name, value, what, least in (
+        ("splits", splits, "folds", 2),
+        ("test_size", 1 if test_size is None else test_size, "rows", 1),
+        ("gap", gap, "rows", 0),
+    ):
+        if not isinstance(value, int) or value < least:
+            raise ConfigError(f"{name} must be a number of {what}, {least} or more, got {value!r}")
+    if validation not in ("tail", "test"):
+        raise ConfigError(f'validation must be "tail" or "test", got {validation!r}')
+    if not 0 < val_fraction < 1:
+        raise ConfigError(f"val_fraction must be between 0 and 1, both excluded, got {val_fraction!r}")
+
+
 def _split(rows: int, fold: int | str, splits: int, test_size: int | None, gap: int) -> tuple[int, range]:
-    if not isinstance(fold, int) or not 1 <= fold <= splits:
+    if not isinstance(fold, int) or isinstance(fold, bool) or not 1 <= fold <= splits:
         raise ConfigError(f'fold must be a number from 1 to {splits} (the number of splits) or "all", got {fold!r}')
     try:
         parts = list(TimeSeriesSplit(n_splits=splits, test_size=test_size, gap=gap).split(np.empty((rows, 1))))

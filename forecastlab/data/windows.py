@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, DistributedSampler
 
 from forecastlab.batch import Batch
 from forecastlab.data.table import Table, elapsed
@@ -83,29 +83,43 @@ class Windows(Dataset[Batch]):
 
     def __getitem__(self, samples: list[int]) -> Batch:
         rows, ends = self.rows, self.ends[samples]
-        index = ends[:, None] + self._origins
-        ahead = index[:, :, None] + self._steps
-        weight = rows.weight[ahead]
-        if not self.score_gaps:
-            consecutive = rows.elapsed[ahead] - rows.elapsed[index][:, :, None] == self._steps
-            weight = weight * consecutive[..., None]
+        index, ahead = self._index(ends)
         return Batch(
             history=rows.features[ends[:, None] + self._history],
             known=rows.known[ahead],
             static=torch.empty(len(ends), 0),
             last=rows.target[index],
             target=rows.target[ahead],
-            weight=weight,
+            weight=self._weight(index, ahead),
             index=index,
             series=torch.zeros(len(ends), dtype=torch.int64),
         )
 
+    def scored(self) -> "Windows":
+        """The samples in which a target counts: a batch of none but the others would have no mean loss."""
+        counts = self._weight(*self._index(self.ends)).flatten(1).any(1)
+        return Windows(self.rows, self.ends[counts], len(self._history), len(self._origins), self.score_gaps)
 
-class BatchSampler(Sampler[list[int]]):
+    def _index(self, ends: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the origins, (samples, origins), and of their targets, (samples, origins, horizon)."""
+        index = ends[:, None] + self._origins
+        return index, index[:, :, None] + self._steps
+
+    def _weight(self, index: Tensor, ahead: Tensor) -> Tensor:
+        weight = self.rows.weight[ahead]
+        if self.score_gaps:
+            return weight
+        consecutive = self.rows.elapsed[ahead] - self.rows.elapsed[index][:, :, None] == self._steps
+        return weight * consecutive[..., None]
+
+
+class BatchSampler(DistributedSampler[list[int]]):
     """Sample numbers of each batch of one process; every sample is given once, to one process only.
 
     In training each step's samples are shared out over the processes, and no process runs out of batches before
-    another; a last step with fewer samples than processes is merged into the one before.
+    another; a last step that would leave a process less than two samples (batch normalisation needs two) is merged
+    into the one before, unless `batch_size` is 1. It is a `DistributedSampler` because Lightning splits up anything
+    else once more, so that samples would be lost.
 
     Args:
         samples: number of samples.
@@ -120,39 +134,39 @@ class BatchSampler(Sampler[list[int]]):
     def __init__(
         self, samples: int, batch_size: int, seed: int | None = None, epoch: int = 0, rank: int = 0, processes: int = 1
     ) -> None:
-        self.samples = samples
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = epoch
-        self.rank = rank
-        self.processes = processes
+        self._samples = samples
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch = epoch
+        self._rank = rank
+        self._processes = processes
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order of an epoch; Lightning calls it before each."""
-        self.epoch = epoch
+        self._epoch = epoch
 
     def __len__(self) -> int:
         return len(self._steps())
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = torch.arange(self.samples)
-        if self.seed is not None:
+        order = torch.arange(self._samples)
+        if self._seed is not None:
             order = torch.randperm(
-                self.samples, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+                self._samples, generator=torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
             )
         for start, stop in self._steps():
-            yield order[start + self.rank : stop : self.processes].tolist()
+            yield order[start + self._rank : stop : self._processes].tolist()
 
     def _steps(self) -> list[tuple[int, int]]:
         """Ranges of the order that the processes share in each step."""
-        starts = list(range(0, self.samples, self.batch_size * self.processes))
-        if self.seed is None:
-            starts = [start for start in starts if start + self.rank < self.samples]
-        elif len(starts) > 1 and self.samples - starts[-1] < self.processes:
+        starts = list(range(0, self._samples, self._batch_size * self._processes))
+        if self._seed is None:
+            starts = [start for start in starts if start + self._rank < self._samples]
+        elif len(starts) > 1 and self._samples - starts[-1] < min(2, self._batch_size) * self._processes:
             starts.pop()
-        stops = [*starts[1:], self.samples]
+        stops = [*starts[1:], self._samples]
         return list(zip(starts, stops, strict=True)) if starts else []
 
 
 def _float(values: NDArray[np.generic]) -> Tensor:
-    return torch.as_tensor(values, dtype=torch.float32)
+    return torch.from_numpy(np.array(values, dtype=np.float32))  # a copy: pandas hands out read-only views

@@ -1,0 +1,22 @@
+"""Persistence: nothing changes."""
+
+import numpy as np
+
+from forecastlab.baselines.base import Array, Baseline, target_values
+from forecastlab.data.datamodule import ForecastDataModule
+
+
+class Persistence(Baseline):
+    """Every step is forecast to be as the origin: y(t + h) = y(t).
+
+    It has no parameters. `test/skill` is measured against it, so its own skill is 0. A missing value at the origin is
+    filled forward, as it is for the networks.
+    """
+
+    name = "persistence"
+
+    def _fit(self, data: ForecastDataModule) -> None:
+        pass
+
+    def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
+        return np.repeat(target_values(data)[origins][:, None], data.horizon, axis=1)

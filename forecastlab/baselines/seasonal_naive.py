@@ -1,0 +1,46 @@
+"""Seasonal naive: as in the last season."""
+
+import numpy as np
+
+from forecastlab.baselines.base import Array, Baseline, target_values
+from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.errors import ConfigError
+
+
+class SeasonalNaive(Baseline):
+    """Every step is forecast to be as the same step of the last season that is known at the origin.
+
+    y(t + h) = y(t + h - k s), with the least k for which that row is not behind the origin t. A season is counted in
+    rows, which are not steps of the calendar where the data leave steps out. It has no parameters.
+
+    Args:
+        season_length: rows in a season, s; 1 is persistence.
+
+    Raises:
+        ConfigError: if `season_length` is not positive; on `fit` if the training rows are no full season.
+    """
+
+    def __init__(self, season_length: int = 7) -> None:
+        if season_length < 1:
+            raise ConfigError(f"season_length must be a positive number of rows, got {season_length}")
+        self.season_length = season_length
+
+    @property
+    def name(self) -> str:
+        return f"seasonal naive ({self.season_length})"
+
+    @property
+    def first_origin(self) -> int:
+        return self.season_length - 1
+
+    def _fit(self, data: ForecastDataModule) -> None:
+        if self.season_length > data.ranges.train_stop:
+            raise ConfigError(
+                f"{self.name} needs a season of {self.season_length} rows, but fold {data.fold} trains on "
+                f"{data.ranges.train_stop} rows only: choose a later fold or a shorter season"
+            )
+
+    def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
+        position = np.arange(data.horizon) % self.season_length  # of each step in the season after the origin
+        rows = np.array(origins)[:, None] + 1 - self.season_length + position
+        return target_values(data)[rows]

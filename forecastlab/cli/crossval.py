@@ -1,0 +1,113 @@
+"""`forecastlab crossval`: every fold from fresh weights and a fresh scaler."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from forecastlab import factory
+from forecastlab.cli.command_line import CONFIG_KEYS, ForecastCLI
+from forecastlab.cli.data import data_module
+from forecastlab.cli.fold import Fold, fit_and_test, read_result
+from forecastlab.cli.options import values_of
+from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name, find_runs
+from forecastlab.errors import ConfigError
+from forecastlab.evaluation.jobs import Job, run_jobs
+
+PRELOAD = ("forecastlab.cli.fold",)
+
+
+class ConfigReader(ForecastCLI):
+    """Parses a command line of `fit` and builds nothing."""
+
+    def instantiate_classes(self) -> None:
+        """Builds nothing."""
+
+    def after_instantiate_classes(self) -> None:
+        """Has nothing to check."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Runs nothing."""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The parts of the config that belong to the experiment."""
+        parser = self._subcommand_parsers["fit"]
+        values = yaml.safe_load(parser.dump(self.config["fit"], skip_none=False))
+        return {key: values[key] for key in CONFIG_KEYS if key in values}
+
+
+def crossval(args: Sequence[str]) -> int:
+    """Fits and tests every fold and seed, and prints a table.
+
+    Args:
+        args: the command line after the sub-command: the options below and all of `fit`.
+
+    Returns:
+        0, or 1 if a fold failed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="forecastlab crossval",
+        description="Fits and tests every walk-forward fold; takes all options of fit besides. Run again, it skips "
+        "what is finished and resumes what is not.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--folds", type=_numbers, help="folds to run, such as 1,3 (default: all)")
+    parser.add_argument("--seeds", type=_numbers, help="seeds to run, such as 0,1,2 (default: the config's)")
+    parser.add_argument("--jobs", type=int, default=1, help="folds trained at once, one thread each")
+    parser.add_argument("--new", action="store_true", help="begin a new run instead of going on with an equal one")
+    options, rest = parser.parse_known_args(args)
+    if options.jobs < 1:
+        raise ConfigError(f"--jobs must be positive, got {options.jobs}")
+    if values_of(rest, "--ckpt_path"):
+        raise ConfigError("crossval trains from fresh weights: leave --ckpt_path out (run again, it resumes by itself)")
+    values = ConfigReader(["fit", *rest]).values
+    seeds = options.seeds or [int(values["seed_everything"])]
+    module = data_module([values["data"]])
+    folds = options.folds or list(range(1, module.splits + 1))
+    if impossible := [fold for fold in folds if not 1 <= fold <= module.splits]:
+        raise ConfigError(f"--folds: expected numbers from 1 to {module.splits}, got {impossible[0]}")
+    module.prepare_data()
+    run = _run(values, experiment_name(rest), options.new)
+    config = run.folder / CONFIG
+    jobs = [
+        Job(f"fold {fold}, seed {seed}", fit_and_test, _fold(run, config, fold, seed), _folder(run, fold, seed) / "log")
+        for seed in seeds
+        for fold in folds
+        if "test" not in read_result(_folder(run, fold, seed))
+    ]
+    failed = run_jobs(jobs, min(options.jobs, len(jobs) or 1), PRELOAD)
+    print(f"run        {os.path.relpath(run.folder)}")
+    return 1 if failed else 0
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def _folder(run: Run, fold: int, seed: int) -> Path:
+    return run.folder / f"fold_{fold}" / f"seed_{seed}"
+
+
+def _fold(run: Run, config: Path, fold: int, seed: int) -> Fold:
+    settings = (f"--data.fold={fold}", f"--seed_everything={seed}", "--trainer.devices=1")
+    return Fold(_folder(run, fold, seed), ("--config", str(config), *settings), factory.allowed_imports())
+
+
+def _run(values: dict[str, Any], experiment: str | None, new: bool) -> Run:
+    """The newest run of the experiment if its config is the same, so that it goes on; a new one otherwise."""
+    name = values["experiment"] or experiment or "default"
+    root = Path(values["trainer"]["default_root_dir"] or ".", LOGS)
+    shared = {**values, "seed_everything": None, "data": {**values["data"]}}
+    shared["data"]["init_args"] = {**values["data"]["init_args"], "fold": None}
+    for run in [] if new else reversed(find_runs(root, name)):
+        path = run.folder / "crossval.yaml"
+        if path.exists() and yaml.safe_load(path.read_text()) == shared:
+            return run
+    run = Run.new(root, name)
+    (run.folder / "crossval.yaml").write_text(yaml.safe_dump(shared, sort_keys=False))
+    (run.folder / CONFIG).write_text(yaml.safe_dump(values, sort_keys=False))
+    return run

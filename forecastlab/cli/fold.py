@@ -1,0 +1,75 @@
+"""One fold of a cross-validation: fit and test, as the commands of these names do it."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forecastlab.callbacks import Checkpoints
+from forecastlab.callbacks.progress_report import ProgressReport
+from forecastlab.cli.command_line import ForecastCLI
+from forecastlab.cli.environment import prepare
+from forecastlab.cli.runs import CHECKPOINTS, Run
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What a process needs to know.
+
+    Attributes:
+        folder: where the fold's files go.
+        args: options of `fit`, with the fold and the seed.
+        allow_import: packages that a class path may import from.
+    """
+
+    folder: Path
+    args: tuple[str, ...]
+    allow_import: tuple[str, ...] = ()
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """What is known of a fold so far: the parts "fit" and "test" are there when they are done."""
+    path = folder / RESULT
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
+    """Trains and tests a fold; goes on where an earlier call was interrupted.
+
+    Args:
+        fold: what to train.
+        report: told how far the training is.
+    """
+    prepare(fold.allow_import)
+    run = Run(fold.folder.parent.parent, fold.folder.parent.name, fold.folder.name)
+    result = read_result(fold.folder)
+    if "fit" not in result:
+        last = fold.folder / CHECKPOINTS / "last.ckpt"
+        resume = ("--ckpt_path", str(last)) if last.exists() else ()
+        begun = time.monotonic()
+        cli = ForecastCLI(["fit", *fold.args, *resume], run, [ProgressReport(report)])
+        checkpoints = cli.trainer.checkpoint_callback
+        assert isinstance(checkpoints, Checkpoints)
+        result["fit"] = {
+            "best_epoch": checkpoints.best_epoch,
+            "epochs": cli.trainer.current_epoch,
+            "seconds": None if resume else time.monotonic() - begun,  # of a resumed fold only the end is known
+            "val/loss": checkpoints.best_score,
+        }
+        _write(fold.folder, result)
+    if "test" not in result:
+        best = fold.folder / CHECKPOINTS / "best.ckpt"
+        cli = ForecastCLI(["test", "--ckpt_path", str(best), "--trainer.devices", "1"], run)
+        metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
+        result["test"] = {name: value for name, value in metrics.items() if name.startswith("test/")}
+        _write(fold.folder, result)
+
+
+def _write(folder: Path, result: dict[str, Any]) -> None:
+    partial = folder / f".{RESULT}"
+    partial.write_text(json.dumps(result))
+    partial.replace(folder / RESULT)

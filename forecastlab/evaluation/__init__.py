@@ -1,0 +1,1 @@
+"""Evaluation: walk-forward runs, scores, comparison tables, figures and reports."""

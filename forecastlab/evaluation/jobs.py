@@ -1,0 +1,158 @@
+"""Independent jobs in processes of their own, with one live display."""
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from forecastlab.errors import ForecastlabError
+
+Report = Callable[[float, str], None]
+"""Takes the share of a job that is done, 0 .. 1, and a few words about it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work.
+
+    Attributes:
+        name: what the display calls it.
+        work: called with `argument` and a `Report` in a process of its own; a function of a module.
+        argument: anything that can be pickled.
+        log: file that takes what the job prints.
+    """
+
+    name: str
+    work: Callable[[Any, Report], None]
+    argument: Any
+    log: Path
+
+
+@dataclass
+class _Running:
+    job: Job
+    process: BaseProcess
+    connection: Connection
+    task: TaskID
+    error: str | None = None
+
+
+def run_jobs(jobs: Sequence[Job], processes: int, preload: Sequence[str] = ()) -> dict[str, str]:
+    """Runs jobs, several at a time, each in a fresh process; one that fails or is killed does not touch the others.
+
+    On a machine with GPUs the processes are spread over them. A live display is drawn if standard output is a
+    terminal; otherwise a line is printed as each job ends.
+
+    Args:
+        jobs: the jobs, in the order in which they are begun.
+        processes: the most that run at once.
+        preload: modules that are imported once for all processes.
+
+    Returns:
+        What went wrong, by the name of the job; empty if nothing did.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    waiting = list(enumerate(jobs))
+    running: dict[int, _Running] = {}
+    failed: dict[str, str] = {}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    console = Console()
+    with Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as progress:
+        total = progress.add_task("all", total=len(jobs), note="")
+        try:
+            while waiting or running:
+                while waiting and len(running) < processes:
+                    begun = _begin(context, *waiting.pop(0), progress)
+                    running[begun.process.sentinel] = begun
+                ready = wait([*running, *(one.connection for one in running.values())], timeout=0.5)
+                for sentinel, one in list(running.items()):
+                    ended = sentinel in ready
+                    _listen(one, progress)  # also what it said just before it ended
+                    if not ended:
+                        continue
+                    one.process.join()
+                    del running[sentinel]
+                    error = _error(one)
+                    if error is not None:
+                        failed[one.job.name] = error
+                    progress.remove_task(one.task)
+                    progress.advance(total)
+                    progress.console.print(f"{one.job.name}: {error or 'done'}", markup=False, highlight=False)
+        finally:
+            for one in running.values():
+                one.process.terminate()
+                one.process.join()
+    return failed
+
+
+def _begin(context: Any, number: int, job: Job, progress: Progress) -> _Running:
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(job, number, sender))
+    process.start()
+    sender.close()
+    return _Running(job, process, receiver, progress.add_task(job.name, total=1.0, note=""))
+
+
+def _listen(one: _Running, progress: Progress) -> None:
+    with contextlib.suppress(EOFError, OSError):  # the process has ended
+        while one.connection.poll():
+            kind, share, text = one.connection.recv()
+            if kind == "error":
+                one.error = text
+            else:
+                progress.update(one.task, completed=share, note=text)
+
+
+def _error(one: _Running) -> str | None:
+    """What went wrong with a job that has ended; None if nothing did."""
+    code = one.process.exitcode
+    if code == 0:
+        return None
+    if one.error is not None:
+        return f"failed: {one.error}"
+    how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
+    return f"failed: the process {how}; see {one.job.log}"
+
+
+def _work(job: Job, number: int, connection: Connection) -> None:
+    """What runs in the process of a job."""
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    with job.log.open("a", encoding="utf-8") as log:
+        os.dup2(log.fileno(), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+        os.dup2(log.fileno(), sys.__stderr__.fileno() if sys.__stderr__ else 2)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = visible.split(",") if visible else [str(device) for device in range(torch.cuda.device_count())]
+    if devices:
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+
+    def report(share: float, text: str) -> None:
+        with contextlib.suppress(OSError):  # nobody listens any more
+            connection.send(("progress", share, text))
+
+    try:
+        job.work(job.argument, report)
+    except ForecastlabError as error:
+        connection.send(("error", 0.0, str(error)))
+        sys.exit(1)
+    except Exception as error:
+        traceback.print_exc()
+        connection.send(("error", 0.0, f"{type(error).__name__}: {error}; see {job.log}"))
+        sys.exit(1)

@@ -1,0 +1,335 @@
+"""One crossval run, read from its folder."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from forecastlab.data.folds import Fold, walk_forward
+from forecastlab.errors import ConfigError, DataError
+
+RESULTS = "results.csv"
+PREDICTIONS = "predictions.csv"
+CONFIG = "config.yaml"
+
+METRICS = ("mse_scaled", "mae", "rmse", "mase", "skill")
+"""The test metrics, `test/...` in results.csv."""
+EFFORT = ("best_epoch", "epochs", "seconds")
+"""What a network's training took; empty for baselines."""
+
+RESULT_COLUMNS = ("model", "fold", "seed", *EFFORT, "val/loss", *(f"test/{metric}" for metric in METRICS))
+PREDICTION_COLUMNS = ("model", "fold", "seed", "unique_id", "target", "ds", "cutoff", "y", "forecast")
+ROW = ("fold", "unique_id", "target", "cutoff", "ds")
+"""What identifies a scored value."""
+
+
+@dataclass(frozen=True, eq=False)
+class CrossvalRun:
+    """One run of `forecastlab crossval`: every fold and seed of one experiment, and the baselines on the same rows.
+
+    Attributes:
+        folder: the run's folder.
+        experiment: name of the experiment.
+        results: one row per model, fold and seed with the columns `RESULT_COLUMNS`; only those with finite metrics. A
+            baseline has no seed.
+        predictions: one row per forecast value of these, with the columns `PREDICTION_COLUMNS`; `ds` and `cutoff` are
+            times, `y` and `forecast` in the target's unit.
+        config: the config of the run.
+        config_text: the same as written.
+        notes: what a reader must know: folds that were not run, did not finish or diverged.
+    """
+
+    folder: Path
+    experiment: str
+    results: pd.DataFrame
+    predictions: pd.DataFrame
+    config: dict[str, Any]
+    config_text: str
+    notes: tuple[str, ...]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "CrossvalRun":
+        """Reads and checks the files of a run.
+
+        Args:
+            folder: the run's folder, `lightning_logs/<experiment>/version_N`.
+
+        Raises:
+            DataError: if the folder is not that of a crossval run, or its files are damaged or contradict each other.
+        """
+        folder = Path(folder)
+        absent = [name for name in (RESULTS, PREDICTIONS, CONFIG) if not (folder / name).is_file()]
+        if absent:
+            why = "no such folder" if not folder.is_dir() else f"it has no {', no '.join(absent)}"
+            raise DataError(
+                f"{folder} is not a finished crossval run: {why}; give the folder (lightning_logs/EXPERIMENT/"
+                "version_N) or the experiment of a run of forecastlab crossval"
+            )
+        text, config = _read_config(folder / CONFIG)
+        experiment = str(config.get("experiment") or folder.resolve().parent.name)
+        results = _read_results(folder / RESULTS)
+        notes = _unfinished(folder, results, _init_args(config).get("splits"))
+        results = results[_finite(results)].reset_index(drop=True)
+        if results.empty:
+            raise DataError(f"{folder / RESULTS} has no finished fold: run forecastlab crossval again, it resumes")
+        predictions = _read_predictions(folder / PREDICTIONS)
+        predictions = _scored(predictions, results, folder)
+        _require_agreement(results, predictions, folder)
+        label = f"{experiment}/{folder.resolve().name}"
+        return cls(folder, experiment, results, predictions, config, text, tuple(f"{label}: {note}" for note in notes))
+
+    @property
+    def label(self) -> str:
+        """The experiment and the number of the run."""
+        return f"{self.experiment}/{self.folder.resolve().name}"
+
+    @property
+    def networks(self) -> list[str]:
+        """Names of the models that were trained with a seed."""
+        return [str(name) for name in self.results.loc[self.results["seed"].notna(), "model"].unique()]
+
+    @property
+    def baselines(self) -> list[str]:
+        """Names of the models that have no seed."""
+        networks = self.networks
+        return [str(name) for name in self.results["model"].unique() if name not in networks]
+
+    @property
+    def optimistic(self) -> bool:
+        """Whether the networks' epochs were chosen on the test rows (`validation: test`, the paper's protocol)."""
+        return _init_args(self.config).get("validation") == "test"
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of the targets."""
+        return [str(name) for name in self.predictions["target"].unique()]
+
+    @property
+    def unit(self) -> str:
+        """Unit of the (first) target; empty if it is not known."""
+        given = _init_args(self.config).get("unit")
+        if given:
+            return str(given)
+        source = str(_data(self.config).get("class_path", "")).rpartition(".")[2]
+        return _ozone_unit(self.targets[0]) if source == "OzoneDataModule" else ""
+
+    def curves(self) -> dict[tuple[int, int], pd.DataFrame]:
+        """The logged curves by fold and seed: `epoch`, `train/loss`, `val/loss` and whatever else was logged.
+
+        Raises:
+            DataError: if a file of curves is damaged.
+        """
+        found = {}
+        for fold, seed in _folders(self.folder):
+            path = self.folder / f"fold_{fold}" / f"seed_{seed}" / "metrics.csv"
+            if path.is_file():
+                curve = _read_csv(path, ("epoch", "train/loss", "val/loss"))
+                found[fold, seed] = _numeric(curve, list(curve.columns), path)
+        return found
+
+    def split(self) -> list[Fold] | None:
+        """The walk-forward folds; None if the config alone does not say how many rows there are."""
+        args = _init_args(self.config)
+        if not isinstance(args.get("rows"), int) or args.get("reindex"):
+            return None
+        lookback = args.get("lookback", 1)
+        names = ("splits", "test_size", "gap", "validation", "val_fraction")
+        given = {name: args[name] for name in names if name in args}
+        try:
+            return [
+                walk_forward(args["rows"], fold, first_target=lookback if isinstance(lookback, int) else 1, **given)
+                for fold in range(1, int(given.get("splits", 5)) + 1)
+            ]
+        except (ConfigError, TypeError):  # a data module of the user's own, whose arguments mean something else
+            return None
+
+
+def same_models(results: pd.DataFrame, predictions: pd.DataFrame) -> tuple[pd.Index, pd.Index]:
+    """The (model, fold, seed) of each row of two tables, a missing seed as -1."""
+    first, second = (
+        pd.MultiIndex.from_arrays([table["model"], table["fold"], table["seed"].fillna(-1)])
+        for table in (results, predictions)
+    )
+    return first, second
+
+
+def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        config = yaml.safe_load(text)
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise DataError(f"cannot read the config {path}: {str(error).splitlines()[0]}") from None
+    if not isinstance(config, dict):
+        raise DataError(f"the config {path} is not a YAML file of keys and values")
+    return text, config
+
+
+def _data(config: dict[str, Any]) -> dict[str, Any]:
+    data = config.get("data")
+    return data if isinstance(data, dict) else {}
+
+
+def _init_args(config: dict[str, Any]) -> dict[str, Any]:
+    args = _data(config).get("init_args")
+    return args if isinstance(args, dict) else {}
+
+
+def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    text = {name: str for name in ("model", "unique_id", "target", "ds", "cutoff") if name in columns}
+    try:
+        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=["", "nan", "NaN"], low_memory=False)
+    except (OSError, UnicodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DataError(f"cannot read {path}: {str(error).strip() or 'it is damaged'}") from None
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise DataError(
+            f"{path} has no column {', '.join(missing)}: it was not written by forecastlab crossval, or by another "
+            "version of it; run the crossval again"
+        )
+    return table
+
+
+def _numeric(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFrame:
+    """The table with columns of floats; what is no number is an error with its line."""
+    table = table.copy()
+    for name in columns:
+        values = pd.to_numeric(table[name], errors="coerce")
+        bad = values.isna() & table[name].notna()
+        if bad.any():
+            line = int(np.flatnonzero(bad)[0])
+            raise DataError(f"{path}, line {line + 2}: {name} is {table[name].iloc[line]!r}, not a number")
+        table[name] = values.astype("float64")
+    return table
+
+
+def _keys(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The table with a whole number as fold, a whole number or nothing as seed, and a model in each row."""
+    table = _numeric(table, ["fold", "seed"], path)
+    wrong = table["model"].isna() | table["fold"].isna() | (table["fold"] % 1 != 0) | (table["seed"] % 1 > 0)
+    if wrong.any():
+        raise DataError(
+            f"{path}, line {int(np.flatnonzero(wrong)[0]) + 2}: expected a model, the whole number of a fold and a "
+            "whole or no seed"
+        )
+    return table.astype({"fold": "int64", "seed": "Int64"})
+
+
+def _read_results(path: Path) -> pd.DataFrame:
+    table = _read_csv(path, RESULT_COLUMNS)
+    if table.empty:
+        raise DataError(f"{path} has no rows: no fold has finished; run forecastlab crossval again, it resumes")
+    table = _numeric(_keys(table, path), [name for name in RESULT_COLUMNS if name not in ("model", "fold", "seed")], path)
+    twice = table.duplicated(["model", "fold", "seed"])
+    if twice.any():
+        row = table[twice].iloc[0]
+        seed = "" if pd.isna(row["seed"]) else f", seed {row['seed']}"
+        raise DataError(f"{path} has {row['model']}, fold {row['fold']}{seed} twice: remove the row that is wrong")
+    return table
+
+
+def _read_predictions(path: Path) -> pd.DataFrame:
+    table = _numeric(_keys(_read_csv(path, PREDICTION_COLUMNS), path), ["y", "forecast"], path)
+    for name in ("ds", "cutoff"):
+        try:
+            table[name] = pd.to_datetime(table[name], format="ISO8601")
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{path}: {name} holds what is not a time: {str(error).splitlines()[0]}") from None
+    return table[table["y"].notna()].reset_index(drop=True)
+
+
+def _finite(results: pd.DataFrame) -> "pd.Series[bool]":
+    return cast("pd.Series[bool]", np.isfinite(results[["test/mse_scaled", "test/mae"]]).all(axis=1))
+
+
+def _folders(folder: Path) -> list[tuple[int, int]]:
+    """Fold and seed of every fold folder."""
+    found = [
+        (re.fullmatch(r"fold_(\d+)", path.parent.name), re.fullmatch(r"seed_(\d+)", path.name))
+        for path in folder.glob("fold_*/seed_*")
+    ]
+    return sorted((int(fold[1]), int(seed[1])) for fold, seed in found if fold and seed)
+
+
+def _unfinished(folder: Path, results: pd.DataFrame, splits: object) -> list[str]:
+    """What of the run is missing, in sentences."""
+    trained = results[results["seed"].notna()]
+    done = set(zip(trained["fold"].tolist(), trained["seed"].tolist(), strict=True))
+    folds, seeds = {fold for fold, _ in done}, {seed for _, seed in done}
+    expected = {(fold, seed) for fold in folds for seed in seeds} | set(_folders(folder))
+    notes = []
+    if missing := sorted(expected - done):
+        notes.append(f"unfinished, and left out: {_listed(missing)}")
+    diverged = results[~_finite(results)]
+    if len(diverged):
+        notes.append(
+            "without a finite error, and left out: "
+            + ", ".join(
+                f"{row['model']} in fold {row['fold']}" + ("" if pd.isna(row["seed"]) else f", seed {row['seed']}")
+                for _, row in diverged.iterrows()
+            )
+        )
+    if isinstance(splits, int):
+        never = sorted(set(range(1, splits + 1)) - {fold for fold, _ in expected} - set(results["fold"]))
+        if never:
+            plural = "s" if len(never) > 1 else ""
+            notes.append(f"fold{plural} {', '.join(map(str, never))} of {splits} not run")
+    return notes
+
+
+def _listed(pairs: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(f"fold {fold} seed {seed}" for fold, seed in pairs)
+
+
+def _scored(predictions: pd.DataFrame, results: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The predictions of what has results; every result has its predictions, once per row."""
+    wanted, found = same_models(results, predictions)
+    bare = wanted.difference(found)
+    if len(bare):
+        model, fold, seed = bare[0]
+        raise DataError(
+            f"{folder / PREDICTIONS} has no predictions of {model}, fold {fold}{'' if seed < 0 else f', seed {seed}'}, "
+            f"which {RESULTS} has: the files are not of the same run; run forecastlab crossval again"
+        )
+    kept = predictions[found.isin(wanted)].reset_index(drop=True)
+    twice = kept.duplicated(["model", "seed", *ROW])
+    if twice.any():
+        row = kept[twice].iloc[0]
+        raise DataError(f"{folder / PREDICTIONS} has {row['model']}, fold {row['fold']}, {row['ds']} twice")
+    if not np.isfinite(kept["forecast"]).all():
+        row = kept[~np.isfinite(kept["forecast"])].iloc[0]
+        raise DataError(
+            f"{folder / PREDICTIONS}: the forecast of {row['model']}, fold {row['fold']}, {row['ds']} is not finite, "
+            f"though {RESULTS} has a finite error for it"
+        )
+    return kept
+
+
+def _require_agreement(results: pd.DataFrame, predictions: pd.DataFrame, folder: Path) -> None:
+    """The mean absolute errors of both files are the same."""
+    ours, theirs = same_models(results, predictions)
+    error = (predictions["forecast"] - predictions["y"]).abs().groupby(theirs).mean().reindex(ours).to_numpy()
+    wrong = ~np.isclose(error, results["test/mae"], rtol=1e-3, atol=1e-6)
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        row = results.iloc[at]
+        raise DataError(
+            f"{folder}: {RESULTS} gives {row['model']}, fold {row['fold']} a mean absolute error of "
+            f"{row['test/mae']:.6g}, but its rows in {PREDICTIONS} have {error[at]:.6g}: the files are not of the same "
+            "run; run forecastlab crossval again"
+        )
+
+
+def _ozone_unit(column: str) -> str:
+    """Unit of a column of the ozone file, as `forecastlab.data.ozone.COLUMNS` states it."""
+    units = {
+        r"T(\d+|_PK|_AV)": "°C",
+        r"WSR.*|[UV]\d+": "m/s",
+        r"HT\d+": "m",
+        r"SLP_?": "hPa x10",
+    }
+    return next((unit for pattern, unit in units.items() if re.fullmatch(pattern, column)), "")

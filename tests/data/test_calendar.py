@@ -1,0 +1,48 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecastlab.data.calendar import calendar_covariates
+
+
+def test_each_cycle_is_a_sine_and_a_cosine_in_the_order_that_is_asked_for():
+    frame = calendar_covariates(pd.date_range("2020-01-01", periods=3, freq="h"), ["day_of_week", "hour"])
+    assert frame.columns.tolist() == ["day_of_week_sin", "day_of_week_cos", "hour_sin", "hour_cos"]
+    assert frame.index.tolist() == pd.date_range("2020-01-01", periods=3, freq="h").tolist()
+
+
+def test_an_hour_is_a_24th_of_a_turn():
+    frame = calendar_covariates(pd.date_range("2020-01-01", periods=24, freq="h"), ["hour"])
+    np.testing.assert_allclose(frame.iloc[[0, 3, 6, 12, 18]]["hour_sin"], [0, np.sqrt(0.5), 1, 0, -1], atol=1e-15)
+    np.testing.assert_allclose(frame.iloc[[0, 3, 6, 12, 18]]["hour_cos"], [1, np.sqrt(0.5), 0, -1, 0], atol=1e-15)
+
+
+def test_monday_is_the_start_of_the_week_and_weeks_repeat():
+    monday = calendar_covariates(pd.DatetimeIndex(["2024-01-01"]), ["day_of_week"]).to_numpy()
+    np.testing.assert_allclose(monday, [[0, 1]], atol=1e-15)
+    days = calendar_covariates(pd.date_range("2020-01-01", periods=21), ["day_of_week"]).to_numpy()
+    np.testing.assert_allclose(days[7:], days[:-7], atol=1e-14)
+    assert len(np.unique(days[:7].round(6), axis=0)) == 7
+
+
+def test_the_first_of_january_is_day_1_of_a_year_of_365_and_a_quarter_days():
+    frame = calendar_covariates(pd.DatetimeIndex(["2021-01-01", "2021-07-02", "2020-12-31"]), ["day_of_year"])
+    angles = 2 * np.pi * np.array([1, 183, 366]) / 365.25
+    np.testing.assert_allclose(frame.to_numpy(), np.stack([np.sin(angles), np.cos(angles)], 1), atol=1e-12)
+
+
+@pytest.mark.parametrize("cycle", ["hour", "day_of_week", "day_of_year"])
+def test_sine_and_cosine_lie_on_the_unit_circle_and_neighbours_are_near(cycle):
+    columns = calendar_covariates(pd.date_range("2019-11-01", periods=5000, freq="h"), [cycle]).to_numpy()
+    np.testing.assert_allclose((columns**2).sum(1), 1, atol=1e-12)
+    largest_step = {"hour": 2 * np.pi / 24, "day_of_week": 2 * np.pi / 7, "day_of_year": 2 * 2 * np.pi / 365.25}[cycle]
+    assert np.linalg.norm(np.diff(columns, axis=0), axis=1).max() <= largest_step
+
+
+def test_times_are_read_in_their_own_zone():
+    times = pd.DatetimeIndex(["2021-06-01 06:00"], tz="Europe/Berlin")
+    np.testing.assert_allclose(calendar_covariates(times, ["hour"]).to_numpy(), [[1, 0]], atol=1e-15)
+
+
+def test_without_cycles_there_are_rows_but_no_columns():
+    assert calendar_covariates(pd.date_range("2020-01-01", periods=4), []).shape == (4, 0)

@@ -1,0 +1,68 @@
+"""Small series whose numbers can be checked by hand, and trainers that leave nothing behind."""
+
+from typing import Any
+
+import lightning.pytorch as lightning
+import numpy as np
+import pandas as pd
+
+from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.table import Table
+
+DEFAULTS: dict[str, Any] = {
+    "features": ["x", "y"],
+    "targets": ["y"],
+    "calendar": [],
+    "horizon": 1,
+    "lookback": 2,
+    "fold": 1,
+    "splits": 3,
+    "test_size": None,
+    "gap": 0,
+    "validation": "test",
+    "val_fraction": 0.2,
+    "context": "carried",
+    "score_gaps": True,
+    "scaler": "standard",
+    "season_length": 1,
+    "batch_size": 4,
+    "num_workers": 0,
+}
+
+
+class Series(ForecastDataModule):
+    """A frame as walk-forward folds."""
+
+    def __init__(self, raw: pd.DataFrame, frequency: str = "D", reindex: bool = False, **arguments: Any) -> None:
+        super().__init__(**{**DEFAULTS, **arguments})
+        self.raw, self.frequency, self.reindex = raw, frequency, reindex
+
+    def read(self) -> Table:
+        return Table.from_raw("city", self.raw, self.frequency, self.reindex)
+
+
+def counting(rows: int, frequency: str = "D", start: str = "2020-01-01") -> pd.DataFrame:
+    """Column x holds the number of the row, column y a hundred more."""
+    times = pd.date_range(start, periods=rows, freq=frequency)
+    return pd.DataFrame({"x": np.arange(float(rows)), "y": 100 + np.arange(float(rows))}, index=times)
+
+
+def noise(rows: int, seed: int = 0) -> pd.DataFrame:
+    """Two columns: x leads, y follows it a day later."""
+    x = np.random.default_rng(seed).normal(size=rows + 1)
+    y = 20 + 5 * (x[:-1] + 0.3 * np.sin(np.arange(rows)))
+    return pd.DataFrame({"x": x[1:], "y": y}, index=pd.date_range("2020-01-01", periods=rows, freq="D"))
+
+
+def trainer(**arguments: Any) -> lightning.Trainer:
+    """A trainer on the CPU without logs, checkpoints or output, unless asked for."""
+    quiet = {
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": 1,
+    }
+    return lightning.Trainer(**{**quiet, **arguments})
