@@ -118,3 +118,7 @@ class Scaling(nn.Module):
     def unscale_target(self, target: Tensor) -> Tensor:
         """(..., targets) scaled -> the same shape in original units."""
         return target * self.target_scale + self.target_center
+
+    def unscale_change(self, change: Tensor) -> Tensor:
+        """(..., targets), a difference of scaled targets -> the same shape in original units; 0 stays exactly 0."""
+        return change * self.target_scale

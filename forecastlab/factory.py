@@ -42,9 +42,11 @@ def describe(factory: Callable[..., Any] | Mapping[str, Any]) -> Described:
     cls: Any = factory
     arguments: Mapping[str, Any] = {}
     if isinstance(factory, partial):
-        # jsonargparse wraps the class in instantiators of its own, which are functions
-        classes = [item for item in (factory.func, *factory.args) if isinstance(item, type)]
-        cls, arguments = classes[0] if len(classes) == 1 else factory, factory.keywords
+        cls, arguments = factory.func, factory.keywords
+        if factory.args and cls.__module__.partition(".")[0] == "jsonargparse":
+            cls = factory.args[-1]  # what the command line builds: instantiators of jsonargparse's own, then the class
+        elif factory.args:
+            raise TypeError(f"expected functools.partial(cls, **arguments) with named arguments only, got {factory!r}")
     if not isinstance(cls, type):
         raise TypeError(
             f"expected a class, functools.partial(cls, **arguments) or a mapping with class_path and init_args, "
@@ -85,7 +87,9 @@ def _callables(value: Any) -> Any:
     return [_callables(item) for item in value] if isinstance(value, list) else value
 
 
-def _resolve(class_path: str, base: type) -> type:
+def _resolve(class_path: Any, base: type) -> type:
+    if not isinstance(class_path, str):
+        raise ValueError(f"class_path must be the import path of a class, got {class_path!r}")
     module_name, _, name = class_path.rpartition(".")
     if module_name not in sys.modules and module_name.partition(".")[0] not in _ALLOWED:
         raise ValueError(

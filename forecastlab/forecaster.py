@@ -16,7 +16,7 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.batch import Batch, Reference, Scaling, Schema
 from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError
-from forecastlab.factory import build, describe
+from forecastlab.factory import Described, build, describe
 from forecastlab.losses import MSE, Loss
 from forecastlab.metrics import MeanAbsoluteScaledError, Skill
 
@@ -83,9 +83,9 @@ class Forecaster(LightningModule):
             "loss": loss,
             "optimizer": optimizer,
         }
-        self._parts = {name: describe(part) for name, part in parts.items()}
         if lr_scheduler is not None:
-            self._parts["lr_scheduler"] = describe(lr_scheduler)
+            parts["lr_scheduler"] = lr_scheduler
+        self._parts = {name: _described(name, part) for name, part in parts.items()}
         settings = {"anchor": anchor, "linear_skip": linear_skip, "dropout": dropout, "schema": schema}
         self._set_hparams({"lr_scheduler": None, **self._parts, **settings})
         self.anchor = anchor
@@ -95,11 +95,7 @@ class Forecaster(LightningModule):
         self.scaling = Scaling(features, known, targets)
         self.loss: Loss = self._build("loss", Loss)
         self.backbone: Backbone = self._build("backbone", Backbone, features)
-        if not self.backbone.causal and self.schema.lookback == "full":
-            raise ConfigError(
-                f"{type(self.backbone).__name__} is not causal: with lookback: full, where every step is a forecast "
-                "origin, it would see the future. Set --data.lookback to a number of rows"
-            )
+        self._require_causal(self.schema)
         width = self.backbone.output_size
         self.decoder: Decoder = self._build("decoder", Decoder, width, horizon, targets, known, self.loss.outputs)
         self.skip = nn.Linear(features, horizon * targets * self.loss.outputs) if linear_skip else None
@@ -123,14 +119,19 @@ class Forecaster(LightningModule):
         """Takes over the scaling that the data module fitted, before training only.
 
         Raises:
-            ConfigError: if the data's columns are not those that the network was built for.
+            ConfigError: if the data are not of the form that the network was built for.
         """
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
             return
-        self._require_schema(Schema.from_dict(data.schema))
+        schema = Schema.from_dict(data.schema)
+        self._require_schema(schema)
+        self._require_causal(schema)
         if stage == "fit":
             self.scaling.load_state_dict(data.scaling.state_dict())
+
+    def on_train_epoch_start(self) -> None:
+        self._sums.pop("train/loss", None)  # of an epoch that was interrupted
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self._loss(batch)
@@ -143,6 +144,9 @@ class Forecaster(LightningModule):
     def on_train_epoch_end(self) -> None:
         self._log_mean("train/loss")
 
+    def on_validation_epoch_start(self) -> None:
+        self._sums.pop("val/loss", None)
+
     def validation_step(self, batch: Batch) -> None:
         self._add("val/loss", self._loss(batch), batch.weight.sum())
 
@@ -150,7 +154,17 @@ class Forecaster(LightningModule):
         self._log_mean("val/loss")
 
     def on_test_start(self) -> None:
-        self._reference: Reference = self.trainer.datamodule.reference  # type: ignore[attr-defined]
+        """Takes the units of the metrics from the data module.
+
+        Raises:
+            ConfigError: if there is none.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            raise ConfigError(
+                "the test metrics need the training rows: pass the data module, trainer.test(model, data)"
+            )
+        self._reference: Reference = data.reference
         self.metrics = nn.ModuleDict(
             {
                 "mse_scaled": MeanSquaredError(),
@@ -177,7 +191,7 @@ class Forecaster(LightningModule):
         return prediction
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict({f"test/{name}": self._metric(name).compute() for name in self.metrics})
+        self.log_dict({f"test/{name}": self._metric(name).compute() for name in self.metrics}, sync_dist=True)
 
     def predict_step(self, batch: Batch) -> Prediction:
         return Prediction(batch.series, batch.index, self(batch), batch.target, batch.weight)
@@ -213,7 +227,7 @@ class Forecaster(LightningModule):
     def _point(self, raw: Tensor, batch: Batch) -> Tensor:
         point = self.loss.point(raw)
         if self.anchor == "last":
-            point = point + self.scaling.scale_target(batch.last)[:, :, None]
+            return batch.last[:, :, None] + self.scaling.unscale_change(point)
         return self.scaling.unscale_target(point)
 
     def _metric(self, name: str) -> Metric:
@@ -229,7 +243,14 @@ class Forecaster(LightningModule):
         """Logs the weighted mean over all batches of all devices; a device may have had no batch."""
         none = torch.zeros(2, device=self.device)
         sums = self.trainer.strategy.reduce(torch.stack([none, *self._sums.pop(name, [])]).sum(0), reduce_op="sum")
-        self.log(name, sums[0] / sums[1], rank_zero_only=False)
+        self.log(name, sums[0] / sums[1], sync_dist=True)  # equal on all devices, but Lightning cannot know
+
+    def _require_causal(self, data: Schema) -> None:
+        if not self.backbone.causal and data.lookback == "full":
+            raise ConfigError(
+                f"{type(self.backbone).__name__} is not causal: with lookback: full, where every step is a forecast "
+                "origin, it would see the future. Set --data.lookback to a number of rows"
+            )
 
     def _require_schema(self, data: Schema) -> None:
         for name in ("features", "targets", "known", "static", "horizon"):
@@ -238,9 +259,22 @@ class Forecaster(LightningModule):
                 raise ConfigError(_difference(name, ours, theirs))
 
 
+def _described(name: str, part: Any) -> Described:
+    try:
+        return describe(part)
+    except TypeError as error:
+        raise ConfigError(f"model.{name}: {error}") from error
+
+
 def _difference(name: str, ours: Any, theirs: Any) -> str:
-    if isinstance(ours, tuple) and set(ours) != set(theirs):
+    if not isinstance(ours, tuple):
+        return f"the network was built for {name}={ours!r}, but the data have {theirs!r}"
+    if set(ours) != set(theirs):
         missing = [column for column in ours if column not in theirs]
         extra = [column for column in theirs if column not in ours]
         return f"the data's {name} differ from those the network was trained on: missing {missing}, unknown {extra}"
-    return f"the network was built for {name}={ours!r}, but the data have {theirs!r}"
+    first = next(number for number, (our, their) in enumerate(zip(ours, theirs, strict=False)) if our != their)
+    return (
+        f"the data's {name} come in another order than those the network was trained on: the first to differ is "
+        f"number {first + 1}, {theirs[first]} instead of {ours[first]}"
+    )

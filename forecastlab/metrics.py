@@ -20,13 +20,13 @@ class MeanAbsoluteScaledError(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")  # not every GPU has float64
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor, seasonal_error: Tensor) -> None:
         """Adds forecasts and truth in the same unit, and the seasonal naive error for each, all of one shape."""
         scaled = (preds - target).abs() / seasonal_error
-        self.total += scaled.nan_to_num(nan=torch.inf).sum()
+        self.total += scaled.nan_to_num(nan=torch.inf, posinf=torch.inf).sum()
         self.count += scaled.numel()
 
     def compute(self) -> Tensor:
@@ -48,13 +48,13 @@ class Skill(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("error", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("reference_error", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("error", torch.tensor(0.0), dist_reduce_fx="sum")  # not every GPU has float64
+        self.add_state("reference_error", torch.tensor(0.0), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor, reference: Tensor) -> None:
         """Adds forecasts, truth and the reference's forecasts, all of one shape."""
-        self.error += (preds - target).double().square().sum()
-        self.reference_error += (reference - target).double().square().sum()
+        self.error += (preds - target).square().sum()
+        self.reference_error += (reference - target).square().sum()
 
     def compute(self) -> Tensor:
         """The metric over all values so far."""

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecastlab.baselines.base import Array, Baseline, target_observed, target_values
+from forecastlab.baselines.base import Array, Baseline, Mask, target_observed, target_values
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError, DataError
 
@@ -14,10 +14,10 @@ _DAYS = 366
 class Climatology(Baseline):
     """Every step is forecast to be the mean of the training rows at the same time of the year.
 
-    Any frequency will do. The mean is over the training rows whose day of the year is at most `window` days away, around the turn of the
-    year too, and, of data finer than a day, whose time of day is the same. A day without such rows takes those of the
-    nearest day that has some: training rows of less than a year tell nothing better about the rest. Missing values do
-    not count. The origin's own value is not used.
+    Any frequency will do. The mean is over the training rows whose day of the year is at most `window` days away, also
+    around the turn of the year, and, of data finer than a day, whose time of day is the same. A day without such rows
+    takes those of the nearest day that has some: training rows of less than a year tell nothing better about the rest.
+    Missing values do not count. The origin's own value is not used.
 
     Args:
         window: days on each side.
@@ -37,16 +37,14 @@ class Climatology(Baseline):
     def _fit(self, data: ForecastDataModule) -> None:
         times = data.times[: data.ranges.train_stop]
         day, clock = times.day_of_year.to_numpy(), _time_of_day(times)
-        values, observed = (
-            of_all_rows(data)[: data.ranges.train_stop] for of_all_rows in (target_values, target_observed)
-        )
+        values, observed = target_values(data)[: len(times)], target_observed(data)[: len(times)]
         self.means: dict[int, Array] = {
             int(time): self._means_of_days(day[clock == time], values[clock == time], observed[clock == time])
             for time in np.unique(clock)
         }
         """Means of each day of the year, (366, targets), by the time of day in seconds."""
 
-    def _means_of_days(self, day: NDArray[np.int32], values: Array, observed: NDArray[np.bool_]) -> Array:
+    def _means_of_days(self, day: NDArray[np.int32], values: Array, observed: Mask) -> Array:
         """(rows,), (rows, targets), (rows, targets) -> (366, targets)."""
         counts, sums = np.zeros((2, _DAYS, values.shape[1]))
         np.add.at(counts, day - 1, observed)

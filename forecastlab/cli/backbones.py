@@ -3,9 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
-
+from forecastlab.errors import ConfigError
 from forecastlab.registry import registered_backbones
 
 
@@ -18,12 +16,12 @@ def backbones(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="forecastlab backbones", description="What is registered.")
     parser.add_argument("--input-size", type=int, default=72, help="width of the inputs that parameters are counted at")
     input_size = parser.parse_args(args).input_size
-    table = Table(caption=f"parameters with default arguments and input_size={input_size}", box=None)
-    for column in ("name", "causal", "parameters", "what it is", "source"):
-        table.add_column(column, justify="right" if column == "parameters" else "left")
+    if input_size < 1:
+        raise ConfigError(f"--input-size must be positive, got {input_size}")
+    print(f"{'name':<14}{'causal':<8}{'parameters':>10}  what it is [source]")
     for name, cls in registered_backbones().items():
-        backbone = cls(input_size)  # type: ignore[call-arg]  # every backbone takes its input_size alone
+        backbone = cls(input_size)  # type: ignore[call-arg]  # every backbone can be built from its input_size alone
         parameters = sum(parameter.numel() for parameter in backbone.parameters())
         summary = (cls.__doc__ or "").strip().splitlines()[0]
-        table.add_row(name, "yes" if backbone.causal else "no", f"{parameters:,}", summary, cls.source)
-    Console(width=None).print(table)
+        print(f"{name:<14}{'yes' if backbone.causal else 'no':<8}{parameters:>10,}  {summary} [{cls.source}]")
+    print(f"parameters: with default arguments, input_size={input_size}")

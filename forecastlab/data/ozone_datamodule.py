@@ -104,6 +104,8 @@ class OzoneDataModule(ForecastDataModule):
             batch_size=batch_size,
             num_workers=num_workers,
         )
+        if source not in ("uci", "sample"):
+            raise ConfigError(f"source must be one of uci, sample, got {source!r}")
         if rows is not None and rows < 1:
             raise ConfigError(f"rows must be a positive number, or null for all rows of the file, got {rows}")
         self.path = path

@@ -223,7 +223,9 @@ def _read_results(path: Path) -> pd.DataFrame:
     table = _read_csv(path, RESULT_COLUMNS)
     if table.empty:
         raise DataError(f"{path} has no rows: no fold has finished; run forecastlab crossval again, it resumes")
-    table = _numeric(_keys(table, path), [name for name in RESULT_COLUMNS if name not in ("model", "fold", "seed")], path)
+    table = _numeric(
+        _keys(table, path), [name for name in RESULT_COLUMNS if name not in ("model", "fold", "seed")], path
+    )
     twice = table.duplicated(["model", "fold", "seed"])
     if twice.any():
         row = table[twice].iloc[0]

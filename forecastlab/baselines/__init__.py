@@ -1,0 +1,21 @@
+"""Baselines: what a network must beat, fitted and forecast under the same evaluation."""
+
+from forecastlab.baselines.arima import ARIMA
+from forecastlab.baselines.base import Baseline
+from forecastlab.baselines.climatology import Climatology
+from forecastlab.baselines.gradient_boosting import GradientBoosting
+from forecastlab.baselines.persistence import Persistence
+from forecastlab.baselines.residual_regression import ResidualRegression
+from forecastlab.baselines.ridge import Ridge
+from forecastlab.baselines.seasonal_naive import SeasonalNaive
+
+__all__ = [
+    "ARIMA",
+    "Baseline",
+    "Climatology",
+    "GradientBoosting",
+    "Persistence",
+    "ResidualRegression",
+    "Ridge",
+    "SeasonalNaive",
+]

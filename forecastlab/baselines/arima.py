@@ -1,0 +1,122 @@
+"""ARIMA and SARIMA."""
+
+import importlib
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecastlab.baselines.base import Array, Baseline, target_observed, target_values
+from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.errors import ConfigError, ForecastlabError
+
+
+class ARIMA(Baseline):
+    """Autoregression, differences and moving average of the target's own past, by maximum likelihood; one per target.
+
+    phi(B) Phi(B^s) (1 - B)^d (1 - B^s)^D (y - trend) = theta(B) Theta(B^s) e. The coefficients come from the training
+    rows. A forecast takes the Kalman filter's state at its origin, to which every true value up to there was given,
+    and runs the model on from it; values that are missing are left out of the likelihood and of the state. Time is
+    counted in rows. It needs statsmodels: pip install 'forecastlab[arima]'. Source: Box and Jenkins 1970.
+
+    Args:
+        order: (p, d, q): autoregressive lags, differences, moving average lags.
+        seasonal_order: (P, D, Q, s), the same in seasons of s rows; the cost grows with the square of s, so that some
+            dozens of rows are the limit.
+        trend: "n" for none, "c" for a constant, "t" for a linear one, "ct" for both; None for a constant if nothing is
+            differenced, else none.
+
+    Raises:
+        ForecastlabError: if statsmodels is not installed.
+        ConfigError: if there is no such model; on `fit` if the training rows are too few for it.
+    """
+
+    def __init__(
+        self,
+        order: tuple[int, int, int] = (2, 1, 1),
+        seasonal_order: tuple[int, int, int, int] = (0, 0, 0, 0),
+        trend: Literal["n", "c", "t", "ct"] | None = None,
+    ) -> None:
+        self.order = tuple(order)
+        self.seasonal_order = tuple(seasonal_order)
+        self.trend = trend
+        statsmodels = _statsmodels()
+        try:
+            statsmodels.ARIMA(np.zeros(2), order=self.order, seasonal_order=self.seasonal_order, trend=trend)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(
+                f"there is no ARIMA model of order={self.order}, seasonal_order={self.seasonal_order} and "
+                f"trend={trend}: {error}"
+            ) from None
+
+    @property
+    def name(self) -> str:
+        order, season = (",".join(map(str, orders)) for orders in (self.order, self.seasonal_order))
+        return f"SARIMA({order})({season})" if any(self.seasonal_order) else f"ARIMA({order})"
+
+    @property
+    def first_origin(self) -> int:
+        """Before it the differences are not known."""
+        return max(0, self._differences - 1)
+
+    @property
+    def _differences(self) -> int:
+        """Rows that differencing takes up."""
+        return int(self.order[1] + self.seasonal_order[1] * self.seasonal_order[3])
+
+    def _fit(self, data: ForecastDataModule) -> None:
+        self.coefficients: list[dict[str, float]] = []
+        """Coefficients by statsmodels' names, for each target."""
+        for series, name in zip(_series(data, data.ranges.train_stop), data.targets, strict=True):
+            model = self._model(series)
+            rows, least = int(np.isfinite(series).sum()), self._differences + 2 * (1 + len(model.param_names))
+            if rows < least:
+                raise ConfigError(
+                    f"{self.name} needs {least} observed rows of {name} or more, but fold {data.fold} trains on {rows}:"
+                    " choose a later fold or a lower order"
+                )
+            with warnings.catch_warnings():
+                # It then starts from zeros, which is as good a start.
+                warnings.filterwarnings("ignore", message=".*starting .*parameters")
+                found = model.fit(return_params=True, method_kwargs={"maxiter": 200})
+            self.coefficients.append(dict(zip(model.param_names, np.asarray(found).tolist(), strict=True)))
+
+    def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
+        series = _series(data, max(origins) + 1)
+        each = zip(series, self.coefficients, strict=True)
+        return np.stack([self._run_on(y, found, np.array(origins), data.horizon) for y, found in each], axis=-1)
+
+    def _run_on(self, series: Array, coefficients: dict[str, float], origins: NDArray[np.int64], horizon: int) -> Array:
+        """Forecasts (origins, horizon) from the states that the filter passes through; `series` is (rows,)."""
+        model = self._model(np.concatenate([series, np.full(horizon, np.nan)]))
+        filtered = model.filter(list(coefficients.values()), return_ssm=True)
+        design, transition = filtered.design[0, :, 0], filtered.transition[:, :, 0]
+        trend = np.broadcast_to(filtered.obs_intercept[0], (len(series) + horizon,))
+        state = filtered.predicted_state[:, origins + 1]  # of the row after each origin
+        forecast = np.empty((len(origins), horizon))
+        for step in range(horizon):
+            forecast[:, step] = design @ state + trend[origins + 1 + step]
+            state = transition @ state
+        return forecast
+
+    def _model(self, series: Array) -> Any:
+        # The scale is worked out, not searched for: then the coefficients do not depend on the target's unit.
+        return _statsmodels().ARIMA(
+            series, order=self.order, seasonal_order=self.seasonal_order, trend=self.trend, concentrate_scale=True
+        )
+
+
+def _series(data: ForecastDataModule, stop: int) -> Array:
+    """The targets before a row, (targets, rows); NaN where one was not observed."""
+    return np.where(target_observed(data)[:stop], target_values(data)[:stop], np.nan).T
+
+
+def _statsmodels() -> Any:
+    """The module of statsmodels that has ARIMA; it takes a second to import, and is an extra."""
+    try:
+        return importlib.import_module("statsmodels.tsa.arima.model")
+    except ImportError:
+        raise ForecastlabError(
+            "ARIMA needs statsmodels, which is not installed: pip install 'forecastlab[arima]'"
+        ) from None

@@ -1,0 +1,117 @@
+"""A baseline, and a regressor on its residuals: Zhang's hybrid of ARIMA and a neural network."""
+
+import copy
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.neural_network import MLPRegressor
+from sklearn.preprocessing import StandardScaler
+
+from forecastlab.baselines.arima import ARIMA
+from forecastlab.baselines.base import Array, Baseline, Mask, target_observed, target_values
+from forecastlab.baselines.direct import (
+    Inputs,
+    Lags,
+    Predictor,
+    Regressor,
+    Samples,
+    fit_direct,
+    forecast_direct,
+    training_samples,
+)
+from forecastlab.data.calendar import Cycle
+from forecastlab.data.datamodule import ForecastDataModule
+
+
+class ResidualRegression(Baseline):
+    """Forecasts what a baseline forecasts, plus what a regressor makes of its residuals.
+
+    With ARIMA and a small neural network, its default, this is the hybrid of Zhang 2003: the linear part of the series
+    is left to ARIMA, and the network learns the rest, e(t) = f(e(t - 1), ...). As there, the residuals that it learns
+    from are those of the fit on the same rows. It deviates in its inputs, which are not only the last one-step
+    residuals but also the last rows of every feature and the calendar, and in the horizon: one regressor per step and
+    target learns the error of the baseline's forecast of that step. It is not a residual connection (see
+    `forecastlab.hybrids.residual` for that): the baseline is fitted first and then left as it is.
+
+    Inputs and residuals are standardised on the training rows. A residual that is not known counts as 0.
+
+    Args:
+        baseline: forecasts first; None for `ARIMA()`.
+        regressor: any object with `fit` and `predict`, such as scikit-learn's; it is copied for every step and target.
+            None for a multilayer perceptron with 16 hidden units and a fixed seed.
+        lags: rows up to the origin whose features and residuals are inputs.
+        calendar: cycles of the forecast step that are inputs beside the data's own.
+
+    Raises:
+        ConfigError: if `lags` is not positive.
+        ForecastlabError: if statsmodels is not installed and the baseline is not given.
+    """
+
+    def __init__(
+        self,
+        baseline: Baseline | None = None,
+        regressor: Regressor | None = None,
+        lags: int = 1,
+        calendar: Sequence[Cycle] = ("day_of_year",),
+    ) -> None:
+        self.lags = Lags(lags, tuple(calendar))
+        self.baseline = ARIMA() if baseline is None else baseline
+        self.regressor: Regressor = (
+            MLPRegressor(hidden_layer_sizes=(16,), alpha=10.0, max_iter=1000, random_state=0)
+            if regressor is None
+            else regressor
+        )
+
+    @property
+    def name(self) -> str:
+        return f"{self.baseline.name} + {type(self.regressor).__name__}"
+
+    @property
+    def first_origin(self) -> int:
+        return self.baseline.first_origin + self.lags.rows
+
+    def _fit(self, data: ForecastDataModule) -> None:
+        self.baseline.fit(data)
+        samples = training_samples(data, self.first_origin)
+        residuals = Samples(
+            samples.origins,
+            target=samples.target - self.baseline.forecast(data, samples.origins),
+            scored=samples.scored,
+            tail=samples.tail,
+        )
+        self.regressors = fit_direct(data, self._inputs(data, samples.origins), residuals, self._regress)
+
+    def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
+        rest = forecast_direct(self._inputs(data, origins), self.regressors)
+        return self.baseline.forecast(data, origins) + rest
+
+    def _inputs(self, data: ForecastDataModule, origins: range) -> Inputs:
+        """The lags, and of the same rows the errors of the forecasts one step before each."""
+        inputs = self.lags.inputs(data, origins)
+        rows = np.arange(min(origins) - self.lags.rows + 1, max(origins) + 1)
+        ahead = self.baseline.forecast(data, range(rows[0] - 1, rows[-1]))[:, 0]
+        errors = np.where(target_observed(data)[rows], target_values(data)[rows] - ahead, 0.0)
+        lagged = errors[(np.array(origins) - rows[0])[:, None] - np.arange(self.lags.rows)]
+        return Inputs(np.concatenate([inputs.past, lagged.reshape(len(origins), -1)], axis=1), inputs.ahead)
+
+    def _regress(self, inputs: Array, target: Array, tail: Mask) -> Predictor:
+        columns = StandardScaler().fit(inputs)
+        scale = float(target.std()) or 1.0
+        regressor = copy.deepcopy(self.regressor)
+        regressor.fit(columns.transform(inputs), (target - target.mean()) / scale)
+        return Standardised(columns, regressor, float(target.mean()), scale)
+
+
+class Standardised(NamedTuple):
+    """A fitted regressor and its units."""
+
+    columns: StandardScaler
+    regressor: Regressor
+    center: float
+    scale: float
+
+    def predict(self, X: Array) -> Array:
+        """(samples, columns) -> (samples,)."""
+        predicted: Array = np.asarray(self.regressor.predict(self.columns.transform(X)))
+        return predicted.reshape(-1) * self.scale + self.center

@@ -1,0 +1,335 @@
+"""Several crossval runs side by side, on the test rows that all of them forecast."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from forecastlab.errors import DataError
+from forecastlab.evaluation.results import EFFORT, METRICS, ROW, CrossvalRun
+
+PERSISTENCE = "persistence"
+
+Metric = Literal["mse_scaled", "mae"]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A row of the comparison.
+
+    Attributes:
+        name: distinct among all models compared.
+        run: where its results are.
+        column: its name in that run's files.
+        network: whether it was trained with a seed; else it is a baseline.
+        optimistic: whether its epochs were chosen on the test rows.
+        seeds: the seeds it was trained with; empty for a baseline.
+    """
+
+    name: str
+    run: CrossvalRun
+    column: str
+    network: bool
+    optimistic: bool
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Models of one or more crossval runs, each on the same folds and the same rows.
+
+    Attributes:
+        runs: the runs compared.
+        models: networks in the order of the runs, then baselines, each once.
+        folds: the folds that every model has.
+        scores: one row per model, fold and seed: `model, fold, seed`, the metrics and what training took.
+        rows: one row per model, seed and scored value: `model, seed`, the keys `ROW`, `step`, `y`, `forecast`.
+        variance: by (fold, target), what squared errors are divided by in `mse_scaled`: the target's variance over the
+            fold's training rows.
+        notes: what a reader must know, in sentences.
+    """
+
+    runs: tuple[CrossvalRun, ...]
+    models: tuple[Model, ...]
+    folds: tuple[int, ...]
+    scores: pd.DataFrame
+    rows: pd.DataFrame
+    variance: "pd.Series[float]"
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, runs: Sequence[CrossvalRun]) -> "Comparison":
+        """Puts runs side by side.
+
+        Where their test rows differ, all are scored anew on the rows they share. A baseline that gives the same
+        forecasts in several runs appears once.
+
+        Raises:
+            DataError: if the runs share no fold or no row, or disagree about the truth.
+        """
+        runs = tuple({run.folder.resolve(): run for run in runs}.values())
+        if not runs:
+            raise DataError("nothing to compare: give at least one crossval run")
+        notes = [note for run in runs for note in run.notes]
+        models = _models(runs)
+        folds = _common_folds(models, notes)
+        rows = _common_rows(models, folds, notes)
+        variance = _variance(models, folds, notes)
+        models, rows = _once(models, rows)
+        scores = _scores(models, rows, variance, notes)
+        notes += _uneven(models, scores)
+        order = {model.name: number for number, model in enumerate(models)}
+        rows = rows.sort_values(["fold", "unique_id", "target", "cutoff", "ds"], kind="stable")
+        rows = rows.sort_values("model", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+        rows.insert(0, "step", _steps(rows))
+        return cls(runs, tuple(models), folds, scores, rows, variance, tuple(dict.fromkeys(notes)))
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of the targets."""
+        return [str(name) for name in self.rows["target"].unique()]
+
+    @property
+    def unit(self) -> str:
+        """Unit of the targets; empty if it is not known or there are several."""
+        return self.runs[0].unit if len(self.targets) == 1 else ""
+
+    @property
+    def optimistic(self) -> bool:
+        """Whether the epochs of any model were chosen on the test rows."""
+        return any(model.optimistic for model in self.models)
+
+    def model(self, name: str) -> Model:
+        """The model of that name."""
+        return next(model for model in self.models if model.name == name)
+
+    def by_fold(self, metric: str) -> pd.DataFrame:
+        """A metric averaged over the seeds: (models, folds)."""
+        table = self.scores.pivot_table(metric, "model", "fold", aggfunc="mean", dropna=False)
+        return table.reindex(index=[model.name for model in self.models], columns=list(self.folds))
+
+    def ranking(self, metric: Metric) -> list[str]:
+        """The models' names, lowest mean error over the folds first."""
+        return [str(name) for name in self.by_fold(metric).mean(axis=1).sort_values(kind="stable").index]
+
+    def errors(self, metric: Metric) -> pd.DataFrame:
+        """The error of every model on every scored value, averaged over its seeds: (rows, models).
+
+        The index holds the keys `ROW` and `step`. Of `mse_scaled` it is the squared error divided by the training
+        variance, of `mae` the absolute error in the target's unit.
+        """
+        error = (self.rows["forecast"] - self.rows["y"]).abs()
+        if metric == "mse_scaled":
+            at = pd.MultiIndex.from_arrays([self.rows["fold"], self.rows["target"]])
+            error = error**2 / self.variance.reindex(at).to_numpy()
+        keys = [self.rows[name] for name in (*ROW, "step", "model")]
+        table = cast(pd.DataFrame, error.groupby(keys).mean().unstack("model"))
+        return table[[model.name for model in self.models]].sort_index(level=["fold", "cutoff", "ds"])
+
+
+def _models(runs: Sequence[CrossvalRun]) -> list[Model]:
+    """Every model of every run; networks get distinct names, baselines keep theirs."""
+    networks = [(run, column) for run in runs for column in run.networks]
+    baselines = [(run, column) for run in runs for column in run.baselines]
+    taken = Counter([column for _, column in networks] + list({column for _, column in baselines}))
+    names = [column if taken[column] == 1 else f"{column}/{run.folder.resolve().name}" for run, column in networks]
+    again = Counter([*names, *{column for _, column in baselines}])
+    names = [
+        name if again[name] == 1 else f"{column} ({run.folder})"
+        for name, (run, column) in zip(names, networks, strict=True)
+    ]
+    seeds = [run.results.loc[run.results["model"] == column, "seed"].dropna().unique() for run, column in networks]
+    return [
+        *(
+            Model(name, run, column, True, run.optimistic, tuple(sorted(int(seed) for seed in of_model)))
+            for name, (run, column), of_model in zip(names, networks, seeds, strict=True)
+        ),
+        *(Model(column, run, column, False, False, ()) for run, column in baselines),
+    ]
+
+
+def _results(model: Model) -> pd.DataFrame:
+    return model.run.results[model.run.results["model"] == model.column]
+
+
+def _forecasts(model: Model) -> pd.DataFrame:
+    return model.run.predictions[model.run.predictions["model"] == model.column]
+
+
+def _common_folds(models: Sequence[Model], notes: list[str]) -> tuple[int, ...]:
+    have = {model: set(_results(model)["fold"].tolist()) for model in models}
+    common, every = set.intersection(*have.values()), set.union(*have.values())
+    if not common:
+        listed = "; ".join(
+            f"{model.name} of {model.run.label}: {', '.join(map(str, sorted(found)))}" for model, found in have.items()
+        )
+        raise DataError(f"the runs have no fold in common ({listed}): run the missing ones with crossval --folds")
+    for fold in sorted(every - common):
+        without = ", ".join(dict.fromkeys(model.name for model in models if fold not in have[model]))
+        notes.append(f"fold {fold} is left out of the comparison: {without} did not finish it")
+    return tuple(sorted(common))
+
+
+def _common_rows(models: Sequence[Model], folds: Sequence[int], notes: list[str]) -> pd.DataFrame:
+    """The forecasts of all models on the rows that all of them have; `model` is the number of the model."""
+    parts = [
+        _forecasts(model).assign(model=number)[["model", "seed", *ROW, "y", "forecast"]]
+        for number, model in enumerate(models)
+    ]
+    rows = pd.concat(parts, ignore_index=True)
+    rows = rows[rows["fold"].isin(folds)]
+    complete = rows[["model", "seed", "fold"]].drop_duplicates()["fold"].value_counts()
+    count = rows.groupby([*ROW], sort=False)["y"].transform("size")
+    kept = rows[count == rows["fold"].map(complete)]
+    for fold in folds:
+        of_fold = rows[rows["fold"] == fold]
+        each = of_fold.groupby(["model", "seed"], dropna=False).size()
+        shared = int((kept["fold"] == fold).sum()) // len(each)
+        if not shared:
+            spans = "; ".join(
+                f"{models[cast(int, number)].run.label}: {part['target'].iloc[0]} of {part['unique_id'].iloc[0]}, "
+                f"{part['ds'].min():%Y-%m-%d} .. {part['ds'].max():%Y-%m-%d}"
+                for number, part in of_fold.groupby("model")
+            )
+            spans = "; ".join(dict.fromkeys(spans.split("; ")))
+            raise DataError(f"the runs have no test row of fold {fold} in common and cannot be compared ({spans})")
+        if shared < each.max():
+            notes.append(
+                f"the test rows of fold {fold} differ between the models: all are scored on the {shared} rows they "
+                f"have in common (of up to {each.max()})"
+            )
+    truth = kept.groupby([*ROW])["y"]
+    low, high = truth.min(), truth.max()
+    if not np.allclose(low, high, rtol=1e-4, atol=1e-6):
+        worst = (high - low).idxmax()
+        raise DataError(
+            f"the runs disagree about the truth ({worst[2]} on {worst[4]} is {low[worst]:g} in one, {high[worst]:g} in "
+            "another): they were made with different data and cannot be compared"
+        )
+    return kept
+
+
+def _variance(models: Sequence[Model], folds: Sequence[int], notes: list[str]) -> "pd.Series[float]":
+    """The training variance of each fold's targets, from the errors in both units that each run states."""
+    found: dict[tuple[int, str], float] = {}
+    runs = list(dict.fromkeys(model.run for model in models))
+    targets = [str(name) for name in runs[0].predictions["target"].unique()]
+    if len(targets) > 1:
+        notes.append(
+            "there are several targets: in figures and intervals each target's squared errors are divided by its "
+            "variance over the test rows; the table's mse_scaled is the runs' own"
+        )
+        test = runs[0].predictions.drop_duplicates([*ROW]).groupby(["fold", "target"])["y"].var(ddof=0)
+        return test[test.index.get_level_values("fold").isin(folds)]
+    for fold in folds:
+        of_runs = []
+        for run in runs:
+            results = run.results[(run.results["fold"] == fold) & (run.results["test/mse_scaled"] > 0)]
+            of_runs.append(float((results["test/rmse"] ** 2 / results["test/mse_scaled"]).median()))
+        known = [variance for variance in of_runs if np.isfinite(variance)]
+        found[fold, targets[0]] = known[0] if known else 1.0
+        if known and max(known) > min(known) * 1.001:
+            notes.append(
+                f"the runs trained fold {fold} on different rows: their scaled errors have different units, and are "
+                f"all put into that of {runs[of_runs.index(known[0])].label}"
+            )
+    return pd.Series(found)
+
+
+def _once(models: list[Model], rows: pd.DataFrame) -> tuple[list[Model], pd.DataFrame]:
+    """Keeps one of the baselines that forecast the same; others of one name get distinct names."""
+    kept = [(number, model) for number, model in enumerate(models) if model.network]
+    for number, model in enumerate(models):
+        if model.network:
+            continue
+        same_name = [(other, of_kept) for other, of_kept in kept if of_kept.column == model.column]
+        twins = [other for other, of_kept in same_name if not of_kept.network]
+        if any(_same_forecasts(rows, number, other) for other in twins):
+            continue
+        kept.append((number, replace(model, name=f"{model.column} ({model.run.label})") if twins else model))
+    names = {number: model.name for number, model in kept}
+    rows = rows[rows["model"].isin(names)]
+    return [model for _, model in kept], rows.assign(model=rows["model"].map(names))
+
+
+def _same_forecasts(rows: pd.DataFrame, first: int, second: int) -> bool:
+    forecasts = [rows[rows["model"] == number].sort_values([*ROW])["forecast"].to_numpy() for number in (first, second)]
+    return bool(np.allclose(*forecasts, rtol=1e-5, atol=1e-6))
+
+
+def _scores(
+    models: Sequence[Model], rows: pd.DataFrame, variance: "pd.Series[float]", notes: list[str]
+) -> pd.DataFrame:
+    """The metrics of every model, fold and seed: the run's own, or computed anew where rows were left out."""
+    units = {fold: float(value) for (fold, _), value in variance.items()}
+    several = len(units) < len(variance)
+    persistence = rows[rows["model"] == PERSISTENCE]
+    found = []
+    for model in models:
+        own, shared = _forecasts(model), rows[rows["model"] == model.name]
+        for _, result in _results(model).iterrows():
+            fold, seed = int(result["fold"]), result["seed"]
+            if fold not in units:
+                continue
+            part = _of(shared, fold, seed)
+            scores = {metric: float(result[f"test/{metric}"]) for metric in METRICS}
+            ratio = scores["rmse"] ** 2 / scores["mse_scaled"] / units[fold] if scores["mse_scaled"] else 1.0
+            if len(part) < len(_of(own, fold, seed)):
+                reference = persistence[persistence["fold"] == fold]
+                scores = _anew(part, scores, np.nan if several else units[fold], reference)
+            elif not several and not np.isclose(ratio, 1, rtol=1e-3):
+                scores["mse_scaled"] *= ratio
+            effort = {name: float(result[name]) for name in EFFORT}
+            found.append({"model": model.name, "fold": fold, "seed": seed, **scores, **effort})
+    table = pd.DataFrame(found).astype({"seed": "Int64"})
+    if several and table["mse_scaled"].isna().any():
+        notes.append("mse_scaled of several targets cannot be computed anew on common rows; compare the mae")
+    return table
+
+
+def _of(rows: pd.DataFrame, fold: int, seed: object) -> pd.DataFrame:
+    at = rows["fold"] == fold
+    return rows[at & rows["seed"].isna()] if pd.isna(seed) else rows[at & (rows["seed"] == seed)]
+
+
+def _anew(part: pd.DataFrame, scores: dict[str, float], variance: float, persistence: pd.DataFrame) -> dict[str, float]:
+    """The metrics on some of the rows; the seasonal error of MASE comes from the run's own metrics."""
+    error = (part["forecast"] - part["y"]).to_numpy()
+    squared, absolute = float((error**2).mean()), float(np.abs(error).mean())
+    seasonal = scores["mae"] / scores["mase"] if scores["mase"] else np.nan
+    reference = float(((persistence["forecast"] - persistence["y"]) ** 2).mean()) if len(persistence) else np.nan
+    return {
+        "mse_scaled": squared / variance,
+        "mae": absolute,
+        "rmse": squared**0.5,
+        "mase": np.nan if np.isnan(variance) else absolute / seasonal,
+        "skill": 1 - squared / reference if reference else np.nan,
+    }
+
+
+def _uneven(models: Sequence[Model], scores: pd.DataFrame) -> list[str]:
+    """Which networks have fewer seeds in some folds than in others."""
+    notes = []
+    for model in models:
+        counts = scores[scores["model"] == model.name].groupby("fold")["seed"].size()
+        if model.network and counts.min() < counts.max():
+            listed = ", ".join(f"fold {fold}: {count}" for fold, count in counts.items())
+            notes.append(f"{model.name} does not have the same seeds in every fold ({listed})")
+    return notes
+
+
+def _steps(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """(rows,): how many rows of the table each value lies ahead of its origin.
+
+    Rows need not be evenly spaced in time, so that a step is counted among the times that occur in the fold.
+    """
+    steps = np.empty(len(rows), dtype=np.int64)
+    for at in rows.groupby(["fold", "unique_id"]).indices.values():
+        ds, cutoff = rows["ds"].to_numpy()[at], rows["cutoff"].to_numpy()[at]
+        times = np.unique(np.concatenate([ds, cutoff]))
+        steps[at] = np.searchsorted(times, ds) - np.searchsorted(times, cutoff)
+    return steps

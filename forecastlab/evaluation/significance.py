@@ -1,0 +1,229 @@
+"""How sure a difference between two models is: a paired moving-block bootstrap over the forecast origins.
+
+Both models are scored on the same rows, so that it is their difference on each row that is resampled. Errors of
+neighbouring origins resemble each other; blocks of neighbours are drawn, not single rows, or the interval would be too
+narrow. Sources: Künsch 1989 (the moving-block bootstrap); Politis and White 2004, corrected by Patton, Politis and
+White 2009 (the length of the blocks).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecastlab.errors import ConfigError
+from forecastlab.evaluation.comparison import Comparison, Metric
+
+Floats = NDArray[np.float64]
+
+_CHUNK = 1 << 22  # blocks drawn at a time, so that memory stays small
+
+
+@dataclass(frozen=True)
+class Series:
+    """Sums over the values of each forecast origin, in the order of time.
+
+    Attributes:
+        total: (origins,): sum over the origin's values (steps, targets, series) of the first model's error minus the
+            second's.
+        count: (origins,): how many values that is.
+    """
+
+    total: Floats
+    count: Floats
+
+    @classmethod
+    def single(cls, values: Floats) -> "Series":
+        """One value per origin: (origins,)."""
+        return cls(np.asarray(values, dtype=np.float64), np.ones(len(values)))
+
+    @property
+    def mean(self) -> float:
+        """The mean over all values."""
+        return float(self.total.sum() / self.count.sum())
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean error of one model minus that of another, with its interval.
+
+    Attributes:
+        first: name of the one.
+        second: name of the other.
+        mean: mean over the folds of the difference in each; negative where the first is better.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        level: how often such an interval is meant to hold the true difference.
+        block_length: origins in a block.
+        origins: number of forecast origins.
+        resamples: number of resamples.
+        seed: seed of the resampling.
+    """
+
+    first: str
+    second: str
+    mean: float
+    low: float
+    high: float
+    level: float
+    block_length: int
+    origins: int
+    resamples: int
+    seed: int
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+    @property
+    def few_blocks(self) -> bool:
+        """Whether there are so few independent blocks that the interval itself is a rough guess."""
+        return self.origins < 10 * self.block_length
+
+    @property
+    def sentence(self) -> str:
+        """What it says, in plain words."""
+        interval = f"{self.level:.0%} interval {self.low:+.4f} to {self.high:+.4f}"
+        if self.mean == 0 and self.low == self.high == 0:
+            return f"{self.first} and {self.second} have the same error on every row."
+        better, worse = (self.first, self.second) if self.mean < 0 else (self.second, self.first)
+        verdict = (
+            "the interval leaves out 0: on rows like these the difference is unlikely to be chance"
+            if self.decided
+            else "the interval holds 0: these rows do not decide which of the two is better"
+        )
+        rough = f"; only {self.origins} origins, the interval itself is a rough guess" if self.few_blocks else ""
+        return f"{better} has the lower error than {worse}, by {abs(self.mean):.4f} ({interval}); {verdict}{rough}."
+
+
+def paired_difference(
+    comparison: Comparison,
+    first: str,
+    second: str,
+    metric: Metric = "mse_scaled",
+    *,
+    block_length: int | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Difference:
+    """Compares two models on the same rows; errors are averaged over the seeds first.
+
+    The unit that is resampled is the forecast origin with all of its values, within each fold; folds count equally, as
+    in the table.
+
+    Args:
+        comparison: the models.
+        first: name of one model.
+        second: name of the other.
+        metric: which error: "mse_scaled" squared and in units of the training variance, "mae" absolute.
+        block_length: origins in a block; None for the rule of `block_length_of`, at least the horizon.
+        resamples: number of resamples.
+        seed: seed of the resampling.
+        level: of the interval, between 0 and 1.
+
+    Raises:
+        ConfigError: for a block longer than the shortest fold, or a level outside 0 .. 1.
+    """
+    errors = comparison.errors(metric)
+    difference = errors[first] - errors[second]
+    origins = difference.groupby(level=["fold", "cutoff"]).agg(["sum", "size"])
+    folds = [
+        Series(part["sum"].to_numpy(dtype=np.float64), part["size"].to_numpy(dtype=np.float64))
+        for _, part in origins.groupby(level="fold")
+    ]
+    horizon = int(errors.index.get_level_values("step").max())
+    length = block_length_of(folds, at_least=horizon) if block_length is None else block_length
+    means = block_bootstrap(folds, length, resamples, seed)
+    if not 0 < level < 1:
+        raise ConfigError(f"level must be between 0 and 1, both excluded, got {level}")
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    mean = float(np.mean([fold.mean for fold in folds]))
+    count = sum(len(fold.total) for fold in folds)
+    return Difference(first, second, mean, float(low), float(high), level, length, count, resamples, seed)
+
+
+def block_bootstrap(folds: Sequence[Series], block_length: int, resamples: int = 10_000, seed: int = 0) -> Floats:
+    """Resampled means: (resamples,), the mean over the folds of each fold's mean.
+
+    In each fold, blocks of neighbouring origins are drawn with replacement until the fold is full, the last one cut.
+    Two corrections to the plain scheme: the resamples are centred on the observed mean (origins at the ends lie in
+    fewer blocks), and their deviations grow by sqrt(n / (n - block_length)), as those of n / block_length independent
+    blocks must.
+
+    Args:
+        folds: the differences of each fold.
+        block_length: origins in a block.
+        resamples: number of resamples.
+        seed: seed of the drawing.
+
+    Raises:
+        ConfigError: for a block shorter than 1 or not shorter than a fold.
+    """
+    shortest = min(len(fold.total) for fold in folds)
+    if not 1 <= block_length < max(shortest, 2):
+        raise ConfigError(
+            f"block_length must be at least 1 and less than the {shortest} origins of the shortest fold, got "
+            f"{block_length}"
+        )
+    random = np.random.default_rng(seed)
+    return np.mean([_resampled(fold, block_length, resamples, random) for fold in folds], axis=0, dtype=np.float64)
+
+
+def block_length_of(folds: Sequence[Series], at_least: int = 1) -> int:
+    """How many neighbouring origins make a block.
+
+    The longest of: the automatic choice of Politis and White, which grows with the autocorrelation; the cube root of
+    the number of origins; `at_least` (the horizon: forecasts from origins closer than that overlap). But at most a
+    third of the shortest fold.
+    """
+    shortest = min(len(fold.total) for fold in folds)
+    centred = np.concatenate([fold.total / fold.count - fold.mean for fold in folds])
+    length = max(_politis_white(centred), math.ceil(len(centred) ** (1 / 3)), at_least)
+    return max(1, min(length, shortest // 3))
+
+
+def _resampled(fold: Series, length: int, resamples: int, random: np.random.Generator) -> Floats:
+    """(resamples,): means of one fold's resamples."""
+    n = len(fold.total)
+    blocks = math.ceil(n / length)
+    last = n - (blocks - 1) * length
+    totals, counts = (np.concatenate([[0.0], np.cumsum(values)]) for values in (fold.total, fold.count))
+    means = []
+    for begin in range(0, resamples, chunk := max(1, _CHUNK // blocks)):
+        starts = random.integers(0, n - length + 1, (min(chunk, resamples - begin), blocks))
+        ends = starts + length
+        ends[:, -1] = starts[:, -1] + last
+        means.append((totals[ends] - totals[starts]).sum(1) / (counts[ends] - counts[starts]).sum(1))
+    drawn = np.concatenate(means)
+    return fold.mean + (drawn - drawn.mean()) * math.sqrt(n / max(n - length, 1))
+
+
+def _politis_white(values: Floats) -> int:
+    """Block length for the circular and the moving-block bootstrap of a mean, from the data's autocovariance.
+
+    Args:
+        values: (origins,), centred.
+    """
+    n = len(values)
+    near = max(5, math.isqrt(int(math.log10(n)))) if n > 1 else 1
+    longest = math.ceil(math.sqrt(n)) + near
+    if n < 2 * near or not np.any(values):
+        return 1
+    spectrum = np.fft.rfft(values, 2 * n)
+    covariance = np.fft.irfft(spectrum * spectrum.conj())[: min(longest, n - 1) + 1] / n
+    small = np.abs(covariance[1:] / covariance[0]) < 2 * math.sqrt(math.log10(n) / n)
+    runs = np.flatnonzero(np.convolve(small, np.ones(near), "valid") == near)  # the first `near` small ones in a row
+    correlated = int(runs[0]) if len(runs) else int(np.flatnonzero(~small)[-1]) + 1
+    window = min(2 * max(correlated, 1), len(covariance) - 1)
+    lags = np.arange(1, window + 1)
+    weights = np.minimum(1, 2 * (1 - lags / window))  # flat, then falling to 0
+    slope = 2 * float((weights * lags * covariance[1 : window + 1]).sum())
+    long_run = float(covariance[0] + 2 * (weights * covariance[1 : window + 1]).sum())
+    if long_run <= 0:
+        return 1
+    length = (2 * slope**2 / (4 / 3 * long_run**2)) ** (1 / 3) * n ** (1 / 3)
+    return math.ceil(max(1.0, min(length, 3 * math.sqrt(n), n / 3)))
