@@ -1,8 +1,10 @@
-"""Torchmetrics classes that the library lacks."""
+"""What a test measures, and the torchmetrics classes that the library lacks."""
 
 import torch
-from torch import Tensor
-from torchmetrics import Metric
+from torch import Tensor, nn
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
+
+from forecastlab.batch import Reference
 
 
 class MeanAbsoluteScaledError(Metric):
@@ -59,3 +61,49 @@ class Skill(Metric):
     def compute(self) -> Tensor:
         """The metric over all values so far."""
         return 1 - self.error / self.reference_error
+
+
+class ForecastMetrics(nn.Module):
+    """The metrics of a test over all scored values; networks and baselines share them.
+
+    `test/mse_scaled`, the MSE divided by the variance of the training rows; `test/mae` and `test/rmse`, in the target's
+    own unit; `test/mase`, the MAE divided by the seasonal naive error of the training rows; `test/skill`, against
+    persistence.
+
+    Args:
+        reference: the units of the scaled ones.
+    """
+
+    def __init__(self, reference: Reference) -> None:
+        super().__init__()
+        self.reference = reference
+        self.mse_scaled = MeanSquaredError()
+        self.mae = MeanAbsoluteError()
+        self.rmse = MeanSquaredError(squared=False)
+        self.mase = MeanAbsoluteScaledError()
+        self.skill = Skill()
+
+    def update(self, forecast: Tensor, target: Tensor, weight: Tensor, last: Tensor) -> None:
+        """Adds forecasts.
+
+        Args:
+            forecast: (..., horizon, targets), in original units.
+            target: the truth, of the same shape.
+            weight: of the same shape; 0 where a value is not scored.
+            last: (..., targets): the target's own value at the origin.
+        """
+        scored = weight > 0
+        deviation, seasonal_error, persistence = (
+            unit.to(target).expand_as(target)[scored]
+            for unit in (self.reference.variance.sqrt(), self.reference.seasonal_error, last.unsqueeze(-2))
+        )
+        forecast, target = forecast[scored], target[scored]
+        self.mse_scaled.update(forecast / deviation, target / deviation)
+        self.mae.update(forecast, target)
+        self.rmse.update(forecast, target)
+        self.mase.update(forecast, target, seasonal_error)
+        self.skill.update(forecast, target, persistence)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The metrics by name over all values so far, and over all devices."""
+        return {f"test/{name}": metric.compute() for name, metric in self.named_children()}  # type: ignore[operator]

@@ -1,5 +1,7 @@
 """Runs a sub-command: everything heavy is imported here."""
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -28,6 +30,9 @@ def run(args: Sequence[str]) -> int:
         ForecastCLI(rest)
     except SystemExit as exit_:  # --help and --print_config
         return int(exit_.code or 0)
+    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except Exception as error:
         ours = our_error(error)
         if ours is None:
