@@ -9,6 +9,7 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from textwrap import shorten
 from typing import Any
 
 from torch import nn
@@ -46,11 +47,14 @@ def describe(factory: Callable[..., Any] | Mapping[str, Any]) -> Described:
         if factory.args and cls.__module__.partition(".")[0] == "jsonargparse":
             cls = factory.args[-1]  # what the command line builds: instantiators of jsonargparse's own, then the class
         elif factory.args:
-            raise TypeError(f"expected functools.partial(cls, **arguments) with named arguments only, got {factory!r}")
+            raise TypeError(
+                "expected functools.partial(cls, **arguments) with named arguments only, got "
+                f"{shorten(repr(factory), 80)}"
+            )
     if not isinstance(cls, type):
         raise TypeError(
             f"expected a class, functools.partial(cls, **arguments) or a mapping with class_path and init_args, "
-            f"got {factory!r}: only these can be saved in a checkpoint"
+            f"got {shorten(repr(factory), 80)}: only these can be saved in a checkpoint"
         )
     return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": _plain(arguments)}
 
@@ -70,8 +74,11 @@ def build(described: Mapping[str, Any], base: type, *sizes: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str | bool | int | float):
+    if value is None or isinstance(value, bool):
         return value
+    for plain in (int, float, str):
+        if isinstance(value, plain):
+            return plain(value)  # NumPy's numbers are floats too, but cannot be loaded from a checkpoint
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping) and "class_path" not in value:

@@ -9,16 +9,15 @@ from lightning.pytorch.cli import ReduceLROnPlateau
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 
 from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
-from forecastlab.batch import Batch, Reference, Scaling, Schema
+from forecastlab.batch import Batch, Scaling, Schema
 from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError
 from forecastlab.factory import Described, build, describe
 from forecastlab.losses import MSE, Loss
-from forecastlab.metrics import MeanAbsoluteScaledError, Skill
+from forecastlab.metrics import ForecastMetrics
 
 Schedule = LRScheduler | ReduceLROnPlateau
 
@@ -86,7 +85,7 @@ class Forecaster(LightningModule):
         if lr_scheduler is not None:
             parts["lr_scheduler"] = lr_scheduler
         self._parts = {name: _described(name, part) for name, part in parts.items()}
-        settings = {"anchor": anchor, "linear_skip": linear_skip, "dropout": dropout, "schema": schema}
+        settings = {"anchor": anchor, "linear_skip": bool(linear_skip), "dropout": float(dropout), "schema": schema}
         self._set_hparams({"lr_scheduler": None, **self._parts, **settings})
         self.anchor = anchor
         self.schema = Schema.from_dict(schema)
@@ -100,7 +99,6 @@ class Forecaster(LightningModule):
         self.decoder: Decoder = self._build("decoder", Decoder, width, horizon, targets, known, self.loss.outputs)
         self.skip = nn.Linear(features, horizon * targets * self.loss.outputs) if linear_skip else None
         self.dropout = nn.Dropout(dropout)
-        self.metrics = nn.ModuleDict()
         self._sums: dict[str, list[Tensor]] = {}
 
     def forward(self, batch: Batch) -> Tensor:
@@ -164,34 +162,15 @@ class Forecaster(LightningModule):
             raise ConfigError(
                 "the test metrics need the training rows: pass the data module, trainer.test(model, data)"
             )
-        self._reference: Reference = data.reference
-        self.metrics = nn.ModuleDict(
-            {
-                "mse_scaled": MeanSquaredError(),
-                "mae": MeanAbsoluteError(),
-                "rmse": MeanSquaredError(squared=False),
-                "mase": MeanAbsoluteScaledError(),
-                "skill": Skill(),
-            }
-        ).to(self.device)
+        self.metrics = ForecastMetrics(data.reference).to(self.device)
 
     def test_step(self, batch: Batch) -> Prediction:  # type: ignore[override]  # callbacks get any output
         prediction = self.predict_step(batch)
-        scored = batch.weight > 0
-        forecast, target = prediction.forecast[scored], batch.target[scored]
-        deviation, seasonal, last = (
-            unit.to(target).expand_as(batch.target)[scored]
-            for unit in (self._reference.variance.sqrt(), self._reference.seasonal_error, batch.last[:, :, None])
-        )
-        self._metric("mse_scaled").update(forecast / deviation, target / deviation)
-        self._metric("mae").update(forecast, target)
-        self._metric("rmse").update(forecast, target)
-        self._metric("mase").update(forecast, target, seasonal)
-        self._metric("skill").update(forecast, target, last)
+        self.metrics.update(prediction.forecast, batch.target, batch.weight, batch.last)
         return prediction
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict({f"test/{name}": self._metric(name).compute() for name in self.metrics}, sync_dist=True)
+        self.log_dict(self.metrics.compute(), sync_dist=True)
 
     def predict_step(self, batch: Batch) -> Prediction:
         return Prediction(batch.series, batch.index, self(batch), batch.target, batch.weight)
@@ -229,11 +208,6 @@ class Forecaster(LightningModule):
         if self.anchor == "last":
             return batch.last[:, :, None] + self.scaling.unscale_change(point)
         return self.scaling.unscale_target(point)
-
-    def _metric(self, name: str) -> Metric:
-        metric = self.metrics[name]
-        assert isinstance(metric, Metric)
-        return metric
 
     def _add(self, name: str, mean: Tensor, weight: Tensor) -> None:
         """Adds a batch's mean to the epoch's."""

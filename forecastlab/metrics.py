@@ -98,7 +98,8 @@ class ForecastMetrics(nn.Module):
             for unit in (self.reference.variance.sqrt(), self.reference.seasonal_error, last.unsqueeze(-2))
         )
         forecast, target = forecast[scored], target[scored]
-        self.mse_scaled.update(forecast / deviation, target / deviation)
+        error = (forecast - target) / deviation  # dividing the two first would cost digits
+        self.mse_scaled.update(error, torch.zeros_like(error))
         self.mae.update(forecast, target)
         self.rmse.update(forecast, target)
         self.mase.update(forecast, target, seasonal_error)

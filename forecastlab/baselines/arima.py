@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from forecastlab.baselines.base import Array, Baseline, target_observed, target_values
 from forecastlab.data.datamodule import ForecastDataModule
-from forecastlab.errors import ConfigError, ForecastlabError
+from forecastlab.errors import ConfigError, DataError, ForecastlabError
 
 
 class ARIMA(Baseline):
@@ -30,6 +30,7 @@ class ARIMA(Baseline):
     Raises:
         ForecastlabError: if statsmodels is not installed.
         ConfigError: if there is no such model; on `fit` if the training rows are too few for it.
+        DataError: on `fit` if the likelihood cannot be computed.
     """
 
     def __init__(
@@ -79,7 +80,13 @@ class ARIMA(Baseline):
             with warnings.catch_warnings():
                 # It then starts from zeros, which is as good a start.
                 warnings.filterwarnings("ignore", message=".*starting .*parameters")
-                found = model.fit(return_params=True, method_kwargs={"maxiter": 200})
+                try:
+                    found = model.fit(return_params=True, method_kwargs={"maxiter": 200})
+                except np.linalg.LinAlgError as error:
+                    raise DataError(
+                        f"{self.name} cannot be fitted to the training rows of fold {data.fold} ({error}): choose "
+                        "another order"
+                    ) from None
             self.coefficients.append(dict(zip(model.param_names, np.asarray(found).tolist(), strict=True)))
 
     def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
@@ -90,7 +97,8 @@ class ARIMA(Baseline):
     def _run_on(self, series: Array, coefficients: dict[str, float], origins: NDArray[np.int64], horizon: int) -> Array:
         """Forecasts (origins, horizon) from the states that the filter passes through; `series` is (rows,)."""
         model = self._model(np.concatenate([series, np.full(horizon, np.nan)]))
-        filtered = model.filter(list(coefficients.values()), return_ssm=True)
+        with model.ssm.fixed_scale(1.0):  # means do not depend on it, and few rows do not tell it
+            filtered = model.filter(list(coefficients.values()), return_ssm=True)
         design, transition = filtered.design[0, :, 0], filtered.transition[:, :, 0]
         trend = np.broadcast_to(filtered.obs_intercept[0], (len(series) + horizon,))
         state = filtered.predicted_state[:, origins + 1]  # of the row after each origin

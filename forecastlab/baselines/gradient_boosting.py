@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from forecastlab.baselines.base import Array, Baseline, Mask
+from forecastlab.baselines.base import Array, Baseline, Mask, target_values
 from forecastlab.baselines.direct import Lags, Predictor, fit_direct, forecast_direct, training_samples
 from forecastlab.data.calendar import Cycle
 from forecastlab.data.datamodule import ForecastDataModule
@@ -15,6 +15,7 @@ from forecastlab.errors import ConfigError
 class GradientBoosting(Baseline):
     """scikit-learn's histogram gradient boosting on the last rows and the calendar, one ensemble per step and target.
 
+    It predicts the change from the origin's value, because trees cannot follow a level beyond what they were fitted on.
     The number of trees is the one with the lowest squared error on the last `val_fraction` of the training rows when
     fitted on those before; then all training rows are fitted with that number. The inputs are those of `Ridge`.
     Source: Friedman 2001; Ke et al. 2017 (LightGBM), whose histograms scikit-learn follows.
@@ -63,10 +64,11 @@ class GradientBoosting(Baseline):
 
     def _fit(self, data: ForecastDataModule) -> None:
         samples = training_samples(data, self.first_origin)
-        self.regressors = fit_direct(data, self.lags.inputs(data, samples.origins), samples, self._regress)
+        changes = samples._replace(target=samples.target - _last(data, samples.origins))
+        self.regressors = fit_direct(data, self.lags.inputs(data, samples.origins), changes, self._regress)
 
     def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
-        return forecast_direct(self.lags.inputs(data, origins), self.regressors)
+        return _last(data, origins) + forecast_direct(self.lags.inputs(data, origins), self.regressors)
 
     def _regress(self, inputs: Array, target: Array, tail: Mask) -> Predictor:
         before = self._ensemble(self.max_trees).fit(inputs[~tail], target[~tail])
@@ -83,3 +85,8 @@ class GradientBoosting(Baseline):
             early_stopping=False,  # it would hold out random rows
             random_state=0,
         )
+
+
+def _last(data: ForecastDataModule, origins: range) -> Array:
+    """The targets' own values at some origins, (origins, 1, targets)."""
+    return target_values(data)[origins][:, None]

@@ -15,7 +15,6 @@ from forecastlab.baselines.direct import (
     Lags,
     Predictor,
     Regressor,
-    Samples,
     fit_direct,
     forecast_direct,
     training_samples,
@@ -74,12 +73,7 @@ class ResidualRegression(Baseline):
     def _fit(self, data: ForecastDataModule) -> None:
         self.baseline.fit(data)
         samples = training_samples(data, self.first_origin)
-        residuals = Samples(
-            samples.origins,
-            target=samples.target - self.baseline.forecast(data, samples.origins),
-            scored=samples.scored,
-            tail=samples.tail,
-        )
+        residuals = samples._replace(target=samples.target - self.baseline.forecast(data, samples.origins))
         self.regressors = fit_direct(data, self._inputs(data, samples.origins), residuals, self._regress)
 
     def _forecast(self, data: ForecastDataModule, origins: range) -> Array:

@@ -45,6 +45,7 @@ class PredictionWriter(Callback):
         if trainer.world_size > 1:
             gathered = [None] * trainer.world_size
             torch.distributed.all_gather_object(gathered, parts)
+        folder = trainer.log_dir or trainer.default_root_dir  # asks all devices: so all of them must
         if not trainer.is_global_zero:
             return
         index, forecast, target, weight = (
@@ -53,15 +54,15 @@ class PredictionWriter(Callback):
         order = np.argsort(index)
         data = trainer.datamodule  # type: ignore[attr-defined]
         ordered = (values[order] for values in (index, forecast, target, weight))
-        self.table = _table(data.times, data.table.name, Schema.from_dict(data.schema), *ordered)
+        self.table = predictions_table(data.times, data.table.name, Schema.from_dict(data.schema), *ordered)
         if scored_only:
             self.table = self.table[self.table["y"].notna()]
-        self.path = Path(trainer.log_dir or trainer.default_root_dir, "predictions.csv")
+        self.path = Path(folder, "predictions.csv")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.table.to_csv(self.path, index=False)
 
 
-def _table(
+def predictions_table(
     times: pd.DatetimeIndex,
     name: str,
     schema: Schema,
@@ -70,7 +71,7 @@ def _table(
     target: np.ndarray[Any, Any],
     weight: np.ndarray[Any, Any],
 ) -> pd.DataFrame:
-    """One row per target, origin and step.
+    """Forecasts as a table with the columns of `predictions.csv`, one row per target, origin and step.
 
     Args:
         times: (rows + horizon,)

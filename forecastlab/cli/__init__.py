@@ -15,6 +15,8 @@ COMMANDS = {
     "test": "score a checkpoint on the test range, and write predictions.csv",
     "predict": "forecast every row that was not trained on, and beyond the data, to predictions.csv",
     "crossval": "fit and test every fold, from fresh weights and a fresh scaler; a table beside the baselines",
+    "compare": "several crossval runs side by side: tables, figures and one HTML report",
+    "reproduce": "van-diepen: the paper's five models on its five splits, beside its tables",
     "data": "what the source holds: rows, range, gaps, missing values, folds",
     "backbones": "what is registered: cells and hybrids, causal or not, parameters, source",
 }

@@ -7,15 +7,19 @@ from collections.abc import Callable, Sequence
 
 from forecastlab.cli.backbones import backbones
 from forecastlab.cli.command_line import ForecastCLI
+from forecastlab.cli.compare import compare
 from forecastlab.cli.crossval import crossval
 from forecastlab.cli.data import data
 from forecastlab.cli.environment import our_error, prepare
 from forecastlab.cli.options import take
+from forecastlab.cli.reproduce import reproduce
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "backbones": backbones,
+    "compare": compare,
     "crossval": crossval,
     "data": data,
+    "reproduce": reproduce,
 }
 """The commands that are not Lightning's; each takes the command line after its name and may return a status."""
 

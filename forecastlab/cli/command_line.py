@@ -51,9 +51,10 @@ class RunConfig(SaveConfigCallback):
         return yaml.safe_dump({key: config[key] for key in CONFIG_KEYS if key in config}, sort_keys=False)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage != "fit" or trainer.log_dir is None or not trainer.is_global_zero:
+        log_dir = trainer.log_dir  # asks all devices: so all of them must
+        if stage != "fit" or log_dir is None or not trainer.is_global_zero:
             return
-        folder = Path(trainer.log_dir)
+        folder = Path(log_dir)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).write_text(self.text)
         config = yaml.safe_load(self.text)
@@ -187,6 +188,7 @@ class ForecastCLI(LightningCLI):
     def after_fit(self) -> None:
         """Says what came out and how to go on."""
         checkpoints = self.trainer.checkpoint_callback
+        log_dir = self.trainer.log_dir  # asks all devices: so all of them must
         if not isinstance(checkpoints, Checkpoints) or not self.trainer.is_global_zero:
             return
         if checkpoints.best_epoch < 0:
@@ -194,7 +196,7 @@ class ForecastCLI(LightningCLI):
             return
         print(
             f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}\n"
-            f"run        {_relative(Path(self.trainer.log_dir or '.'))}\n"
+            f"run        {_relative(Path(log_dir or '.'))}\n"
             f"test it    forecastlab test --ckpt_path {_relative(Path(checkpoints.best_model_path))}\n"
             f"curves     tensorboard --logdir {_relative(self.root)}"
         )

@@ -9,14 +9,38 @@ from typing import Any
 import yaml
 
 from forecastlab import factory
+from forecastlab.baselines import (
+    ARIMA,
+    Baseline,
+    Climatology,
+    GradientBoosting,
+    Persistence,
+    ResidualRegression,
+    Ridge,
+    SeasonalNaive,
+)
 from forecastlab.cli.command_line import CONFIG_KEYS, ForecastCLI
 from forecastlab.cli.data import data_module
-from forecastlab.cli.fold import Fold, fit_and_test, read_result
+from forecastlab.cli.fold import Fold, fit_and_test
 from forecastlab.cli.options import values_of
-from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name, find_runs
-from forecastlab.errors import ConfigError
+from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name
+from forecastlab.errors import ConfigError, ForecastlabError
+from forecastlab.evaluation.comparison import Comparison
+from forecastlab.evaluation.gather import finished_folds, gather, read_result
 from forecastlab.evaluation.jobs import Job, run_jobs
+from forecastlab.evaluation.results import CrossvalRun
+from forecastlab.evaluation.scores import Evaluation, evaluate
+from forecastlab.evaluation.tables import fold_table
 
+BASELINES: dict[str, type[Baseline]] = {
+    "persistence": Persistence,
+    "seasonal_naive": SeasonalNaive,
+    "climatology": Climatology,
+    "ridge": Ridge,
+    "gradient_boosting": GradientBoosting,
+    "arima": ARIMA,
+    "arima_residuals": ResidualRegression,
+}
 PRELOAD = ("forecastlab.cli.fold",)
 
 
@@ -55,9 +79,15 @@ def crossval(args: Sequence[str]) -> int:
         "what is finished and resumes what is not.",
         allow_abbrev=False,
     )
-    parser.add_argument("--folds", type=_numbers, help="folds to run, such as 1,3 (default: all)")
-    parser.add_argument("--seeds", type=_numbers, help="seeds to run, such as 0,1,2 (default: the config's)")
+    parser.add_argument("--folds", type=numbers, help="folds to run, such as 1,3 (default: all)")
+    parser.add_argument("--seeds", type=numbers, help="seeds to run, such as 0,1,2 (default: the config's)")
     parser.add_argument("--jobs", type=int, default=1, help="folds trained at once, one thread each")
+    parser.add_argument(
+        "--baselines",
+        type=_names,
+        default=["persistence", "climatology", "ridge"],
+        help="scored on the same rows (default: persistence,climatology,ridge); known: " + ", ".join(BASELINES),
+    )
     parser.add_argument("--new", action="store_true", help="begin a new run instead of going on with an equal one")
     options, rest = parser.parse_known_args(args)
     if options.jobs < 1:
@@ -80,12 +110,50 @@ def crossval(args: Sequence[str]) -> int:
         if "test" not in read_result(_folder(run, fold, seed))
     ]
     failed = run_jobs(jobs, min(options.jobs, len(jobs) or 1), PRELOAD)
+    finished = finished_folds(run.folder)
+    if finished:
+        scored = baselines_of(options.baselines, values, sorted({fold for fold, _, _ in finished}))
+        gather(run.folder, run.experiment, scored)
+        print(fold_table(Comparison.of([CrossvalRun.load(run.folder)])).to_text())
     print(f"run        {os.path.relpath(run.folder)}")
     return 1 if failed else 0
 
 
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
+def numbers(text: str) -> list[int]:
+    """Numbers separated by commas."""
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers such as 1,3, got {text!r}") from None
+
+
+def _names(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    if unknown := [name for name in names if name not in BASELINES]:
+        raise argparse.ArgumentTypeError(f"unknown baseline {unknown[0]!r}; there are {', '.join(BASELINES)}")
+    return names
+
+
+def baselines_of(
+    names: Sequence[str], values: dict[str, Any], folds: Sequence[int]
+) -> list[tuple[str, int, Evaluation]]:
+    """Fits and scores baselines on the test rows of folds; one that cannot be fitted says why and is left out.
+
+    Args:
+        names: keys of `BASELINES`.
+        values: a config, whose data part is used.
+        folds: numbers of the folds.
+    """
+    scored = []
+    for fold in folds:
+        module = data_module([values["data"]], [f"--data.fold={fold}"])
+        for name in names:
+            baseline = BASELINES[name]()
+            try:
+                scored.append((baseline.name, fold, evaluate(baseline, module)))
+            except ForecastlabError as error:
+                print(f"fold {fold}: no {name}: {error}")
+    return scored
 
 
 def _folder(run: Run, fold: int, seed: int) -> Path:
@@ -99,15 +167,11 @@ def _fold(run: Run, config: Path, fold: int, seed: int) -> Fold:
 
 def _run(values: dict[str, Any], experiment: str | None, new: bool) -> Run:
     """The newest run of the experiment if its config is the same, so that it goes on; a new one otherwise."""
-    name = values["experiment"] or experiment or "default"
+    settings = {**values, "seed_everything": None, "data": {**values["data"]}}
+    settings["data"]["init_args"] = {**values["data"]["init_args"], "fold": None}
     root = Path(values["trainer"]["default_root_dir"] or ".", LOGS)
-    shared = {**values, "seed_everything": None, "data": {**values["data"]}}
-    shared["data"]["init_args"] = {**values["data"]["init_args"], "fold": None}
-    for run in [] if new else reversed(find_runs(root, name)):
-        path = run.folder / "crossval.yaml"
-        if path.exists() and yaml.safe_load(path.read_text()) == shared:
-            return run
-    run = Run.new(root, name)
-    (run.folder / "crossval.yaml").write_text(yaml.safe_dump(shared, sort_keys=False))
-    (run.folder / CONFIG).write_text(yaml.safe_dump(values, sort_keys=False))
+    run = Run.continued(root, values["experiment"] or experiment or "default", settings, new)
+    config = run.folder / CONFIG
+    if not config.exists():
+        config.write_text(yaml.safe_dump(values, sort_keys=False))
     return run

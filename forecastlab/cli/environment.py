@@ -1,5 +1,6 @@
 """What must be set before a command line is parsed, in every process that parses one."""
 
+import importlib
 import logging
 import warnings
 from collections.abc import Iterable
@@ -9,6 +10,9 @@ from jsonargparse import set_parsing_settings
 from forecastlab import factory
 from forecastlab.errors import ForecastlabError
 from forecastlab.registry import registered_backbones
+
+DATA_MODULES = ("forecastlab.data.ozone_datamodule",)
+"""Where the data modules are that configs name."""
 
 
 def prepare(allowed: Iterable[str] = ()) -> None:
@@ -21,6 +25,8 @@ def prepare(allowed: Iterable[str] = ()) -> None:
         factory.allow_import(package)
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(factory.allowed_imports()))
     registered_backbones()
+    for module in DATA_MODULES:
+        importlib.import_module(module)
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")  # Lightning's own use of torch
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).addFilter(lambda record: "litlogger" not in record.getMessage())  # an advertisement

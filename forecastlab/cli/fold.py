@@ -1,19 +1,16 @@
 """One fold of a cross-validation: fit and test, as the commands of these names do it."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from forecastlab.callbacks import Checkpoints
 from forecastlab.callbacks.progress_report import ProgressReport
 from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.cli.environment import prepare
 from forecastlab.cli.runs import CHECKPOINTS, Run
-
-RESULT = "result.json"
+from forecastlab.evaluation.gather import read_result, write_result
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,6 @@ class Fold:
     folder: Path
     args: tuple[str, ...]
     allow_import: tuple[str, ...] = ()
-
-
-def read_result(folder: Path) -> dict[str, Any]:
-    """What is known of a fold so far: the parts "fit" and "test" are there when they are done."""
-    path = folder / RESULT
-    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
@@ -60,16 +51,10 @@ def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
             "seconds": None if resume else time.monotonic() - begun,  # of a resumed fold only the end is known
             "val/loss": checkpoints.best_score,
         }
-        _write(fold.folder, result)
+        write_result(fold.folder, result)
     if "test" not in result:
         best = fold.folder / CHECKPOINTS / "best.ckpt"
         cli = ForecastCLI(["test", "--ckpt_path", str(best), "--trainer.devices", "1"], run)
         metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
         result["test"] = {name: value for name, value in metrics.items() if name.startswith("test/")}
-        _write(fold.folder, result)
-
-
-def _write(folder: Path, result: dict[str, Any]) -> None:
-    partial = folder / f".{RESULT}"
-    partial.write_text(json.dumps(result))
-    partial.replace(folder / RESULT)
+        write_result(fold.folder, result)

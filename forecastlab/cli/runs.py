@@ -17,6 +17,8 @@ from forecastlab.errors import ConfigError, DataError
 LOGS = "lightning_logs"
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+SETTINGS = "settings.yaml"
+"""What a repeated call of `crossval` or `reproduce` must agree on to go on with a run."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,24 @@ class Run:
                 ) from None
             else:
                 return run
+
+    @classmethod
+    def continued(cls, root: Path, experiment: str, settings: dict[str, Any], new: bool) -> "Run":
+        """The newest run of an experiment that was begun with the same settings; a new run if there is none.
+
+        Args:
+            root: folder of all runs.
+            experiment: name of the experiment.
+            settings: plain data; what a call must agree on to go on with a run.
+            new: whether a new run is begun in any case.
+        """
+        for run in [] if new else reversed(find_runs(root, experiment)):
+            path = run.folder / SETTINGS
+            if path.exists() and yaml.safe_load(path.read_text()) == settings:
+                return run
+        run = cls.new(root, experiment)
+        (run.folder / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False))
+        return run
 
     def discard_if_not_begun(self) -> None:
         """Removes the folder of a run that failed before it began, that is, before its config was written."""

@@ -127,7 +127,7 @@ class Comparison:
             at = pd.MultiIndex.from_arrays([self.rows["fold"], self.rows["target"]])
             error = error**2 / self.variance.reindex(at).to_numpy()
         keys = [self.rows[name] for name in (*ROW, "step", "model")]
-        table = cast(pd.DataFrame, error.groupby(keys).mean().unstack("model"))
+        table = error.groupby(keys).mean().unstack("model")
         return table[[model.name for model in self.models]].sort_index(level=["fold", "cutoff", "ds"])
 
 
@@ -205,9 +205,10 @@ def _common_rows(models: Sequence[Model], folds: Sequence[int], notes: list[str]
     truth = kept.groupby([*ROW])["y"]
     low, high = truth.min(), truth.max()
     if not np.allclose(low, high, rtol=1e-4, atol=1e-6):
-        worst = (high - low).idxmax()
+        at = int((high - low).argmax())
+        _, _, target, _, ds = truth.size().index[at]
         raise DataError(
-            f"the runs disagree about the truth ({worst[2]} on {worst[4]} is {low[worst]:g} in one, {high[worst]:g} in "
+            f"the runs disagree about the truth ({target} on {ds} is {low.iloc[at]:g} in one, {high.iloc[at]:g} in "
             "another): they were made with different data and cannot be compared"
         )
     return kept
@@ -237,7 +238,7 @@ def _variance(models: Sequence[Model], folds: Sequence[int], notes: list[str]) -
                 f"the runs trained fold {fold} on different rows: their scaled errors have different units, and are "
                 f"all put into that of {runs[of_runs.index(known[0])].label}"
             )
-    return pd.Series(found)
+    return pd.Series(found).rename_axis(["fold", "target"])
 
 
 def _once(models: list[Model], rows: pd.DataFrame) -> tuple[list[Model], pd.DataFrame]:
@@ -257,22 +258,24 @@ def _once(models: list[Model], rows: pd.DataFrame) -> tuple[list[Model], pd.Data
 
 
 def _same_forecasts(rows: pd.DataFrame, first: int, second: int) -> bool:
-    forecasts = [rows[rows["model"] == number].sort_values([*ROW])["forecast"].to_numpy() for number in (first, second)]
-    return bool(np.allclose(*forecasts, rtol=1e-5, atol=1e-6))
+    one, other = (
+        rows[rows["model"] == number].sort_values([*ROW])["forecast"].to_numpy() for number in (first, second)
+    )
+    return bool(np.allclose(one, other, rtol=1e-5, atol=1e-6))
 
 
 def _scores(
     models: Sequence[Model], rows: pd.DataFrame, variance: "pd.Series[float]", notes: list[str]
 ) -> pd.DataFrame:
     """The metrics of every model, fold and seed: the run's own, or computed anew where rows were left out."""
-    units = {fold: float(value) for (fold, _), value in variance.items()}
+    units = dict(zip(variance.index.get_level_values("fold"), variance.to_list(), strict=True))
     several = len(units) < len(variance)
     persistence = rows[rows["model"] == PERSISTENCE]
     found = []
     for model in models:
         own, shared = _forecasts(model), rows[rows["model"] == model.name]
         for _, result in _results(model).iterrows():
-            fold, seed = int(result["fold"]), result["seed"]
+            fold, seed = int(result["fold"]), None if pd.isna(result["seed"]) else int(result["seed"])
             if fold not in units:
                 continue
             part = _of(shared, fold, seed)
@@ -291,9 +294,9 @@ def _scores(
     return table
 
 
-def _of(rows: pd.DataFrame, fold: int, seed: object) -> pd.DataFrame:
+def _of(rows: pd.DataFrame, fold: int, seed: int | None) -> pd.DataFrame:
     at = rows["fold"] == fold
-    return rows[at & rows["seed"].isna()] if pd.isna(seed) else rows[at & (rows["seed"] == seed)]
+    return rows[at & rows["seed"].isna()] if seed is None else rows[at & (rows["seed"] == seed)]
 
 
 def _anew(part: pd.DataFrame, scores: dict[str, float], variance: float, persistence: pd.DataFrame) -> dict[str, float]:

@@ -170,7 +170,8 @@ def block_bootstrap(folds: Sequence[Series], block_length: int, resamples: int =
             f"{block_length}"
         )
     random = np.random.default_rng(seed)
-    return np.mean([_resampled(fold, block_length, resamples, random) for fold in folds], axis=0, dtype=np.float64)
+    means: Floats = np.mean([_resampled(fold, block_length, resamples, random) for fold in folds], axis=0)
+    return means
 
 
 def block_length_of(folds: Sequence[Series], at_least: int = 1) -> int:
@@ -182,7 +183,7 @@ def block_length_of(folds: Sequence[Series], at_least: int = 1) -> int:
     """
     shortest = min(len(fold.total) for fold in folds)
     centred = np.concatenate([fold.total / fold.count - fold.mean for fold in folds])
-    length = max(_politis_white(centred), math.ceil(len(centred) ** (1 / 3)), at_least)
+    length = max(_politis_white(centred), math.ceil(math.cbrt(len(centred))), at_least)
     return max(1, min(length, shortest // 3))
 
 
@@ -199,7 +200,8 @@ def _resampled(fold: Series, length: int, resamples: int, random: np.random.Gene
         ends[:, -1] = starts[:, -1] + last
         means.append((totals[ends] - totals[starts]).sum(1) / (counts[ends] - counts[starts]).sum(1))
     drawn = np.concatenate(means)
-    return fold.mean + (drawn - drawn.mean()) * math.sqrt(n / max(n - length, 1))
+    resampled: Floats = fold.mean + (drawn - drawn.mean()) * math.sqrt(n / max(n - length, 1))
+    return resampled
 
 
 def _politis_white(values: Floats) -> int:
@@ -209,7 +211,7 @@ def _politis_white(values: Floats) -> int:
         values: (origins,), centred.
     """
     n = len(values)
-    near = max(5, math.isqrt(int(math.log10(n)))) if n > 1 else 1
+    near = 5  # max(5, sqrt(log10 n)) for every n below 10^25
     longest = math.ceil(math.sqrt(n)) + near
     if n < 2 * near or not np.any(values):
         return 1
@@ -225,5 +227,5 @@ def _politis_white(values: Floats) -> int:
     long_run = float(covariance[0] + 2 * (weights * covariance[1 : window + 1]).sum())
     if long_run <= 0:
         return 1
-    length = (2 * slope**2 / (4 / 3 * long_run**2)) ** (1 / 3) * n ** (1 / 3)
+    length = math.cbrt(2 * slope**2 / (4 / 3 * long_run**2) * n)
     return math.ceil(max(1.0, min(length, 3 * math.sqrt(n), n / 3)))

@@ -160,6 +160,14 @@ class Table:
         return "\n".join(lines) + "\n"
 
 
+def headline_table(comparison: Comparison, metric: Metric = "mse_scaled") -> Table:
+    """The columns of `fold_table` that answer who is best, narrow enough for a telephone; without its notes."""
+    whole = fold_table(comparison, metric)
+    wanted = ("model", "mean", "sd seeds", "skill")
+    columns = tuple(column for column in whole.columns if column.header in wanted)
+    return Table(f"{whole.title}, mean over the folds", columns)
+
+
 def fold_table(comparison: Comparison, metric: Metric = "mse_scaled") -> Table:
     """The error of every model on every fold, lowest mean first.
 
@@ -209,9 +217,7 @@ def metric_table(comparison: Comparison, order: Metric = "mse_scaled") -> Table:
         ),
     ]
     unit = f"; MAE and RMSE in {comparison.unit}" if comparison.unit else ""
-    return Table(
-        f"All metrics, mean over seeds and folds{unit}", tuple(columns), _notes(comparison)
-    )
+    return Table(f"All metrics, mean over seeds and folds{unit}", tuple(columns), _notes(comparison))
 
 
 def seed_spread(comparison: Comparison, name: str, metric: str) -> float | None:

@@ -1,0 +1,115 @@
+"""`forecastlab compare`: several crossval runs side by side."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from forecastlab.cli.runs import LOGS, find_runs
+from forecastlab.errors import ConfigError, DataError
+from forecastlab.evaluation.comparison import Comparison, Metric
+from forecastlab.evaluation.page import write
+from forecastlab.evaluation.report import differences, key_differences, pictures, report
+from forecastlab.evaluation.results import RESULTS, CrossvalRun
+from forecastlab.evaluation.tables import Table, fold_table
+
+OUT = "comparison"
+FORMATS = ("txt", "csv", "md", "tex")
+
+
+def compare(args: Sequence[str]) -> None:
+    """Compares crossval runs: prints a table, and writes it with figures and a report into a folder.
+
+    Args:
+        args: the command line after the sub-command.
+
+    Raises:
+        ConfigError: if a run cannot be found, or the folder cannot be written.
+        DataError: if a run is damaged, or the runs cannot be compared.
+    """
+    parser = argparse.ArgumentParser(
+        prog="forecastlab compare",
+        description="Several crossval runs side by side, on the test rows that all of them forecast.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="folder of a crossval run, or an experiment, for its newest one"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help=f"for comparison.{{{','.join(FORMATS)}}}, report.html and figures/; what an earlier comparison left "
+        f"there is replaced (default: {LOGS}/{OUT})",
+    )
+    parser.add_argument(
+        "--metric",
+        choices=("mse_scaled", "mae"),
+        default="mse_scaled",
+        help="the error that models are ranked by: squared, divided by the training variance, or absolute, in the "
+        "target's unit (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--logs", type=Path, default=Path(LOGS), metavar="FOLDER", help="where experiments are (default: %(default)s)"
+    )
+    given = parser.parse_args(args)
+    metric: Metric = given.metric
+    out: Path = given.out or given.logs / OUT
+    comparison = Comparison.of([CrossvalRun.load(find_crossval(name, given.logs)) for name in given.runs])
+    table = fold_table(comparison, metric)
+    found = differences(comparison, metric)
+    print(table.to_text())
+    for difference in key_differences(comparison, metric, found):
+        print(difference.sentence)
+    drawn = pictures(comparison, metric)
+    _write_tables(table, out)
+    _clear(out / "figures")
+    for picture in drawn:
+        write(picture.png(), out / "figures" / f"{picture.name}.png")
+    write(report(comparison, metric, found, drawn), out / "report.html")
+    print(f"\nreport: {out / 'report.html'}")
+
+
+def find_crossval(given: str, logs: Path) -> Path:
+    """The folder of a crossval run: the given one, or that of an experiment's newest run.
+
+    Raises:
+        ConfigError: if there is none.
+        DataError: if the experiment has runs, but none of crossval that finished a fold.
+    """
+    folder = Path(given).expanduser()
+    if (folder / RESULTS).is_file():
+        return folder
+    runs = find_runs(logs, given)
+    for run in reversed(runs):
+        if (run.folder / RESULTS).is_file():
+            return run.folder
+    if runs:
+        raise DataError(
+            f"experiment {given!r} has {len(runs)} runs in {logs}, but none of them is a crossval run with a finished "
+            "fold; make one with forecastlab crossval"
+        )
+    if folder.is_dir():
+        inside = find_runs(folder.parent, folder.name)
+        newest = next((run for run in reversed(inside) if (run.folder / RESULTS).is_file()), None)
+        if newest is not None:
+            return newest.folder
+        raise DataError(
+            f"{folder} is not a finished crossval run: it has no {RESULTS}; give the folder of a run of forecastlab "
+            "crossval, lightning_logs/EXPERIMENT/version_N"
+        )
+    known = sorted({run.experiment for run in find_runs(logs) if (run.folder / RESULTS).is_file()})
+    listed = f"experiments with crossval runs in {logs}: {', '.join(known)}" if known else f"there is none in {logs}"
+    raise ConfigError(f"no folder and no experiment is called {given!r}; {listed}")
+
+
+def _write_tables(table: Table, out: Path) -> None:
+    texts = (table.to_text(), table.to_csv(), table.to_markdown(), table.to_latex())
+    for ending, text in zip(FORMATS, texts, strict=True):
+        write(text, out / f"comparison.{ending}")
+
+
+def _clear(folder: Path) -> None:
+    """Removes the figures of an earlier comparison, whose folds and models may have been others."""
+    for pattern in ("error_*.png", "forecast_fold_*.png", "loss_fold_*.png", "split*.png"):
+        for path in folder.glob(pattern):
+            path.unlink()

@@ -1,0 +1,93 @@
+"""One HTML page of text, tables and figures that needs no other file and no network."""
+
+import base64
+import importlib.resources
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from matplotlib.figure import Figure
+
+from forecastlab.errors import ConfigError
+from forecastlab.evaluation.figures import DARK, LIGHT, Theme, png
+from forecastlab.evaluation.tables import Table
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its words.
+
+    Attributes:
+        name: what its file is called, without the ending.
+        caption: what it shows and how to read it.
+        draw: makes the figure in the colours of a theme.
+    """
+
+    name: str
+    caption: str
+    draw: Callable[[Theme], Figure]
+
+    def png(self, theme: Theme = LIGHT) -> bytes:
+        """The figure as a PNG file."""
+        return png(self.draw(theme))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page, shown in the order of its attributes.
+
+    Attributes:
+        title: its heading.
+        paragraphs: text.
+        points: a list.
+        tables: tables, with their titles and notes.
+        pictures: figures, side by side where there is room.
+        details: (heading, text as it is) of what is folded up.
+    """
+
+    title: str
+    paragraphs: Sequence[str] = ()
+    points: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    details: Sequence[tuple[str, str]] = ()
+
+
+def render(title: str, lead: Sequence[str], warnings: Sequence[str], sections: Sequence[Section], made_by: str) -> str:
+    """The page as HTML; all text is escaped, and no script runs.
+
+    Every figure is in it twice, for light and for dark screens.
+
+    Args:
+        title: of the page.
+        lead: paragraphs below the title.
+        warnings: what must be known before any number is read.
+        sections: the rest.
+        made_by: the last line.
+    """
+    source = importlib.resources.files("forecastlab.evaluation").joinpath("templates", "page.html").read_text("utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals.update(embedded=_embedded, light=LIGHT, dark=DARK)
+    return environment.from_string(source).render(
+        title=title, lead=lead, warnings=warnings, sections=sections, made_by=made_by
+    )
+
+
+def write(content: str | bytes, path: Path) -> None:
+    """Writes a file whole or not at all, with its folder.
+
+    Raises:
+        ConfigError: if it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
+
+
+def _embedded(picture: Picture, theme: Theme) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture.png(theme)).decode()

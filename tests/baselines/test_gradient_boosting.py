@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from forecastlab.baselines import GradientBoosting
+from forecastlab.data.calendar import calendar_covariates
+from forecastlab.errors import ConfigError
+from tests.series import Series, counting, noise
+
+
+def test_it_is_scikit_learns_with_the_number_of_trees_of_least_error_in_the_tail():
+    rows, stop, most = 200, 150, 12
+    raw = noise(rows)
+    data = Series(raw, splits=2, fold=2, test_size=rows - stop)
+    baseline = GradientBoosting(max_trees=most, learning_rate=0.3, max_leaves=5, min_samples=10)
+    baseline.fit(data)
+    found = baseline.forecast(data, range(stop - 1, rows - 1))[:, 0, 0]
+
+    cycle = calendar_covariates(data.times, ["day_of_year"]).to_numpy()
+    values = raw.to_numpy().astype(np.float32).astype(float)
+    x, change = np.concatenate([values[:-1], cycle[1:-1]], axis=1), np.diff(values[:, 1])
+    train, tail = slice(0, stop - 31), slice(stop - 31, stop - 1)
+
+    def fitted(trees, part):
+        settings = {"learning_rate": 0.3, "max_leaf_nodes": 5, "min_samples_leaf": 10, "early_stopping": False}
+        return HistGradientBoostingRegressor(max_iter=trees, **settings).fit(x[part], change[part])
+
+    errors = [np.mean((fitted(trees, train).predict(x[tail]) - change[tail]) ** 2) for trees in range(1, most + 1)]
+    best = fitted(1 + int(np.argmin(errors)), slice(0, stop - 1))
+    np.testing.assert_allclose(found, values[stop - 1 : -1, 1] + best.predict(x[stop - 1 :]), rtol=1e-9)
+
+
+def test_a_level_beyond_the_training_rows_is_followed():
+    data = Series(counting(200), splits=2, fold=2, test_size=50)
+    baseline = GradientBoosting()
+    baseline.fit(data)
+    np.testing.assert_allclose(baseline.forecast(data, range(149, 199))[:, 0, 0], 100 + np.arange(150, 200))
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"lags": 0}, {"max_trees": 0}, {"max_leaves": 1}, {"min_samples": 0}, {"learning_rate": 0.0}]
+)
+def test_impossible_arguments_are_refused(arguments):
+    with pytest.raises(ConfigError, match=next(iter(arguments))):
+        GradientBoosting(**arguments)

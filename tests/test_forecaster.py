@@ -1,0 +1,509 @@
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.cli import ReduceLROnPlateau
+from sklearn.metrics import mean_absolute_error, mean_squared_error
+from torch import nn
+from torch.optim import SGD, Adam, AdamW
+from torch.optim.lr_scheduler import StepLR
+
+from forecastlab.backbones.gru import GRU
+from forecastlab.backbones.lstm import LSTM
+from forecastlab.batch import Batch, Schema
+from forecastlab.data.ozone_datamodule import OzoneDataModule
+from forecastlab.decoders import Linear
+from forecastlab.errors import ConfigError
+from forecastlab.forecaster import Forecaster
+from forecastlab.hybrids.bidirectional import Bidirectional
+from forecastlab.hybrids.parallel import Parallel
+from forecastlab.hybrids.series import Series as InSeries
+from forecastlab.losses import MAE, MSE
+from tests.series import Series, counting, noise, trainer
+
+SCHEMA = Schema(("x", "y", "hour_sin"), ("y",), known=("hour_sin",), horizon=2, lookback=5)
+SMALL = partial(LSTM, hidden_size=4)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def batch(schema=SCHEMA, samples=3, origins=1, time=5):
+    """A batch of noise around 20, with targets around 100."""
+    targets = len(schema.targets)
+    shape = (samples, origins, schema.horizon, targets)
+    return Batch(
+        history=20 + torch.randn(samples, time, len(schema.features)),
+        known=torch.randn(samples, origins, schema.horizon, len(schema.known)),
+        static=torch.empty(samples, 0),
+        last=100 + 5 * torch.randn(samples, origins, targets),
+        target=100 + 5 * torch.randn(shape),
+        weight=torch.ones(shape),
+        index=torch.arange(origins).expand(samples, origins),
+        series=torch.zeros(samples, dtype=torch.int64),
+    )
+
+
+def forecaster(*arguments, schema=SCHEMA, scaled=True, **settings):
+    """A network with a scaling that is not the identity."""
+    model = Forecaster(*arguments, schema=schema.as_dict(), **settings).eval()
+    if scaled:
+        for name, buffer in model.scaling.named_buffers():
+            buffer.copy_(7 + torch.rand_like(buffer) if name.endswith("scale") else 15 + torch.rand_like(buffer))
+    return model
+
+
+def zeroed(model):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    return model
+
+
+# ---- what it computes ----
+
+
+@pytest.mark.parametrize("origins", [1, 3])
+def test_a_network_of_zeros_anchored_at_the_last_value_forecasts_exactly_that(origins):
+    model, x = zeroed(forecaster(SMALL, anchor="last", linear_skip=True)), batch(origins=origins)
+    assert torch.equal(model(x), x.last[:, :, None].expand(3, origins, 2, 1))
+
+
+def test_a_network_of_zeros_without_an_anchor_forecasts_the_centre():
+    model = zeroed(forecaster(SMALL))
+    assert torch.equal(model(batch()), model.scaling.target_center.expand(3, 1, 2, 1))
+
+
+@pytest.mark.parametrize("anchor", ["none", "last"])
+def test_the_forecast_is_that_of_the_parts_in_original_units(anchor):
+    model, x = forecaster(SMALL, anchor=anchor, linear_skip=True), batch(origins=2)
+    scaling = dict(model.scaling.named_buffers())
+    scaled = (x.history - scaling["feature_center"]) / scaling["feature_scale"]
+    known = (x.known - scaling["known_center"]) / scaling["known_scale"]
+    encoded, _ = model.backbone(scaled)
+    raw = model.decoder.linear(torch.cat([encoded[:, -2:], known.flatten(2)], -1)) + model.skip(scaled[:, -2:])
+    raw = raw.view(3, 2, 2, 1)
+    if anchor == "last":
+        expected = x.last[:, :, None] + raw * scaling["target_scale"]
+    else:
+        expected = scaling["target_center"] + raw * scaling["target_scale"]
+    torch.testing.assert_close(model(x), expected)
+
+
+def test_the_linear_skip_alone_is_a_linear_map_of_the_last_row():
+    model, x = forecaster(SMALL, linear_skip=True), batch()
+    with torch.no_grad():
+        for parameter in (*model.backbone.parameters(), *model.decoder.parameters()):
+            parameter.zero_()
+        model.skip.weight.copy_(torch.tensor([[1.0, 2.0, 3.0], [0.0, -1.0, 0.0]]))
+        model.skip.bias.copy_(torch.tensor([0.5, -0.5]))
+    s = {name: buffer.double().numpy() for name, buffer in model.scaling.named_buffers()}
+    row = (x.history[:, -1].double().numpy() - s["feature_center"]) / s["feature_scale"]
+    expected = row @ np.array([[1, 0], [2, -1], [3, 0]]) + [0.5, -0.5]
+    expected = expected * s["target_scale"] + s["target_center"]
+    np.testing.assert_allclose(model(x)[:, 0, :, 0].detach().numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("anchor", ["none", "last"])
+@pytest.mark.parametrize("loss", [MSE, MAE])
+def test_the_loss_is_taken_in_scaled_units_and_over_the_values_that_count(anchor, loss):
+    model, x = forecaster(SMALL, loss=loss, anchor=anchor), batch(origins=2)
+    x = x._replace(weight=(torch.rand(x.weight.shape) > 0.4).float())
+    difference = (model(x) - x.target) / model.scaling.target_scale
+    difference = difference[x.weight > 0].detach().numpy()
+    expected = (difference**2).mean() if loss is MSE else np.abs(difference).mean()
+    np.testing.assert_allclose(model._loss(x).item(), expected, rtol=1e-5)
+
+
+def test_what_has_no_weight_changes_neither_loss_nor_gradient():
+    model, x = forecaster(SMALL), batch()
+    x.weight[1, 0, 1] = 0
+    gradients = []
+    for filled in (0.0, 1e6):
+        x.target[1, 0, 1] = filled
+        model.zero_grad()
+        model._loss(x).backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_no_forecast_depends_on_another_row_of_the_batch_or_on_its_target():
+    model, x = forecaster(SMALL, anchor="last", linear_skip=True), batch(samples=4)
+    alone = torch.cat([model(Batch(*(part[row : row + 1] for part in x))) for row in range(4)])
+    torch.testing.assert_close(model(x), alone)
+    assert torch.equal(model(x._replace(target=x.target * 3, weight=x.weight * 0)), model(x))
+
+
+@pytest.mark.parametrize("scaler", ["standard", "minmax", "robust", "none"])
+def test_forecasts_are_in_original_units_whatever_the_scaler(scaler):
+    raw = noise(200)
+    raw["y"] = 5000 + 100 * raw["y"]
+    data = Series(raw, scaler=scaler, lookback=4, validation="tail")
+    model = Forecaster(SMALL, anchor="last", optimizer=partial(Adam, lr=1e-3), schema=data.schema)
+    running = trainer(max_epochs=1)
+    running.fit(model, data)
+    for key, expected in data.scaling.state_dict().items():
+        assert torch.equal(model.scaling.state_dict()[key], expected)
+    for prediction in running.predict(model, data):
+        assert ((prediction.forecast - prediction.target).abs()[prediction.weight > 0] < 3000).all()
+        assert (prediction.forecast > 3000).all()
+
+
+# ---- training equals a loop by hand ----
+
+
+def by_hand(values, ends, time, origins, center, scale, orders, epochs):
+    """Trains nn.LSTM and nn.Linear on windows of a frame with columns x, y; the weights and the mean losses."""
+    torch.manual_seed(3)
+    lstm, linear = nn.LSTM(2, 4, batch_first=True), nn.Linear(4, 1)
+    optimizer = Adam([*lstm.parameters(), *linear.parameters()], lr=0.01)
+    losses = []
+    for epoch in range(epochs):
+        total = count = 0
+        for samples in orders(epoch):
+            rows = [int(ends[sample]) for sample in samples]
+            history = torch.stack([values[end + 1 - time : end + 1] for end in rows])
+            target = torch.stack([values[end + 2 - origins : end + 2, 1] for end in rows])
+            optimizer.zero_grad()
+            h, _ = lstm((history - center) / scale)
+            y = linear(h[:, -origins:])[..., 0]
+            loss = (y - (target - center[1]) / scale[1]).square().mean()
+            loss.backward()
+            optimizer.step()
+            total, count = total + loss.item() * target.numel(), count + target.numel()
+        losses.append(total / count)
+    return [parameter.detach() for parameter in (*lstm.parameters(), *linear.parameters())], losses
+
+
+@pytest.mark.parametrize("lookback", [6, "full"])
+def test_training_equals_a_loop_by_hand(lookback, monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "5")
+    raw = noise(120)
+    data = Series(raw, splits=3, fold=2, lookback=lookback, validation="test", batch_size=16)  # n = 60
+    torch.manual_seed(3)
+    model = Forecaster(SMALL, optimizer=partial(Adam, lr=0.01), schema=data.schema)
+    running = trainer(max_epochs=3)
+    running.fit(model, data)
+
+    values = torch.tensor(raw.to_numpy(), dtype=torch.float32)
+    fitted = raw.to_numpy()[:60]
+    center, scale = (torch.tensor(part, dtype=torch.float32) for part in (fitted.mean(0), fitted.std(0)))
+    if lookback == "full":
+        weights, losses = by_hand(values, [58], 59, 59, center, scale, lambda epoch: [[0]], 3)
+    else:
+
+        def orders(epoch):
+            order = torch.randperm(54, generator=torch.Generator().manual_seed(5 * 1_000_003 + epoch)).tolist()
+            return [order[:16], order[16:32], order[32:48], order[48:]]
+
+        weights, losses = by_hand(values, range(5, 59), 6, 1, center, scale, orders, 3)
+    for ours, theirs in zip(model.parameters(), weights, strict=True):
+        torch.testing.assert_close(ours.detach(), theirs, rtol=0, atol=2e-6)
+    assert running.callback_metrics["train/loss"].item() == pytest.approx(losses[-1], rel=1e-5)
+
+
+def test_the_losses_of_an_epoch_are_means_over_all_values_and_not_over_batches():
+    raw = noise(60)
+    raw.iloc[[5, 6, 7, 20, 33], 1] = np.nan
+    losses = []
+    for batch_size in (3, 1000):
+        data = Series(raw, fold=2, batch_size=batch_size, horizon=2)
+        running = trainer(max_epochs=1)
+        torch.manual_seed(0)
+        model = Forecaster(SMALL, optimizer=partial(SGD, lr=0.0), schema=data.schema)
+        running.fit(model, data)
+        losses.append({name: value.item() for name, value in running.callback_metrics.items()})
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_an_interrupted_epoch_leaves_nothing_in_the_next_ones_loss():
+    data = Series(noise(60), fold=2)
+    model = Forecaster(SMALL, optimizer=partial(SGD, lr=0.0), schema=data.schema)
+    first = trainer(max_epochs=1)
+    first.fit(model, data)
+    model._add("train/loss", torch.tensor(1e6), torch.tensor(1.0))
+    model._add("val/loss", torch.tensor(1e6), torch.tensor(1.0))
+    second = trainer(max_epochs=1)
+    second.fit(model, data)
+    for name in ("train/loss", "val/loss"):
+        torch.testing.assert_close(second.callback_metrics[name], first.callback_metrics[name])
+
+
+def test_a_schedule_steps_once_an_epoch():
+    data = Series(noise(60), fold=2)
+    schedule = partial(StepLR, step_size=2, gamma=0.1)
+    model = Forecaster(SMALL, optimizer=partial(SGD, lr=1.0), lr_scheduler=schedule, schema=data.schema)
+    running = trainer(max_epochs=4)
+    running.fit(model, data)
+    assert running.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+def test_a_schedule_that_waits_for_a_plateau_watches_the_validation_loss():
+    data = Series(noise(60), fold=2)
+    schedule = partial(ReduceLROnPlateau, monitor="val/loss", patience=0, factor=0.5)
+    model = Forecaster(SMALL, optimizer=partial(SGD, lr=0.0), lr_scheduler=schedule, schema=data.schema)
+    running = trainer(max_epochs=1)
+    running.fit(model, data)
+    (config,) = running.lr_scheduler_configs
+    assert (config.monitor, config.reduce_on_plateau) == ("val/loss", True)
+
+
+def test_dropout_acts_in_training_only():
+    model, x = forecaster(SMALL, dropout=0.5), batch()
+    assert torch.equal(model(x), model(x))
+    model.train()
+    assert not torch.equal(model(x), model(x))
+
+
+# ---- the metrics ----
+
+
+def test_test_metrics_equal_scikit_learns_on_the_same_rows():
+    raw = noise(120)
+    raw.iloc[[70, 80, 81], 1] = np.nan
+    data = Series(raw, splits=3, fold=2, lookback=4, horizon=2, validation="tail", season_length=7)
+    model = Forecaster(SMALL, anchor="last", schema=data.schema)
+    running = trainer(max_epochs=2)
+    running.fit(model, data)
+    (found,) = running.test(model, data, verbose=False)
+    predictions = running.predict(model, data)
+    scored = [part.index[:, 0] < 88 for part in predictions]  # of 89 the second target is behind the range
+    columns = [
+        torch.cat([getattr(part, name)[keep] for part, keep in zip(predictions, scored, strict=True)])
+        for name in ("forecast", "target", "weight")
+    ]
+    index = torch.cat([part.index[keep] for part, keep in zip(predictions, scored, strict=True)])
+    y = raw["y"].ffill().to_numpy()
+    assert index.flatten().tolist() == list(range(59, 88))
+    counts = columns[2] > 0
+    assert counts.sum() == 2 * 29 - 6
+    forecast, target = (column[counts].double().numpy() for column in columns[:2])
+    last = torch.tensor(y)[index][:, :, None, None].expand_as(counts)[counts].numpy()
+    seasonal = np.abs(y[7:60] - y[:53]).mean()
+    mse = mean_squared_error(target, forecast)
+    assert found == pytest.approx(
+        {
+            "test/mse_scaled": mse / y[:60].var(),
+            "test/mae": mean_absolute_error(target, forecast),
+            "test/rmse": math.sqrt(mse),
+            "test/mase": mean_absolute_error(target, forecast) / seasonal,
+            "test/skill": 1 - mse / mean_squared_error(target, last),
+        },
+        rel=1e-4,
+    )
+
+
+@pytest.mark.parametrize("lookback", [4, "full"])
+def test_test_metrics_do_not_depend_on_the_batch_size(lookback):
+    found = []
+    for batch_size in (1, 7, 1000):
+        data = Series(noise(120), splits=3, fold=2, lookback=lookback, batch_size=batch_size)
+        torch.manual_seed(0)
+        model = Forecaster(SMALL, schema=data.schema)
+        found += trainer().test(model, data, verbose=False)
+    assert found[0] == pytest.approx(found[2], rel=2e-6)
+    assert found[1] == pytest.approx(found[2], rel=2e-6)
+
+
+def test_several_targets_are_scaled_each_by_its_own_variance():
+    raw = noise(120)
+    raw["x"] *= 1000
+    data = Series(raw, targets=["x", "y"], splits=3, fold=2)
+    model = zeroed(Forecaster(SMALL, anchor="last", schema=data.schema))
+    (found,) = trainer().test(model, data, verbose=False)
+    values = raw.to_numpy()
+    change = values[60:90] - values[59:89]
+    assert found["test/mse_scaled"] == pytest.approx((change**2 / values[:60].var(0)).mean(), rel=1e-5)
+    naive = np.abs(np.diff(values[:60], axis=0)).mean(0)
+    assert found["test/mase"] == pytest.approx((np.abs(change) / naive).mean(), rel=1e-5)
+    assert found["test/skill"] == 0
+
+
+def test_a_full_sequence_is_scored_on_its_test_rows_only():
+    data = Series(counting(10), lookback="full")
+    model = zeroed(Forecaster(SMALL, anchor="last", schema=data.schema))
+    (found,) = trainer().test(model, data, verbose=False)
+    assert found["test/mae"] == found["test/rmse"] == found["test/mase"] == 1
+    assert found["test/mse_scaled"] == pytest.approx(1 / 1.25)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("lookback", [30, "full"])
+@pytest.mark.parametrize(("fold", "expected"), [(1, 0.2755), (2, 0.1898), (3, 0.1201), (4, 0.3111), (5, 0.2185)])
+def test_persistence_on_the_ozone_data_has_the_published_errors(real_ozone, fold, expected, lookback):
+    data = OzoneDataModule(path=str(real_ozone), fold=fold, lookback=lookback)
+    model = zeroed(Forecaster(SMALL, anchor="last", schema=data.schema))
+    (found,) = trainer().test(model, data, verbose=False)
+    assert found["test/mse_scaled"] == pytest.approx(expected, abs=5e-5)
+    assert found["test/skill"] == 0
+
+
+def test_testing_without_a_data_module_says_what_to_pass():
+    data = Series(counting(10))
+    data.setup("test")
+    model = Forecaster(SMALL, schema=data.schema)
+    with pytest.raises(ConfigError, match="pass the data module"):
+        trainer().test(model, data.test_dataloader(), verbose=False)
+
+
+# ---- saved and loaded ----
+
+PARTS = {
+    "defaults": {},
+    "classes": {"backbone": GRU, "decoder": Linear, "loss": MAE, "optimizer": AdamW},
+    "partials": {
+        "backbone": partial(LSTM, hidden_size=5, num_layers=2, dropout=0.1),
+        "optimizer": partial(Adam, lr=0.02, betas=(0.8, 0.99)),
+        "lr_scheduler": partial(StepLR, step_size=3),
+        "anchor": "last",
+        "linear_skip": True,
+        "dropout": 0.25,
+    },
+    "nested": {
+        "backbone": partial(
+            Parallel,
+            branches=[SMALL, partial(InSeries, branches=(partial(GRU, hidden_size=3), SMALL), feed="prediction")],
+        )
+    },
+    "mappings": {"backbone": {"class_path": "forecastlab.backbones.gru.GRU", "init_args": {"hidden_size": 3}}},
+}
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+def test_a_checkpoint_alone_rebuilds_the_network_and_its_forecasts(tmp_path, parts):
+    data = Series(noise(60), fold=2, lookback=5, horizon=2, calendar=["day_of_week"])
+    model = Forecaster(**parts, schema=data.schema)
+    running = trainer(max_epochs=1)
+    running.fit(model, data)
+    running.save_checkpoint(tmp_path / "x.ckpt")
+    loaded = Forecaster.load_from_checkpoint(tmp_path / "x.ckpt", weights_only=True).eval()
+    x = next(iter(data.test_dataloader()))
+    assert torch.equal(loaded(x), model.eval()(x))
+    assert loaded.hparams == model.hparams
+    assert loaded.schema == model.schema
+    optimizers = [
+        built["optimizer"] if isinstance(built, dict) else built
+        for built in (model.configure_optimizers(), loaded.configure_optimizers())
+    ]
+    assert type(optimizers[0]) is type(optimizers[1])
+    settings = [{k: v for k, v in o.param_groups[0].items() if k != "params"} for o in optimizers]
+    assert settings[0] == settings[1]
+
+
+def test_a_checkpoint_is_loaded_without_running_code(tmp_path):
+    data = Series(noise(60), fold=2)
+    model = Forecaster(PARTS["nested"]["backbone"], dropout=np.float64(0.1), schema=data.schema)
+    running = trainer(max_epochs=1)
+    running.fit(model, data)
+    running.save_checkpoint(tmp_path / "x.ckpt")
+    checkpoint = torch.load(tmp_path / "x.ckpt", weights_only=True)
+    assert checkpoint["hyper_parameters"]["schema"] == data.schema
+    assert checkpoint["hyper_parameters"]["dropout"] == 0.1
+    assert checkpoint["state_dict"]["scaling.target_center"] == data.scaling.target_center
+
+
+def test_testing_leaves_nothing_in_the_weights():
+    data = Series(noise(60), fold=2)
+    model = Forecaster(SMALL, schema=data.schema)
+    before = set(model.state_dict())
+    trainer().test(model, data, verbose=False)
+    assert set(model.state_dict()) == before
+
+
+def test_evaluation_keeps_the_scaling_of_the_checkpoint():
+    data = Series(noise(60), fold=2)
+    model = Forecaster(SMALL, schema=data.schema)
+    model.scaling.target_center.fill_(123)
+    trainer().test(model, data, verbose=False)
+    trainer().validate(model, data, verbose=False)
+    assert model.scaling.target_center.tolist() == [123]
+    trainer(max_epochs=1).fit(model, data)
+    assert torch.equal(model.scaling.target_center, data.scaling.target_center)
+
+
+# ---- refusals ----
+
+
+class TakesTwo(Linear):
+    def __init__(self, width, horizon):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"backbone": Linear}, "model.backbone: .*Linear is not a subclass of Backbone"),
+        ({"backbone": lambda width: LSTM(width)}, "model.backbone: expected a class"),
+        ({"backbone": LSTM(3)}, "model.backbone: expected a class"),
+        ({"backbone": partial(LSTM, hidden_size=0)}, "model.backbone: hidden_size must be a positive integer, got 0"),
+        ({"backbone": partial(LSTM, hidden=3)}, "model.backbone: .*unexpected keyword argument 'hidden'"),
+        ({"backbone": partial(Parallel, branches=())}, "model.backbone: branches must name at least one backbone"),
+        ({"backbone": partial(Parallel, branches=[MSE])}, "model.backbone: "),
+        ({"backbone": {"class_path": "not_there.LSTM"}}, "model.backbone: not_there.LSTM is not imported"),
+        ({"decoder": LSTM}, "model.decoder: .*LSTM is not a subclass of Decoder"),
+        ({"decoder": TakesTwo}, "model.decoder: .*takes 3 positional arguments but 6 were given"),
+        ({"loss": nn.MSELoss}, "model.loss: .*MSELoss is not a subclass of Loss"),
+        ({"lr_scheduler": "StepLR"}, "model.lr_scheduler: expected a class"),
+        ({"anchor": "Last"}, "model.anchor must be"),
+        ({"dropout": 1.0}, "model.dropout must be at least 0 and below 1"),
+        ({"dropout": -0.1}, "model.dropout must be at least 0 and below 1"),
+    ],
+)
+def test_a_part_that_does_not_fit_is_refused(arguments, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        Forecaster(**arguments, schema=SCHEMA.as_dict())
+    assert len(str(caught.value).splitlines()) <= 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"optimizer": partial(Adam, lr=-1.0)}, "model.optimizer: Invalid learning rate: -1"),
+        ({"optimizer": MSE}, "model.optimizer: .*MSE is not a subclass of Optimizer"),
+        ({"lr_scheduler": StepLR}, "model.lr_scheduler: .*step_size"),
+        ({"lr_scheduler": Adam}, "model.lr_scheduler: .*Adam is not a subclass of LRScheduler"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_built_is_refused_before_the_training(arguments, words):
+    data = Series(noise(60), fold=2)
+    with pytest.raises(ConfigError, match=words):
+        trainer(max_epochs=1).fit(Forecaster(SMALL, **arguments, schema=data.schema), data)
+
+
+def test_a_backbone_that_sees_the_future_is_refused_where_every_step_is_an_origin():
+    two_ways = partial(Bidirectional, backbone=SMALL)
+    full = Series(noise(60), fold=2, lookback="full")
+    with pytest.raises(ConfigError, match=r"Bidirectional is not causal.*Set --data.lookback"):
+        Forecaster(two_ways, schema=full.schema)
+    with pytest.raises(ConfigError, match="Parallel is not causal"):
+        Forecaster(partial(Parallel, branches=[SMALL, two_ways]), schema=full.schema)
+    model = Forecaster(two_ways, schema=Series(noise(60), fold=2, lookback=5).schema)
+    with pytest.raises(ConfigError, match="Bidirectional is not causal"):
+        trainer().test(model, full, verbose=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"features": ["x"]}, r"features differ .*: missing \['y'\], unknown \[\]"),
+        ({"features": ["y", "x"]}, "features come in another order .*number 1, y instead of x"),
+        ({"targets": ["x"]}, r"targets differ .*: missing \['y'\], unknown \['x'\]"),
+        ({"horizon": 2}, "built for horizon=1, but the data have 2"),
+        ({"calendar": ["hour"]}, r"features differ .*unknown \['hour_sin', 'hour_cos'\]"),
+    ],
+)
+@pytest.mark.parametrize("stage", ["fit", "validate", "test", "predict"])
+def test_data_of_another_schema_are_refused(stage, arguments, words):
+    model = Forecaster(SMALL, schema=Series(noise(60), fold=2).schema)
+    with pytest.raises(ConfigError, match=words):
+        getattr(trainer(max_epochs=1), stage)(model, datamodule=Series(noise(60), fold=2, **arguments))
+
+
+def test_a_network_for_windows_serves_windows_of_another_length():
+    model = Forecaster(SMALL, anchor="last", schema=Series(noise(60), fold=2, lookback=5).schema)
+    (found,) = trainer().test(model, Series(noise(60), fold=2, lookback=9), verbose=False)
+    assert math.isfinite(found["test/mae"])

@@ -1,0 +1,126 @@
+"""Imports run one way and heavy packages stay where they belong: read from the sources, seen in a fresh process."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import forecastlab
+
+ROOT = Path(forecastlab.__file__).parent
+TOOLS = {"errors", "factory", "registry"}
+
+MAY_IMPORT = {
+    "batch": set(),
+    "errors": set(),
+    "factory": {"errors"},
+    "backbones": {"batch"},
+    "hybrids": {"backbones", "batch"},
+    "registry": {"backbones", "hybrids"},
+    "decoders": {"backbones", "batch", *TOOLS},
+    "losses": {"backbones", "batch", *TOOLS},
+    "metrics": {"batch"},
+    "data": {"batch", "errors"},
+    "forecaster": {"decoders", "hybrids", "losses", "metrics", "backbones", "batch", *TOOLS},
+    "callbacks": {"batch", "metrics", "errors"},
+    "baselines": {"batch", "metrics", "data", "errors"},
+    "evaluation": {"forecaster", "baselines", "data", "callbacks", "metrics", "batch", *TOOLS},
+}
+"""What each room may import: DESIGN's arrows, and the small modules that serve several rooms."""
+
+LIGHTNING_ROOMS = {"forecaster", "callbacks", "evaluation", "cli"}
+
+
+def modules():
+    """The dotted name and the parsed source of every module of the package."""
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = ["forecastlab", *path.relative_to(ROOT).with_suffix("").parts]
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), ast.parse(path.read_text())
+
+
+def imported(tree):
+    """The dotted names that a source imports, anywhere in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(name):
+    """The part of the package that a dotted name lies in; empty for the package itself and for other packages."""
+    parts = name.split(".")
+    rooms = {path.stem for path in ROOT.iterdir()}
+    return parts[1] if parts[0] == "forecastlab" and len(parts) > 1 and parts[1] in rooms else ""
+
+
+SOURCES = dict(modules())
+
+
+def test_the_sources_are_found():
+    assert {"forecastlab", "forecastlab.batch", "forecastlab.data.folds", "forecastlab.cli"} <= set(SOURCES)
+    assert room("forecastlab.data.folds.Fold") == "data"
+    assert room("forecastlab.__version__") == room("torch.nn") == ""
+
+
+def test_every_room_has_its_place():
+    found = {room(name) for name in SOURCES} - {"", "__main__", "cli"}
+    assert found == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if room(name) in MAY_IMPORT])
+def test_no_arrow_turns_back(name):
+    others = {room(other) for other in imported(SOURCES[name])} - {"", room(name)}
+    assert others <= MAY_IMPORT[room(name)], f"{name} imports {others - MAY_IMPORT[room(name)]}"
+
+
+def test_the_rooms_have_an_order():
+    placed = set()
+    while rest := set(MAY_IMPORT) - placed:
+        free = {name for name in rest if MAY_IMPORT[name] <= placed}
+        assert free, f"{rest} import each other"
+        placed |= free
+
+
+def test_data_and_backbones_never_see_each_other():
+    assert "data" not in MAY_IMPORT["backbones"] | MAY_IMPORT["hybrids"] | MAY_IMPORT["decoders"]
+    assert not {"backbones", "hybrids", "decoders", "losses", "forecaster"} & MAY_IMPORT["data"]
+
+
+def test_nothing_imports_the_command_line():
+    for name, tree in SOURCES.items():
+        if room(name) not in ("cli", "__main__"):
+            assert "cli" not in {room(other) for other in imported(tree)}, name
+
+
+PURE = [
+    name
+    for name in SOURCES
+    if room(name) and room(name) not in LIGHTNING_ROOMS | {"__main__"} and not name.endswith("datamodule")
+]
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_mathematics_and_data_do_not_import_lightning(name):
+    packages = {other.partition(".")[0] for other in imported(SOURCES[name])}
+    assert not packages & {"lightning", "pytorch_lightning", "jsonargparse", "tensorboard"}
+
+
+def loaded_after(*names):
+    """The packages that a fresh process has loaded after it imported some modules."""
+    code = f"import sys, {', '.join(names)}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_importing_the_package_or_its_command_line_loads_nothing_heavy():
+    heavy = {"torch", "lightning", "pandas", "numpy", "sklearn", "matplotlib", "jsonargparse", "yaml", "rich"}
+    assert not loaded_after("forecastlab", "forecastlab.cli") & heavy
+
+
+def test_mathematics_and_data_run_in_a_process_without_lightning():
+    loaded = loaded_after(*(name for name in PURE if room(name) != "baselines"))
+    assert "torch" in loaded
+    assert not loaded & {"lightning", "pytorch_lightning", "jsonargparse"}
