@@ -1,15 +1,18 @@
 """Checkpoints that are either whole or not there."""
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from forecastlab.errors import DataError
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its final name and renames it when it is safely on disk.
+    """Writes a checkpoint beside its final name and renames it when it is safely on disk; loads it only if it is whole.
 
     A process killed at any moment, or a full disk, leaves the previous checkpoint as it was.
     """
@@ -32,3 +35,31 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Loads a checkpoint as Lightning does.
+
+        Raises:
+            DataError: if the file is damaged.
+        """
+        require_intact(path)
+        return super().load_checkpoint(path, *args, **kwargs)
+
+
+def require_intact(path: str | Path) -> None:
+    """Compares the checksums in a checkpoint with its bytes, which torch.load does not: a flipped bit loads silently.
+
+    A file that is not there is left to whoever loads it.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
+    if not Path(path).is_file():
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # zipfile raises many kinds for a file that is none
+        damaged = str(error)
+    if damaged is not None:
+        raise DataError(f"the checkpoint {path} is damaged ({damaged}); use another one of the run")

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from forecastlab.callbacks.run_logger import RunLogger
+from forecastlab.errors import ConfigError
 
 
 class Checkpoints(Checkpoint):
@@ -54,7 +55,10 @@ class Checkpoints(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        score = float(trainer.callback_metrics.get(self.monitor, torch.inf))
+        if self.monitor not in trainer.callback_metrics:
+            known = ", ".join(sorted(trainer.callback_metrics))
+            raise ConfigError(f"checkpoints.monitor: no metric {self.monitor!r}; after validation there are: {known}")
+        score = float(trainer.callback_metrics[self.monitor])
         if score < self.best_score:
             self.best_score, self.best_epoch, self.best_step = score, trainer.current_epoch, trainer.global_step
             self.best_weights = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}

@@ -23,33 +23,35 @@ class ForecastFigure(Callback):
         self._parts: list[Any] = []
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero or trainer.world_size > 1:  # one device draws the whole range
+        if not _draws(trainer):
             return
         checkpoints = trainer.checkpoint_callback
-        weights = checkpoints.best_weights if isinstance(checkpoints, Checkpoints) else None
+        best = (checkpoints.best_weights if isinstance(checkpoints, Checkpoints) else None) or {}
+        weights = {name: value.to(pl_module.device) for name, value in best.items()}  # a resumed run holds them on CPU
         training = pl_module.training
         pl_module.eval()
         parts = []
         with torch.no_grad():
             for batch in trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
                 batch = trainer.strategy.batch_to_device(batch)
-                forecast = torch.func.functional_call(pl_module, weights or {}, (batch,))
+                forecast = torch.func.functional_call(pl_module, weights, (batch,))
                 parts.append((batch.series, batch.index, forecast, batch.target, batch.weight))
         pl_module.train(training)
         self._draw(trainer, pl_module, "validation", parts)
 
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._parts.clear()
+
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
-        self._parts.append(outputs)
+        if _draws(trainer):
+            self._parts.append([part.cpu() for part in outputs])
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         parts, self._parts = self._parts, []
-        if trainer.is_global_zero:
+        if parts:
             self._draw(trainer, pl_module, "test", parts)
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule, name: str, parts: Sequence[Any]) -> None:
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if not loggers or not parts:
-            return
         index, forecast, target, weight = (
             torch.cat([part[number].flatten(0, 1) for part in parts]).cpu().numpy() for number in range(1, 5)
         )
@@ -57,8 +59,15 @@ class ForecastFigure(Callback):
         order = np.argsort(index)
         truth = np.where(weight[order, 0, 0] > 0, target[order, 0, 0], np.nan)
         figure = forecast_figure(data.times[index[order] + 1], truth, forecast[order, 0, 0], data.targets[0])
-        for logger in loggers:
-            logger.experiment.add_figure(f"forecast/{name}", figure, trainer.global_step)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_figure(f"forecast/{name}", figure, trainer.global_step)
+
+
+def _draws(trainer: Trainer) -> bool:
+    """Whether there is a place for a figure, and one device that sees its whole range."""
+    board = any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers)
+    return board and getattr(trainer, "datamodule", None) is not None and trainer.world_size == 1
 
 
 def forecast_figure(times: Any, truth: Any, forecast: Any, target: str) -> Figure:

@@ -24,6 +24,12 @@ class PredictionWriter(Callback):
         self.table: pd.DataFrame | None = None
         self._parts: list[list[Any]] = []
 
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._parts.clear()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._parts.clear()
+
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         self._add(outputs)
 

@@ -4,7 +4,7 @@ import csv
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -30,6 +30,7 @@ class RunLogger(TensorBoardLogger):
         self._resumed_step = resumed_step
         self._rows: dict[int, dict[str, float]] = {}
         self._columns: list[str] | None = None
+        self._cut_off = False
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -59,11 +60,10 @@ class RunLogger(TensorBoardLogger):
             self._read(path)
         assert self._columns is not None
         new = sorted({name for row in self._rows.values() for name in row}.difference(self._columns, ["epoch"]))
-        if new or self._resumed_step is not None:
+        if new or self._cut_off or self._resumed_step is not None:
             self._rewrite(path, [*self._columns, *new])
         with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, ["step", "epoch", *self._columns])
-            writer.writerows({"step": step, **row} for step, row in self._rows.items())
+            self._writer(file).writerows({"step": step, **row} for step, row in self._rows.items())
         self._rows.clear()
 
     @rank_zero_only
@@ -76,13 +76,23 @@ class RunLogger(TensorBoardLogger):
         if path.exists():
             with path.open(newline="") as file:
                 self._columns = [name for name in next(csv.reader(file), []) if name not in ("step", "epoch")]
+            self._cut_off = not path.read_bytes().endswith(b"\n")
+
+    def _writer(self, file: IO[str]) -> "csv.DictWriter[str]":
+        return csv.DictWriter(file, ["step", "epoch", *(self._columns or [])], lineterminator="\n")
 
     def _rewrite(self, path: Path, columns: list[str]) -> None:
-        """Writes the file afresh with more columns, and without the steps that are about to be repeated."""
+        """Writes the file afresh with more columns, without the steps that are about to be repeated.
+
+        A last line that a killed process left unfinished goes too.
+        """
         rows: list[dict[str, str]] = []
         if path.exists():
             with path.open(newline="") as file:
                 rows = list(csv.DictReader(file))
+        if self._cut_off:
+            rows = rows[:-1]
+            self._cut_off = False
         if self._resumed_step is not None:
             rows = [row for row in rows if int(row["step"]) < self._resumed_step]
             self._resumed_step = None
@@ -90,7 +100,7 @@ class RunLogger(TensorBoardLogger):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}")
         with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, ["step", "epoch", *columns])
+            writer = self._writer(file)
             writer.writeheader()
             writer.writerows(rows)
         partial.replace(path)

@@ -15,13 +15,20 @@ class TrainingCurves(Callback):
 
     def __init__(self) -> None:
         self._norms: list[Tensor] = []
+        self._rate = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._norms.clear()  # of an epoch that was interrupted
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
         self._norms.append(torch.nn.utils.get_total_norm(gradients))
+        self._rate = optimizer.param_groups[0]["lr"]  # at the end of the epoch the schedule has stepped already
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        norm = torch.stack(self._norms).mean()
-        pl_module.log_dict({"train/gradient_norm": norm, "train/learning_rate": rate})
+        norm = float(torch.stack(self._norms).mean())  # gradients, and so their norms, are the same on all devices
+        # straight to the loggers: these two are only looked at, and `log` would cost more than a short step of training
+        for logger in trainer.loggers:
+            metrics = {"train/gradient_norm": norm, "train/learning_rate": self._rate}
+            logger.log_metrics(metrics, trainer.global_step - 1)
         self._norms.clear()

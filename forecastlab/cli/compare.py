@@ -64,7 +64,7 @@ def compare(args: Sequence[str]) -> None:
     _write_tables(table, out)
     _clear(out / "figures")
     for picture in drawn:
-        write(picture.png(), out / "figures" / f"{picture.name}.png")
+        write(picture.light, out / "figures" / f"{picture.name}.png")
     write(report(comparison, metric, found, drawn), out / "report.html")
     print(f"\nreport: {out / 'report.html'}")
 

@@ -16,13 +16,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import AutoLocator, MaxNLocator
+from matplotlib.ticker import AutoLocator, LogLocator, MaxNLocator, NullLocator
+from PIL import Image
 
 from forecastlab.data.folds import Fold
 
-WIDTH = 4.8
+WIDTH = 4.2
 """Width of all figures, in inches."""
-DPI = 200
+DPI = 230
+_COLOURS = 128
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 _MARKERS = "osD^vP*"
 
@@ -60,7 +62,10 @@ def png(figure: Figure, dpi: int = DPI) -> bytes:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in another script
         figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
-    return file.getvalue()
+    small = io.BytesIO()
+    with Image.open(file) as image:  # few colours are enough, and a third of the size
+        image.convert("RGB").quantize(_COLOURS).save(small, format="png", optimize=True)
+    return small.getvalue()
 
 
 def loss_curves(
@@ -81,7 +86,7 @@ def loss_curves(
         order: see `styles`.
         theme: colours.
     """
-    figure, panels = _figure(2, 5.2, theme, sharex=True)
+    figure, panels = _figure(2, 4.8, theme, sharex=True)
     losses = {name: [_seeds(tables, name) for tables in curves.values()] for name in ("train/loss", "val/loss")}
     if log is None:
         log = _wide(losses["train/loss"] + losses["val/loss"])
@@ -98,8 +103,7 @@ def loss_curves(
                 axes.plot(lowest.index, lowest, "o", color=style["color"], markersize=5, markeredgecolor=theme.paper)
         _title(axes, title + (", log scale" if log else ""), theme)
         if log:
-            axes.set_yscale("log")
-            axes.tick_params(which="minor", labelsize=7.5, labelcolor=theme.muted, color=theme.grid)
+            _log(axes)
     panels[-1].set_xlabel("epoch")
     _legend(figure, zip(curves, look, strict=True), theme)
     return figure
@@ -124,7 +128,7 @@ def forecasts(
         order: see `styles`.
         theme: colours.
     """
-    figure, (above, below) = _figure(2, 5.2, theme, sharex=True, ratios=(3, 2))
+    figure, (above, below) = _figure(2, 4.6, theme, sharex=True, ratios=(3, 2))
     rows = rows.sort_values("ds")
     observed: dict[str, Any] = {"color": theme.ink, "linestyle": "-"}
     handles = [("observed", observed)]
@@ -215,7 +219,8 @@ def error_per_fold(
         axes.set_yticks(places, [_safe(str(name), 20) for name in values.index])
         axes.tick_params(axis="y", length=0, labelcolor=theme.ink)
         axes.tick_params(axis="x", labelbottom=number + columns >= values.shape[1])
-        axes.xaxis.set_major_locator(AutoLocator() if columns == 1 else MaxNLocator(3))
+        axes.xaxis.set_major_locator(AutoLocator() if columns == 1 else MaxNLocator(2))
+        axes.xaxis.set_major_formatter("{x:g}")
         _title(axes, f"fold {fold}", theme)
     panels[0].invert_yaxis()
     line = f"\ndashed: {_safe(reference, 28)}" if reference is not None and reference in values.index else ""
@@ -244,7 +249,7 @@ def split_diagram(folds: Sequence[Fold], *, theme: Theme = LIGHT) -> Figure:
     axes.set_xlabel("row of the target")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     same = any(fold.validation == fold.test for fold in folds)
-    names = {"fit": "fit", "test": "validation and test (the same rows)"} if same else {name: name for name, _ in parts}
+    names = {"fit": "fit", "test": "validation = test"} if same else {name: name for name, _ in parts}
     handles = [(names[name], {"color": color, "linewidth": 6}) for name, color in parts if name in names]
     _legend(figure, handles, theme)
     return figure
@@ -288,6 +293,18 @@ def _dress(axes: Axes, theme: Theme) -> None:
         label.set(color=theme.muted, fontsize=9)
 
 
+def _log(axes: Axes) -> None:
+    """A logarithmic vertical axis with plain numbers."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    subs = (
+        (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0) if high < 8 * low else (1.0, 2.0, 5.0) if high < 300 * low else (1.0,)
+    )
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
 def _title(axes: Axes, text: str, theme: Theme) -> None:
     """The name of the vertical axis, above it, where it can be read without turning the telephone."""
     axes.set_title(_safe(text, 60), loc="left", fontsize=9.5, color=theme.ink)
@@ -312,7 +329,7 @@ def _legend(figure: Figure, entries: Iterable[tuple[str, Mapping[str, Any]]], th
 
 def _lines(table: pd.DataFrame, label: str, below: str, order: Sequence[str], theme: Theme) -> Figure:
     """One line per column against the index."""
-    figure, (axes,) = _figure(1, 3.6, theme)
+    figure, (axes,) = _figure(1, 3.4, theme)
     entries = []
     look = styles([str(name) for name in table.columns], order, theme)
     for number, (model, plain) in enumerate(zip(table.columns, look, strict=True)):

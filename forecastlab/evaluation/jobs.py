@@ -95,7 +95,8 @@ def run_jobs(jobs: Sequence[Job], processes: int, preload: Sequence[str] = ()) -
                         failed[one.job.name] = error
                     progress.remove_task(one.task)
                     progress.advance(total)
-                    progress.console.print(f"{one.job.name}: {error or 'done'}", markup=False, highlight=False, soft_wrap=True)
+                    ended_how = f"{one.job.name}: {error or 'done'}"
+                    progress.console.print(ended_how, markup=False, highlight=False, soft_wrap=True)
         finally:
             for one in running.values():
                 one.process.terminate()

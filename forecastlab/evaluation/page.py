@@ -4,6 +4,7 @@ import base64
 import importlib.resources
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
@@ -28,9 +29,15 @@ class Picture:
     caption: str
     draw: Callable[[Theme], Figure]
 
-    def png(self, theme: Theme = LIGHT) -> bytes:
-        """The figure as a PNG file."""
-        return png(self.draw(theme))
+    @cached_property
+    def light(self) -> bytes:
+        """The figure as a PNG file, for paper and light screens."""
+        return png(self.draw(LIGHT))
+
+    @cached_property
+    def dark(self) -> bytes:
+        """The figure as a PNG file, for dark screens."""
+        return png(self.draw(DARK))
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ def render(title: str, lead: Sequence[str], warnings: Sequence[str], sections: S
     """
     source = importlib.resources.files("forecastlab.evaluation").joinpath("templates", "page.html").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals.update(embedded=_embedded, light=LIGHT, dark=DARK)
+    environment.filters["embedded"] = _embedded
     return environment.from_string(source).render(
         title=title, lead=lead, warnings=warnings, sections=sections, made_by=made_by
     )
@@ -89,5 +96,5 @@ def write(content: str | bytes, path: Path) -> None:
         raise ConfigError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
 
 
-def _embedded(picture: Picture, theme: Theme) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture.png(theme)).decode()
+def _embedded(image: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(image).decode()

@@ -132,15 +132,14 @@ def significance_notes(comparison: Comparison, found: Sequence[Difference]) -> l
 
 
 def difference_table(found: Sequence[Difference]) -> Table:
-    """Differences of mean errors with their intervals."""
+    """Differences of mean errors with their intervals; of at least one pair."""
     return Table(
-        "Differences of mean errors (negative: the first is better)",
+        f"Differences of mean errors, {found[0].level:.0%} intervals (negative: the first is better)",
         (
-            Column("first", tuple(one.first for one in found)),
-            Column("second", tuple(one.second for one in found)),
+            Column("pair", tuple(f"{one.first} − {one.second}" for one in found)),
             Column("difference", tuple(one.mean for one in found)),
-            Column("low", tuple(one.low for one in found)),
-            Column("high", tuple(one.high for one in found)),
+            Column("from", tuple(one.low for one in found)),
+            Column("to", tuple(one.high for one in found)),
             Column("leaves out 0", tuple("yes" if one.decided else "no" for one in found)),
             Column("block", tuple(one.block_length for one in found), only_csv=True),
         ),
@@ -150,6 +149,7 @@ def difference_table(found: Sequence[Difference]) -> Table:
 def pictures(comparison: Comparison, metric: Metric) -> list[Picture]:
     """All figures of a comparison."""
     label = error_label(comparison, metric)
+    heading = label[0].upper() + label[1:]
     ranking = comparison.ranking(metric)
     errors = comparison.errors(metric)
     shown = _shown(comparison, metric)
@@ -158,7 +158,7 @@ def pictures(comparison: Comparison, metric: Metric) -> list[Picture]:
     found = [
         Picture(
             "error_per_fold",
-            f"{label} in each fold, best model on top.",
+            f"{heading} in each fold, best model on top.",
             lambda theme: figures.error_per_fold(
                 comparison.by_fold(metric).loc[ranking],
                 label=label,
@@ -169,7 +169,7 @@ def pictures(comparison: Comparison, metric: Metric) -> list[Picture]:
         ),
         Picture(
             "error_by_month",
-            f"{label} by month of the forecast value, all folds.{fewer}",
+            f"{heading} by month of the forecast value, all folds.{fewer}",
             lambda theme: figures.error_by_month(errors[shown], label=label, order=order, theme=theme),
         ),
     ]
@@ -177,7 +177,7 @@ def pictures(comparison: Comparison, metric: Metric) -> list[Picture]:
         found.append(
             Picture(
                 "error_by_step",
-                f"{label} by step of the horizon, all folds.{fewer}",
+                f"{heading} by step of the horizon, all folds.{fewer}",
                 lambda theme: figures.error_by_step(errors[shown], label=label, order=order, theme=theme),
             )
         )

@@ -86,10 +86,12 @@ class Difference:
     @property
     def sentence(self) -> str:
         """What it says, in plain words."""
-        interval = f"{self.level:.0%} interval {self.low:+.4f} to {self.high:+.4f}"
         if self.mean == 0 and self.low == self.high == 0:
             return f"{self.first} and {self.second} have the same error on every row."
-        better, worse = (self.first, self.second) if self.mean < 0 else (self.second, self.first)
+        first_is_better = self.mean < 0
+        better, worse = (self.first, self.second) if first_is_better else (self.second, self.first)
+        low, high = (-self.high, -self.low) if first_is_better else (self.low, self.high)
+        interval = f"{self.level:.0%} interval {low:.4f} to {high:.4f}"
         verdict = (
             "the interval leaves out 0: on rows like these the difference is unlikely to be chance"
             if self.decided

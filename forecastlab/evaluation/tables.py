@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,7 @@ Value = float | int | str | None
 
 OPTIMISTIC = "best test epoch, optimistic"
 DAGGER = "†"
+_WIDTH = 100
 TITLES = {
     "mse_scaled": "Test MSE divided by the training variance",
     "mae": "Test mean absolute error",
@@ -117,7 +119,8 @@ class Table:
             columns.append([align(cell, width) for cell in [header, "-" * width, *cells]])
         lines = ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
         best = ["* best of the column"] if any(any(column.marked) for column in self.shown) else []
-        return "\n".join([self.title, "", *lines, "", *best, *map(_printable, self.notes)]).rstrip() + "\n"
+        notes = [line for note in self.notes for line in textwrap.wrap(_printable(note), _WIDTH)]
+        return "\n".join([self.title, "", *lines, "", *best, *notes]).rstrip() + "\n"
 
     def to_csv(self) -> str:
         """All columns, numbers in full, nothing marked; no title and no notes."""
