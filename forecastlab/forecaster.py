@@ -131,10 +131,6 @@ class Forecaster(LightningModule):
     def on_train_epoch_start(self) -> None:
         self._sums.pop("train/loss", None)  # of an epoch that was interrupted
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Moves the tensors; Lightning's own way, through any nesting, costs as much as a short step of training."""
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
-
     def training_step(self, batch: Batch) -> Tensor:
         loss = self._loss(batch)
         weight = batch.weight.sum()

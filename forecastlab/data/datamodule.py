@@ -229,6 +229,10 @@ class ForecastDataModule(LightningDataModule, ABC):
         rows = len(self.table.times)
         return self._loader(self._cut(range(self.ranges.test.start - 1, rows), 0))
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Moves the tensors; Lightning's own way, through any nesting, costs as much as a short step of training."""
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
+
     def _windows(self, name: Literal["fit", "validation", "test"]) -> Windows:
         targets: range = getattr(self.ranges, name)
         start = self._start(name)
