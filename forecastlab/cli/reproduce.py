@@ -169,11 +169,12 @@ def _report(run: Run, names: Sequence[str], configs: dict[str, dict[str, Any]], 
         gather(run.folder / name, name, scored)
     results = pd.concat([pd.read_csv(run.folder / name / RESULTS) for name in names])
     tables = paper_tables(results[results["seed"].notna()], options.epochs, options.check_every)
-    comparison = Comparison.of([CrossvalRun.load(run.folder / name) for name in names])
-    tables.append(fold_table(comparison))
+    runs = {name: CrossvalRun.load(run.folder / name) for name in names}
+    tables.append(fold_table(Comparison.of(list(runs.values()))))
+    as_in_the_paper = [run for name, run in runs.items() if not name.endswith(HONEST)]
     for number, table in enumerate(tables, 1):
         _write_table(run.folder / "tables" / f"table_{number}", table)
-    drawn = pictures(comparison, "mse_scaled")
+    drawn = pictures(Comparison.of(as_in_the_paper or list(runs.values())), "mse_scaled")
     for picture in drawn:
         write(picture.png(), run.folder / "figures" / f"{picture.name}.png")
     unsaid = [f"{key.replace('_', ' ')}: {value}" for key, value in vars(options).items() if key not in NOT_SETTINGS]
