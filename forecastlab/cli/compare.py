@@ -1,6 +1,8 @@
 """`forecastlab compare`: several crossval runs side by side."""
 
 import argparse
+import contextlib
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,38 +66,31 @@ def compare(args: Sequence[str]) -> None:
     _write_tables(table, out)
     _clear(out / "figures")
     for picture in drawn:
-        write(picture.light, out / "figures" / f"{picture.name}.png")
+        write(picture.png(), out / "figures" / f"{picture.name}.png")
     write(report(comparison, metric, found, drawn), out / "report.html")
     print(f"\nreport: {out / 'report.html'}")
 
 
 def find_crossval(given: str, logs: Path) -> Path:
-    """The folder of a crossval run: the given one, or that of an experiment's newest run.
+    """The folder of a crossval run: the given one, or that of the newest run of an experiment.
 
     Raises:
         ConfigError: if there is none.
-        DataError: if the experiment has runs, but none of crossval that finished a fold.
+        DataError: if there is such a folder or experiment, but no crossval run in it that finished a fold.
     """
-    folder = Path(given).expanduser()
-    if (folder / RESULTS).is_file():
-        return folder
-    runs = find_runs(logs, given)
-    for run in reversed(runs):
-        if (run.folder / RESULTS).is_file():
-            return run.folder
-    if runs:
+    places = (Path(given).expanduser(), logs / given)
+    for folder in places:
+        if (folder / RESULTS).is_file():
+            return folder
+        of_experiment = find_runs(folder.parent, glob.escape(folder.name)) if folder.name else []
+        for run in reversed(of_experiment):
+            if (run.folder / RESULTS).is_file():
+                return run.folder
+    existing = next((folder for folder in places if folder.is_dir()), None)
+    if existing is not None:
         raise DataError(
-            f"experiment {given!r} has {len(runs)} runs in {logs}, but none of them is a crossval run with a finished "
-            "fold; make one with forecastlab crossval"
-        )
-    if folder.is_dir():
-        inside = find_runs(folder.parent, folder.name)
-        newest = next((run for run in reversed(inside) if (run.folder / RESULTS).is_file()), None)
-        if newest is not None:
-            return newest.folder
-        raise DataError(
-            f"{folder} is not a finished crossval run: it has no {RESULTS}; give the folder of a run of forecastlab "
-            "crossval, lightning_logs/EXPERIMENT/version_N"
+            f"{existing} is not a finished crossval run, nor an experiment that has one: there is no {RESULTS}; make "
+            "one with forecastlab crossval"
         )
     known = sorted({run.experiment for run in find_runs(logs) if (run.folder / RESULTS).is_file()})
     listed = f"experiments with crossval runs in {logs}: {', '.join(known)}" if known else f"there is none in {logs}"
@@ -112,4 +107,5 @@ def _clear(folder: Path) -> None:
     """Removes the figures of an earlier comparison, whose folds and models may have been others."""
     for pattern in ("error_*.png", "forecast_fold_*.png", "loss_fold_*.png", "split*.png"):
         for path in folder.glob(pattern):
-            path.unlink()
+            with contextlib.suppress(OSError):  # writing there will say why it is not possible
+                path.unlink()

@@ -1,10 +1,10 @@
 """One HTML page of text, tables and figures that needs no other file and no network."""
 
 import base64
+import contextlib
 import importlib.resources
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
@@ -28,16 +28,13 @@ class Picture:
     name: str
     caption: str
     draw: Callable[[Theme], Figure]
+    _drawn: dict[Theme, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @cached_property
-    def light(self) -> bytes:
-        """The figure as a PNG file, for paper and light screens."""
-        return png(self.draw(LIGHT))
-
-    @cached_property
-    def dark(self) -> bytes:
-        """The figure as a PNG file, for dark screens."""
-        return png(self.draw(DARK))
+    def png(self, theme: Theme = LIGHT) -> bytes:
+        """The figure as a PNG file; drawn once per theme."""
+        if theme not in self._drawn:
+            self._drawn[theme] = png(self.draw(theme))
+        return self._drawn[theme]
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,7 @@ def render(title: str, lead: Sequence[str], warnings: Sequence[str], sections: S
     source = importlib.resources.files("forecastlab.evaluation").joinpath("templates", "page.html").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["embedded"] = _embedded
+    environment.globals.update(light=LIGHT, dark=DARK)
     return environment.from_string(source).render(
         title=title, lead=lead, warnings=warnings, sections=sections, made_by=made_by
     )
@@ -93,6 +91,8 @@ def write(content: str | bytes, path: Path) -> None:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
         partial.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise ConfigError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
 
 

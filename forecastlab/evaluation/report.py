@@ -55,7 +55,7 @@ def report(comparison: Comparison, metric: Metric, found: Sequence[Difference], 
     """
     protocol = protocol_note(comparison)
     return render(
-        title=f"{', '.join(model.name for model in comparison.models if model.network)} and baselines",
+        title=_title(comparison),
         lead=_lead(comparison, metric),
         warnings=[*([protocol] if protocol else []), *comparison.notes],
         sections=[
@@ -192,6 +192,13 @@ def error_label(comparison: Comparison, metric: Metric) -> str:
     return f"test MAE ({comparison.unit or 'in the unit of the target'})"
 
 
+def _title(comparison: Comparison) -> str:
+    networks = [model.name for model in comparison.models if model.network]
+    if len(networks) == len(comparison.models):
+        return ", ".join(networks)
+    return f"{', '.join(networks)} and baselines" if networks else "Baselines"
+
+
 def _lead(comparison: Comparison, metric: Metric) -> list[str]:
     ranking = comparison.ranking(metric)
     mean = comparison.by_fold(metric).mean(axis=1)
@@ -236,10 +243,12 @@ def _forecasts(comparison: Comparison, metric: Metric, fold: int, order: Sequenc
     table["y"] = rows.drop_duplicates("ds").set_index("ds")["y"]
     seeds = comparison.model(best).seeds
     of_seed = f" (seed {seeds[0]})" if len(seeds) > 1 else ""
-    step = f", {first['step']} ahead" if comparison.rows["step"].max() > 1 else ""
+    kind = "network" if comparison.model(best).network else "model"
+    step = ", one step ahead" if comparison.rows["step"].max() > 1 else ""
     return Picture(
         f"forecast_fold_{fold}",
-        f"Fold {fold}{step}: {best}{of_seed}, the best network there, beside persistence and what was observed.",
+        f"Fold {fold}{step}: {best}{of_seed}, the best {kind} there, beside what was observed"
+        + (" and persistence." if len(names) > 1 else "."),
         partial(_draw_forecasts, table.reset_index(), names, str(first["target"]), comparison.unit, order),
     )
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -80,13 +80,14 @@ class CrossvalRun:
         predictions = _read_predictions(folder / PREDICTIONS)
         predictions = _scored(predictions, results, folder)
         _require_agreement(results, predictions, folder)
-        label = f"{experiment}/{folder.resolve().name}"
-        return cls(folder, experiment, results, predictions, config, text, tuple(f"{label}: {note}" for note in notes))
+        run = cls(folder, experiment, results, predictions, config, text, ())
+        return replace(run, notes=tuple(f"{run.label}: {note}" for note in notes))
 
     @property
     def label(self) -> str:
-        """The experiment and the number of the run."""
-        return f"{self.experiment}/{self.folder.resolve().name}"
+        """The experiment, and the number of the run where its folder has one."""
+        name = self.folder.resolve().name
+        return f"{self.experiment}/{name}" if re.fullmatch(r"version_\d+", name) else self.experiment
 
     @property
     def networks(self) -> list[str]:
@@ -145,7 +146,11 @@ class CrossvalRun:
                 walk_forward(args["rows"], fold, first_target=lookback if isinstance(lookback, int) else 1, **given)
                 for fold in range(1, int(given.get("splits", 5)) + 1)
             ]
-        except (ConfigError, TypeError):  # a data module of the user's own, whose arguments mean something else
+        except (
+            ConfigError,
+            TypeError,
+            ValueError,
+        ):  # a data module of the user's own, whose arguments mean something else
             return None
 
 

@@ -1,0 +1,210 @@
+import pandas as pd
+import pytest
+
+from forecastlab.errors import DataError
+from forecastlab.evaluation.comparison import Comparison
+from forecastlab.evaluation.results import CrossvalRun
+from tests.evaluation.folders import LSTM, PERSISTENCE, edit, rows, write_run
+
+GRU = {0: {1: [0, 0, 0, 4], 2: [2, -2, 2, -2]}}  # squared 4 and 4, absolute 1 and 2
+RIDGE = {1: [1, 1, 1, 1], 2: [2, 2, 2, 2]}
+
+
+def compare(*folders):
+    return Comparison.of([CrossvalRun.load(folder) for folder in folders])
+
+
+def names(comparison):
+    return [model.name for model in comparison.models]
+
+
+def drop_first_days(folder, count):
+    """Takes the first days of each fold from the predictions of a run, and corrects the errors it states."""
+    kept = [f"2020-01-0{day}" for day in range(1 + count, 5)] + [f"2020-01-0{day}" for day in range(5 + count, 9)]
+    edit(folder / "predictions.csv", lambda table: table[table["ds"].isin(kept)])
+    table = pd.read_csv(folder / "predictions.csv")
+    error = (table["forecast"] - table["y"]).groupby([table["model"], table["fold"], table["seed"].fillna(-1)])
+    results = pd.read_csv(folder / "results.csv")
+    at = pd.MultiIndex.from_arrays([results["model"], results["fold"], results["seed"].fillna(-1)])
+    mse = error.agg(lambda part: (part**2).mean()).reindex(at).to_numpy()
+    variance = results["test/rmse"] ** 2 / results["test/mse_scaled"]
+    results["test/mae"] = error.agg(lambda part: part.abs().mean()).reindex(at).to_numpy()
+    results["test/mase"] = results["test/mae"] / 2
+    results["test/rmse"] = mse**0.5
+    results["test/mse_scaled"] = mse / variance
+    results.astype({"seed": "Int64"}).to_csv(folder / "results.csv", index=False)
+
+
+def test_a_baseline_of_several_runs_appears_once(tmp_path):
+    comparison = compare(write_run(tmp_path), write_run(tmp_path, "gru", networks=GRU))
+    assert names(comparison) == ["lstm", "gru", "persistence"]
+    assert comparison.notes == ()
+    assert comparison.folds == (1, 2)
+
+
+def test_folds_hold_the_mean_over_the_seeds(tmp_path):
+    comparison = compare(write_run(tmp_path), write_run(tmp_path, "gru", networks=GRU))
+    assert comparison.by_fold("mse_scaled").loc["lstm"].tolist() == [0.75, 0.75]  # (0.25 + 1.25) / 2, (0.5 + 1) / 2
+    assert comparison.by_fold("mse_scaled").loc["gru"].tolist() == [1, 0.5]
+    assert comparison.by_fold("mae").loc["lstm"].tolist() == [1.5, 2]
+    assert comparison.by_fold("best_epoch").loc["lstm"].tolist() == [3, 4]
+    assert comparison.by_fold("seconds").loc["persistence"].isna().all()
+
+
+def test_the_ranking_begins_with_the_lowest_mean(tmp_path):
+    comparison = compare(
+        write_run(tmp_path, baselines={"persistence": PERSISTENCE, "ridge": RIDGE}),
+        write_run(tmp_path, "gru", networks=GRU),
+    )
+    # means 0.375; 0.75 of both networks, in the order given; 1.5. And absolute: 1.5, 1.5, 1.75, 3
+    assert comparison.ranking("mse_scaled") == ["ridge", "lstm", "gru", "persistence"]
+    assert comparison.ranking("mae") == ["gru", "ridge", "lstm", "persistence"]
+
+
+def test_errors_are_per_row_and_averaged_over_the_seeds(tmp_path):
+    comparison = compare(write_run(tmp_path))
+    squared = comparison.errors("mse_scaled")
+    assert squared.columns.tolist() == ["lstm", "persistence"]
+    # fold 1, variance 4: errors 1, 1, -1, -1 and 1, -3, 1, -3
+    assert squared["lstm"].tolist()[:4] == pytest.approx([0.25, 1.25, 0.25, 1.25])
+    assert squared["persistence"].tolist() == pytest.approx([1] * 4 + [2] * 4)
+    absolute = comparison.errors("mae")
+    assert absolute["lstm"].tolist()[4:] == pytest.approx([1, 1, 3, 3])
+
+
+def test_the_rows_mean_error_is_the_tables(tmp_path):
+    comparison = compare(write_run(tmp_path), write_run(tmp_path, "gru", networks=GRU))
+    for metric in ("mse_scaled", "mae"):
+        by_row = comparison.errors(metric).groupby(level="fold").mean().T
+        pd.testing.assert_frame_equal(
+            by_row, comparison.by_fold(metric), check_names=False, check_column_type=False, check_index_type=False
+        )
+
+
+def test_equal_experiments_get_distinct_names(tmp_path):
+    comparison = compare(write_run(tmp_path, version=0), write_run(tmp_path, version=3, networks={0: LSTM[1]}))
+    assert names(comparison) == ["lstm/version_0", "lstm/version_3", "persistence"]
+    assert comparison.by_fold("mae").loc["lstm/version_3"].tolist() == [2, 2]
+
+
+def test_equal_experiments_and_versions_get_distinct_names(tmp_path):
+    one, other = write_run(tmp_path / "one"), write_run(tmp_path / "other")
+    assert names(compare(one, other)) == [f"lstm ({one})", f"lstm ({other})", "persistence"]
+
+
+def test_a_network_called_like_a_baseline_gets_another_name(tmp_path):
+    comparison = compare(write_run(tmp_path), write_run(tmp_path, "persistence", baselines={"ridge": RIDGE}))
+    assert names(comparison) == ["lstm", "persistence/version_0", "persistence", "ridge"]
+
+
+def test_a_run_given_twice_appears_once(tmp_path):
+    folder = write_run(tmp_path)
+    assert names(compare(folder, folder)) == ["lstm", "persistence"]
+
+
+def test_baselines_of_one_name_that_differ_both_appear(tmp_path):
+    one = write_run(tmp_path, baselines={"ridge": RIDGE})
+    other = write_run(tmp_path, "gru", networks=GRU, baselines={"ridge": PERSISTENCE})
+    assert names(compare(one, other)) == ["lstm", "gru", "ridge", "ridge (gru/version_0)"]
+
+
+def test_rows_that_differ_are_scored_anew_on_the_common_ones(tmp_path):
+    one = write_run(tmp_path)
+    other = write_run(tmp_path, "gru", networks=GRU)
+    drop_first_days(other, 1)
+    comparison = compare(one, other)
+    assert names(comparison) == ["lstm", "gru", "persistence"]
+    assert comparison.notes == tuple(
+        f"the test rows of fold {fold} differ between the models: all are scored on the 3 rows they have in common "
+        "(of up to 4)"
+        for fold in (1, 2)
+    )
+    scores = comparison.scores.set_index(["model", "fold", "seed"])
+    seed0 = scores.loc[("lstm", 1, 0)]
+    assert seed0["mse_scaled"] == pytest.approx(1 / 4)  # errors 1, -1, -1
+    seed1 = scores.loc[("lstm", 1, 1)]  # errors -3, 1, -3
+    assert seed1["mse_scaled"] == pytest.approx(19 / 3 / 4)
+    assert seed1["mae"] == pytest.approx(7 / 3)
+    assert seed1["rmse"] == pytest.approx((19 / 3) ** 0.5)
+    assert seed1["mase"] == pytest.approx(7 / 3 / 2)
+    assert seed1["skill"] == pytest.approx(1 - 19 / 3 / 4)  # persistence: -2, 2, -2
+    assert comparison.by_fold("mse_scaled").loc["gru", 1] == pytest.approx(16 / 3 / 4)
+    assert comparison.by_fold("mse_scaled").loc["persistence"].tolist() == pytest.approx([1, 2])
+
+
+def test_different_training_rows_are_put_into_one_unit(tmp_path):
+    comparison = compare(write_run(tmp_path), write_run(tmp_path, "gru", networks=GRU, variance={1: 2.0, 2: 8.0}))
+    assert comparison.by_fold("mse_scaled").loc["gru"].tolist() == pytest.approx([1, 0.5])
+    assert comparison.notes == (
+        "the runs trained fold 1 on different rows: their scaled errors have different units, and are all put into "
+        "that of lstm/version_0",
+    )
+
+
+def test_only_the_folds_that_all_have_are_compared(tmp_path):
+    short = {0: {1: GRU[0][1]}}
+    comparison = compare(write_run(tmp_path), write_run(tmp_path, "gru", networks=short))
+    assert comparison.folds == (1,)
+    assert "fold 2 is left out of the comparison: gru did not finish it" in comparison.notes
+    assert set(comparison.rows["fold"]) == {1}
+
+
+def test_runs_without_a_common_fold_are_refused(tmp_path):
+    first = write_run(tmp_path, networks={0: {1: [1] * 4}}, baselines={})
+    second = write_run(tmp_path, "gru", networks={0: {2: [1] * 4}}, baselines={})
+    with pytest.raises(DataError, match="have no fold in common"):
+        compare(first, second)
+
+
+def test_runs_without_a_common_row_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"no test row of fold 1 in common.*2020-01-01 .. 2020-01-04.*2021-01-01"):
+        compare(write_run(tmp_path), write_run(tmp_path, "gru", networks=GRU, first_day="2021-01-01"))
+
+
+def test_runs_with_different_truths_are_refused(tmp_path):
+    other = write_run(tmp_path, "gru", networks=GRU)
+
+    def shift(table):
+        return table.assign(**{name: table[name].astype(float) + 1 for name in ("y", "forecast")})
+
+    edit(other / "predictions.csv", shift)
+    with pytest.raises(DataError, match=r"disagree about the truth \(T_PK on 2020-01-01.* is 10 in one, 11 in another"):
+        compare(write_run(tmp_path), other)
+
+
+def test_a_network_with_fewer_seeds_in_a_fold_is_named(tmp_path):
+    comparison = compare(write_run(tmp_path, networks={0: LSTM[0], 1: {1: LSTM[1][1]}}))
+    assert "lstm does not have the same seeds in every fold (fold 1: 2, fold 2: 1)" in comparison.notes
+
+
+def test_a_step_is_counted_in_rows_not_in_days(tmp_path):
+    folder = write_run(tmp_path, networks={0: {1: [1] * 4}}, baselines={})
+    # two origins, 1 and 2 January; the rows after them are 2 and 10 January, and 10 January alone
+    table = rows("lstm", 1, 0, [1] * 3, "2020-01-01").assign(
+        cutoff=["2020-01-01", "2020-01-01", "2020-01-02"], ds=["2020-01-02", "2020-01-10", "2020-01-10"]
+    )
+    table["y"] = [1.0, 2.0, 2.0]
+    table["forecast"] = table["y"] + 1
+    table.to_csv(folder / "predictions.csv", index=False)
+    comparison = compare(folder)
+    assert comparison.rows["step"].tolist() == [1, 2, 1]
+
+
+def test_several_targets_keep_the_runs_own_scores(tmp_path):
+    folder = write_run(tmp_path)
+
+    def two_targets(table):
+        return pd.concat([table, table.assign(target="WSR_PK")])
+
+    edit(folder / "predictions.csv", two_targets)
+    comparison = compare(folder)
+    assert comparison.by_fold("mse_scaled").loc["lstm"].tolist() == [0.75, 0.75]
+    assert comparison.unit == ""
+    assert any("there are several targets" in note for note in comparison.notes)
+    # the truth of a fold is 4 consecutive numbers, whose variance is 1.25
+    assert comparison.errors("mse_scaled")["persistence"].iloc[0] == pytest.approx(4 / 1.25)
+
+
+def test_nothing_to_compare_is_an_error():
+    with pytest.raises(DataError, match="at least one"):
+        Comparison.of([])
