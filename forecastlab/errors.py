@@ -13,5 +13,9 @@ class DataError(ForecastlabError):
     """A file or a table cannot be used: missing, unreadable, malformed, or without the values that are needed."""
 
 
+class NotFiniteError(ForecastlabError):
+    """A loss or a weight became infinite or not a number; nothing that comes after it can be used."""
+
+
 class ConfigError(ForecastlabError):
     """A setting cannot be used: unknown, of the wrong type or range, or at odds with another one or with the data."""

@@ -16,7 +16,8 @@ from torch import nn
 
 Described = dict[str, Any]
 
-_ALLOWED = ["forecastlab", "torch", "lightning"]
+_BUILT_IN = ("forecastlab", "torch", "lightning")
+_ALLOWED = list(_BUILT_IN)
 
 
 def allow_import(package: str) -> None:
@@ -28,6 +29,11 @@ def allow_import(package: str) -> None:
 def allowed_imports() -> tuple[str, ...]:
     """The packages that a `class_path` may import from."""
     return tuple(_ALLOWED)
+
+
+def further_imports() -> tuple[str, ...]:
+    """The packages that were allowed besides the built-in ones."""
+    return tuple(package for package in _ALLOWED if package not in _BUILT_IN)
 
 
 def describe(factory: Callable[..., Any] | Mapping[str, Any]) -> Described:

@@ -14,12 +14,13 @@ from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.batch import Batch, Scaling, Schema
 from forecastlab.decoders import Decoder, Linear
-from forecastlab.errors import ConfigError
+from forecastlab.errors import ConfigError, NotFiniteError
 from forecastlab.factory import Described, build, describe
 from forecastlab.losses import MSE, Loss
 from forecastlab.metrics import ForecastMetrics
 
-Schedule = LRScheduler | ReduceLROnPlateau
+Schedule = Callable[[Optimizer], ReduceLROnPlateau] | Callable[[Optimizer], LRScheduler]
+"""In this order the short name of ReduceLROnPlateau means Lightning's, which has a `monitor`, not its base in torch."""
 
 
 class Prediction(NamedTuple):
@@ -64,7 +65,7 @@ class Forecaster(LightningModule):
         decoder: Callable[[int, int, int, int, int], Decoder] = Linear,
         loss: Callable[[], Loss] = MSE,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = Adam,
-        lr_scheduler: Callable[[Optimizer], Schedule] | None = None,
+        lr_scheduler: Schedule | None = None,
         anchor: Literal["none", "last"] = "none",
         linear_skip: bool = False,
         dropout: float = 0.0,
@@ -99,7 +100,7 @@ class Forecaster(LightningModule):
         self.decoder: Decoder = self._build("decoder", Decoder, width, horizon, targets, known, self.loss.outputs)
         self.skip = nn.Linear(features, horizon * targets * self.loss.outputs) if linear_skip else None
         self.dropout = nn.Dropout(dropout)
-        self._sums: dict[str, list[Tensor]] = {}
+        self._sums: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     def forward(self, batch: Batch) -> Tensor:
         """Point forecasts in original units, (batch, origins, horizon, targets)."""
@@ -133,10 +134,15 @@ class Forecaster(LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self._loss(batch)
-        weight = batch.weight.sum()
-        self._add("train/loss", loss.detach(), weight)
+        self._add("train/loss", loss.detach(), batch)
+        finite = loss.detach().isfinite()
         if self.trainer.world_size > 1:  # gradients are averaged over devices, whose batches may differ in weight
-            loss = loss * weight * self.trainer.world_size / self.trainer.strategy.reduce(weight, reduce_op="sum")
+            weight = batch.weight.sum()
+            total, bad = self.trainer.strategy.reduce(torch.stack([weight, (~finite).to(weight)]), reduce_op="sum")
+            loss = loss * weight * self.trainer.world_size / total
+            finite = bad == 0  # all devices stop together: none waits for another
+        if not finite:
+            raise self._not_finite("train/loss")
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -146,7 +152,7 @@ class Forecaster(LightningModule):
         self._sums.pop("val/loss", None)
 
     def validation_step(self, batch: Batch) -> None:
-        self._add("val/loss", self._loss(batch), batch.weight.sum())
+        self._add("val/loss", self._loss(batch), batch)
 
     def on_validation_epoch_end(self) -> None:
         self._log_mean("val/loss")
@@ -209,15 +215,36 @@ class Forecaster(LightningModule):
             return batch.last[:, :, None] + self.scaling.unscale_change(point)
         return self.scaling.unscale_target(point)
 
-    def _add(self, name: str, mean: Tensor, weight: Tensor) -> None:
+    def _add(self, name: str, mean: Tensor, batch: Batch) -> None:
         """Adds a batch's mean to the epoch's."""
-        self._sums.setdefault(name, []).append(torch.stack([mean * weight, weight]))
+        weight = batch.weight.sum()
+        self._sums.setdefault(name, []).append((torch.stack([mean * weight, weight]), batch.index))
 
     def _log_mean(self, name: str) -> None:
         """Logs the weighted mean over all batches of all devices; a device may have had no batch."""
+        ours = [sums for sums, _ in self._sums.get(name, [])]
         none = torch.zeros(2, device=self.device)
-        sums = self.trainer.strategy.reduce(torch.stack([none, *self._sums.pop(name, [])]).sum(0), reduce_op="sum")
-        self.log(name, sums[0] / sums[1], sync_dist=True)  # equal on all devices, but Lightning cannot know
+        sums = self.trainer.strategy.reduce(torch.stack([none, *ours]).sum(0), reduce_op="sum")
+        mean = sums[0] / sums[1]
+        if not mean.isfinite():
+            raise self._not_finite(name)
+        self._sums.pop(name, None)
+        self.log(name, mean, sync_dist=True)  # equal on all devices, but Lightning cannot know
+
+    def _not_finite(self, name: str) -> NotFiniteError:
+        """The error for a loss of this epoch that is infinite or not a number; it names the rows."""
+        found = [(float(sums[0]), index) for sums, index in self._sums[name] if not sums[0].isfinite()]
+        if not found:
+            return NotFiniteError(f"{name} is not finite on another device: see there")
+        value, index = found[0]
+        rows = sorted({int(row) for row in index.flatten()})
+        times = getattr(getattr(self.trainer, "datamodule", None), "times", None)
+        dates = "" if times is None else f" ({times[rows[0]]:%Y-%m-%d} .. {times[rows[-1]]:%Y-%m-%d})"
+        return NotFiniteError(
+            f"{name} is {value} in epoch {self.trainer.current_epoch}, in the batch of the origins at rows "
+            f"{_spans(rows)}{dates}; nothing of this epoch is kept.\n"
+            "Look at these rows, or lower the learning rate, or set --trainer.gradient_clip_val 1"
+        )
 
     def _require_causal(self, data: Schema) -> None:
         if not self.backbone.causal and data.lookback == "full":
@@ -252,3 +279,15 @@ def _difference(name: str, ours: Any, theirs: Any) -> str:
         f"the data's {name} come in another order than those the network was trained on: the first to differ is "
         f"number {first + 1}, {theirs[first]} instead of {ours[first]}"
     )
+
+
+def _spans(rows: list[int], most: int = 40) -> str:
+    """Ascending numbers as ranges: 3, 17, 40..42."""
+    spans: list[list[int]] = []
+    for row in rows:
+        if spans and row == spans[-1][-1] + 1:
+            spans[-1] = [spans[-1][0], row]
+        else:
+            spans.append([row])
+    more = f" and {len(spans) - most} more" if len(spans) > most else ""
+    return ", ".join("..".join(map(str, span)) for span in spans[:most]) + more

@@ -1,4 +1,5 @@
 import math
+import warnings
 from functools import partial
 
 import numpy as np
@@ -69,8 +70,8 @@ def zeroed(model):
 
 @pytest.mark.parametrize("origins", [1, 3])
 def test_a_network_of_zeros_anchored_at_the_last_value_forecasts_exactly_that(origins):
-    model, x = zeroed(forecaster(SMALL, anchor="last", linear_skip=True)), batch(origins=origins)
-    assert torch.equal(model(x), x.last[:, :, None].expand(3, origins, 2, 1))
+    model, x = zeroed(forecaster(SMALL, anchor="last", linear_skip=True)), batch(samples=500, origins=origins)
+    assert torch.equal(model(x), x.last[:, :, None].expand(500, origins, 2, 1))
 
 
 def test_a_network_of_zeros_without_an_anchor_forecasts_the_centre():
@@ -225,12 +226,24 @@ def test_an_interrupted_epoch_leaves_nothing_in_the_next_ones_loss():
     model = Forecaster(SMALL, optimizer=partial(SGD, lr=0.0), schema=data.schema)
     first = trainer(max_epochs=1)
     first.fit(model, data)
-    model._add("train/loss", torch.tensor(1e6), torch.tensor(1.0))
-    model._add("val/loss", torch.tensor(1e6), torch.tensor(1.0))
+    batch = next(iter(data.train_dataloader()))
+    model._add("train/loss", torch.tensor(1e6), batch)
+    model._add("val/loss", torch.tensor(1e6), batch)
     second = trainer(max_epochs=1)
     second.fit(model, data)
     for name in ("train/loss", "val/loss"):
         torch.testing.assert_close(second.callback_metrics[name], first.callback_metrics[name])
+
+
+@pytest.mark.parametrize("lookback", [5, "full"])
+@pytest.mark.parametrize("flag", [{"fast_dev_run": True}, {"overfit_batches": 1}, {"limit_train_batches": 1}])
+def test_lightnings_ways_to_try_a_run_out_work(flag, lookback):
+    data = Series(noise(60), fold=2, lookback=lookback, batch_size=4)
+    running = trainer(max_epochs=2, **flag)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You requested to overfit")
+        running.fit(Forecaster(SMALL, schema=data.schema), data)
+    assert math.isfinite(running.callback_metrics["train/loss"])
 
 
 def test_a_schedule_steps_once_an_epoch():
@@ -404,6 +417,24 @@ def test_a_checkpoint_is_loaded_without_running_code(tmp_path):
     assert checkpoint["hyper_parameters"]["schema"] == data.schema
     assert checkpoint["hyper_parameters"]["dropout"] == 0.1
     assert checkpoint["state_dict"]["scaling.target_center"] == data.scaling.target_center
+
+
+def test_a_checkpoint_that_names_a_foreign_class_is_refused_without_importing_it(tmp_path, monkeypatch):
+    mark = tmp_path / "was_imported"
+    (tmp_path / "evil_network.py").write_text(f"open({str(mark)!r}, 'w').close()\nfrom torch.nn import GRU\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    data = Series(noise(60), fold=2)
+    running = trainer(max_epochs=1)
+    running.fit(Forecaster(SMALL, schema=data.schema), data)
+    running.save_checkpoint(tmp_path / "x.ckpt")
+    checkpoint = torch.load(tmp_path / "x.ckpt", weights_only=True)
+    for part in ("backbone", "optimizer", "loss", "decoder"):
+        evil = {"class_path": "evil_network.GRU", "init_args": {}}
+        hyper_parameters = {**checkpoint["hyper_parameters"], part: evil}
+        torch.save({**checkpoint, "hyper_parameters": hyper_parameters}, tmp_path / "evil.ckpt")
+        with pytest.raises(ConfigError, match=r"evil_network.GRU is not imported.*--allow-import evil_network"):
+            Forecaster.load_from_checkpoint(tmp_path / "evil.ckpt", weights_only=True).configure_optimizers()
+    assert not mark.exists()
 
 
 def test_testing_leaves_nothing_in_the_weights():

@@ -15,6 +15,7 @@ TOOLS = {"errors", "factory", "registry"}
 MAY_IMPORT = {
     "batch": set(),
     "errors": set(),
+    "signals": set(),
     "factory": {"errors"},
     "backbones": {"batch"},
     "hybrids": {"backbones", "batch"},
@@ -26,7 +27,7 @@ MAY_IMPORT = {
     "forecaster": {"decoders", "hybrids", "losses", "metrics", "backbones", "batch", *TOOLS},
     "callbacks": {"batch", "metrics", "errors"},
     "baselines": {"batch", "metrics", "data", "errors"},
-    "evaluation": {"forecaster", "baselines", "data", "callbacks", "metrics", "batch", *TOOLS},
+    "evaluation": {"forecaster", "baselines", "data", "callbacks", "metrics", "batch", "signals", *TOOLS},
 }
 """What each room may import: DESIGN's arrows, and the small modules that serve several rooms."""
 

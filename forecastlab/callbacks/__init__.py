@@ -2,7 +2,9 @@
 
 from forecastlab.callbacks.checkpoint_io import AtomicCheckpointIO
 from forecastlab.callbacks.checkpoints import Checkpoints
+from forecastlab.callbacks.early_stopping import EarlyStopping
 from forecastlab.callbacks.forecast_figure import ForecastFigure
+from forecastlab.callbacks.given_settings import GivenSettings
 from forecastlab.callbacks.predictions import PredictionWriter
 from forecastlab.callbacks.random_state import RandomState
 from forecastlab.callbacks.run_logger import RunLogger
@@ -11,7 +13,9 @@ from forecastlab.callbacks.training_curves import TrainingCurves
 __all__ = [
     "AtomicCheckpointIO",
     "Checkpoints",
+    "EarlyStopping",
     "ForecastFigure",
+    "GivenSettings",
     "PredictionWriter",
     "RandomState",
     "RunLogger",

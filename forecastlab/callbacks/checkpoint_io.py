@@ -62,4 +62,6 @@ def require_intact(path: str | Path) -> None:
     except Exception as error:  # zipfile raises many kinds for a file that is none
         damaged = str(error)
     if damaged is not None:
-        raise DataError(f"the checkpoint {path} is damaged ({damaged}); use another one of the run")
+        raise DataError(
+            f"the checkpoint {path} is damaged or not a checkpoint at all ({damaged}); use another one of the run"
+        )

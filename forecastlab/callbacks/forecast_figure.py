@@ -61,7 +61,9 @@ class ForecastFigure(Callback):
         figure = forecast_figure(data.times[index[order] + 1], truth, forecast[order, 0, 0], data.targets[0])
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_figure(f"forecast/{name}", figure, trainer.global_step)
+                step = getattr(logger, "evaluated_step", None)
+                step = trainer.global_step if step is None else step
+                logger.experiment.add_figure(f"forecast/{name}", figure, step)
 
 
 def _draws(trainer: Trainer) -> bool:

@@ -65,7 +65,12 @@ class PredictionWriter(Callback):
             self.table = self.table[self.table["y"].notna()]
         self.path = Path(folder, "predictions.csv")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.table.to_csv(self.path, index=False)
+        partial = self.path.with_name(f".{self.path.name}")
+        try:
+            self.table.to_csv(partial, index=False)
+            partial.replace(self.path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def predictions_table(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from forecastlab import __version__
+from forecastlab.signals import Stopped, stoppable
 
 COMMANDS = {
     "fit": "train on one walk-forward fold; --ckpt_path last (or a path) resumes",
@@ -36,7 +37,10 @@ First steps:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit status: 0, or 2 for a configuration, file or data error."""
+    """Runs the command line and returns its exit status.
+
+    It is 0, 2 for a configuration, file or data error, 130 after Ctrl-C and 143 after SIGTERM.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP.format(commands="\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())))
@@ -46,9 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if args[0] not in COMMANDS:
         close = difflib.get_close_matches(args[0], COMMANDS, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = f"; did you mean {close[0]}?" if close else "."
         print(f"forecastlab: unknown command {args[0]!r}{hint} Available: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    from forecastlab.cli.app import run
+    try:
+        with stoppable():
+            from forecastlab.cli.app import run
 
-    return run(args)
+            return run(args)
+    except Stopped as stopped:
+        print(f"forecastlab: {stopped}", file=sys.stderr)
+        return stopped.status

@@ -13,6 +13,7 @@ from forecastlab.cli.data import data
 from forecastlab.cli.environment import our_error, prepare
 from forecastlab.cli.options import take
 from forecastlab.cli.reproduce import reproduce
+from forecastlab.signals import Stopped
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "backbones": backbones,
@@ -23,9 +24,16 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
 }
 """The commands that are not Lightning's; each takes the command line after its name and may return a status."""
 
+GOES_ON = ("crossval", "reproduce")
+"""The commands that, run again, skip what is finished and resume what is not."""
+
 
 def run(args: Sequence[str]) -> int:
-    """Runs a command line that begins with a sub-command; returns its exit status."""
+    """Runs a command line that begins with a sub-command; returns its exit status.
+
+    Raises:
+        Stopped: if a signal ended it; it says how to go on.
+    """
     allowed, rest = take(args, "--allow-import")
     prepare(allowed)
     try:
@@ -34,6 +42,10 @@ def run(args: Sequence[str]) -> int:
         ForecastCLI(rest)
     except SystemExit as exit_:  # --help and --print_config
         return int(exit_.code or 0)
+    except Stopped as stopped:
+        if rest[0] in GOES_ON:
+            raise Stopped(stopped.number, "run the same command again to go on") from None
+        raise
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE

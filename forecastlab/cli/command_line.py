@@ -1,8 +1,12 @@
 """LightningCLI with our defaults: run folders, checkpoints that carry their config, and errors in a few lines."""
 
 import argparse
+import shlex
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,32 +15,47 @@ import jsonargparse
 import torch
 import yaml
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
+from forecastlab import factory
 from forecastlab.callbacks import (
     AtomicCheckpointIO,
     Checkpoints,
+    EarlyStopping,
     ForecastFigure,
+    GivenSettings,
     PredictionWriter,
     RandomState,
     RunLogger,
     TrainingCurves,
 )
-from forecastlab.cli.messages import explain
+from forecastlab.cli.messages import dropped_arguments, explain
 from forecastlab.cli.options import values_of
-from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name, find_checkpoint, load_checkpoint
+from forecastlab.cli.runs import (
+    CHECKPOINTS,
+    CONFIG,
+    LOGS,
+    Run,
+    experiment_name,
+    open_checkpoint,
+    read_configs,
+    root_folder,
+    write_whole,
+)
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 from forecastlab.forecaster import Forecaster
+from forecastlab.signals import Stopped
 
 CONFIG_KEYS = ("seed_everything", "threads", "experiment", "early_stopping", "checkpoints", "trainer", "model", "data")
 """The parts of a config that a checkpoint carries: all but what belongs to one call."""
 
-MONITORED = ("val/loss", "train/loss")
-"""What a run can be judged by while it trains."""
+MONITORED = {"early_stopping": ("val/loss", "train/loss"), "checkpoints": ("val/loss",)}
+"""What a run can be judged by while it trains; the training loss of an epoch is known only after its validation."""
 
 
 class RunConfig(SaveConfigCallback):
@@ -47,20 +66,23 @@ class RunConfig(SaveConfigCallback):
     @cached_property
     def text(self) -> str:
         """The config as YAML."""
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
         return yaml.safe_dump({key: config[key] for key in CONFIG_KEYS if key in config}, sort_keys=False)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         log_dir = trainer.log_dir  # asks all devices: so all of them must
-        if stage != "fit" or log_dir is None or not trainer.is_global_zero:
+        if stage != "fit" or log_dir is None or not trainer.loggers or not trainer.is_global_zero:
             return
         folder = Path(log_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).write_text(self.text)
+        write_whole(folder / CONFIG, self.text)
         config = yaml.safe_load(self.text)
         parameters = _flat({key: config[key] for key in ("model", "data", "seed_everything")})
         for logger in trainer.loggers:
-            logger.log_hyperparams(parameters, dict.fromkeys(self.METRICS, 0.0))
+            if isinstance(logger, TensorBoardLogger):  # its table shows metrics beside them
+                logger.log_hyperparams(parameters, dict.fromkeys(self.METRICS, 0.0))
+            else:
+                logger.log_hyperparams(parameters)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.text
@@ -75,6 +97,8 @@ class ForecastCLI(LightningCLI):
         callbacks: further callbacks of the trainer.
     """
 
+    run: Run | None = None
+    """The run whose folder is written to."""
     new_run: Run | None = None
     """The run whose folder this call made."""
 
@@ -82,7 +106,8 @@ class ForecastCLI(LightningCLI):
         self.given_run = run
         self.given_callbacks = callbacks
         command, given = args[0], list(args[1:])
-        self.root = Path(next(iter(values_of(given, "--trainer.default_root_dir")), "."), LOGS)
+        self.root = root_folder(given)
+        self.given_configs = list(read_configs(given).values())
         self.name = experiment_name(given)
         self.checkpoint: Path | None = None
         self.loaded: dict[str, Any] = {}
@@ -91,22 +116,32 @@ class ForecastCLI(LightningCLI):
             if command != "fit" or not values_of(given, "--config", "-c"):
                 given = ["--config", self.loaded["config"], *given]
         strict = {"exit_on_error": False, "allow_abbrev": False}
-        try:
-            super().__init__(
-                Forecaster,
-                ForecastDataModule,
-                subclass_mode_data=True,
-                save_config_callback=RunConfig,
-                auto_configure_optimizers=False,
-                load_from_checkpoint_support=False,
-                seed_everything_default=0,
-                parser_kwargs={**strict, **{name: dict(strict) for name in self.subcommands()}},
-                args=[command, *given],
-            )
-        except BaseException:
-            if self.new_run is not None:
-                self.new_run.discard_if_not_begun()
-            raise
+        usage = "forecastlab {} [--config FILE] [--OPTION VALUE ...]"  # the generated one has eighty lines
+        usages = {name: {**strict, "usage": usage.format(name)} for name in self.subcommands()}
+        with ExitStack() as self._held:
+            try:
+                super().__init__(
+                    Forecaster,
+                    ForecastDataModule,
+                    subclass_mode_data=True,
+                    save_config_callback=RunConfig,
+                    auto_configure_optimizers=False,
+                    load_from_checkpoint_support=False,
+                    seed_everything_default=0,
+                    parser_kwargs={**strict, **usages},
+                    args=[command, *given],
+                )
+            except BaseException as error:
+                self._end_other_processes()
+                if self.new_run is not None:
+                    self.new_run.discard_if_not_begun()
+                if isinstance(error, MisconfigurationException):
+                    raise ConfigError(str(error)) from error
+                if isinstance(error, SIGTERMException):
+                    raise Stopped(signal.SIGTERM, self._how_to_go_on(command)) from None
+                if stopped := Stopped.behind(error):
+                    raise Stopped(stopped.number, self._how_to_go_on(command)) from None
+                raise
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--experiment", type=str | None, default=self.name, help="name of the run's folder")
@@ -115,6 +150,7 @@ class ForecastCLI(LightningCLI):
         )
         parser.add_class_arguments(EarlyStopping, "early_stopping")
         parser.set_defaults({"early_stopping.monitor": "val/loss", "early_stopping.patience": 20})
+        parser.set_defaults({"early_stopping.strict": False})  # what it monitors is checked before the training
         parser.add_class_arguments(Checkpoints, "checkpoints")
         parser.link_arguments("data.schema", "model.schema", apply_on="instantiate")
         parser.set_defaults({"trainer.num_sanity_val_steps": 0, "trainer.enable_model_summary": False})
@@ -125,23 +161,32 @@ class ForecastCLI(LightningCLI):
         except UnicodeDecodeError as error:
             raise ConfigError(f"the config is not a text file: {error}") from None
         except (jsonargparse.ArgumentError, argparse.ArgumentError) as error:
+            if "arguments are required" in str(error):
+                self._require_checkpoint(args[0])
             options = [name.lstrip("-") for name in self._subcommand_parsers[args[0]]._option_string_actions]
             raise ConfigError(explain(str(error), options)) from None
+        for note in dropped_arguments(self.given_configs, self.config[self.config.subcommand].model):
+            rank_zero_only(print)(f"forecastlab: {note}", file=sys.stderr)
 
     def _parse_ckpt_path(self) -> None:
         """The checkpoint's config was read before the command line's, which therefore wins."""
         config = self.config[self.config.subcommand]
         if config.ckpt_path and self.checkpoint is None:  # it was named in a config file
             self._load(config.ckpt_path)
-        if self.checkpoint is None and self.config.subcommand != "fit":
-            raise ConfigError(
-                f"{self.config.subcommand} needs trained weights: --ckpt_path best (of the newest run), last, or the "
-                "path of a checkpoint"
-            )
+        self._require_checkpoint(self.config.subcommand)
         config.ckpt_path = None if self.checkpoint is None else str(self.checkpoint)
         if self.config.subcommand == "fit" and self.checkpoint and "optimizer_states" not in self.loaded:
             raise ConfigError(
                 f"{self.checkpoint} holds weights only and cannot be resumed; resume from last.ckpt in the same folder"
+            )
+        if self.config.subcommand != "fit" and not self.loaded["global_step"]:
+            raise ConfigError(f"the weights in {self.checkpoint} are not trained: there is nothing to score")
+
+    def _require_checkpoint(self, subcommand: str) -> None:
+        if self.checkpoint is None and subcommand != "fit":
+            raise ConfigError(
+                f"{subcommand} needs trained weights: --ckpt_path best (of the newest run), last, or the path of a "
+                "checkpoint"
             )
 
     def _set_seed(self) -> None:
@@ -151,30 +196,53 @@ class ForecastCLI(LightningCLI):
             raise ConfigError(f"seed_everything: {error}") from None
 
     def before_instantiate_classes(self) -> None:
-        torch.set_num_threads(self._get(self.config, "threads"))
+        threads = self._get(self.config, "threads")
+        if threads < 1:
+            raise ConfigError(f"threads must be positive, got {threads}")
+        torch.set_num_threads(threads)
 
     def instantiate_classes(self) -> None:
         super().instantiate_classes()
         if self.loaded:
             _require_same_shapes(self.loaded["state_dict"], self.model, self.checkpoint)
+        if self.loaded and self.subcommand == "fit":
+            self._require_same_optimizer()
+
+    def _require_same_optimizer(self) -> None:
+        """Their states, the learning rate among them, are the checkpoint's: other settings would have no effect."""
+        now = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_unset=False))["model"]
+        saved = yaml.safe_load(self.loaded["config"])["model"]
+        for part in ("optimizer", "lr_scheduler"):
+            if now.get(part) != saved.get(part):
+                raise ConfigError(
+                    f"model.{part}: a resumed run goes on with that of its checkpoint: leave the setting as it was, or "
+                    "begin a new run without --ckpt_path"
+                )
 
     def after_instantiate_classes(self) -> None:
         """Finds out what cannot work before processes are started for several devices."""
+        if self.run is not None and self.run.folder.exists() and getattr(rank_zero_only, "rank", 0) == 0:
+            weights = sum(tensor.nbytes for tensor in self.model.state_dict().values())
+            # Adam keeps two numbers per weight; three such files are on the disk while one is replaced
+            self.run.require_room(3 * 3 * weights if self.subcommand == "fit" else 0)
         self.datamodule.require_devices(self.trainer.world_size)
         if self._get(self.config, "trainer").overfit_batches:
             raise ConfigError(
                 "trainer.overfit_batches is not supported: batches are cut by a sampler that it would replace; set "
                 "trainer.limit_train_batches"
             )
-        for key in ("early_stopping", "checkpoints"):
+        for key, metrics in MONITORED.items():
             monitor = self._get(self.config, key).monitor
-            if monitor not in MONITORED:
-                raise ConfigError(f"{key}.monitor: expected one of {', '.join(MONITORED)}, got {monitor!r}")
+            if monitor not in metrics:
+                raise ConfigError(f"{key}.monitor: expected {' or '.join(metrics)}, got {monitor!r}")
+        patience = self._get(self.config, "early_stopping").patience
+        if patience < 0:
+            raise ConfigError(f"early_stopping.patience must be a number of epochs, 0 or more, got {patience}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self._get(self.config_init, "trainer")
         config["callbacks"] = self._callbacks(config)
-        if config["logger"] in (None, True):
+        if config["logger"] in (None, True) and not config["fast_dev_run"]:
             config["logger"] = self._logger(config)
         config["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in config["callbacks"])
         config["plugins"] = [*_listed(config["plugins"]), AtomicCheckpointIO()]
@@ -192,7 +260,7 @@ class ForecastCLI(LightningCLI):
         if not isinstance(checkpoints, Checkpoints) or not self.trainer.is_global_zero:
             return
         if checkpoints.best_epoch < 0:
-            print("nothing was trained: there is no best epoch")
+            print("no epoch was trained and validated: there is no best one")
             return
         print(
             f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}\n"
@@ -212,13 +280,13 @@ class ForecastCLI(LightningCLI):
                 print(f"predictions {_relative(callback.path)}")
 
     def _load(self, given: str) -> None:
-        self.checkpoint = find_checkpoint(given, self.root, self.name)
-        self.loaded = load_checkpoint(self.checkpoint)
+        self.checkpoint, self.loaded = open_checkpoint(given, self.root, self.name)
 
     def _callbacks(self, config: Any) -> list[Callback]:
         callbacks = [
             *_listed(config["callbacks"]),
             *self.given_callbacks,
+            GivenSettings(),
             RandomState(),
             TrainingCurves(),
             PredictionWriter(),
@@ -235,15 +303,39 @@ class ForecastCLI(LightningCLI):
     def _logger(self, config: Any) -> RunLogger:
         root = Path(config["default_root_dir"] or ".", LOGS)
         run = self.given_run or (Run.of_checkpoint(self.checkpoint) if self.checkpoint else None)
-        resumed = self.loaded["global_step"] if run and self.loaded and self.subcommand == "fit" else None
+        fits = self.subcommand == "fit"
+        resumed = self.loaded["global_step"] if fits and run and self.loaded else None
+        evaluated = None if fits else max(0, self.loaded["global_step"] - 1)
         if run is None:
             experiment = self._get(self.config, "experiment") or "default"
             if getattr(rank_zero_only, "rank", 0) == 0:
                 run = self.new_run = Run.new(root, experiment)
             else:
                 run = Run(root, experiment, "version_0")  # only the first process writes
-        self.root = run.root
-        return RunLogger(run.root, run.experiment, run.version, resumed)
+        if fits and getattr(rank_zero_only, "rank", 0) == 0:
+            self._held.enter_context(run.alone())
+        self.run, self.root = run, run.root
+        return RunLogger(run.root, run.experiment, run.version, resumed, evaluated)
+
+    def _end_other_processes(self) -> None:
+        """Ends the processes that Lightning started for the other devices, which may wait for this one for long."""
+        launcher = self.trainer.strategy.launcher if hasattr(self, "trainer") else None
+        processes: list[subprocess.Popen[bytes]] = getattr(launcher, "procs", [])
+        for process in processes:
+            try:
+                process.wait(5)  # it may be about to say what went wrong
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def _how_to_go_on(self, command: str) -> str:
+        if command != "fit":
+            return ""
+        last = self.run.folder / CHECKPOINTS / "last.ckpt" if self.run is not None else None
+        checkpoint = last if last is not None and last.exists() else self.checkpoint
+        if checkpoint is None:
+            return "no epoch was finished, so there is nothing to go on with"
+        imports = "".join(f" --allow-import {shlex.quote(package)}" for package in factory.further_imports())
+        return f"go on with: forecastlab fit --ckpt_path {shlex.quote(str(_relative(checkpoint)))}{imports}"
 
 
 def _relative(path: Path) -> Path:

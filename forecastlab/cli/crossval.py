@@ -23,7 +23,7 @@ from forecastlab.cli.command_line import CONFIG_KEYS, ForecastCLI
 from forecastlab.cli.data import data_module
 from forecastlab.cli.fold import Fold, fit_and_test
 from forecastlab.cli.options import values_of
-from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name
+from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name, write_whole
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.gather import finished_folds, gather, read_result
@@ -60,7 +60,7 @@ class ConfigReader(ForecastCLI):
     def values(self) -> dict[str, Any]:
         """The parts of the config that belong to the experiment."""
         parser = self._subcommand_parsers["fit"]
-        values = yaml.safe_load(parser.dump(self.config["fit"], skip_none=False))
+        values = yaml.safe_load(parser.dump(self.config["fit"], skip_unset=False))
         return {key: values[key] for key in CONFIG_KEYS if key in values}
 
 
@@ -102,19 +102,25 @@ def crossval(args: Sequence[str]) -> int:
         raise ConfigError(f"--folds: expected numbers from 1 to {module.splits}, got {impossible[0]}")
     module.prepare_data()
     run = _run(values, experiment_name(rest), options.new)
-    config = run.folder / CONFIG
-    jobs = [
-        Job(f"fold {fold}, seed {seed}", fit_and_test, _fold(run, config, fold, seed), _folder(run, fold, seed) / "log")
-        for seed in seeds
-        for fold in folds
-        if "test" not in read_result(_folder(run, fold, seed))
-    ]
-    failed = run_jobs(jobs, min(options.jobs, len(jobs) or 1), PRELOAD)
-    finished = finished_folds(run.folder)
-    if finished:
-        scored = baselines_of(options.baselines, values, sorted({fold for fold, _, _ in finished}))
-        gather(run.folder, run.experiment, scored)
-        print(fold_table(Comparison.of([CrossvalRun.load(run.folder)])).to_text())
+    with run.alone():
+        config = run.folder / CONFIG
+        jobs = [
+            Job(
+                f"fold {fold}, seed {seed}",
+                fit_and_test,
+                _fold(run, config, fold, seed),
+                _folder(run, fold, seed) / "log",
+            )
+            for seed in seeds
+            for fold in folds
+            if "test" not in read_result(_folder(run, fold, seed))
+        ]
+        failed = run_jobs(jobs, min(options.jobs, len(jobs) or 1), PRELOAD)
+        finished = finished_folds(run.folder)
+        if finished:
+            scored = baselines_of(options.baselines, values, sorted({fold for fold, _, _ in finished}))
+            gather(run.folder, run.experiment, scored)
+            print(fold_table(Comparison.of([CrossvalRun.load(run.folder)])).to_text())
     print(f"run        {os.path.relpath(run.folder)}")
     return 1 if failed else 0
 
@@ -169,9 +175,13 @@ def _run(values: dict[str, Any], experiment: str | None, new: bool) -> Run:
     """The newest run of the experiment if its config is the same, so that it goes on; a new one otherwise."""
     settings = {**values, "seed_everything": None, "data": {**values["data"]}}
     settings["data"]["init_args"] = {**values["data"]["init_args"], "fold": None}
+    settings["trainer"] = {
+        **values["trainer"],
+        "default_root_dir": None,
+    }  # where it is does not make another experiment
     root = Path(values["trainer"]["default_root_dir"] or ".", LOGS)
     run = Run.continued(root, values["experiment"] or experiment or "default", settings, new)
     config = run.folder / CONFIG
     if not config.exists():
-        config.write_text(yaml.safe_dump(values, sort_keys=False))
+        write_whole(config, yaml.safe_dump(values, sort_keys=False))
     return run

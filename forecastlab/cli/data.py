@@ -8,11 +8,12 @@ from jsonargparse import ArgumentParser
 
 from forecastlab.cli.messages import explain
 from forecastlab.cli.options import take
+from forecastlab.cli.runs import read_config
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.folds import walk_forward
 from forecastlab.data.ozone_datamodule import OzoneDataModule
 from forecastlab.data.table import gaps
-from forecastlab.errors import ConfigError, DataError
+from forecastlab.errors import ConfigError
 
 
 def data(args: Sequence[str]) -> None:
@@ -22,7 +23,7 @@ def data(args: Sequence[str]) -> None:
         args: the command line after the sub-command; `--config` takes the `data` part of a config of `fit`.
     """
     paths, rest = take(args, "--config", "-c")
-    parts = [content["data"] for content in map(_read, paths) if "data" in content]
+    parts = [content["data"] for content in map(read_config, paths) if "data" in content]
     module = data_module(parts or [{"class_path": OzoneDataModule.__name__}], rest)
     print(describe(module))
 
@@ -49,7 +50,7 @@ def data_module(parts: Sequence[object], args: Sequence[str] = ()) -> ForecastDa
         config = parser.parse_args([*given, *args])
     except jsonargparse.ArgumentError as error:
         raise ConfigError(explain(str(error), [name.lstrip("-") for name in parser._option_string_actions])) from None
-    module: ForecastDataModule = parser.instantiate_classes(config).data
+    module: ForecastDataModule = parser.instantiate(config).data
     return module
 
 
@@ -84,14 +85,3 @@ def describe(module: ForecastDataModule) -> str:
         ranges = ", ".join(f"{part.start}..{part.stop}" for part in (fold.fit, fold.validation, fold.test))
         lines.append(f"  {number}           {ranges}  (test from {table.times[fold.test.start]:%Y-%m-%d})")
     return "\n".join(lines)
-
-
-def _read(path: str) -> dict[str, object]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = yaml.safe_load(file)
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise DataError(f"cannot read the config {path}: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"the config {path} is not a YAML file of keys and values")
-    return content

@@ -1,5 +1,6 @@
 """What must be set before a command line is parsed, in every process that parses one."""
 
+import errno
 import importlib
 import logging
 import warnings
@@ -8,11 +9,25 @@ from collections.abc import Iterable
 from jsonargparse import set_parsing_settings
 
 from forecastlab import factory
-from forecastlab.errors import ForecastlabError
+from forecastlab.errors import DataError, ForecastlabError
 from forecastlab.registry import registered_backbones
 
 DATA_MODULES = ("forecastlab.data.ozone_datamodule",)
 """Where the data modules are that configs name."""
+OF_LIGHTNING = (
+    r".*isinstance\(treespec, LeafSpec\)",  # of torch
+    r"\s*``instantiate_classes`` was deprecated",  # of jsonargparse
+    r"\s*By default only one JsonargparseDeprecationWarning per type is shown",  # comes with the one above
+)
+"""Warnings about what Lightning itself calls."""
+NOT_FOR_USERS = (
+    "litlogger",  # an advertisement
+    "Detected KeyboardInterrupt",  # the command line says what happened, and how to go on
+    "Received SIGTERM",
+)
+"""Parts of messages of Lightning's that are left out."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What the system says when a file cannot be written for want of room or of leave."""
 
 
 def prepare(allowed: Iterable[str] = ()) -> None:
@@ -27,13 +42,28 @@ def prepare(allowed: Iterable[str] = ()) -> None:
     registered_backbones()
     for module in DATA_MODULES:
         importlib.import_module(module)
-    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")  # Lightning's own use of torch
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
-        logging.getLogger(name).addFilter(lambda record: "litlogger" not in record.getMessage())  # an advertisement
+    for message in OF_LIGHTNING:
+        warnings.filterwarnings("ignore", message=message)
+    for name in (
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.fabric.utilities.seed",
+        "lightning.pytorch.trainer.connectors.signal_connector",
+    ):
+        logging.getLogger(name).addFilter(_is_for_users)
 
 
 def our_error(error: BaseException | None) -> ForecastlabError | None:
-    """The error of ours that this one is or was raised from: jsonargparse wraps what constructors raise."""
+    """The error of ours that this one is or was raised from: jsonargparse wraps what constructors raise.
+
+    A disk that is full, or a file that may not be written, is the user's to put right as well.
+    """
     while error is not None and not isinstance(error, ForecastlabError):
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            where = f" {error.filename}" if error.filename else ""
+            return DataError(f"cannot read or write{where}: {error.strerror}")
         error = error.__cause__
     return error
+
+
+def _is_for_users(record: logging.LogRecord) -> bool:
+    return not any(part in record.getMessage() for part in NOT_FOR_USERS)

@@ -1,5 +1,6 @@
 """One fold of a cross-validation: fit and test, as the commands of these names do it."""
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from forecastlab.callbacks import Checkpoints
 from forecastlab.callbacks.progress_report import ProgressReport
 from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.cli.environment import prepare
-from forecastlab.cli.runs import CHECKPOINTS, Run
+from forecastlab.cli.runs import CHECKPOINTS, Run, load_checkpoint
+from forecastlab.errors import DataError
 from forecastlab.evaluation.gather import read_result, write_result
 
 
@@ -37,10 +39,10 @@ def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
     """
     prepare(fold.allow_import)
     run = Run(fold.folder.parent.parent, fold.folder.parent.name, fold.folder.name)
-    result = read_result(fold.folder)
+    with run.alone():  # a process of an earlier call may still be ending
+        result = read_result(fold.folder)
+        resume = () if "fit" in result else _resume(fold.folder)
     if "fit" not in result:
-        last = fold.folder / CHECKPOINTS / "last.ckpt"
-        resume = ("--ckpt_path", str(last)) if last.exists() else ()
         begun = time.monotonic()
         cli = ForecastCLI(["fit", *fold.args, *resume], run, [ProgressReport(report)])
         checkpoints = cli.trainer.checkpoint_callback
@@ -58,3 +60,21 @@ def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
         metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
         result["test"] = {name: value for name, value in metrics.items() if name.startswith("test/")}
         write_result(fold.folder, result)
+
+
+def _resume(folder: Path) -> tuple[str, ...]:
+    """The options that resume a fold; without a checkpoint that can be used it begins afresh, and its remains go."""
+    last = folder / CHECKPOINTS / "last.ckpt"
+    if last.exists():
+        try:
+            load_checkpoint(last)
+        except DataError as error:
+            print(f"{error}; begun afresh")
+        else:
+            return "--ckpt_path", str(last)
+    for remains in folder.iterdir():
+        if remains.is_dir():
+            shutil.rmtree(remains)
+        elif remains.name != "log":  # which this process writes
+            remains.unlink()
+    return ()

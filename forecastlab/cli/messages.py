@@ -1,11 +1,13 @@
 """What the parser says, in the user's words: the key, what was expected, what came, and what was probably meant."""
 
 import difflib
-import importlib
 import inspect
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from lightning.pytorch import Callback
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -21,7 +23,10 @@ _BASES = {
     "model.optimizer": Optimizer,
     "model.lr_scheduler": LRScheduler,
     "data": ForecastDataModule,
+    "trainer.callbacks": Callback,
 }
+_PLAIN = {"NoneType": "null", "collections.abc.Sequence": "list", "tuple": "list"}
+"""How YAML calls types."""
 
 
 def explain(message: str, options: Iterable[str], most: int = 9) -> str:
@@ -37,11 +42,24 @@ def explain(message: str, options: Iterable[str], most: int = 9) -> str:
     if match := re.search(r"unrecognized arguments: (.*)|does not accept option '([^']+)'", message):
         unknown = (match.group(1) or match.group(2)).split()[0]
         return f"unknown option {unknown}" + _suggest(unknown.lstrip("-").partition("=")[0], list(options))
+    if match := re.search(r"Importing '([^']+)' is not allowed", message):
+        path = match.group(1)
+        return (
+            f"{key}: {path} is not imported: it belongs to a package that is not allowed to run code here. If you "
+            f"trust it, pass --allow-import {path.partition('.')[0]}"
+        )
+    if match := re.search(r"Unable to load config ['\"](.*)['\"]", message):
+        key = ".".join(dict.fromkeys(keys))
+        return f"{key}: expected settings below it, such as --{key}.NAME VALUE, or a file of them; got {match.group(1)}"
     if match := re.search(r"Option '([^']+)' is not accepted", message):
         return _unknown_argument(key, match.group(1), re.findall(r"class_path[=:]?'? ?'([\w.]+)'", message))
     if match := re.search(r"the following arguments are required: (.*)", message):
-        return f"{key}: missing {match.group(1)}"
-    if match := re.search(r"Expected a dot import path string: (\S+?)\.?(\s|$)", message):
+        missing = match.group(1)
+        return f"{key}: missing {missing}" if key else f"missing {missing.partition('.')[2]}: give --config FILE"
+    if wrong := re.findall(r"Expected '([^']+)' to be a subclass of <class '(\w+)'>", message):
+        return f"{key}: {wrong[-1][0]} is not a {wrong[-1][1]}"
+    match = re.search(r"Expected a dot import path string: (\S+?)\.?(\s|$)", message)
+    if match and not re.search(r"Expected a <class '(int|float)'>", message):  # a number or a tensor, as of an lr
         return _unknown_class(key, match.group(1))
     if match := re.search(r"(?s)Problems parsing config: (.*)|(Unexpected config: .*)", message):
         return _shortened(
@@ -51,23 +69,54 @@ def explain(message: str, options: Iterable[str], most: int = 9) -> str:
         names = [re.sub(r"<class '([\w.]+)'>|typing\.Literal\[(.*)\]", r"\1\2", name) for name in expected]
         if len(keys) > 1 and len(names) > 1 and names[-1] == "NoneType":
             names.pop()  # it is what the outer value may be
-        wanted = " or ".join("null" if name == "NoneType" else name for name in dict.fromkeys(names))
-        got = re.search(r"(?:Got value|Given value): (.*?)(?:\. Got value: .*)?$", message, re.MULTILINE)
-        return f"{key}: expected {wanted}, got {got.group(1) if got else 'something else'}"
+        found = re.search(r"(?:Got value|Given value): (.*?)(?:\. Got value: .*)?$", message, re.MULTILINE)
+        got = found.group(1) if found else "something else"
+        if names == ["NoneType"]:
+            return f"{key}: expected a class by its name, or its class_path and init_args, or null; got {got}"
+        wanted = " or ".join(_PLAIN.get(name, name) for name in dict.fromkeys(names))
+        return f"{key}: expected {wanted}, got {got}"
     return _shortened(re.sub(r'^Parser key "([^"]+)"', r"\1", message), most)
+
+
+def dropped_arguments(configs: Iterable[Mapping[str, Any]], model: Mapping[str, Any]) -> list[str]:
+    """What configs say about classes that others have taken the place of, and that these have no use for.
+
+    Args:
+        configs: what was read, the later ones over the earlier.
+        model: the part `model` of what came out.
+
+    Returns:
+        A line for each part of the model that lost arguments.
+    """
+    given: dict[str, dict[str, Any]] = {}
+    for config in configs:
+        for part, value in (config.get("model") or {}).items():
+            if isinstance(value, dict) and isinstance(value.get("init_args"), dict):
+                given.setdefault(part, {}).update(value["init_args"])
+    lines = []
+    for part, arguments in given.items():
+        now = model.get(part)
+        if now is not None and (lost := [name for name in arguments if name not in now.get("init_args", ())]):
+            lines.append(f"model.{part} is {now['class_path'].rpartition('.')[2]} now: {', '.join(lost)} dropped")
+    return lines
 
 
 def _unknown_argument(key: str, name: str, class_paths: Sequence[str]) -> str:
     for path in class_paths:
         module, _, cls = path.rpartition(".")
-        if module:
-            known = list(inspect.signature(getattr(importlib.import_module(module), cls)).parameters)
+        if module in sys.modules:  # nothing is imported for the sake of a message
+            if name == "class_path":
+                return f"{key}: expected class_path and init_args only: move the arguments of {cls} below init_args"
+            known = list(inspect.signature(getattr(sys.modules[module], cls)).parameters)
             known = [option for option in known if option not in ("input_size", "params", "optimizer")]  # not settings
             return f"{key}: {cls} has no argument {name!r}" + _suggest(name, known)
     return f"{key}: unknown argument {name!r}"
 
 
 def _unknown_class(key: str, name: str) -> str:
+    if not key:  # of an option such as --model.backbone.help NAME
+        known = {*registered_backbones(), *(name for base in _BASES.values() for name in subclasses(base))}
+        return f"unknown class {name!r}" + _suggest(name, sorted(known))
     if key.startswith("model.backbone"):
         return f"{key}: unknown backbone {name!r}" + _suggest(name, list(registered_backbones()))
     for prefix, base in _BASES.items():
@@ -77,7 +126,7 @@ def _unknown_class(key: str, name: str) -> str:
 
 
 def _suggest(name: str, known: Sequence[str]) -> str:
-    lower = {option.lower(): option for option in known}
+    lower = {option.lower(): option for option in known if option != name}
     close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, 1, 0.5)]
     hint = f"; did you mean {close[0]}?" if close else "."
     return hint + (f" Available: {', '.join(known)}" if len(known) <= 40 else " See --help for all options")

@@ -13,7 +13,7 @@ from forecastlab import __version__
 from forecastlab.cli.crossval import PRELOAD, baselines_of, numbers
 from forecastlab.cli.data import data_module
 from forecastlab.cli.fold import Fold, fit_and_test
-from forecastlab.cli.runs import CONFIG, LOGS, Run
+from forecastlab.cli.runs import CONFIG, LOGS, Run, write_whole
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.gather import finished_folds, gather, read_result
@@ -41,27 +41,33 @@ def reproduce(args: Sequence[str]) -> int:
     for name in ("epochs", "check_every", "jobs", "hidden_size", "heads"):
         if getattr(options, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} must be positive, got {getattr(options, name)}")
+    if options.check_every > options.epochs:
+        raise ConfigError(
+            f"--check-every is {options.check_every}, but there are only {options.epochs} epochs: the test loss would "
+            "never be computed"
+        )
     if unknown := [model for model in options.models if model not in PUBLISHED]:
         raise ConfigError(f"--models: unknown model {unknown[0]!r}; the paper has {', '.join(PUBLISHED)}")
     if unknown := [split for split in options.splits if split not in SPLITS]:
         raise ConfigError(f"--splits: the paper has splits 1 to 5, got {unknown[0]}")
     settings = {key: value for key, value in vars(options).items() if key not in NOT_SETTINGS}
     run = Run.continued(Path(options.root, LOGS), EXPERIMENT, settings, options.new)
-    names = [name + suffix for suffix in ("", HONEST)[: 2 if options.honest else 1] for name in options.models]
-    configs = {name: _write_config(run, name, options) for name in names}
-    module = data_module([configs[names[0]]["data"]])
-    module.prepare_data()
-    jobs = [
-        job
-        for name in names
-        for seed in options.seeds
-        for split in options.splits
-        for job in _job(run, name, split, seed)
-    ]
-    failed = run_jobs(jobs, min(options.jobs, len(jobs) or 1), PRELOAD)
-    finished = [name for name in names if finished_folds(run.folder / name)]
-    if finished:
-        _report(run, finished, configs, options)
+    with run.alone():
+        names = [name + suffix for suffix in ("", HONEST)[: 2 if options.honest else 1] for name in options.models]
+        configs = {name: _write_config(run, name, options) for name in names}
+        module = data_module([configs[names[0]]["data"]])
+        module.prepare_data()
+        jobs = [
+            job
+            for name in names
+            for seed in options.seeds
+            for split in options.splits
+            for job in _job(run, name, split, seed)
+        ]
+        failed = run_jobs(jobs, min(options.jobs, len(jobs) or 1), PRELOAD)
+        finished = [name for name in names if finished_folds(run.folder / name)]
+        if finished:
+            _report(run, finished, configs, options)
     print(f"run        {os.path.relpath(run.folder)}")
     return 1 if failed else 0
 
@@ -147,7 +153,7 @@ def _write_config(run: Run, name: str, options: argparse.Namespace) -> dict[str,
     }
     folder = run.folder / name
     folder.mkdir(exist_ok=True)
-    (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
+    write_whole(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
     return config
 
 

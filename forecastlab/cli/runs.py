@@ -1,24 +1,37 @@
 """Run folders: `<root>/lightning_logs/<experiment>/version_N`, and the checkpoints in them."""
 
 import contextlib
+import errno
+import glob
+import os
 import re
 import shutil
-from collections.abc import Sequence
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from lightning.pytorch.utilities import rank_zero_only
 
+from forecastlab.callbacks.checkpoint_io import require_intact
 from forecastlab.cli.options import values_of
 from forecastlab.errors import ConfigError, DataError
 
 LOGS = "lightning_logs"
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+METRICS = "metrics.csv"
+SECTIONS = ("model", "trainer", "early_stopping", "checkpoints")
+"""The parts of a config that have settings below them, or in a file of their own."""
 SETTINGS = "settings.yaml"
 """What a repeated call of `crossval` or `reproduce` must agree on to go on with a run."""
+PATIENCE = 15.0
+"""Seconds to wait for a process that is still writing to a run: one that was stopped ends within a few."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +101,74 @@ class Run:
             if path.exists() and yaml.safe_load(path.read_text()) == settings:
                 return run
         run = cls.new(root, experiment)
-        (run.folder / SETTINGS).write_text(yaml.safe_dump(settings, sort_keys=False))
+        write_whole(run.folder / SETTINGS, yaml.safe_dump(settings, sort_keys=False))
         return run
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes from working on the run within the block; the system ends it with the process.
+
+        Raises:
+            ConfigError: if another process is working on the run.
+        """
+        try:
+            import fcntl
+        except ImportError:  # not on every system
+            yield
+            return
+        folder = os.open(self.folder, os.O_RDONLY)
+        _held.add(folder)
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    if error.errno != errno.EWOULDBLOCK:  # a file system without locks
+                        break
+                    if time.monotonic() > deadline:
+                        raise ConfigError(
+                            f"another process is working on {self.folder}: wait for it or stop it, or begin a new run"
+                        ) from None
+                    time.sleep(0.1)
+                else:
+                    break
+            yield
+        finally:
+            _held.discard(folder)
+            os.close(folder)
+
+    def require_room(self, size: int) -> None:
+        """Finds out before the training whether its files can be written.
+
+        Args:
+            size: what they may take, in bytes.
+
+        Raises:
+            ConfigError: if the folder cannot be written to, or the disk is nearly full.
+        """
+        elsewhere = "or choose another place with --trainer.default_root_dir"
+        try:
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write to the run folder {self.folder}: {error.strerror}; allow it, {elsewhere}"
+            ) from None
+        free = shutil.disk_usage(self.folder).free
+        if free < size:
+            raise ConfigError(
+                f"the disk of {self.folder} is nearly full: {free / 1e6:.1f} MB are free, and the checkpoints of this "
+                f"network may take {size / 1e6:.1f}; make room, {elsewhere}"
+            )
+
     def discard_if_not_begun(self) -> None:
-        """Removes the folder of a run that failed before it began, that is, before its config was written."""
-        if not (self.folder / CONFIG).exists():
+        """Removes the folder of a run that failed before it began, that is, before anything came of its first epoch."""
+        if not (self.folder / CHECKPOINTS).exists() and not (self.folder / METRICS).exists():
             shutil.rmtree(self.folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # there are other runs
                 self.folder.parent.rmdir()
+                self.root.rmdir()
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Path) -> "Run | None":
@@ -111,27 +183,68 @@ def find_runs(root: Path, experiment: str | None = None) -> list[Run]:
     """The runs of an experiment by number; of all experiments, for None, by when they were last begun or resumed."""
     runs = [
         Run(root, folder.parent.name, folder.name)
-        for folder in root.glob(f"{experiment or '*'}/version_*")
+        for folder in root.glob(f"{glob.escape(experiment) if experiment else '*'}/version_*")
         if re.fullmatch(r"version_\d+", folder.name) and folder.is_dir()
     ]
     return sorted(runs, key=lambda run: run.number if experiment else run.begun)
 
 
-def find_checkpoint(given: str, root: Path, experiment: str | None) -> Path:
-    """The checkpoint that `--ckpt_path` names: a path, or "last" or "best" of the newest run.
+_held: set[int] = set()
+"""Open folders that are locked."""
+
+
+def _let_go() -> None:
+    for folder in _held:
+        os.close(folder)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):  # a loader's process lives on for seconds when the training is killed
+    os.register_at_fork(after_in_child=_let_go)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that a process killed at any moment leaves the old one or the new one."""
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def open_checkpoint(given: str, root: Path, experiment: str | None) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint that `--ckpt_path` names, and what is in it.
+
+    It is a path, or "last" or "best" of the newest run that has one. A last.ckpt that cannot be used is passed over
+    for that of the run before, which is said on standard error.
 
     Raises:
         ConfigError: if there is none.
+        DataError: if it cannot be used.
     """
     if given not in ("last", "best"):
         path = Path(given).expanduser()
         if not path.is_file():
             raise ConfigError(f"there is no checkpoint {given}; give the path of one, or last, or best")
-        return path
+        return path, load_checkpoint(path)
+    passed_over: list[str] = []
+    damaged: DataError | None = None
     for run in reversed(find_runs(root, experiment)):
         path = run.folder / CHECKPOINTS / f"{given}.ckpt"
-        if path.exists():
-            return path
+        if not path.exists():
+            passed_over.append(f"{run.folder} has no {path.name}")
+            continue
+        try:
+            checkpoint = load_checkpoint(path)
+        except DataError as error:
+            if given == "best":
+                raise
+            damaged = damaged or error
+            passed_over.append(str(error).partition(";")[0])
+            continue
+        for reason in passed_over:
+            _note(f"{reason}; taking {path}")
+        return path, checkpoint
+    if damaged is not None:
+        raise damaged
     where = f"of experiment {experiment!r} " if experiment else ""
     raise ConfigError(
         f"--ckpt_path {given}: no run {where}in {root} has a {given}.ckpt; train one first with forecastlab fit, "
@@ -139,12 +252,18 @@ def find_checkpoint(given: str, root: Path, experiment: str | None) -> Path:
     )
 
 
+@rank_zero_only
+def _note(text: str) -> None:
+    print(f"forecastlab: {text}", file=sys.stderr)
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Loads a checkpoint without running any code that it may hold.
 
     Raises:
-        DataError: if it is not a checkpoint of ours.
+        DataError: if it is damaged, or not a checkpoint of ours.
     """
+    require_intact(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged or foreign file
@@ -152,22 +271,70 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} is not a readable checkpoint ({type(error).__name__}): it is damaged or was written by another "
             "program; use another checkpoint of the run"
         ) from None
-    if not isinstance(checkpoint, dict) or not {"state_dict", "config"} <= set(checkpoint):
-        raise DataError(f"{path} was not written by forecastlab fit: it holds no config or no weights")
-    return checkpoint
+    kinds = {"state_dict": dict, "config": str, "global_step": int, "epoch": int}
+    held = checkpoint if isinstance(checkpoint, dict) else {}
+    if not all(isinstance(held.get(name), kind) for name, kind in kinds.items()) or not all(
+        isinstance(value, torch.Tensor) for value in held["state_dict"].values()
+    ):
+        raise DataError(
+            f"{path} was not written by forecastlab fit: it holds no config or no weights; use a checkpoint of a run"
+        )
+    return held
 
 
 def experiment_name(args: Sequence[str]) -> str | None:
-    """The experiment that a command line names: --experiment, the config's `experiment`, or the config's file name."""
-    given = values_of(args, "--experiment")
-    configs = [Path(path) for path in values_of(args, "--config", "-c")]
-    for path in reversed(configs):
-        try:
-            content = yaml.safe_load(path.read_text())
-        except (OSError, UnicodeError, yaml.YAMLError):
-            continue  # the parser says what is wrong with it
-        if isinstance(content, dict) and content.get("experiment"):
-            given = given or [str(content["experiment"])]
-    if given:
-        return given[-1]
-    return configs[0].stem if configs else None
+    """The experiment that a command line names: --experiment, the config's `experiment`, or the config's file name.
+
+    Raises:
+        ConfigError: if a config is not YAML, or the name cannot be a folder's.
+    """
+    configs = read_configs(args)
+    named = [content["experiment"] for content in configs.values() if content.get("experiment")]
+    given = values_of(args, "--experiment") or named or [Path(path).stem for path in configs][:1]
+    if not given:
+        return None
+    name = str(given[-1])
+    if Path(name).name != name or name in ("", "..") or "\0" in name:
+        raise ConfigError(f"experiment: expected a name for a folder, without slashes, got {name!r}")
+    return name
+
+
+def root_folder(args: Sequence[str]) -> Path:
+    """The folder of all runs that a command line names, itself or in a config: the last one counts."""
+    trainers = [content.get("trainer") for content in read_configs(args).values()]
+    named = [trainer.get("default_root_dir") for trainer in trainers if isinstance(trainer, dict)]
+    given = [*filter(None, named), *values_of(args, "--trainer.default_root_dir")]
+    return Path(str(given[-1]) if given else ".", LOGS)
+
+
+def read_configs(args: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The configs of a command line by their path; those that are no files are left to the parser.
+
+    Raises:
+        ConfigError: if one is not YAML.
+    """
+    return {path: read_config(path) for path in values_of(args, "--config", "-c") if os.path.isfile(path)}
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """The content of a YAML file of keys and values.
+
+    Raises:
+        ConfigError: if it is anything else.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the config {path}: {error.strerror}") from None
+    except yaml.MarkedYAMLError as error:
+        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"the config {path} is not valid YAML{where}: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no text, or no such date
+        raise ConfigError(f"the config {path} is not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"the config {path} holds no keys and values")
+    for key in SECTIONS:
+        value = content.get(key, {})
+        if not isinstance(value, dict) and not (isinstance(value, str) and Path(value).suffix in (".yaml", ".yml")):
+            raise ConfigError(f"the config {path}: expected settings below {key}, got {value!r}")
+    return content

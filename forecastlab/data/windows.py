@@ -81,8 +81,9 @@ class Windows(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.ends)
 
-    def __getitem__(self, samples: list[int]) -> Batch:
-        rows, ends = self.rows, self.ends[samples]
+    def __getitem__(self, samples: list[int] | int) -> Batch:
+        """A batch of the samples of these numbers; of one, where Lightning puts a sampler of its own (overfitting)."""
+        rows, ends = self.rows, self.ends[samples].reshape(-1)
         index, ahead = self._index(ends)
         return Batch(
             history=rows.features[ends[:, None] + self._history],

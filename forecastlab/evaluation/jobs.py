@@ -3,7 +3,9 @@
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from forecastlab.errors import ForecastlabError
+from forecastlab.signals import Stopped, stoppable
+
+PATIENCE = 30.0
+"""Seconds that a process gets to keep its work when it is told to end."""
 
 Report = Callable[[float, str], None]
 """Takes the share of a job that is done, 0 .. 1, and a few words about it."""
@@ -52,7 +58,7 @@ def run_jobs(jobs: Sequence[Job], processes: int, preload: Sequence[str] = ()) -
     """Runs jobs, several at a time, each in a fresh process; one that fails or is killed does not touch the others.
 
     On a machine with GPUs the processes are spread over them. A live display is drawn if standard output is a
-    terminal; otherwise a line is printed as each job ends.
+    terminal; otherwise a line is printed as each job ends. When this process is interrupted or ends, so do they.
 
     Args:
         jobs: the jobs, in the order in which they are begun.
@@ -100,6 +106,9 @@ def run_jobs(jobs: Sequence[Job], processes: int, preload: Sequence[str] = ()) -
         finally:
             for one in running.values():
                 one.process.terminate()
+            for one in running.values():
+                one.process.join(PATIENCE)
+                one.process.kill()
                 one.process.join()
     return failed
 
@@ -130,6 +139,8 @@ def _error(one: _Running) -> str | None:
     if one.error is not None:
         return f"failed: {one.error}"
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        return "stopped; run again, it goes on where it was"
     return f"failed: the process {how}; see {one.job.log}"
 
 
@@ -148,8 +159,13 @@ def _work(job: Job, number: int, connection: Connection) -> None:
         with contextlib.suppress(OSError):  # nobody listens any more
             connection.send(("progress", share, text))
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        job.work(job.argument, report)
+        with stoppable():
+            job.work(job.argument, report)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.status)
     except ForecastlabError as error:
         connection.send(("error", 0.0, str(error)))
         sys.exit(1)
@@ -157,3 +173,11 @@ def _work(job: Job, number: int, connection: Connection) -> None:
         traceback.print_exc()
         connection.send(("error", 0.0, f"{type(error).__name__}: {error}; see {job.log}"))
         sys.exit(1)
+
+
+def _end_with_parent() -> None:
+    """Stops this process when the one that began it is gone: a second call must find its work lying still."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

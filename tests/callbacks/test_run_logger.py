@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from forecastlab.callbacks import RunLogger
+from forecastlab.callbacks import RunLogger, run_logger
 
 
 def logged(root, steps, resumed_step=None, version=0, **more):
@@ -117,3 +117,38 @@ def test_hyper_parameters_are_shown_beside_the_metrics(tmp_path):
     assert b"model.backbone" in content
     assert b"LSTM" in content
     assert curve(tmp_path, "test/mae") == [(3, 1.5)]
+
+
+def test_the_scores_of_an_evaluation_join_the_row_of_the_step_that_was_trained_last(tmp_path):
+    logged(tmp_path, [0, 1])
+    for score in (2.5, 1.5):
+        logger = RunLogger(tmp_path, "run", 0, evaluated_step=1)
+        logger.log_metrics({"epoch": 9, "test/mae": score, "val/loss": 99.0}, 7)
+        logger.finalize("success")
+    assert rows(tmp_path) == [
+        {"step": "0", "epoch": "0.0", "loss": "0.0", "test/mae": ""},
+        {"step": "1", "epoch": "0.0", "loss": "10.0", "test/mae": "1.5"},
+    ]
+    assert curve(tmp_path) == [(0, 0), (1, 10)]
+    assert curve(tmp_path, "test/mae") == [(1, 2.5), (1, 1.5)]
+
+
+def test_the_scores_of_a_checkpoint_without_a_log_get_a_row_of_their_own(tmp_path):
+    logger = RunLogger(tmp_path, "run", 0, evaluated_step=5)
+    logger.log_metrics({"test/mae": 1.5}, 0)
+    logger.finalize("success")
+    assert rows(tmp_path) == [{"step": "5", "epoch": "", "test/mae": "1.5"}]
+
+
+def test_what_was_logged_is_written_after_some_seconds_without_being_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_logger, "FLUSH_INTERVAL", 0.0)
+    logger = RunLogger(tmp_path, "run", 0)
+    for step in range(3):
+        logger.log_metrics({"loss": 10.0 * step}, step)
+        logger.log_metrics({"other": 1.0}, step)
+    assert [row["step"] for row in rows(tmp_path)] == ["0", "1"]
+    logger.finalize("success")
+    assert [(row["step"], row["loss"], row["other"]) for row in rows(tmp_path)] == [
+        (str(step), str(10.0 * step), "1.0") for step in range(3)
+    ]
+    assert curve(tmp_path) == [(step, 10.0 * step) for step in range(3)]

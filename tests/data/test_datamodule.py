@@ -172,17 +172,20 @@ def test_a_model_that_is_trained_on_everything_predicts_from_the_last_row(lookba
     assert data.times[[40, 41]].tolist() == [pd.Timestamp("2020-02-10"), pd.Timestamp("2020-02-11")]
 
 
-def test_known_covariates_are_the_calendar_of_the_target_also_beyond_the_data():
-    data = Series(counting(60, "h"), "h", lookback=5, horizon=4, calendar=["hour", "day_of_week"])
+@pytest.mark.parametrize("lookback", [5, "full"])
+def test_known_covariates_are_the_calendar_of_the_target_also_beyond_the_data(lookback):
+    data = Series(counting(60, "h"), "h", lookback=lookback, horizon=4, calendar=["hour", "day_of_week"])
     expected = calendar_covariates(pd.date_range("2020-01-01", periods=64, freq="h"), ["hour", "day_of_week"])
     expected = torch.tensor(expected.to_numpy().tolist())
     assert data.schema["known"] == ["hour_sin", "hour_cos", "day_of_week_sin", "day_of_week_cos"]
     assert data.schema["features"] == ["x", "y", *data.schema["known"]]
     for name in ("fit", "test", "predict"):
         for batch in batches(data, name):
-            for b, origin in enumerate(batch.index[:, 0].tolist()):
-                assert torch.equal(batch.known[b, 0], expected[origin + 1 : origin + 5])
-                assert torch.equal(batch.history[b, :, 2:], expected[origin - 4 : origin + 1])
+            time = batch.history.shape[1]
+            for b, index in enumerate(batch.index.tolist()):
+                for o, origin in enumerate(index):
+                    assert torch.equal(batch.known[b, o], expected[origin + 1 : origin + 5])
+                assert torch.equal(batch.history[b, :, 2:], expected[origin + 1 - time : origin + 1])
     assert origin == 59
     assert data.times[-1] == pd.Timestamp("2020-01-03 15:00")
 

@@ -47,6 +47,11 @@ def test_samples_come_in_the_order_that_is_asked_for():
     assert windows[[5, 0, 2]].index.flatten().tolist() == [8, 3, 5]
 
 
+def test_a_single_number_gives_a_batch_of_one():
+    windows = Windows(rows(range(10)), torch.arange(3, 9), time=2)
+    assert all(torch.equal(one, batch) for one, batch in zip(windows[4], windows[[4]], strict=True))
+
+
 def test_targets_beyond_the_data_are_finite_and_do_not_count():
     batch = Windows(rows([5, 6, 7], horizon=3), torch.tensor([1, 2]), time=2)[[0, 1]]
     assert batch.weight.flatten(1).tolist() == [[1, 0, 0], [0, 0, 0]]

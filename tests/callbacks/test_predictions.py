@@ -1,0 +1,120 @@
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import mean_absolute_error
+
+from forecastlab.backbones.lstm import LSTM
+from forecastlab.callbacks import PredictionWriter, RunLogger
+from forecastlab.forecaster import Forecaster
+from tests.series import Series, counting, noise, trainer
+
+COLUMNS = ["unique_id", "target", "ds", "cutoff", "y", "forecast"]
+
+
+def written(root, stage, data, model=None):
+    """The table that a stage writes, and its metrics."""
+    if model is None:  # persistence
+        model = Forecaster(partial(LSTM, hidden_size=2), anchor="last", schema=data.schema)
+        for parameter in model.parameters():
+            torch.nn.init.zeros_(parameter)
+    writer = PredictionWriter()
+    running = trainer(callbacks=[writer], logger=RunLogger(root, "run", 0))
+    arguments = {"verbose": False} if stage == "test" else {"return_predictions": False}
+    results = getattr(running, stage)(model, data, **arguments)
+    assert writer.path == root / "run" / "version_0" / "predictions.csv"
+    return pd.read_csv(writer.path, parse_dates=["ds", "cutoff"]), results
+
+
+@pytest.mark.parametrize("lookback", [2, "full"])
+def test_a_test_writes_a_row_per_scored_value(tmp_path, lookback):
+    table, _ = written(tmp_path, "test", Series(counting(10), lookback=lookback))
+    assert table.columns.tolist() == COLUMNS
+    assert table.to_numpy().tolist() == [
+        ["city", "y", pd.Timestamp("2020-01-05"), pd.Timestamp("2020-01-04"), 104.0, 103.0],
+        ["city", "y", pd.Timestamp("2020-01-06"), pd.Timestamp("2020-01-05"), 105.0, 104.0],
+    ]
+
+
+def test_numbers_are_written_as_the_file_has_them(tmp_path):
+    raw = counting(10)
+    raw["y"] = raw["y"] / 10
+    written(tmp_path, "test", Series(raw))
+    lines = (tmp_path / "run" / "version_0" / "predictions.csv").read_text().splitlines()
+    assert lines == [
+        ",".join(COLUMNS),
+        "city,y,2020-01-05,2020-01-04,10.4,10.3",
+        "city,y,2020-01-06,2020-01-05,10.5,10.4",
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+@pytest.mark.parametrize("lookback", [4, "full"])
+def test_predictions_reach_beyond_the_data_in_order_of_origin_and_step(tmp_path, batch_size, lookback):
+    data = Series(counting(40), splits=3, fold=3, lookback=lookback, horizon=3, batch_size=batch_size)
+    table, _ = written(tmp_path, "predict", data)
+    days = pd.date_range("2020-01-01", periods=43)
+    expected = [(origin, step) for origin in range(29, 40) for step in (1, 2, 3)]
+    assert table["cutoff"].tolist() == [days[origin] for origin, _ in expected]
+    assert table["ds"].tolist() == [days[origin + step] for origin, step in expected]
+    assert table["forecast"].tolist() == [100.0 + origin for origin, _ in expected]
+    truth = [100.0 + origin + step if origin + step < 40 else np.nan for origin, step in expected]
+    np.testing.assert_array_equal(table["y"], truth)
+
+
+def test_several_targets_follow_each_other(tmp_path):
+    table, _ = written(tmp_path, "test", Series(counting(10), targets=["x", "y"], horizon=2, lookback=1))
+    assert table["target"].tolist() == ["x", "x", "y", "y"]
+    assert table["y"].tolist() == [4, 5, 104, 105]
+    assert table["forecast"].tolist() == [3, 3, 103, 103]
+
+
+def test_values_that_were_missing_are_left_out_of_a_test_and_empty_in_a_prediction(tmp_path):
+    raw = counting(20)
+    raw.iloc[12, 1] = np.nan
+    data = Series(raw, splits=3, fold=2)  # tests on rows 10 .. 14
+    table, _ = written(tmp_path / "test", "test", data)
+    assert table["y"].tolist() == [110, 111, 113, 114]
+    assert table["forecast"].tolist() == [109, 110, 111, 113]
+    table, _ = written(tmp_path / "predict", "predict", data)
+    row = table[table["ds"] == "2020-01-13"].iloc[0]
+    assert np.isnan(row["y"])
+    assert row["forecast"] == 111
+
+
+def test_times_across_a_gap_are_those_of_the_rows(tmp_path):
+    raw = counting(14).iloc[[*range(4), *range(8, 14)]]
+    table, _ = written(tmp_path, "test", Series(raw))
+    assert table["cutoff"].tolist() == [pd.Timestamp("2020-01-04"), pd.Timestamp("2020-01-09")]
+    assert table["ds"].tolist() == [pd.Timestamp("2020-01-09"), pd.Timestamp("2020-01-10")]
+
+
+def test_hours_are_kept(tmp_path):
+    table, _ = written(tmp_path, "predict", Series(counting(10, "h"), "h", fold=3))
+    assert table["ds"].iloc[-1] == pd.Timestamp("2020-01-01 10:00")
+    assert table["cutoff"].iloc[-1] == pd.Timestamp("2020-01-01 09:00")
+
+
+def test_the_table_gives_the_metrics_of_the_test(tmp_path):
+    data = Series(noise(120), splits=3, fold=2, lookback=4, horizon=2, batch_size=7)
+    torch.manual_seed(0)
+    table, (metrics,) = written(tmp_path, "test", data, Forecaster(schema=data.schema))
+    assert len(table) == 2 * 29
+    assert mean_absolute_error(table["y"], table["forecast"]) == pytest.approx(metrics["test/mae"], rel=1e-5)
+    variance = noise(120)["y"].to_numpy()[:60].var()
+    mse = ((table["y"] - table["forecast"]) ** 2).mean()
+    assert mse / variance == pytest.approx(metrics["test/mse_scaled"], rel=1e-5)
+
+
+def test_what_an_interrupted_test_left_does_not_count(tmp_path):
+    writer, data = PredictionWriter(), Series(counting(10))
+    model = Forecaster(schema=data.schema)
+    running = trainer(callbacks=[writer], default_root_dir=tmp_path)
+    running.test(model, data, verbose=False)
+    writer._parts.append([torch.zeros(1)] * 4)
+    running.test(model, data, verbose=False)
+    assert len(writer.table) == 2
+    assert Path(tmp_path, "predictions.csv").exists()

@@ -1,0 +1,343 @@
+import csv
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from tests.cli.commands import CONFIG, EPOCHS, files, fit, folder
+
+CURVES = ["train/gradient_norm", "train/learning_rate", "train/loss", "val/loss"]
+STEPS_OF_AN_EPOCH = 5  # 1250 - 4 targets, of which four fifths fit, in batches of 200
+
+
+def rows(run):
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def curve(run, name):
+    return [float(row[name]) for row in rows(run) if row.get(name)]
+
+
+def board(run):
+    """What TensorBoard has of a run."""
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0, "images": 0})
+    events.Reload()
+    return events
+
+
+def saved(run, name="best"):
+    return torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def config_of(run):
+    return yaml.safe_load((run / "config.yaml").read_text())
+
+
+# What a run leaves behind
+
+
+def test_a_run_leaves_its_config_checkpoints_events_and_metrics_and_nothing_else(trained):
+    assert files(trained) == [
+        f"lightning_logs/tiny/version_0/{name}"
+        for name in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "events.out", "metrics.csv")
+    ]
+
+
+def test_metrics_hold_one_row_per_epoch(trained):
+    found = rows(folder(trained))
+    assert list(found[0]) == ["step", "epoch", *CURVES]
+    assert [int(row["step"]) + 1 for row in found] == [STEPS_OF_AN_EPOCH * epoch for epoch in range(1, EPOCHS + 1)]
+    assert [float(row["epoch"]) for row in found] == list(range(EPOCHS))
+    assert all(value for row in found for value in row.values())
+    assert {float(row["train/learning_rate"]) for row in found} == {0.02}
+    assert min(float(row["train/gradient_norm"]) for row in found) > 0
+
+
+def test_tensorboard_shows_what_metrics_hold(trained):
+    run = folder(trained)
+    events = board(run)
+    assert set(events.Tags()["scalars"]) == {*CURVES, "epoch"}
+    for name in CURVES:
+        assert [event.step for event in events.Scalars(name)] == [int(row["step"]) for row in rows(run)]
+        assert [event.value for event in events.Scalars(name)] == pytest.approx(curve(run, name))
+
+
+def test_tensorboard_shows_the_forecast_of_the_validation_range(trained, tmp_path):
+    events = board(folder(trained))
+    assert events.Tags()["images"] == ["forecast/validation"]
+    (event,) = events.Images("forecast/validation")
+    (tmp_path / "figure.png").write_bytes(event.encoded_image_string)
+    with Image.open(tmp_path / "figure.png") as image:
+        assert image.size == (1000, 400)
+        assert len(image.convert("RGB").getcolors(1 << 20)) > 10  # something is drawn on it
+
+
+def test_tensorboard_shows_settings_beside_test_metrics(root, cli):
+    assert cli("test", "--ckpt_path", "best", "--trainer.default_root_dir", root).status == 0
+    events = board(folder(root))
+    summary = events.summary_metadata
+    read = HParamsPluginData.FromString
+    session = read(summary["_hparams_/session_start_info"].plugin_data.content).session_start_info
+    settings = {name: value.string_value or value.number_value for name, value in session.hparams.items()}
+    assert settings["model.backbone"] == "forecastlab.backbones.lstm.LSTM"
+    assert settings["model.backbone.hidden_size"] == 4
+    assert settings["model.optimizer.lr"] == 0.02
+    assert settings["data.fold"] == 5
+    experiment = read(summary["_hparams_/experiment"].plugin_data.content).experiment
+    shown = {info.name.tag for info in experiment.metric_infos}
+    assert shown == {"val/loss", *(f"test/{name}" for name in ("mse_scaled", "mae", "rmse", "mase", "skill"))}
+    assert shown <= set(events.Tags()["scalars"])
+
+
+def test_the_saved_config_holds_every_setting_and_trains_the_same_again(trained, tmp_path, cli):
+    run = folder(trained)
+    config = config_of(run)
+    assert config["experiment"] == "tiny"
+    assert config["seed_everything"] == 0
+    assert config["model"]["backbone"]["init_args"]["num_layers"] == 1  # a default
+    assert config["trainer"]["max_epochs"] == EPOCHS
+    assert not {"ckpt_path", "config", "weights_only"} & set(config)
+    again = cli("fit", "--config", run / "config.yaml", "--trainer.default_root_dir", tmp_path)
+    assert again.status == 0
+    assert (folder(tmp_path) / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
+
+
+def test_checkpoints_carry_the_config(trained):
+    run = folder(trained)
+    for name in ("best", "last"):
+        assert saved(run, name)["config"] == (run / "config.yaml").read_text()
+
+
+def test_the_best_checkpoint_is_of_the_epoch_with_the_lowest_validation_loss(trained):
+    run = folder(trained)
+    losses = curve(run, "val/loss")
+    best = saved(run)
+    assert best["epoch"] == losses.index(min(losses))
+    assert best["global_step"] == STEPS_OF_AN_EPOCH * (best["epoch"] + 1)
+    assert "optimizer_states" not in best
+    assert saved(run, "last")["global_step"] == STEPS_OF_AN_EPOCH * EPOCHS
+
+
+def test_a_run_says_what_came_out_and_how_to_go_on(tmp_path, config, cli, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = cli(*fit(config, tmp_path, epochs=1))
+    loss = curve(folder(tmp_path), "val/loss")[0]
+    assert answer.out.splitlines() == [
+        f"best val/loss {loss:.4f} in epoch 0",
+        "run        lightning_logs/tiny/version_0",
+        "test it    forecastlab test --ckpt_path lightning_logs/tiny/version_0/checkpoints/best.ckpt",
+        "curves     tensorboard --logdir lightning_logs",
+    ]
+    advised = answer.out.splitlines()[2].removeprefix("test it    forecastlab ").split()
+    assert cli(*advised).status == 0
+
+
+def test_one_seed_trains_the_same_twice_and_another_one_differs(trained, tmp_path, config, cli):
+    for seed in (0, 1):
+        assert cli(*fit(config, tmp_path, f"--seed_everything={seed}")).status == 0
+    same, other = (curve(folder(tmp_path, version=version), "train/loss") for version in (0, 1))
+    assert same == curve(folder(trained), "train/loss")
+    assert other != same
+
+
+# Names
+
+
+def test_runs_of_an_experiment_are_numbered(tmp_path, config, cli):
+    for _ in range(2):
+        cli(*fit(config, tmp_path, epochs=1))
+    (tmp_path / "lightning_logs" / "tiny" / "version_10").mkdir()
+    cli(*fit(config, tmp_path, epochs=1))
+    found = sorted(path.name for path in (tmp_path / "lightning_logs" / "tiny").iterdir())
+    assert found == ["version_0", "version_1", "version_10", "version_11"]
+
+
+@pytest.mark.parametrize(
+    ("key", "option", "name"),
+    [(None, None, "tiny"), ("from-key", None, "from-key"), (None, "given", "given"), ("from-key", "given", "given")],
+)
+def test_an_experiment_is_called_as_given_else_as_its_config_says_else_as_its_file(
+    tmp_path, config, cli, key, option, name
+):
+    own = tmp_path / "tiny.yaml"
+    own.write_text(f"experiment: {key}\n{CONFIG}" if key else CONFIG)
+    more = ["--experiment", option] if option else []
+    assert cli(*fit(own, tmp_path, *more, epochs=1)).status == 0
+    assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == [name]
+    assert config_of(folder(tmp_path, name))["experiment"] == name
+
+
+def test_of_several_configs_the_first_names_the_experiment_and_the_last_wins(tmp_path, config, cli):
+    more = tmp_path / "more.yaml"
+    more.write_text("model: {backbone: {init_args: {hidden_size: 6}}}\nseed_everything: 3\n")
+    answer = cli(*fit(config, tmp_path, "--config", more, "--seed_everything=5", epochs=1))
+    assert answer.status == 0
+    found = config_of(folder(tmp_path))
+    assert found["model"]["backbone"]["init_args"]["hidden_size"] == 6
+    assert found["model"]["anchor"] == "last"  # of the first
+    assert found["seed_everything"] == 5  # the command line wins over both
+
+
+def test_without_a_config_the_experiment_is_called_default(tmp_path, cli):
+    data = ["--data=OzoneDataModule", "--data.source=sample", "--data.lookback=3", "--data.batch_size=300"]
+    answer = cli("fit", *data, "--trainer.max_epochs=1", f"--trainer.default_root_dir={tmp_path}")
+    assert answer.status == 0
+    assert folder(tmp_path, "default").is_dir()
+
+
+# Settings
+
+
+def test_printed_config_trains(tmp_path, config, cli):
+    printed = cli(*fit(config, tmp_path, "--model.backbone.hidden_size=3", epochs=1), "--print_config")
+    assert (printed.status, printed.err) == (0, "")
+    assert files(tmp_path) == []
+    own = tmp_path / "printed.yaml"
+    own.write_text(printed.out)
+    assert cli("fit", "--config", own).status == 0
+    assert config_of(folder(tmp_path))["model"]["backbone"]["init_args"]["hidden_size"] == 3
+
+
+def test_early_stopping_stops_when_the_validation_loss_gets_no_better(tmp_path, config, cli):
+    rate = "--model.optimizer.lr=0.3"
+    answer = cli(*fit(config, tmp_path, rate, "--early_stopping.patience=2", epochs=200))
+    assert answer.status == 0
+    losses = curve(folder(tmp_path), "val/loss")
+    assert len(losses) < 200
+    assert losses.index(min(losses)) == len(losses) - 3
+
+
+def test_gradients_are_clipped(trained, tmp_path, config, cli):
+    assert cli(*fit(config, tmp_path, "--trainer.gradient_clip_val=1e-9", "--model.optimizer=SGD")).status == 0
+    losses = curve(folder(tmp_path), "val/loss")
+    assert max(losses) - min(losses) < 1e-6 < abs(losses[0] - curve(folder(trained), "val/loss")[-1])
+    assert min(curve(folder(tmp_path), "train/gradient_norm")) > 1e-3  # that of the gradients as they were
+
+
+@pytest.mark.parametrize("name", ["AdamW", "SGD", "RMSprop", "NAdam"])
+def test_any_optimizer_of_torch_is_known_by_its_name(tmp_path, config, cli, name):
+    assert cli(*fit(config, tmp_path, f"--model.optimizer={name}", "--model.optimizer.lr=0.003", epochs=1)).status == 0
+    optimizer = config_of(folder(tmp_path))["model"]["optimizer"]
+    assert optimizer["class_path"] == f"torch.optim.{name}"
+    assert optimizer["init_args"]["lr"] == 0.003
+    assert curve(folder(tmp_path), "train/learning_rate") == pytest.approx([0.003])
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "rates"),
+    [
+        (["StepLR", "step_size=2", "gamma=0.1"], [0.02, 0.02, 0.002, 0.002]),
+        (["ExponentialLR", "gamma=0.5"], [0.02, 0.01, 0.005, 0.0025]),
+        (["CosineAnnealingLR", "T_max=2"], [0.02, 0.01, 0.0, 0.01]),
+        (
+            ["ReduceLROnPlateau", "monitor=val/loss", "patience=0", "threshold=2", "factor=0.5"],
+            [0.02, 0.01, 0.005, 0.0025],
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value[0], str) else "",
+)
+def test_any_schedule_of_torch_is_known_by_its_name(tmp_path, config, cli, scheduler, rates):
+    name, *settings = scheduler
+    given = [f"--model.lr_scheduler={name}", *(f"--model.lr_scheduler.{setting}" for setting in settings)]
+    answer = cli(*fit(config, tmp_path, *given))
+    assert answer.status == 0, answer.err
+    assert curve(folder(tmp_path), "train/learning_rate") == pytest.approx(rates, abs=1e-9)
+
+
+def test_nested_backbones_are_given_by_name(tmp_path, config, cli):
+    nested = tmp_path / "nested.yaml"
+    nested.write_text(
+        "model:\n  backbone:\n    class_path: Parallel\n    init_args:\n      branches:\n"
+        "        - {class_path: GRU, init_args: {hidden_size: 3}}\n"
+        "        - class_path: Series\n          init_args:\n            branches:\n"
+        "              - {class_path: LSTM, init_args: {hidden_size: 2}}\n"
+        "              - {class_path: ALSTM, init_args: {hidden_size: 4, num_heads: 2}}\n"
+    )
+    answer = cli(*fit(config, tmp_path, "--config", nested, epochs=1))
+    assert answer.status == 0, answer.err
+    weights = saved(folder(tmp_path))["state_dict"]
+    assert weights["backbone.branches.0.rnn.weight_hh_l0"].shape == (3 * 3, 3)
+    assert weights["backbone.branches.1.branches.0.rnn.weight_hh_l0"].shape == (4 * 2, 2)
+    assert weights["decoder.linear.weight"].shape == (1, 3 + 4)
+    assert cli("test", "--ckpt_path", "best", "--trainer.default_root_dir", tmp_path).status == 0
+
+
+def test_a_backbone_is_swapped_on_the_command_line(tmp_path, config, cli):
+    given = ["--model.backbone=ALSTM", "--model.backbone.num_heads=2", "--data.lookback=full", "--data.fold=1"]
+    assert cli(*fit(config, tmp_path, *given, epochs=1)).status == 0
+    backbone = config_of(folder(tmp_path))["model"]["backbone"]
+    assert backbone["class_path"] == "forecastlab.backbones.alstm.ALSTM"
+    assert backbone["init_args"]["hidden_size"] == 4  # the name is the same
+    assert backbone["init_args"]["num_heads"] == 2
+
+
+def test_arguments_that_a_swap_drops_are_named(tmp_path, config, cli):
+    answer = cli(*fit(config, tmp_path, "--model.backbone=Parallel", "--model.optimizer=SGD", epochs=1))
+    assert answer.status == 0
+    notes = [line for line in answer.err.splitlines() if line.startswith("forecastlab: ")]
+    assert notes == ["forecastlab: model.backbone is Parallel now: hidden_size dropped"]
+
+
+def test_where_runs_go_may_be_said_in_a_config(tmp_path, config, cli, monkeypatch):
+    (tmp_path / "place.yaml").write_text(f"trainer: {{default_root_dir: {tmp_path / 'runs'}, max_epochs: 1}}\n")
+    given = ["--config", config, "--config", tmp_path / "place.yaml"]
+    assert cli("fit", *given).status == 0
+    assert cli("fit", *given, "--ckpt_path=last", "--trainer.max_epochs=2").status == 0
+    assert len(rows(folder(tmp_path / "runs"))) == 2
+    assert cli("test", "--config", tmp_path / "place.yaml", "--ckpt_path=best", "--experiment=tiny").status == 0
+    assert cli("fit", *given, f"--trainer.default_root_dir={tmp_path / 'other'}").status == 0
+    assert folder(tmp_path / "other").is_dir()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir={root}"],
+        ["--trainer.logger=TensorBoardLogger", "--trainer.logger.save_dir={root}"],
+        ["--trainer.callbacks=LearningRateMonitor"],
+        ["--trainer.num_sanity_val_steps=2"],
+        ["--trainer.accumulate_grad_batches=2"],
+        ["--trainer.check_val_every_n_epoch=2"],
+        ["--trainer.precision=bf16-mixed"],
+        ["--early_stopping.monitor=train/loss"],
+        ["--data.fold=all"],
+    ],
+    ids=" ".join,
+)
+def test_settings_of_lightning_work_as_usual(tmp_path, config, cli, more):
+    answer = cli(*fit(config, tmp_path, *(option.format(root=tmp_path) for option in more), epochs=2))
+    assert answer.status == 0, answer.err
+    assert answer.out.startswith("best val/loss 0.")
+    assert len(list(tmp_path.rglob("best.ckpt"))) == 1
+
+
+def test_a_run_without_a_logger_leaves_only_checkpoints(tmp_path, config, cli):
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    assert cli(*fit(tmp_path / "config.yaml", tmp_path, "--trainer.logger=false", epochs=1)).status == 0
+    assert files(tmp_path) == ["checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml"]
+    assert (tmp_path / "config.yaml").read_text() == CONFIG
+
+
+def test_a_trial_of_one_batch_leaves_nothing(tmp_path, config, cli):
+    answer = cli(*fit(config, tmp_path, "--trainer.fast_dev_run=true"))
+    assert answer.status == 0
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "more", [["--trainer.max_epochs=0"], ["--trainer.limit_val_batches=0"], ["--trainer.max_steps=3"]]
+)
+def test_without_a_validated_epoch_there_is_no_best_one_and_it_says_so(tmp_path, config, cli, more):
+    answer = cli(*fit(config, tmp_path, *more))
+    assert (answer.status, answer.out) == (0, "no epoch was trained and validated: there is no best one\n")
+    assert not list(tmp_path.rglob("best.ckpt"))
+
+
+def test_an_infinite_loss_stops_the_training_and_is_no_best_epoch(tmp_path, config, cli):
+    answer = cli(*fit(config, tmp_path, "--model.optimizer=SGD", "--model.optimizer.lr=1e38", "--model.anchor=none"))
+    assert (answer.status, answer.out) == (0, "no epoch was trained and validated: there is no best one\n")
+    assert len(rows(folder(tmp_path))) == 1

@@ -1,0 +1,83 @@
+import subprocess
+import sys
+
+import pytest
+
+import forecastlab
+from forecastlab import cli as command_line
+from forecastlab.cli import main
+from tests.cli.commands import environment
+
+LIGHTNINGS = {"fit", "validate", "test", "predict"}
+
+
+@pytest.mark.parametrize("args", [[], ["-h"], ["--help"], ["help"]])
+def test_help_lists_every_command(cli, args):
+    answer = cli(*args)
+    assert (answer.status, answer.err) == (0, "")
+    for name, text in command_line.COMMANDS.items():
+        assert f"  {name:<11}{text}" in answer.out
+
+
+def test_every_command_that_is_listed_can_be_run():
+    from forecastlab.cli import app
+
+    assert set(command_line.COMMANDS) == set(app.COMMANDS) | LIGHTNINGS
+
+
+def test_version_is_one_line(cli):
+    answer = cli("--version")
+    assert (answer.status, answer.out, answer.err) == (0, f"forecastlab {forecastlab.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("fti", "fit"), ("tset", "test"), ("Predict", "predict"), ("crosval", "crossval")]
+)
+def test_an_unknown_command_is_an_error_with_a_suggestion(cli, name, meant):
+    answer = cli(name)
+    assert (answer.status, answer.out) == (2, "")
+    assert f"unknown command {name!r}; did you mean {meant}?" in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["--hepl", "", "xyz"])
+def test_a_command_that_is_like_none_is_an_error_with_a_list(cli, name):
+    answer = cli(name)
+    assert (answer.status, answer.out) == (2, "")
+    assert f"unknown command {name!r}. Available: fit, " in answer.err
+
+
+def test_help_version_and_unknown_commands_import_nothing_heavy():
+    program = (
+        "import sys\n"
+        "from forecastlab.cli import main\n"
+        "assert [main(args) for args in ([], ['--help'], ['--version'], ['fti'])] == [0, 0, 0, 2]\n"
+        "print(sorted({'torch', 'lightning', 'numpy', 'pandas', 'jsonargparse', 'yaml'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment())
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_arguments_are_the_process_own_unless_given(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["forecastlab", "--version"])
+    assert main() == 0
+    assert capsys.readouterr().out.startswith("forecastlab ")
+
+
+def test_help_of_fit_lists_settings_of_every_part(cli):
+    answer = cli("fit", "--help")
+    assert (answer.status, answer.err) == (0, "")
+    for option in ("--config", "--print_config", "--experiment", "--ckpt_path", "--seed_everything", "--threads"):
+        assert option in answer.out
+    for option in ("--trainer.max_epochs", "--model.backbone", "--model.lr_scheduler", "--data", "--early_stopping"):
+        assert option in answer.out
+
+
+@pytest.mark.parametrize(
+    "name", ["validate", "test", "predict", "crossval", "compare", "reproduce", "data", "backbones"]
+)
+def test_every_command_explains_itself(cli, name):
+    answer = cli(name, "--help")
+    assert (answer.status, answer.err) == (0, "")
+    assert f"forecastlab {name}" in answer.out or "--ckpt_path" in answer.out

@@ -1,0 +1,60 @@
+"""Promise: killed at any moment, a run resumes bit-identically from its last finished epoch."""
+
+import random
+import signal
+import time
+
+import pytest
+
+from tests.reliability.processes import assert_same_run, curves, fit, folder, last_path, load, rows, start
+
+SETTINGS = ("--early_stopping.patience=15", "--checkpoints.write_interval=0.1")
+
+
+def killed_again_and_again(config, root, kills, seed, *more, epochs):
+    """Trains, is killed at random moments, and resumed; returns the epochs of the checkpoints that were found then."""
+    moments = random.Random(seed)
+    found = []
+    command = fit(config, root, *SETTINGS, *more, epochs=epochs)
+    for _ in range(kills):
+        running = start(root / "output", [*command, *(("--ckpt_path", last_path(root)) if found else ())])
+        changed = last_path(root).stat().st_mtime_ns if found else 0
+        running.until(lambda changed=changed: last_path(root).exists() and last_path(root).stat().st_mtime_ns > changed)
+        time.sleep(moments.uniform(0, 0.3))
+        running.send(signal.SIGKILL)
+        assert running.ended() == -signal.SIGKILL, running.said()
+        found.append(load(last_path(root))["epoch"])
+    running = start(root / "output", [*command, "--ckpt_path", last_path(root)])
+    assert running.ended() == 0, running.said()
+    return found
+
+
+@pytest.mark.parametrize(("workers", "kills"), [(0, 3), (2, 2)], ids=["no workers", "two workers"])
+def test_killed_at_any_moment_a_run_resumes_bit_identically(tmp_path, config, cli, workers, kills):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    killed.mkdir()
+    more = f"--data.num_workers={workers}"
+    assert cli(*fit(config, whole, *SETTINGS, more, epochs=24)).status == 0
+    found = killed_again_and_again(config, killed, kills, workers, more, epochs=24)
+    assert 0 < found[0] < found[-1] < 24
+    assert_same_run(folder(killed), folder(whole))
+    steps = [int(row["step"]) for row in rows(folder(killed))]
+    assert steps == sorted(set(steps))
+    assert [step for step, _ in curves(folder(killed))["train/loss"]] == steps
+    assert len(list((killed / "lightning_logs" / "tiny").iterdir())) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", ["CosineAnnealingLR", "ReduceLROnPlateau", "OneCycleLR"])
+def test_killed_at_ten_moments_a_run_resumes_bit_identically(tmp_path, config, cli, schedule):
+    arguments = {
+        "CosineAnnealingLR": ["--model.lr_scheduler.T_max=30"],
+        "ReduceLROnPlateau": ["--model.lr_scheduler.monitor=val/loss", "--model.lr_scheduler.patience=2"],
+        "OneCycleLR": ["--model.lr_scheduler.max_lr=0.01", "--model.lr_scheduler.total_steps=61"],
+    }
+    more = [f"--model.lr_scheduler={schedule}", *arguments[schedule]]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    killed.mkdir()
+    assert cli(*fit(config, whole, *SETTINGS, *more, epochs=60)).status == 0
+    killed_again_and_again(config, killed, 10, schedule, *more, epochs=60)
+    assert_same_run(folder(killed), folder(whole))
