@@ -90,6 +90,8 @@ class Forecaster(LightningModule):
         self._set_hparams({"lr_scheduler": None, **self._parts, **settings})
         self.anchor = anchor
         self.schema = Schema.from_dict(schema)
+        if self.schema.static:
+            raise ConfigError(f"static covariates are not used by any network yet: leave out {self.schema.static}")
         features, known, targets = (len(x) for x in (self.schema.features, self.schema.known, self.schema.targets))
         horizon = self.schema.horizon
         self.scaling = Scaling(features, known, targets)
@@ -127,6 +129,7 @@ class Forecaster(LightningModule):
         self._require_schema(schema)
         self._require_causal(schema)
         if stage == "fit":
+            self._require_rows(schema)
             self.scaling.load_state_dict(data.scaling.state_dict())
 
     def on_train_epoch_start(self) -> None:
@@ -245,6 +248,14 @@ class Forecaster(LightningModule):
             f"{_spans(rows)}{dates}; nothing of this epoch is kept.\n"
             "Look at these rows, or lower the learning rate, or set --trainer.gradient_clip_val 1"
         )
+
+    def _require_rows(self, data: Schema) -> None:
+        normalises = any(getattr(module, "needs_several_rows", False) for module in self.backbone.modules())
+        if normalises and data.lookback == "full":
+            raise ConfigError(
+                f"{type(self.backbone).__name__} normalises over the sequences of a batch, but lookback: full makes "
+                "one sequence of a fold. Set --data.lookback to a number of rows"
+            )
 
     def _require_causal(self, data: Schema) -> None:
         if not self.backbone.causal and data.lookback == "full":

@@ -11,12 +11,14 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW
 from torch.optim.lr_scheduler import StepLR
 
+from forecastlab.backbones.bn_lstm import BNLSTM
 from forecastlab.backbones.gru import GRU
+from forecastlab.backbones.larnn import LARNN
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.batch import Batch, Schema
 from forecastlab.data.ozone_datamodule import OzoneDataModule
 from forecastlab.decoders import Linear
-from forecastlab.errors import ConfigError
+from forecastlab.errors import ConfigError, NotFiniteError
 from forecastlab.forecaster import Forecaster
 from forecastlab.hybrids.bidirectional import Bidirectional
 from forecastlab.hybrids.parallel import Parallel
@@ -71,6 +73,7 @@ def zeroed(model):
 @pytest.mark.parametrize("origins", [1, 3])
 def test_a_network_of_zeros_anchored_at_the_last_value_forecasts_exactly_that(origins):
     model, x = zeroed(forecaster(SMALL, anchor="last", linear_skip=True)), batch(samples=500, origins=origins)
+    x = x._replace(last=10 * torch.randn_like(x.last))  # scaling them there and back would lose digits
     assert torch.equal(model(x), x.last[:, :, None].expand(500, origins, 2, 1))
 
 
@@ -233,6 +236,16 @@ def test_an_interrupted_epoch_leaves_nothing_in_the_next_ones_loss():
     second.fit(model, data)
     for name in ("train/loss", "val/loss"):
         torch.testing.assert_close(second.callback_metrics[name], first.callback_metrics[name])
+
+
+def test_a_loss_that_is_not_finite_names_the_rows_of_its_batch():
+    raw = noise(60)
+    raw.iloc[10, 1] = 1e30
+    data = Series(raw, fold=2, scaler="none", batch_size=1)
+    model = Forecaster(SMALL, optimizer=partial(SGD, lr=0.0), schema=data.schema)
+    expected = r"train/loss is inf in epoch 0, in the batch of the origins at rows 9 \(2020-01-10 \.\. 2020-01-10\)"
+    with pytest.raises(NotFiniteError, match=expected):
+        trainer(max_epochs=1, limit_val_batches=0).fit(model, data)
 
 
 @pytest.mark.parametrize("lookback", [5, "full"])
@@ -503,6 +516,20 @@ def test_an_optimizer_that_cannot_be_built_is_refused_before_the_training(argume
     data = Series(noise(60), fold=2)
     with pytest.raises(ConfigError, match=words):
         trainer(max_epochs=1).fit(Forecaster(SMALL, **arguments, schema=data.schema), data)
+
+
+@pytest.mark.parametrize(
+    "network", [BNLSTM, partial(LARNN, batch_norm=True), partial(Parallel, branches=[LSTM, BNLSTM])]
+)
+def test_a_backbone_that_normalises_over_sequences_is_not_trained_on_one(network):
+    data = Series(noise(60), fold=2, lookback="full")
+    with pytest.raises(ConfigError, match=r"normalises over the sequences of a batch.*Set --data.lookback"):
+        trainer(max_epochs=1).fit(Forecaster(network, schema=data.schema), data)
+
+
+def test_static_covariates_are_refused_until_a_network_uses_them():
+    with pytest.raises(ConfigError, match="static covariates are not used"):
+        Forecaster(SMALL, schema=Schema(("y",), ("y",), static=("area",), lookback=5).as_dict())
 
 
 def test_a_backbone_that_sees_the_future_is_refused_where_every_step_is_an_origin():

@@ -29,6 +29,9 @@ class StepBatchNorm(nn.Module):
         eps: added to the variance.
     """
 
+    needs_several_rows = True
+    """Read by whoever trains: a batch of one sequence cannot be normalised."""
+
     running_mean: Tensor
     running_variance: Tensor
     reached: Tensor

@@ -16,6 +16,7 @@ DATA_MODULES = ("forecastlab.data.ozone_datamodule",)
 """Where the data modules are that configs name."""
 OF_LIGHTNING = (
     r".*isinstance\(treespec, LeafSpec\)",  # of torch
+    r".*does not have many workers",  # windows are cut so fast that processes do not pay
     r"\s*``instantiate_classes`` was deprecated",  # of jsonargparse
     r"\s*By default only one JsonargparseDeprecationWarning per type is shown",  # comes with the one above
 )
