@@ -149,7 +149,13 @@ class Forecaster(LightningModule):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        self._log_mean("train/loss")
+        mean = self._mean("train/loss")
+        if self._is_read():
+            self.log("train/loss", mean, sync_dist=True)  # equal on all devices, but Lightning cannot know
+            return
+        # straight to the loggers: `log` would cost more than a short step of training
+        for logger in self.trainer.loggers:
+            logger.log_metrics({"train/loss": float(mean), "epoch": self.current_epoch}, self.global_step - 1)
 
     def on_validation_epoch_start(self) -> None:
         self._sums.pop("val/loss", None)
@@ -158,7 +164,7 @@ class Forecaster(LightningModule):
         self._add("val/loss", self._loss(batch), batch)
 
     def on_validation_epoch_end(self) -> None:
-        self._log_mean("val/loss")
+        self.log("val/loss", self._mean("val/loss"), sync_dist=True)
 
     def on_test_start(self) -> None:
         """Takes the units of the metrics from the data module.
@@ -223,8 +229,16 @@ class Forecaster(LightningModule):
         weight = batch.weight.sum()
         self._sums.setdefault(name, []).append((torch.stack([mean * weight, weight]), batch.index))
 
-    def _log_mean(self, name: str) -> None:
-        """Logs the weighted mean over all batches of all devices; a device may have had no batch."""
+    def _is_read(self) -> bool:
+        """Whether anything but a logger may read the training loss of this epoch: a schedule, or whoever validates."""
+        trainer = self.trainer
+        every = trainer.check_val_every_n_epoch
+        last = self.current_epoch + 1 == trainer.max_epochs
+        scheduled = any(config.monitor == "train/loss" for config in trainer.lr_scheduler_configs)
+        return every is None or (self.current_epoch + 1) % every == 0 or last or scheduled
+
+    def _mean(self, name: str) -> Tensor:
+        """The weighted mean over all batches of all devices; a device may have had no batch."""
         ours = [sums for sums, _ in self._sums.get(name, [])]
         none = torch.zeros(2, device=self.device)
         sums = self.trainer.strategy.reduce(torch.stack([none, *ours]).sum(0), reduce_op="sum")
@@ -232,7 +246,7 @@ class Forecaster(LightningModule):
         if not mean.isfinite():
             raise self._not_finite(name)
         self._sums.pop(name, None)
-        self.log(name, mean, sync_dist=True)  # equal on all devices, but Lightning cannot know
+        return mean
 
     def _not_finite(self, name: str) -> NotFiniteError:
         """The error for a loss of this epoch that is infinite or not a number; it names the rows."""

@@ -26,6 +26,13 @@ def run(command, *args, **settings):
     return subprocess.run(given, capture_output=True, text=True, timeout=LIMIT, env=environment(), **settings)
 
 
+@pytest.fixture(autouse=True)
+def _leave_no_traces(monkeypatch):
+    """Takes back what a command in this process sets."""
+    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
+        monkeypatch.setenv(name, "0")
+
+
 @pytest.fixture
 def config(tmp_path):
     path = tmp_path / "tiny.yaml"

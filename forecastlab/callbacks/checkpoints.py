@@ -15,9 +15,9 @@ from forecastlab.callbacks.checkpoint_io import AtomicCheckpointIO
 from forecastlab.callbacks.run_logger import RunLogger
 from forecastlab.errors import ConfigError, DataError, ForecastlabError, NotFiniteError
 
-COPY_INTERVAL = 0.1
+COPY_INTERVAL = 1.0
 """Seconds between copies of the state in memory; a copy takes a millisecond, and so may an epoch."""
-TO_RESUME = ("loops", "callbacks", "optimizer_states", "lr_schedulers")
+TO_RESUME = ("loops", "callbacks", "optimizer_states", "lr_schedulers", "random_state")
 """The parts of a checkpoint that only resuming needs."""
 
 
@@ -27,7 +27,7 @@ class Checkpoints(Checkpoint):
     The best weights are kept in memory and written together with the last state: between epochs, at most every
     `write_interval` seconds, and at the end. A run that is killed repeats that much work when it is resumed; epochs
     that take milliseconds do not wait for the disk. A run that is interrupted, or that fails, writes what its last
-    finished epoch led to (or one of those that ended in the tenth of a second before), never half an epoch.
+    finished epoch led to (or one that ended in the second before), never half an epoch.
 
     Weights that are no longer finite are never written.
 

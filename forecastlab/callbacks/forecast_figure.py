@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from forecastlab.callbacks.checkpoints import Checkpoints
@@ -81,11 +82,15 @@ def forecast_figure(times: Any, truth: Any, forecast: Any, target: str) -> Figur
         forecast: (values,), in the unit of `truth`.
         target: name of the target.
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(6.5, 3), dpi=200, layout="constrained")  # small, so that it can be read in a row of three
     axes = figure.add_subplot()
-    axes.plot(times, truth, color="0.25", linewidth=1.2, label="observed")
-    axes.plot(times, forecast, color="tab:orange", linewidth=1.2, label="forecast")
+    axes.plot(times, truth, color="0.25", linewidth=1, label="observed")
+    axes.plot(times, forecast, color="tab:orange", linewidth=1, label="forecast")
     axes.set_ylabel(target)
-    axes.legend(frameon=False)
+    axes.margins(x=0.01)
+    dates = ConciseDateFormatter(axes.xaxis.get_major_locator())  # type: ignore[no-untyped-call]  # it has no types
+    axes.xaxis.set_major_formatter(dates)
+    axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
+    axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
     return figure

@@ -89,16 +89,20 @@ class RunLogger(TensorBoardLogger):
         """Writes the rows of some steps to both files.
 
         TensorBoard gets one event per step, all at once: one per value, each when it is logged, would wake its writing
-        thread so often that short steps of training take half as long again.
+        thread so often that short steps of training take half as long again. The epoch is
+        kept from it: a straight line, which would be the first thing on the board.
         """
         if not steps:
             return
         writer = self.experiment._get_file_writer()
         for step in steps:
-            values = [Summary.Value(tag=name, simple_value=value) for name, value in self._rows[step].items()]
-            writer.add_summary(Summary(value=values), step, self._logged.pop(step))
+            row = self._rows[step]
+            values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items() if name != "epoch"]
+            writer.add_summary(Summary(value=values), step, self._logged[step])
         self.experiment.flush()
-        self._append({step: self._rows.pop(step) for step in steps})
+        self._append({step: self._rows[step] for step in steps})
+        for step in steps:  # only now: what could not be written may be tried again
+            del self._rows[step], self._logged[step]
         self._flushed = time.monotonic()
 
     def _append(self, rows: dict[int, dict[str, float]]) -> None:
@@ -109,8 +113,12 @@ class RunLogger(TensorBoardLogger):
         new = sorted({name for row in rows.values() for name in row}.difference(self._columns, ["epoch"]))
         if new or self._cut_off or self._resumed_step is not None or self.evaluated_step is not None:
             self._rewrite(path, [*self._columns, *new], rows)
-        with path.open("a", newline="") as file:
-            self._writer(file).writerows({"step": step, **row} for step, row in rows.items())
+        try:
+            with path.open("a", newline="") as file:
+                self._writer(file).writerows({"step": step, **row} for step, row in rows.items())
+        except OSError:
+            self._columns = None  # the next attempt looks at how far this one came
+            raise
 
     def _read(self, path: Path) -> None:
         self._columns = []
@@ -144,8 +152,11 @@ class RunLogger(TensorBoardLogger):
         self._columns = columns
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}")
-        with partial.open("w", newline="") as file:
-            writer = self._writer(file)
-            writer.writeheader()
-            writer.writerows(rows)
-        partial.replace(path)
+        try:
+            with partial.open("w", newline="") as file:
+                writer = self._writer(file)
+                writer.writeheader()
+                writer.writerows(rows)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)

@@ -61,7 +61,7 @@ MONITORED = {"early_stopping": ("val/loss", "train/loss"), "checkpoints": ("val/
 class RunConfig(SaveConfigCallback):
     """Keeps the run's config: in the run folder, in its checkpoints, and as TensorBoard's hyper-parameters."""
 
-    METRICS: ClassVar = ("val/loss", "test/mse_scaled", "test/mae", "test/rmse", "test/mase", "test/skill")
+    METRICS: ClassVar = ("val/best_loss", "test/mse_scaled", "test/mae", "test/rmse", "test/mase", "test/skill")
 
     @cached_property
     def text(self) -> str:
@@ -83,6 +83,14 @@ class RunConfig(SaveConfigCallback):
                 logger.log_hyperparams(parameters, dict.fromkeys(self.METRICS, 0.0))
             else:
                 logger.log_hyperparams(parameters)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gives the table what the run is judged by: of a curve it would show the last point."""
+        checkpoints = trainer.checkpoint_callback
+        if isinstance(checkpoints, Checkpoints) and checkpoints.best_epoch >= 0 and trainer.is_global_zero:
+            for logger in trainer.loggers:
+                if isinstance(logger, RunLogger):
+                    logger.experiment.add_scalar("val/best_loss", checkpoints.best_score, trainer.global_step)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.text
@@ -288,8 +296,7 @@ class ForecastCLI(LightningCLI):
             *self.given_callbacks,
             GivenSettings(),
             RandomState(),
-            TrainingCurves(),
-            PredictionWriter(),
+            TrainingCurves() if self.subcommand == "fit" else PredictionWriter(),
         ]
         if config["fast_dev_run"]:
             return callbacks
@@ -351,12 +358,14 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted names; lists as text."""
+    """Nested mappings as dotted names; classes without their module, lists as text."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}".replace(".init_args", "").replace(".class_path", "")
         if isinstance(value, dict):
             flat |= _flat(value, f"{name}.")
+        elif key == "class_path":
+            flat[name] = value.rpartition(".")[2]
         else:
             flat[name] = value if isinstance(value, str | bool | int | float) else str(value)
     return flat

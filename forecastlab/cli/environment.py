@@ -3,8 +3,10 @@
 import errno
 import importlib
 import logging
+import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from jsonargparse import set_parsing_settings
 
@@ -51,6 +53,7 @@ def prepare(allowed: Iterable[str] = ()) -> None:
         "lightning.pytorch.trainer.connectors.signal_connector",
     ):
         logging.getLogger(name).addFilter(_is_for_users)
+    threading.excepthook = _thread_failed
 
 
 def our_error(error: BaseException | None) -> ForecastlabError | None:
@@ -68,3 +71,9 @@ def our_error(error: BaseException | None) -> ForecastlabError | None:
 
 def _is_for_users(record: logging.LogRecord) -> bool:
     return not any(part in record.getMessage() for part in NOT_FOR_USERS)
+
+
+def _thread_failed(failure: Any, say: Callable[[Any], object] = threading.excepthook) -> None:
+    """Leaves a disk that is full to the main thread, which meets it too: TensorBoard's would print a traceback."""
+    if getattr(failure.exc_value, "errno", None) not in NO_ROOM:
+        say(failure)

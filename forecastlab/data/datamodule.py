@@ -1,6 +1,7 @@
 """`ForecastDataModule`: from a table to the batches of one walk-forward fold."""
 
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -22,6 +23,12 @@ from forecastlab.errors import ConfigError
 
 Validation = Literal["tail", "test"]
 Context = Literal["carried", "cold"]
+
+FORK = "fork" if sys.platform == "linux" else None
+"""How a loader's processes begin: at once, and as children of the training, for whose death they watch.
+
+In a job of `crossval`, and in later Pythons, the default is a fork server, whose children would outlive the training.
+"""
 
 
 class ForecastDataModule(LightningDataModule, ABC):
@@ -276,6 +283,7 @@ class ForecastDataModule(LightningDataModule, ABC):
             sampler=sampler,
             batch_size=None,
             num_workers=self.num_workers,
+            multiprocessing_context=FORK if self.num_workers else None,
             persistent_workers=self.num_workers > 0,
             generator=torch.Generator().manual_seed(self._seed),  # leaves the global one to the training
         )

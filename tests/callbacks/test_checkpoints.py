@@ -55,7 +55,7 @@ def run(
     optimizer=SLOW,
     schedule=STEPS,
     patience=100,
-    interval=0.0,
+    interval=1e9,
     data=None,
     **arguments,
 ):
@@ -182,9 +182,9 @@ def test_a_run_that_broke_off_twice_within_an_epoch_ends_as_one_that_did_not(tmp
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(whole, 7, **case)
     with pytest.raises(PowerCutError):
-        run(broken, 7, Cut(2), **case)
+        run(broken, 7, Cut(2), interval=0.0, **case)
     with pytest.raises(PowerCutError):
-        run(broken, 7, Cut(4), resumed=True, **case)
+        run(broken, 7, Cut(4), resumed=True, interval=0.0, **case)
     run(broken, 7, resumed=True, **case)
     assert_same_runs(whole, broken)
 
@@ -193,9 +193,9 @@ def test_what_was_logged_after_the_last_checkpoint_is_logged_once(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(whole, 6)
     with pytest.raises(PowerCutError):
-        run(broken, 6, Cut(2))
+        run(broken, 6, Cut(2), interval=0.0)
     with pytest.raises(PowerCutError):  # this session logs epochs 2 and 3, and writes no checkpoint
-        run(broken, 6, Cut(4), resumed=True, interval=1e9)
+        run(broken, 6, Cut(4), resumed=True)
     assert checkpoint(broken, "last")["epoch"] == 2
     run(broken, 6, resumed=True)
     assert_same_runs(whole, broken)
@@ -267,7 +267,7 @@ def test_between_writes_the_best_weights_wait_in_memory(tmp_path):
             self.found = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
     looks = Looks()
-    run(tmp_path, 3, looks, interval=1e9)
+    run(tmp_path, 3, looks)
     assert looks.found == []
     assert sorted(path.name for path in folder.iterdir()) == ["best.ckpt", "last.ckpt"]
 
@@ -281,7 +281,7 @@ def test_a_checkpoint_is_written_after_every_epoch_if_asked_for_but_not_before_t
             logged = len((last.parents[1] / "metrics.csv").read_text().splitlines()) - 1 if last.exists() else None
             epochs.append((checkpoint(tmp_path, "last")["epoch"] if last.exists() else None, logged))
 
-    run(tmp_path, 3, Looks(), limit_train_batches=1)
+    run(tmp_path, 3, Looks(), limit_train_batches=1, interval=0.0)
     assert epochs == [(None, None), (1, 1), (2, 2)], "and no epoch before one is missing from the log"
 
 
@@ -301,10 +301,10 @@ def test_a_run_that_fails_writes_what_its_last_finished_epoch_led_to(tmp_path, m
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(whole, 7)
     with pytest.raises(MemoryError):
-        run(broken, 7, Fails(MemoryError()), interval=1e9)
+        run(broken, 7, Fails(MemoryError()))
     assert checkpoint(broken, "last")["epoch"] == 4
     assert checkpoint(broken, "last")["global_step"] == 24
-    run(broken, 7, resumed=True, interval=1e9)
+    run(broken, 7, resumed=True)
     assert_same_runs(whole, broken)
 
 
@@ -374,11 +374,11 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
 
 def test_checkpoints_load_without_running_code_and_the_last_can_be_resumed(tmp_path):
     run(tmp_path, 2)
-    assert "optimizer_states" in checkpoint(tmp_path, "last")
-    assert "optimizer_states" not in checkpoint(tmp_path, "best")
+    for part in ("optimizer_states", "random_state"):
+        assert part in checkpoint(tmp_path, "last")
+        assert part not in checkpoint(tmp_path, "best")
     for name in ("best", "last"):
         assert checkpoint(tmp_path, name)["hyper_parameters"]["backbone"]["init_args"]["hidden_size"] == 4
-        assert "random_state" in checkpoint(tmp_path, name)
 
 
 def test_a_metric_that_does_not_exist_is_refused_after_the_first_validation():
