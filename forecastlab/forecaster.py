@@ -135,6 +135,17 @@ class Forecaster(LightningModule):
     def on_train_epoch_start(self) -> None:
         self._sums.pop("train/loss", None)  # of an epoch that was interrupted
 
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Steps the schedule.
+
+        Raises:
+            ConfigError: if it is at its end.
+        """
+        try:
+            super().lr_scheduler_step(scheduler, metric)
+        except ValueError as error:
+            raise ConfigError(f"model.lr_scheduler, which is stepped once an epoch: {error}") from error
+
     def training_step(self, batch: Batch) -> Tensor:
         loss = self._loss(batch)
         self._add("train/loss", loss.detach(), batch)

@@ -16,7 +16,7 @@ class Baseline(ABC):
     """Fitted once on the training rows of a fold; then forecasts from any origin with the true past before it.
 
     The contract is that of the networks. What is fitted depends on the rows before `data.ranges.train_stop` alone, of
-    which the last `val_fraction` may choose hyper-parameters. A forecast depends on the rows up to its origin alone,
+    which the last fifth may choose hyper-parameters. A forecast depends on the rows up to its origin alone,
     and on the calendar. Nothing is fitted again on test rows. Unlike a network, a baseline sees the whole past also
     with `context: cold`, and it needs no lookback.
     """

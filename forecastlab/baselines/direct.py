@@ -14,6 +14,9 @@ from forecastlab.data.folds import origins as origins_of
 from forecastlab.data.windows import Windows
 from forecastlab.errors import ConfigError, DataError
 
+TAIL = 0.2
+"""Share of the training rows, at their end, that chooses hyper-parameters, whatever the tail of the networks."""
+
 
 class Regressor(Protocol):
     """What scikit-learn calls a regressor: any object with `fit` and `predict`."""
@@ -96,7 +99,7 @@ class Samples(NamedTuple):
 
 
 def training_samples(data: ForecastDataModule, first_origin: int) -> Samples:
-    """The origins whose targets are all training rows of the fold; the tail is the last `val_fraction` of these rows.
+    """The origins whose targets are all training rows of the fold; the tail is the last fifth of these rows.
 
     The tail is the training rows' own also with `validation: test`.
 
@@ -116,7 +119,7 @@ def training_samples(data: ForecastDataModule, first_origin: int) -> Samples:
         )
     index = torch.arange(found.start, found.stop)
     batch = Windows(data.rows, index, time=1, score_gaps=data.score_gaps)[list(range(len(found)))]
-    tail = stop - max(1, round(data.val_fraction * stop))
+    tail = stop - max(1, round(TAIL * stop))
     steps = np.arange(1, data.horizon + 1)
     return Samples(
         found,
@@ -152,7 +155,7 @@ def fit_direct(data: ForecastDataModule, inputs: Inputs, samples: Samples, regre
                 if not (scored & rows).any():
                     raise DataError(
                         f"fold {data.fold} has no observed target {name} to fit step {step + 1} on {part} the last "
-                        f"{data.val_fraction:.0%} of its training rows: choose a later fold or a shorter horizon"
+                        f"{TAIL:.0%} of its training rows: choose a later fold or a shorter horizon"
                     )
             fitted[-1].append(regress(of_step[scored], samples.target[scored, step, number], tail[scored]))
     return fitted

@@ -16,7 +16,7 @@ class GradientBoosting(Baseline):
     """scikit-learn's histogram gradient boosting on the last rows and the calendar, one ensemble per step and target.
 
     It predicts the change from the origin's value, because trees cannot follow a level beyond what they were fitted on.
-    The number of trees is the one with the lowest squared error on the last `val_fraction` of the training rows when
+    The number of trees is the one with the lowest squared error on the last fifth of the training rows when
     fitted on those before; then all training rows are fitted with that number. The inputs are those of `Ridge`.
     Source: Friedman 2001; Ke et al. 2017 (LightGBM), whose histograms scikit-learn follows.
 

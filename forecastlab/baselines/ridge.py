@@ -19,7 +19,7 @@ class Ridge(Baseline):
     """Linear regression with an L2 penalty on the last rows and the calendar, one per step and target.
 
     Minimises |y - b - X w|² + alpha |w|² with standardised columns X (see `forecastlab.baselines.direct.Lags`). Alpha
-    is the one of `alphas` with the lowest squared error on the last `val_fraction` of the training rows when fitted,
+    is the one of `alphas` with the lowest squared error on the last fifth of the training rows when fitted,
     columns standardised, on those before; then all training rows are fitted. Source: Hoerl and Kennard 1970.
 
     Args:

@@ -213,19 +213,6 @@ class ForecastCLI(LightningCLI):
         super().instantiate_classes()
         if self.loaded:
             _require_same_shapes(self.loaded["state_dict"], self.model, self.checkpoint)
-        if self.loaded and self.subcommand == "fit":
-            self._require_same_optimizer()
-
-    def _require_same_optimizer(self) -> None:
-        """Their states, the learning rate among them, are the checkpoint's: other settings would have no effect."""
-        now = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_unset=False))["model"]
-        saved = yaml.safe_load(self.loaded["config"])["model"]
-        for part in ("optimizer", "lr_scheduler"):
-            if now.get(part) != saved.get(part):
-                raise ConfigError(
-                    f"model.{part}: a resumed run goes on with that of its checkpoint: leave the setting as it was, or "
-                    "begin a new run without --ckpt_path"
-                )
 
     def after_instantiate_classes(self) -> None:
         """Finds out what cannot work before processes are started for several devices."""
@@ -239,6 +226,11 @@ class ForecastCLI(LightningCLI):
                 "trainer.overfit_batches is not supported: batches are cut by a sampler that it would replace; set "
                 "trainer.limit_train_batches"
             )
+        strategy = self._get(self.config, "trainer").strategy
+        if isinstance(strategy, str) and strategy.endswith(("_spawn", "_fork", "_notebook")):
+            raise ConfigError(f"trainer.strategy: {strategy} loses what its processes find out; use ddp")
+        if self.subcommand == "fit" and self.datamodule.fold != "all":
+            _ = self.datamodule.reference  # it is asked for only when the run is tested
         for key, metrics in MONITORED.items():
             monitor = self._get(self.config, key).monitor
             if monitor not in metrics:

@@ -20,6 +20,7 @@ OF_LIGHTNING = (
     r".*isinstance\(treespec, LeafSpec\)",  # of torch
     r".*does not have many workers",  # windows are cut so fast that processes do not pay
     r"\s*``instantiate_classes`` was deprecated",  # of jsonargparse
+    r"A `OneCycleLR` scheduler is using 'interval': 'epoch'",  # as every schedule here does
     r"\s*By default only one JsonargparseDeprecationWarning per type is shown",  # comes with the one above
 )
 """Warnings about what Lightning itself calls."""

@@ -82,3 +82,14 @@ def test_noise_is_given_the_largest_penalty():
 def test_impossible_arguments_are_refused(arguments, text):
     with pytest.raises(ConfigError, match=text):
         Ridge(**arguments)
+
+
+def test_the_penalty_does_not_depend_on_the_tail_that_networks_are_stopped_on():
+    forecasts = []
+    for val_fraction in (0.01, 0.2, 0.6):
+        data = Series(noise(120), fold=2, val_fraction=val_fraction)
+        ridge = Ridge()
+        ridge.fit(data)
+        forecasts.append(ridge.forecast(data, range(80, 90)))
+    assert np.array_equal(forecasts[0], forecasts[1])
+    assert np.array_equal(forecasts[0], forecasts[2])

@@ -60,7 +60,7 @@ def test_metrics_hold_one_row_per_epoch(trained):
 def test_tensorboard_shows_what_metrics_hold(trained):
     run = folder(trained)
     events = board(run)
-    assert set(events.Tags()["scalars"]) == {*CURVES, "epoch"}
+    assert set(events.Tags()["scalars"]) == {*CURVES, "val/best_loss"}
     for name in CURVES:
         assert [event.step for event in events.Scalars(name)] == [int(row["step"]) for row in rows(run)]
         assert [event.value for event in events.Scalars(name)] == pytest.approx(curve(run, name))
@@ -72,7 +72,7 @@ def test_tensorboard_shows_the_forecast_of_the_validation_range(trained, tmp_pat
     (event,) = events.Images("forecast/validation")
     (tmp_path / "figure.png").write_bytes(event.encoded_image_string)
     with Image.open(tmp_path / "figure.png") as image:
-        assert image.size == (1000, 400)
+        assert image.size == (1300, 600)
         assert len(image.convert("RGB").getcolors(1 << 20)) > 10  # something is drawn on it
 
 
@@ -83,14 +83,16 @@ def test_tensorboard_shows_settings_beside_test_metrics(root, cli):
     read = HParamsPluginData.FromString
     session = read(summary["_hparams_/session_start_info"].plugin_data.content).session_start_info
     settings = {name: value.string_value or value.number_value for name, value in session.hparams.items()}
-    assert settings["model.backbone"] == "forecastlab.backbones.lstm.LSTM"
+    assert settings["data"] == "OzoneDataModule"
+    assert settings["model.backbone"] == "LSTM"
     assert settings["model.backbone.hidden_size"] == 4
     assert settings["model.optimizer.lr"] == 0.02
     assert settings["data.fold"] == 5
     experiment = read(summary["_hparams_/experiment"].plugin_data.content).experiment
     shown = {info.name.tag for info in experiment.metric_infos}
-    assert shown == {"val/loss", *(f"test/{name}" for name in ("mse_scaled", "mae", "rmse", "mase", "skill"))}
+    assert shown == {"val/best_loss", *(f"test/{name}" for name in ("mse_scaled", "mae", "rmse", "mase", "skill"))}
     assert shown <= set(events.Tags()["scalars"])
+    assert events.Scalars("val/best_loss")[-1].value == pytest.approx(min(curve(folder(root), "val/loss")))
 
 
 def test_the_saved_config_holds_every_setting_and_trains_the_same_again(trained, tmp_path, cli):
@@ -233,6 +235,7 @@ def test_any_optimizer_of_torch_is_known_by_its_name(tmp_path, config, cli, name
         (["StepLR", "step_size=2", "gamma=0.1"], [0.02, 0.02, 0.002, 0.002]),
         (["ExponentialLR", "gamma=0.5"], [0.02, 0.01, 0.005, 0.0025]),
         (["CosineAnnealingLR", "T_max=2"], [0.02, 0.01, 0.0, 0.01]),
+        (["OneCycleLR", "max_lr=0.02", "total_steps=5", "pct_start=0.4"], [0.0008, 0.02, 0.01500002, 0.00500006]),
         (
             ["ReduceLROnPlateau", "monitor=val/loss", "patience=0", "threshold=2", "factor=0.5"],
             [0.02, 0.01, 0.005, 0.0025],
@@ -246,6 +249,14 @@ def test_any_schedule_of_torch_is_known_by_its_name(tmp_path, config, cli, sched
     answer = cli(*fit(config, tmp_path, *given))
     assert answer.status == 0, answer.err
     assert curve(folder(tmp_path), "train/learning_rate") == pytest.approx(rates, abs=1e-9)
+
+
+def test_a_schedule_that_ends_before_the_training_is_an_error(tmp_path, config, cli):
+    schedule = ["=OneCycleLR", ".max_lr=0.02", ".total_steps=2"]
+    options = [f"--model.lr_scheduler{option}" for option in schedule]
+    answer = cli(*fit(config, tmp_path, *options))
+    assert (answer.status, answer.out) == (2, "")
+    assert "model.lr_scheduler, which is stepped once an epoch: Tried to step 3 times" in answer.err
 
 
 def test_nested_backbones_are_given_by_name(tmp_path, config, cli):
@@ -337,7 +348,10 @@ def test_without_a_validated_epoch_there_is_no_best_one_and_it_says_so(tmp_path,
     assert not list(tmp_path.rglob("best.ckpt"))
 
 
-def test_an_infinite_loss_stops_the_training_and_is_no_best_epoch(tmp_path, config, cli):
+def test_an_infinite_loss_ends_the_run_with_advice_and_leaves_nothing(tmp_path, config, cli):
     answer = cli(*fit(config, tmp_path, "--model.optimizer=SGD", "--model.optimizer.lr=1e38", "--model.anchor=none"))
-    assert (answer.status, answer.out) == (0, "no epoch was trained and validated: there is no best one\n")
-    assert len(rows(folder(tmp_path))) == 1
+    assert (answer.status, answer.out) == (2, "")
+    assert "loss is" in answer.err
+    assert "in epoch 0" in answer.err
+    assert "lower the learning rate" in answer.err
+    assert files(tmp_path) == []

@@ -152,23 +152,6 @@ def test_nothing_to_resume_is_an_error(tmp_path, config, cli, experiment):
     assert files(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("part", "more"),
-    [
-        ("optimizer", ["--model.optimizer.lr=0.01"]),
-        ("optimizer", ["--model.optimizer=SGD"]),
-        ("lr_scheduler", ["--model.lr_scheduler=StepLR", "--model.lr_scheduler.step_size=1"]),
-    ],
-    ids=lambda value: value[0] if isinstance(value, list) else value,
-)
-def test_another_optimizer_or_schedule_which_would_have_no_effect_is_refused(root, resume, part, more):
-    before = files(root)
-    answer = resume(*more, epochs=EPOCHS + 1)
-    assert (answer.status, answer.out) == (2, "")
-    assert f"model.{part}: a resumed run goes on with that of its checkpoint" in answer.err
-    assert files(root) == before
-
-
 def test_another_network_cannot_be_resumed(root, resume):
     before = files(root)
     answer = resume("--model.backbone.hidden_size=5", epochs=EPOCHS + 1)

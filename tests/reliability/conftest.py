@@ -8,7 +8,7 @@ import pytest
 from tensorboard.summary.writer import event_file_writer
 
 from forecastlab import factory
-from forecastlab.cli import main
+from forecastlab.cli import app, main
 from tests.reliability.processes import CONFIG
 
 
@@ -35,6 +35,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
 
     def run(*args: object) -> Answer:
         capsys.readouterr()
+        assert app  # imported before the output is captured: Lightning's log keeps what standard error is then
         status = main([str(arg) for arg in args])
         return Answer(status, *capsys.readouterr())
 

@@ -58,6 +58,7 @@ class Running:
         """Waits for the end and returns the exit status, the negative signal if one killed it."""
         self.process.join(seconds)
         assert self.process.exitcode is not None, f"still running after {seconds} s: {self.said()}"
+        time.sleep(1 - time.time() % 1)  # TensorBoard reads event files in the order of their names: seconds, process
         return self.process.exitcode
 
     def said(self) -> str:
@@ -71,6 +72,21 @@ class Running:
             assert self.process.is_alive(), f"ended with {self.process.exitcode}: {self.said()}"
             assert time.monotonic() < deadline, f"not after {seconds} s: {self.said()}"
             time.sleep(0.01)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has begun, and theirs."""
+    children = [int(word) for task in Path(f"/proc/{pid}/task").glob("*/children") for word in task.read_text().split()]
+    return [*children, *(further for child in children for further in descendants(child))]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs."""
+    status = Path(f"/proc/{pid}/status")
+    try:
+        return "State:\tZ" not in status.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def start(

@@ -6,7 +6,18 @@ import time
 
 import pytest
 
-from tests.reliability.processes import assert_same_run, curves, fit, folder, last_path, load, rows, start
+from tests.reliability.processes import (
+    alive,
+    assert_same_run,
+    curves,
+    descendants,
+    fit,
+    folder,
+    last_path,
+    load,
+    rows,
+    start,
+)
 
 SETTINGS = ("--early_stopping.patience=15", "--checkpoints.write_interval=0.1")
 
@@ -44,13 +55,25 @@ def test_killed_at_any_moment_a_run_resumes_bit_identically(tmp_path, config, cl
     assert len(list((killed / "lightning_logs" / "tiny").iterdir())) == 1
 
 
+def test_processes_that_cut_batches_end_with_a_training_that_is_killed(tmp_path, config):
+    running = start(tmp_path / "output", fit(config, tmp_path, "--data.num_workers=2", epochs=1000))
+    running.until(lambda: len(descendants(running.process.pid)) >= 4)  # two for training and two for validation
+    loaders = descendants(running.process.pid)
+    running.send(signal.SIGKILL)
+    running.ended()
+    deadline = time.monotonic() + 30
+    while any(map(alive, loaders)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("schedule", ["CosineAnnealingLR", "ReduceLROnPlateau", "OneCycleLR"])
+@pytest.mark.parametrize("schedule", ["CosineAnnealingLR", "ReduceLROnPlateau", "CosineAnnealingWarmRestarts"])
 def test_killed_at_ten_moments_a_run_resumes_bit_identically(tmp_path, config, cli, schedule):
     arguments = {
         "CosineAnnealingLR": ["--model.lr_scheduler.T_max=30"],
         "ReduceLROnPlateau": ["--model.lr_scheduler.monitor=val/loss", "--model.lr_scheduler.patience=2"],
-        "OneCycleLR": ["--model.lr_scheduler.max_lr=0.01", "--model.lr_scheduler.total_steps=61"],
+        "CosineAnnealingWarmRestarts": ["--model.lr_scheduler.T_0=7"],
     }
     more = [f"--model.lr_scheduler={schedule}", *arguments[schedule]]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
