@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loops.loop import _Loop
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from forecastlab.callbacks.checkpoint_io import AtomicCheckpointIO
@@ -131,12 +132,13 @@ class Checkpoints(Checkpoint):
         will be trained again. If it is lost, the best epoch is sought from here on.
         """
         self.best_weights, best = None, {}
-        with contextlib.suppress(OSError, DataError):
+        with contextlib.suppress(Exception):  # of many kinds, for a file that is lost, damaged or not to be trusted
             best = AtomicCheckpointIO().load_checkpoint(self.best_model_path, map_location="cpu", weights_only=True)
         if "best_score" in best:
             self.best_weights, self.best_score = best["state_dict"], best["best_score"]
             self.best_epoch, self.best_step = best["epoch"], best["global_step"]
         else:
+            rank_zero_info(f"{self.best_model_path} cannot be used: the best epoch is sought from here on")
             self.best_score, self.best_epoch, self.best_step = float("inf"), -1, -1
 
     def _checkpoints(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, dict[str, Any]]:

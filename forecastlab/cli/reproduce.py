@@ -72,7 +72,7 @@ def reproduce(args: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-NOT_SETTINGS = ("paper", "models", "splits", "seeds", "jobs", "honest", "new", "root")
+NOT_SETTINGS = ("paper", "path", "models", "splits", "seeds", "jobs", "honest", "new", "root")
 """Options that say how much is run, not what: a later call may ask for more."""
 
 
@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--honest", action="store_true", help="also choose the epoch on a validation tail, and score the test rows once"
     )
+    parser.add_argument("--path", help="the ozone file; looked for or downloaded if not given")
     parser.add_argument("--root", default=".", help=f"folder that {LOGS} is in")
     parser.add_argument("--new", action="store_true", help="begin a new run instead of going on with an equal one")
     unsaid = parser.add_argument_group("what the paper leaves open")
@@ -136,6 +137,7 @@ def _write_config(run: Run, name: str, options: argparse.Namespace) -> dict[str,
         "data": {
             "class_path": "OzoneDataModule",
             "init_args": {
+                "path": options.path,
                 "lookback": "full",
                 "rows": 1500,
                 "splits": len(SPLITS),

@@ -4,9 +4,17 @@ import yaml
 
 
 @pytest.mark.real
-def test_models_and_splits_come_out_as_tables_figures_and_a_report(real_ozone, tmp_path, cli, monkeypatch):
-    monkeypatch.setenv("FORECASTLAB_DATA", str(real_ozone.parent.parent))
-    given = ["--root", tmp_path, "--epochs=20", "--models=lstm,combination2", "--splits=1,3", "--jobs=2"]
+def test_models_and_splits_come_out_as_tables_figures_and_a_report(real_ozone, tmp_path, cli):
+    given = [
+        "--root",
+        tmp_path,
+        "--path",
+        real_ozone,
+        "--epochs=20",
+        "--models=lstm,combination2",
+        "--splits=1,3",
+        "--jobs=2",
+    ]
     answer = cli("reproduce", "van-diepen", *given, "--honest", "--hidden-size=8", "--layers=all", "--feed=prediction")
     assert answer.status == 0
     assert "optimistic" in answer.out
