@@ -65,9 +65,10 @@ def reproduce(args: Sequence[str]) -> int:
             for job in _job(run, name, split, seed)
         ]
         failed = run_jobs(jobs, min(options.jobs, len(jobs) or 1), PRELOAD)
-        finished = [name for name in names if finished_folds(run.folder / name)]
-        if finished:
-            _report(run, finished, configs, options)
+        every = [name + suffix for suffix in ("", HONEST) for name in PUBLISHED]
+    finished = [name for name in every if finished_folds(run.folder / name)]  # earlier calls' too
+    if finished:
+        _report(run, finished, configs[names[0]], options)
     print(f"run        {os.path.relpath(run.folder)}")
     return 1 if failed else 0
 
@@ -170,9 +171,9 @@ def _job(run: Run, name: str, split: int, seed: int) -> list[Job]:
     return [Job(f"{name}, split {split}, seed {seed}", fit_and_test, Fold(folder, args), folder / "log")]
 
 
-def _report(run: Run, names: Sequence[str], configs: dict[str, dict[str, Any]], options: argparse.Namespace) -> None:
+def _report(run: Run, names: Sequence[str], config: dict[str, Any], options: argparse.Namespace) -> None:
     splits = sorted({split for name in names for split, _, _ in finished_folds(run.folder / name)})
-    scored = baselines_of(["persistence", "ridge"], configs[names[0]], splits)
+    scored = baselines_of(["persistence", "ridge"], config, splits)
     for name in names:
         gather(run.folder / name, name, scored)
     results = pd.concat([pd.read_csv(run.folder / name / RESULTS) for name in names])
@@ -194,7 +195,7 @@ def _report(run: Run, names: Sequence[str], configs: dict[str, dict[str, Any]], 
             Section("The paper's tables", tables=tables[:4]),
             Section("Beside the baselines, on the same rows", tables=tables[4:]),
             Section("Figures", pictures=drawn),
-            Section("What the paper leaves open, as chosen here", points=[*unsaid, f"seeds: {options.seeds}"]),
+            Section("What the paper leaves open, as chosen here", points=unsaid),
         ],
         made_by=f"Made by forecastlab {__version__}.",
     )

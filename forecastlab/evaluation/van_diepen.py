@@ -86,6 +86,9 @@ def paper_tables(results: pd.DataFrame, epochs: int, check_every: int) -> list[T
     Returns:
         Learning rates, seconds, best epochs, lowest test losses.
     """
+    honest = (
+        "Honest rows: the epoch was chosen on the last fifth of the training rows; the test rows were scored once.",
+    )
     checked = f"Here: {epochs} epochs, the test loss computed every {check_every}; epochs count from 1."
     return [
         Table(
@@ -107,8 +110,7 @@ def paper_tables(results: pd.DataFrame, epochs: int, check_every: int) -> list[T
             _columns(_beside(results, "test/mse_scaled", lambda published: published.losses), _mean, 4, "average"),
             (
                 f"Published rows and ours: {OPTIMISTIC} (the minimum over the epochs of the loss on the test rows).",
-                "Honest rows: the epoch was chosen on the last fifth of the training rows; the test rows were scored "
-                "once.",
+                *(honest if results["model"].str.endswith("-honest").any() else ()),
                 checked,
             ),
         ),
