@@ -1,6 +1,5 @@
 """The registry of backbones: every public class in `backbones` and `hybrids`, found by itself."""
 
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -26,21 +25,6 @@ def registered_backbones() -> dict[str, type[Backbone]]:
             raise RuntimeError(f"two backbones are called {name}: {found[name].__module__}, {cls.__module__}")
         found[name] = cls
     return dict(sorted(found.items()))
-
-
-def backbone_named(name: str) -> type[Backbone]:
-    """The registered backbone of a name.
-
-    Raises:
-        ValueError: if there is none, with the nearest names.
-    """
-    found = registered_backbones()
-    if name in found:
-        return found[name]
-    lower = {known.lower(): known for known in found}
-    near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=2, cutoff=0.5)]
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise ValueError(f"unknown backbone {name!r}; {hint}Available: {', '.join(found)}")
 
 
 def _public_classes() -> Iterator[tuple[str, type[Backbone]]]:

@@ -33,7 +33,7 @@ class ForecastFigure(Callback):
         pl_module.eval()
         parts = []
         with torch.no_grad():
-            for batch in trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
+            for batch in trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]  # Lightning sets it elsewhere
                 batch = trainer.strategy.batch_to_device(batch)
                 forecast = torch.func.functional_call(pl_module, weights, (batch,))
                 parts.append((batch.series, batch.index, forecast, batch.target, batch.weight))
@@ -56,7 +56,7 @@ class ForecastFigure(Callback):
         index, forecast, target, weight = (
             torch.cat([part[number].flatten(0, 1) for part in parts]).cpu().numpy() for number in range(1, 5)
         )
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it elsewhere
         order = np.argsort(index)
         truth = np.where(weight[order, 0, 0] > 0, target[order, 0, 0], np.nan)
         figure = forecast_figure(data.times[index[order] + 1], truth, forecast[order, 0, 0], data.targets[0])

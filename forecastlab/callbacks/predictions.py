@@ -58,7 +58,7 @@ class PredictionWriter(Callback):
             torch.cat(tensors).numpy() for tensors in zip(*(part for rank in gathered for part in rank), strict=True)
         )
         order = np.argsort(index)
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it elsewhere
         ordered = (values[order] for values in (index, forecast, target, weight))
         self.table = predictions_table(data.times, data.table.name, Schema.from_dict(data.schema), *ordered)
         if scored_only:

@@ -11,7 +11,6 @@ from forecastlab.data.scaling import Scaler
 from forecastlab.data.table import Table
 from forecastlab.errors import ConfigError, DataError
 
-LABEL = COLUMNS[-1]
 MEASUREMENTS = COLUMNS[1:-1]
 
 

@@ -229,7 +229,7 @@ def _require_increasing(times: pd.DatetimeIndex) -> None:
 
 
 def _listed(names: object, most: int = 12) -> str:
-    listed = [str(name) for name in names]  # type: ignore[attr-defined]
+    listed = [str(name) for name in names]  # type: ignore[attr-defined]  # any iterable
     return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
