@@ -95,10 +95,9 @@ class Checkpoints(Checkpoint):
         if write:
             self._write(trainer, self._checkpoints(trainer, pl_module))
         elif copy:
-            checkpoints = self._checkpoints(
-                trainer, pl_module
-            )  # training goes on to change what the last one refers to
-            self._copy = {**checkpoints, "last.ckpt": deepcopy(checkpoints["last.ckpt"])}
+            checkpoints = self._checkpoints(trainer, pl_module)
+            last = deepcopy(checkpoints["last.ckpt"])  # training goes on to change what it refers to
+            self._copy = {**checkpoints, "last.ckpt": last}
             self._last_copy = now
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -6,15 +6,18 @@ import time
 import torch
 from lightning.pytorch import Callback
 
+from forecastlab.callbacks.checkpoints import COPY_INTERVAL
+from tests.reliability.processes import STEPS
+
 
 class SlowEpochs(Callback):
     """Says where the training is, and waits after each batch.
 
     Args:
-        seconds: how long.
+        seconds: how long; by default so long that each epoch's state is copied in memory.
     """
 
-    def __init__(self, seconds: float = 0.03) -> None:
+    def __init__(self, seconds: float = 1.1 * COPY_INTERVAL / STEPS) -> None:
         self.seconds = seconds
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
