@@ -1,5 +1,6 @@
 """Promise: no checkpoint and no config runs code that nobody allowed."""
 
+import gc
 import os
 import pickle
 import sys
@@ -51,6 +52,7 @@ def marker(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "evil_module", raising=False)
     yield path
     sys.modules.pop("evil_module", None)
+    gc.collect()  # or its classes would still be found among the subclasses of ours
 
 
 @pytest.fixture(scope="module")
