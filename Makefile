@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: quickstart install install-dev lint test test-slow clean
+.PHONY: quickstart install install-dev lint test test-slow bench clean
 
 quickstart: install ## install, train a small LSTM on the built-in sample, and show the test figures
 	$(BIN)/forecastlab fit --config configs/quickstart.yaml
@@ -32,6 +32,9 @@ test: lint ## everything but the long runs
 
 test-slow: install-dev ## the long runs
 	$(BIN)/pytest -n 2 -m slow tests
+
+bench: install-dev ## ratios of speed and memory on one thread: build/benchmarks/table.md, table.json and plots
+	$(BIN)/pytest --benchmark-quiet tests/benchmarks/bench_*.py
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,8 +1,16 @@
-"""Causal attention over a growing past: what the attention backbones share."""
+"""Causal attention over a growing past and scores: what the networks with attention share."""
+
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.functional import linear, pad, scaled_dot_product_attention
+
+from forecastlab.backbones.base import require_positive
+
+Score: TypeAlias = Literal["additive", "dot", "general", "scaled_dot"]
+"""How a query and a step are compared: by a small network (Bahdanau et al. 2015), by their product, by their product
+with a matrix in between (Luong et al. 2015), or by their product over the root of their width (Vaswani et al. 2017)."""
 
 
 def causal_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -32,6 +40,31 @@ def causal_weights(query: Tensor, key: Tensor, scale: float) -> Tensor:
     """The weights of `causal_attention`, (batch, heads, time, past + time): each row sums to 1, the future has 0."""
     scores = scale * query @ key.transpose(-1, -2)
     return scores.masked_fill(~causal_mask(query, key), -torch.inf).softmax(-1)
+
+
+def require_score(score: Score, attention_size: int | None) -> None:
+    """Raises ValueError for an unknown score, or an attention_size that is not positive or not the score's."""
+    if score not in get_args(Score):
+        raise ValueError(f"score must be one of {', '.join(get_args(Score))}, got {score!r}")
+    if attention_size is not None:
+        require_positive(attention_size=attention_size)
+        if score != "additive":
+            raise ValueError(f"attention_size belongs to the additive score; leave it out for score {score!r}")
+
+
+def additive_scores(query: Tensor, key: Tensor, weight: Tensor) -> Tensor:
+    """The scores weight · tanh(query_t + key_i) of projected queries and keys (Bahdanau et al. 2015).
+
+    Args:
+        query: (batch, queries, attention_size)
+        key: (batch, steps, attention_size)
+        weight: (1, attention_size)
+
+    Returns:
+        (batch, queries, steps)
+    """
+    hidden = torch.tanh(query.unsqueeze(2) + key.unsqueeze(1))  # (batch, queries, steps, attention_size)
+    return linear(hidden, weight).squeeze(-1)
 
 
 def sinusoidal_positions(start: int, like: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch.nn.functional import linear
 
 from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.batch_norm import StepBatchNorm
-from forecastlab.backbones.layered import GatedLayer, Layered, scan
+from forecastlab.backbones.layered import GatedLayer, Layered
 from forecastlab.batch import State
 
 
@@ -29,7 +29,7 @@ class BNLSTMLayer(GatedLayer):
         self.normalise_cell = StepBatchNorm(hidden_size, max_length, momentum=momentum, eps=eps)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        recur = self.recurrence(x.new_empty(x.shape[0], self.hidden_size))
+        recur = self.recurrence(self.mask(x.new_empty(x.shape[0], self.hidden_size)))
 
         def step(x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
             h, c, t = cast(tuple[Tensor, Tensor, Tensor], state)
@@ -40,7 +40,7 @@ class BNLSTMLayer(GatedLayer):
             h = o * torch.tanh(self.normalise_cell(c, t))
             return h, (h, c, t + 1), (i, f, g, o, c, h)
 
-        return scan(step, linear(x, self.weight_ih), state, keep_parts)
+        return self.scan(step, linear(x, self.weight_ih), state, keep_parts)
 
     def initial_state(self, batch_size: int) -> State:
         zeros = self.bias.new_zeros(batch_size, self.hidden_size)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv2d
 
 from forecastlab.backbones.base import GateParameters, require_positive, require_probability
-from forecastlab.backbones.layered import Layer, Layered, dropout_mask, scan
+from forecastlab.backbones.layered import Layer, Layered, dropout_mask
 from forecastlab.batch import State
 
 
@@ -78,7 +78,7 @@ class ConvLSTMLayer(Layer):
             i, f, g, o, c, h = (part.flatten(1) for part in (i, f, g, o, c, o * torch.tanh(c)))
             return h, (h, c), (i, f, g, o, c, h)
 
-        return scan(step, inputs, state, keep_parts)
+        return self.scan(step, inputs, state, keep_parts)
 
     def initial_state(self, batch_size: int) -> State:
         zeros = self.bias.new_zeros(batch_size, self.hidden_channels * prod(self.grid))

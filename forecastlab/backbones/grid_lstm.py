@@ -9,7 +9,7 @@ from torch.nn.functional import dropout as drop
 from torch.nn.functional import linear
 
 from forecastlab.backbones.base import require_positive
-from forecastlab.backbones.layered import GatedLayer, Layer, Layered, dropout_mask, scan
+from forecastlab.backbones.layered import GatedLayer, Layer, Layered, dropout_mask
 from forecastlab.batch import State
 
 
@@ -60,7 +60,7 @@ class GridLSTMLayer(GatedLayer):
             h_depth, m_depth, depth_parts = self._lstm(from_below_depth + share(seen, depth_hh), m_depth)
             return torch.cat([h_depth, m_depth], -1), (h_new, m_new), (*time_parts, *depth_parts)
 
-        return scan(step, inputs, state, keep_parts)
+        return self.scan(step, inputs, state, keep_parts)
 
     def initial_state(self, batch_size: int) -> State:
         zeros = self.bias.new_zeros(batch_size, self.hidden_size)

@@ -5,6 +5,7 @@ from typing import ClassVar, cast
 from torch import Tensor, nn
 
 from forecastlab.backbones.activations import Activation, activation_function
+from forecastlab.backbones.kernels.gru import gru
 from forecastlab.backbones.recurrent import Initialization, LayerWeights, Recurrent
 from forecastlab.batch import State
 
@@ -21,8 +22,8 @@ class GRU(Recurrent):
     Source: Cho et al. 2014, whose candidate is the one of reset_after=False; torch.nn.GRU's is the other, and the
     default. `rnn` is torch's module, with its parameters (rows in the order reset, update, candidate); both forms use
     the same. Texts that write h_t = (1 - z_t) * h_{t-1} + z_t * n_t, as the course module does, mean 1 - z_t by z_t.
-    The reset-before candidate, other functions, recurrent dropout in training, and `trace` run through our own loop
-    over time, which is several times slower.
+    Other functions and `trace` run through our own loop over time, which is several times slower; so do, unless a
+    compiled kernel fits, the reset-before candidate and recurrent dropout in training.
 
     The state is h, (batch, num_layers, hidden_size). The signals of `trace` are "reset_gate", "update_gate",
     "candidate" and "hidden"; the gates are called "reset", "update" and "candidate".
@@ -39,12 +40,15 @@ class GRU(Recurrent):
         gate_activation: s.
         initialization: how weights start: "uniform" in +-1/sqrt(hidden_size), or "orthogonal" (per gate, Xavier-uniform
             from the input and orthogonal from the hidden state, biases zero).
+        fused: whether long sequences on a CPU run through a compiled kernel, if numba is installed (see
+            `kernels.choice`); off, or without numba, torch.nn or a loop in Python computes the same up to rounding.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.
     """
 
     source: ClassVar[str] = "Cho et al. 2014, arXiv:1406.1078; reset-after as in torch.nn.GRU"
+    fused_up_to: ClassVar[int] = 8192
     gates: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
     parts: ClassVar[tuple[str, ...]] = ("reset_gate", "update_gate", "candidate", "hidden")
 
@@ -59,10 +63,19 @@ class GRU(Recurrent):
         activation: Activation = "tanh",
         gate_activation: Activation = "sigmoid",
         initialization: Initialization = "uniform",
+        fused: bool = True,
     ) -> None:
-        native = (reset_after, activation, gate_activation) == (True, "tanh", "sigmoid")
+        usual = (activation, gate_activation) == ("tanh", "sigmoid")
         super().__init__(
-            nn.GRU, input_size, hidden_size, num_layers, dropout, recurrent_dropout, initialization, native
+            nn.GRU,
+            input_size,
+            hidden_size,
+            num_layers,
+            dropout,
+            recurrent_dropout,
+            initialization,
+            usual and reset_after,
+            fused and usual,
         )
         self.reset_after = reset_after
         self.activation = activation_function(activation)
@@ -79,3 +92,7 @@ class GRU(Recurrent):
             n = self.activation(x_n + weights.recur(r * h, candidate))
         h = (1 - z) * n + z * h
         return h, h, (r, z, n, h)
+
+    def kernel(self, weights: LayerWeights, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        recurrent = (weights.weight_hh, weights.bias_hh, cast(Tensor, state), weights.mask)
+        return gru(inputs, *recurrent, self.reset_after)

@@ -11,7 +11,7 @@ from torch.nn.functional import linear, pad
 
 from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.batch_norm import StepBatchNorm
-from forecastlab.backbones.layered import GatedLayer, Layered, dropout_mask, scan
+from forecastlab.backbones.layered import GatedLayer, Layered, dropout_mask
 from forecastlab.batch import State
 
 
@@ -113,7 +113,7 @@ class LARNNLayer(GatedLayer):
             parts = (i, f, g, o, c, h, a, pad(weights, (self.window - weights.shape[-1], 0))) if keep_parts else ()
             return h, (h, c, queue, *t), parts
 
-        return scan(step, linear(x, from_x), state, keep_parts)
+        return self.scan(step, linear(x, from_x), state, keep_parts)
 
     def initial_state(self, batch_size: int) -> State:
         zeros = self.bias.new_zeros(batch_size, self.hidden_size)

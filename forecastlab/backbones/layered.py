@@ -1,4 +1,4 @@
-"""What cells that are stepped through time share: the loop over time, and the stack of layers."""
+"""What cells that are stepped through time share: gates, dropout, and the stack of layers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -9,32 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear
 
 from forecastlab.backbones.base import Backbone, GateParameters, require_positive, require_probability
+from forecastlab.backbones.stepping import Stepped
 from forecastlab.batch import State
-
-Step = Callable[[Tensor, State], tuple[Tensor, State, tuple[Tensor, ...]]]
-
-
-def scan(step: Step, inputs: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, list[Tensor]]:
-    """Runs a step function along time.
-
-    Args:
-        step: maps an input (batch, width) and a state to an output (batch, output width), the next state, and the
-            inner signals (parts) that led there.
-        inputs: (batch, time, width), usually the input projection of all steps, computed as one matrix product.
-        state: the state before the first step.
-        keep_parts: whether the parts are collected.
-
-    Returns:
-        The outputs (batch, time, output width), the state after the last step, and the parts stacked along time, each
-        (batch, time, ...) (empty without `keep_parts`).
-    """
-    outputs, kept = [], []
-    for x_t in inputs.unbind(1):
-        y_t, state, parts = step(x_t, state)
-        outputs.append(y_t)
-        if keep_parts:
-            kept.append(parts)
-    return torch.stack(outputs, 1), state, [torch.stack(part, 1) for part in zip(*kept, strict=True)]
 
 
 def dropout_mask(like: Tensor, probability: float, training: bool) -> Tensor | None:
@@ -54,7 +30,7 @@ def dropout_mask(like: Tensor, probability: float, training: bool) -> Tensor | N
     return dropout(torch.ones_like(like), probability) if training and probability else None
 
 
-class Layer(nn.Module, ABC):
+class Layer(Stepped, ABC):
     """One layer of a `Layered` backbone: a cell and its loop over time.
 
     Attributes:
@@ -178,13 +154,10 @@ class GatedLayer(Layer):
         """The input's share in all gates at all steps: (batch, time, input_size) -> (batch, time, gates * hidden)."""
         return linear(x, self.weight_ih, self.bias)
 
-    def recurrence(self, like: Tensor) -> Callable[[Tensor], Tensor]:
-        """The hidden state's share in all gates, as a function (batch, hidden_size) -> (batch, gates * hidden_size).
+    def mask(self, like: Tensor) -> Tensor | None:
+        """The mask of recurrent dropout, drawn anew: to be asked for once per sequence; see `dropout_mask`."""
+        return dropout_mask(like, self.recurrent_dropout, self.training)
 
-        To be asked for once per sequence: recurrent dropout draws its mask here.
-
-        Args:
-            like: a tensor of the shape, dtype and device of the hidden state.
-        """
-        mask = dropout_mask(like, self.recurrent_dropout, self.training)
+    def recurrence(self, mask: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """The hidden state's share in all gates, as a function (batch, hidden_size) -> (batch, gates * hidden_size)."""
         return lambda h: linear(h if mask is None else h * mask, self.weight_hh)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from forecastlab.backbones.activations import Activation, activation_function
+from forecastlab.backbones.kernels.lstm import lstm
 from forecastlab.backbones.recurrent import Initialization, LayerWeights, Recurrent
 from forecastlab.batch import State
 
@@ -23,8 +24,8 @@ class LSTM(Recurrent):
     Source: Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000, in the form of torch.nn.LSTM;
     `rnn` is that module, with its parameters (rows in the order input, forget, candidate, output; each bias b is the
     sum of two). s is the logistic function, a and a' are tanh by default; they are the free functions of van Diepen's
-    eq. 1 (its sigma_z and sigma_H). Other functions, recurrent dropout in training, and `trace` run through our own
-    loop over time, which is several times slower.
+    eq. 1 (its sigma_z and sigma_H). Other functions and `trace` run through our own loop over time, which
+    is several times slower; so does, unless a compiled kernel fits, recurrent dropout in training.
 
     The state is (h, c), each (batch, num_layers, hidden_size): the batch comes first, unlike torch.nn's. The signals of
     `trace` are "input_gate", "forget_gate", "candidate", "output_gate", "cell" and "hidden"; the gates are called
@@ -43,6 +44,9 @@ class LSTM(Recurrent):
         forget_bias: added to the forget gate's bias at the start (1 makes a fresh network remember).
         initialization: how weights start: "uniform" in +-1/sqrt(hidden_size), or "orthogonal" (per gate, Xavier-uniform
             from the input and orthogonal from the hidden state, biases zero).
+        fused: whether recurrent dropout in training, for long sequences on a CPU, runs through a compiled kernel, if
+            numba is installed (see `kernels.choice`); off, or without numba, a loop in Python computes the same up to
+            rounding.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.
@@ -64,11 +68,20 @@ class LSTM(Recurrent):
         gate_activation: Activation = "sigmoid",
         forget_bias: float = 0.0,
         initialization: Initialization = "uniform",
+        fused: bool = True,
     ) -> None:
         cell_activation = cell_activation or activation
         native = (activation, cell_activation, gate_activation) == ("tanh", "tanh", "sigmoid")
         super().__init__(
-            nn.LSTM, input_size, hidden_size, num_layers, dropout, recurrent_dropout, initialization, native
+            nn.LSTM,
+            input_size,
+            hidden_size,
+            num_layers,
+            dropout,
+            recurrent_dropout,
+            initialization,
+            native,
+            fused and native,
         )
         self.activation = activation_function(activation)
         self.cell_activation = activation_function(cell_activation)
@@ -89,3 +102,7 @@ class LSTM(Recurrent):
         c = f * c + i * g
         h = o * self.cell_activation(c)
         return h, (h, c), (i, f, g, o, c, h)
+
+    def kernel(self, weights: LayerWeights, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        before = cast("tuple[Tensor, Tensor]", state)
+        return lstm(inputs + weights.bias_hh, weights.weight_hh, before, weights.mask)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
 from torch.nn.functional import elu, leaky_relu, linear, relu
 
+from forecastlab.backbones.activations import activation_function
 from forecastlab.backbones.base import Backbone, require_positive, require_probability
 from forecastlab.batch import State
 
@@ -23,6 +24,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": relu,
     "leaky_relu": leaky_relu,
     "elu": elu,
+    "identity": activation_function("identity"),
 }
 
 
@@ -33,7 +35,8 @@ class MLP(Backbone):
         a^1_t = f(W^1 u_t + b^1),   a^l_t = f(W^l a^{l-1}_t + b^l),   output a^L_t
 
     with f one of the thesis's six: step (1 from 0 on, else 0), sigmoid, tanh, relu, leaky_relu (slope 0.01 below 0)
-    and elu (alpha = 1). It has no recurrence: a step older than the window cannot reach the output.
+    and elu (alpha = 1), or with the identity, a linear map of the window: a linear path beside a recurrent net. It has
+    no recurrence: a step older than the window cannot reach the output.
 
     Deviations: the threshold of the step function is 0, since the bias already shifts it, and its gradient, zero almost
     everywhere, is replaced by 1 (straight-through, Bengio et al. 2013, arXiv:1308.3432), so that it can be trained.
@@ -61,7 +64,7 @@ class MLP(Backbone):
         hidden_size: int = 64,
         num_layers: int = 1,
         window: int = 30,
-        activation: Literal["step", "sigmoid", "tanh", "relu", "leaky_relu", "elu"] = "relu",
+        activation: Literal["step", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "identity"] = "relu",
         dropout: float = 0.0,
     ) -> None:
         require_positive(hidden_size=hidden_size, num_layers=num_layers, window=window)

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from forecastlab.backbones.base import require_positive
-from forecastlab.backbones.layered import GatedLayer, Layered, scan
+from forecastlab.backbones.kernels.choice import usable
+from forecastlab.backbones.kernels.lstm import lstm
+from forecastlab.backbones.layered import GatedLayer, Layered
 from forecastlab.batch import State
 
 
@@ -37,6 +39,8 @@ class PeepholeLSTM(Layered):
             same units at every step of a sequence. The peepholes are not dropped.
         peephole: "diagonal" (Gers) or "full" (Zangari).
         forget_bias: added to the forget gate's bias at the start.
+        fused: whether long sequences on a CPU, with diagonal peepholes, run through a compiled kernel, if numba is
+            installed (see `kernels.choice`); off, or without numba, a loop in Python computes the same up to rounding.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown `peephole`.
@@ -53,12 +57,14 @@ class PeepholeLSTM(Layered):
         recurrent_dropout: float = 0.0,
         peephole: Literal["diagonal", "full"] = "diagonal",
         forget_bias: float = 0.0,
+        fused: bool = True,
     ) -> None:
         require_positive(num_layers=num_layers)
         if peephole not in ("diagonal", "full"):
             raise ValueError(f"peephole must be 'diagonal' or 'full', got {peephole!r}")
         sizes = [input_size] + [hidden_size] * (num_layers - 1)
-        layers = [PeepholeLSTMLayer(size, hidden_size, recurrent_dropout, peephole, forget_bias) for size in sizes]
+        options = (recurrent_dropout, peephole, forget_bias, fused)
+        layers = [PeepholeLSTMLayer(size, hidden_size, *options) for size in sizes]
         super().__init__(input_size, layers, hidden_size, dropout)
 
 
@@ -73,16 +79,27 @@ class PeepholeLSTMLayer(GatedLayer):
     parts: ClassVar[tuple[str, ...]] = ("input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden")
 
     def __init__(
-        self, input_size: int, hidden_size: int, recurrent_dropout: float, peephole: str, forget_bias: float
+        self,
+        input_size: int,
+        hidden_size: int,
+        recurrent_dropout: float,
+        peephole: str,
+        forget_bias: float,
+        fused: bool,
     ) -> None:
         super().__init__(input_size, hidden_size, recurrent_dropout)
+        self.fused = fused and peephole == "diagonal"
         shape = (3, hidden_size) if peephole == "diagonal" else (3, hidden_size, hidden_size)
         self.weight_ch = nn.Parameter(torch.empty(shape).uniform_(-(hidden_size**-0.5), hidden_size**-0.5))
         with torch.no_grad():
             self.gate("forget").bias.add_(forget_bias)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        recur = self.recurrence(cast("tuple[Tensor, Tensor]", state)[0])
+        before = cast("tuple[Tensor, Tensor]", state)
+        inputs, mask = self.project(x), self.mask(before[0])
+        if self.fused and not keep_parts and usable(inputs, *before, self.weight_hh):
+            return *lstm(inputs, self.weight_hh, before, mask, self.weight_ch), ()
+        recur = self.recurrence(mask)
         v_i, v_f, v_o = self.weight_ch.unbind()
 
         def step(x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
@@ -96,7 +113,7 @@ class PeepholeLSTMLayer(GatedLayer):
             h = o * torch.tanh(c)
             return h, (h, c), (i, f, g, o, c, h)
 
-        return scan(step, self.project(x), state, keep_parts)
+        return self.scan(step, inputs, state, keep_parts)
 
     def initial_state(self, batch_size: int) -> State:
         zeros = self.bias.new_zeros(batch_size, self.hidden_size)

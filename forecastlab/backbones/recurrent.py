@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear
 
 from forecastlab.backbones.base import Backbone, require_positive, require_probability
-from forecastlab.backbones.layered import dropout_mask, scan
+from forecastlab.backbones.kernels.choice import usable
+from forecastlab.backbones.layered import dropout_mask
+from forecastlab.backbones.stepping import Stepped
 from forecastlab.batch import State
 
 Initialization: TypeAlias = Literal["uniform", "orthogonal"]
@@ -35,20 +37,25 @@ class TorchGateParameters(NamedTuple):
     """(hidden_size,)"""
 
 
-class Recurrent(Backbone):
+class Recurrent(Backbone, Stepped):
     """A network of torch.nn (`rnn`) with a second way to compute the same cell, step by step in Python.
 
-    By default `forward` is one call of torch.nn's kernel. The own loop (for an LSTM on one CPU core 3 times slower on
-    batches of windows, 28 times on one long sequence) runs for what that kernel cannot do: other equations than
-    torch.nn's, recurrent dropout in training, and `trace`. Both read the same parameters, those of `rnn`:
-    `rnn.weight_ih_l0`, `rnn.weight_hh_l0`, `rnn.bias_ih_l0`, `rnn.bias_hh_l0`, `rnn.weight_ih_l1`, ... so that weights
-    are exchanged with torch.nn through `rnn.load_state_dict`.
+    By default `forward` is one call of torch.nn's kernel. The own loop runs for what that cannot do: other equations
+    than torch.nn's, recurrent dropout in training, and `trace`. Where a compiled kernel of ours can compute a layer
+    (`fused`), that is one call too; otherwise the loop is slow (for an LSTM on one CPU core 3 times slower than
+    torch.nn on batches of windows, 28 times on one long sequence). RNN and GRU take our kernel in place of torch.nn's
+    where it is faster: on a CPU, for long sequences in small batches. That depends on sizes only, never on values; the
+    two drop the same units and differ by rounding. All read the same parameters, those of `rnn`: `rnn.weight_ih_l0`,
+    `rnn.weight_hh_l0`, `rnn.bias_ih_l0`, `rnn.bias_hh_l0`, `rnn.weight_ih_l1`, ... so that weights are exchanged with
+    torch.nn through `rnn.load_state_dict`.
 
     Attributes:
         gates: names of the gates in the order of their rows in each parameter.
         parts: names of the signals that `cell` gives, in order.
+        fused_up_to: size of a state, batch * hidden_size, up to which our kernel is faster than torch.nn's on a CPU.
     """
 
+    fused_up_to: ClassVar[int] = 0
     gates: ClassVar[tuple[str, ...]]
     parts: ClassVar[tuple[str, ...]]
 
@@ -62,6 +69,7 @@ class Recurrent(Backbone):
         recurrent_dropout: float,
         initialization: str,
         native: bool,
+        fused: bool,
     ) -> None:
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
         require_probability(dropout=dropout, recurrent_dropout=recurrent_dropout)
@@ -71,6 +79,7 @@ class Recurrent(Backbone):
         self.dropout = dropout
         self.recurrent_dropout = recurrent_dropout
         self.native = native
+        self.fused = fused
         between = dropout if num_layers > 1 else 0.0  # torch.nn warns where there is nothing between layers
         self.rnn = rnn(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
         if initialization == "orthogonal":
@@ -82,6 +91,8 @@ class Recurrent(Backbone):
         self.require_sequence(x)
         if not self.native or (self.training and self.recurrent_dropout):
             return self._loop(x, state, None)
+        if self._faster_than_torch(x):
+            return self._loop(x, state, None, time_first=True)
         y, last = self.rnn(x, None if state is None else _swap(state))
         return y, _swap(last)
 
@@ -118,23 +129,50 @@ class Recurrent(Backbone):
             The output (batch, hidden_size), the next state, and the signals named in `parts`.
         """
 
+    @abstractmethod
+    def kernel(self, weights: "LayerWeights", inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """All steps of one layer by a compiled kernel; called if `fused`.
+
+        Args:
+            weights: the layer's parameters.
+            inputs: (batch, time, gates * hidden_size), the input's share in all gates, `bias_ih` included.
+            state: the layer's state, each part (batch, hidden_size).
+
+        Returns:
+            The outputs (batch, time, hidden_size) and the state after the last step.
+        """
+
     def initial_state(self, batch_size: int) -> State:
         return self.new_zeros(batch_size, self.num_layers, self.hidden_size)
+
+    def _faster_than_torch(self, x: Tensor) -> bool:
+        return self.fused and usable(x, *self._layer(0)) and x.shape[0] * self.hidden_size <= self.fused_up_to
 
     def _layer(self, layer: int) -> TorchGateParameters:
         names = TorchGateParameters._fields
         return TorchGateParameters(*(getattr(self.rnn, f"{name}_l{layer}") for name in names))
 
-    def _loop(self, x: Tensor, state: State | None, signals: dict[str, Tensor] | None) -> tuple[Tensor, State]:
+    def _loop(
+        self, x: Tensor, state: State | None, signals: dict[str, Tensor] | None, time_first: bool = False
+    ) -> tuple[Tensor, State]:
         before = self.initial_state(x.shape[0]) if state is None else state
         after = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
-                x = dropout(x, self.dropout, self.training)
+                x = (
+                    _drop_time_first(x, self.dropout, self.training)
+                    if time_first
+                    else dropout(x, self.dropout, self.training)
+                )
             weight_ih, weight_hh, bias_ih, bias_hh = self._layer(layer)
             mask = dropout_mask(x.new_ones(x.shape[0], self.hidden_size), self.recurrent_dropout, self.training)
-            step = partial(self.cell, LayerWeights(weight_hh, bias_hh, mask))
-            x, last, parts = scan(step, linear(x, weight_ih, bias_ih), _pick(before, layer), signals is not None)
+            weights, start = LayerWeights(weight_hh, bias_hh, mask), _pick(before, layer)
+            inputs = linear(x, weight_ih, bias_ih)
+            if self.fused and signals is None and usable(inputs, weight_hh, *_leaves(start)):
+                x, last = self.kernel(weights, inputs, start)
+                after.append(last)
+                continue
+            x, last, parts = self.scan(partial(self.cell, weights), inputs, start, signals is not None)
             after.append(last)
             if signals is not None:
                 signals |= {f"layers.{layer}.{name}": part for name, part in zip(self.parts, parts, strict=True)}
@@ -165,6 +203,11 @@ class LayerWeights(NamedTuple):
         return linear(h if self.mask is None else h * self.mask, self.weight_hh[rows], self.bias_hh[rows])
 
 
+def _drop_time_first(x: Tensor, probability: float, training: bool) -> Tensor:
+    # torch.nn draws for (time, batch, hidden): so does what stands in for it.
+    return dropout(x.transpose(0, 1).contiguous(), probability, training).transpose(0, 1)
+
+
 def _swap(state: State) -> State:
     # torch.nn's (layers, batch, hidden) to our (batch, layers, hidden), and back.
     if isinstance(state, tuple):
@@ -174,6 +217,10 @@ def _swap(state: State) -> State:
 
 def _pick(state: State, layer: int) -> State:
     return tuple(_pick(part, layer) for part in state) if isinstance(state, tuple) else state[:, layer]
+
+
+def _leaves(state: State) -> list[Tensor]:
+    return [state] if isinstance(state, Tensor) else [leaf for part in state for leaf in _leaves(part)]
 
 
 def _gather(states: list[State]) -> State:

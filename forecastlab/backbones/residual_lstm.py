@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from forecastlab.backbones.base import require_positive
-from forecastlab.backbones.layered import GatedLayer, Layered, scan
+from forecastlab.backbones.kernels.choice import usable
+from forecastlab.backbones.kernels.lstm import lstm
+from forecastlab.backbones.layered import GatedLayer, Layered
 from forecastlab.batch import State
 
 
@@ -42,6 +44,8 @@ class ResidualLSTM(Layered):
         peephole: "diagonal", as in the paper, or "none".
         projection: whether tanh(c_t) goes through W_p.
         forget_bias: added to the forget gate's bias at the start.
+        fused: whether long sequences on a CPU run through a compiled kernel, if numba is installed (see
+            `kernels.choice`); off, or without numba, a loop in Python computes the same up to rounding.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown `peephole`.
@@ -59,15 +63,14 @@ class ResidualLSTM(Layered):
         peephole: Literal["diagonal", "none"] = "diagonal",
         projection: bool = True,
         forget_bias: float = 0.0,
+        fused: bool = True,
     ) -> None:
         require_positive(num_layers=num_layers)
         if peephole not in ("none", "diagonal"):
             raise ValueError(f"peephole must be 'none' or 'diagonal', got {peephole!r}")
         sizes = [input_size] + [hidden_size] * (num_layers - 1)
-        layers = [
-            ResidualLSTMLayer(size, hidden_size, recurrent_dropout, peephole == "diagonal", projection, forget_bias)
-            for size in sizes
-        ]
+        options = (recurrent_dropout, peephole == "diagonal", projection, forget_bias, fused)
+        layers = [ResidualLSTMLayer(size, hidden_size, *options) for size in sizes]
         super().__init__(input_size, layers, hidden_size, dropout)
 
 
@@ -98,8 +101,10 @@ class ResidualLSTMLayer(GatedLayer):
         peephole: bool,
         projection: bool,
         forget_bias: float,
+        fused: bool,
     ) -> None:
         super().__init__(input_size, hidden_size, recurrent_dropout)
+        self.fused = fused
         self.weight_ch = self._parameter(3, hidden_size) if peephole else None
         self.projection = self._parameter(hidden_size, hidden_size) if projection else None
         self.shortcut = self._parameter(hidden_size, input_size) if input_size != hidden_size else None
@@ -107,9 +112,13 @@ class ResidualLSTMLayer(GatedLayer):
             self.gate("forget").bias.add_(forget_bias)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        recur = self.recurrence(cast("tuple[Tensor, Tensor]", state)[0])
-        v_i, v_f, v_o = (None, None, None) if self.weight_ch is None else self.weight_ch.unbind()
+        before = cast("tuple[Tensor, Tensor]", state)
+        inputs, mask = self.project(x), self.mask(before[0])
         shortcut = x if self.shortcut is None else linear(x, self.shortcut)
+        if self.fused and not keep_parts and usable(inputs, *before, self.weight_hh, shortcut):
+            return *lstm(inputs, self.weight_hh, before, mask, self.weight_ch, shortcut, self.projection), ()
+        recur = self.recurrence(mask)
+        v_i, v_f, v_o = (None, None, None) if self.weight_ch is None else self.weight_ch.unbind()
 
         def step(inputs: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
             h, c = cast("tuple[Tensor, Tensor]", state)
@@ -124,7 +133,7 @@ class ResidualLSTMLayer(GatedLayer):
             h = o * ((m if self.projection is None else linear(m, self.projection)) + r)
             return h, (h, c), (i, f, g, o, c, r, h)
 
-        return scan(step, torch.cat([self.project(x), shortcut], -1), state, keep_parts)
+        return self.scan(step, torch.cat([inputs, shortcut], -1), state, keep_parts)
 
     def initial_state(self, batch_size: int) -> State:
         zeros = self.bias.new_zeros(batch_size, self.hidden_size)

@@ -6,6 +6,7 @@ from typing import ClassVar, cast
 from torch import Tensor, nn
 
 from forecastlab.backbones.activations import Activation, activation_function
+from forecastlab.backbones.kernels.rnn import rnn
 from forecastlab.backbones.recurrent import Initialization, LayerWeights, Recurrent
 from forecastlab.batch import State
 
@@ -16,9 +17,9 @@ class RNN(Recurrent):
     h_t = a(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), with a = tanh by default.
 
     Source: Elman 1990, "Finding structure in time", in the form of torch.nn.RNN; `rnn` is that module, with its
-    parameters. It computes tanh and relu; another activation, recurrent dropout in training, and `trace` run through
-    our own loop over time, which is several times slower. The state is h, (batch, num_layers, hidden_size); the signal
-    of `trace` is "hidden"; the only gate is called "hidden".
+    parameters. It computes tanh and relu; another activation and `trace` run through our own loop over time, which is
+    several times slower. The state is h, (batch, num_layers, hidden_size); the signal of `trace` is "hidden"; the only
+    gate is called "hidden".
 
     Args:
         input_size: width of the inputs.
@@ -30,12 +31,15 @@ class RNN(Recurrent):
         activation: a.
         initialization: how weights start: "uniform" in +-1/sqrt(hidden_size), or "orthogonal" (Xavier-uniform from the
             input, biases zero).
+        fused: whether long sequences on a CPU run through a compiled kernel, if numba is installed (see
+            `kernels.choice`); off, or without numba, torch.nn or a loop in Python computes the same up to rounding.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.
     """
 
     source: ClassVar[str] = "Elman 1990, Cognitive Science 14(2)"
+    fused_up_to: ClassVar[int] = 8192
     gates: ClassVar[tuple[str, ...]] = ("hidden",)
     parts: ClassVar[tuple[str, ...]] = ("hidden",)
 
@@ -48,14 +52,27 @@ class RNN(Recurrent):
         recurrent_dropout: float = 0.0,
         activation: Activation = "tanh",
         initialization: Initialization = "uniform",
+        fused: bool = True,
     ) -> None:
         self_computed = activation not in ("tanh", "relu")
-        rnn = partial(nn.RNN, nonlinearity="tanh" if self_computed else activation)
+        torch_rnn = partial(nn.RNN, nonlinearity="tanh" if self_computed else activation)
         super().__init__(
-            rnn, input_size, hidden_size, num_layers, dropout, recurrent_dropout, initialization, not self_computed
+            torch_rnn,
+            input_size,
+            hidden_size,
+            num_layers,
+            dropout,
+            recurrent_dropout,
+            initialization,
+            not self_computed,
+            fused and not self_computed,
         )
+        self.relu = activation == "relu"
         self.activation = activation_function(activation)
 
     def cell(self, weights: LayerWeights, x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
         h = self.activation(x_t + weights.recur(cast(Tensor, state)))
         return h, h, (h,)
+
+    def kernel(self, weights: LayerWeights, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        return rnn(inputs + weights.bias_hh, weights.weight_hh, cast(Tensor, state), weights.mask, self.relu)

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from forecastlab.backbones.base import require_positive
-from forecastlab.backbones.layered import GatedLayer, Layered, dropout_mask, scan
+from forecastlab.backbones.kernels.choice import usable
+from forecastlab.backbones.kernels.slstm import slstm
+from forecastlab.backbones.layered import GatedLayer, Layered
 from forecastlab.batch import State
 
 Forget: TypeAlias = Literal["sigmoid", "exp"]
@@ -53,6 +55,8 @@ class SLSTM(Layered):
         num_heads: number of equal blocks of the recurrent matrices; 1 mixes all units.
         forget: activation of the forget gate.
         forget_bias: added to the forget gate's bias at the start (1 and more make a fresh network remember).
+        fused: whether long sequences on a CPU run through a compiled kernel, if numba is installed (see
+            `kernels.choice`); off, or without numba, a loop in Python computes the same up to rounding.
 
     Raises:
         ValueError: for a size that is not positive, a hidden size that is no multiple of `num_heads`, an unknown
@@ -71,10 +75,11 @@ class SLSTM(Layered):
         num_heads: int = 1,
         forget: Forget = "sigmoid",
         forget_bias: float = 0.0,
+        fused: bool = True,
     ) -> None:
         require_positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         widths = [input_size] + [hidden_size] * (num_layers - 1)
-        options = (recurrent_dropout, num_heads, forget, forget_bias)
+        options = (recurrent_dropout, num_heads, forget, forget_bias, fused)
         layers = [SLSTMLayer(width, hidden_size, *options) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)
 
@@ -106,78 +111,69 @@ class SLSTMLayer(GatedLayer):
         num_heads: int = 1,
         forget: Forget = "sigmoid",
         forget_bias: float = 0.0,
+        fused: bool = True,
     ) -> None:
         require_heads(num_heads, hidden_size=hidden_size)
         require_forget(forget)
         super().__init__(input_size, hidden_size, recurrent_dropout)
         self.num_heads = num_heads
         self.forget = forget
+        self.fused = fused
         bound = hidden_size**-0.5
         self.weight_hh = nn.Parameter(torch.empty(4 * hidden_size, hidden_size // num_heads).uniform_(-bound, bound))
         with torch.no_grad():
             self.gate("forget").bias.add_(forget_bias)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        mask = dropout_mask(cast(tuple[Tensor, ...], state)[0], self.recurrent_dropout, self.training)
-        return slstm_scan(self.project(x), self.weight_hh, state, self.forget, mask, keep_parts)
+        return self.recur(self.project(x), state, keep_parts)
+
+    def recur(self, inputs: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
+        """Runs the recurrence over a sequence of input projections.
+
+        Args:
+            inputs: (batch, time, 4 * hidden_size): the input's share in all gates, biases included, in the order of
+                `gates`.
+            state: (h, c, n, m), each (batch, hidden_size).
+            keep_parts: whether the parts are collected.
+
+        Returns:
+            As `run`.
+        """
+        before = cast(tuple[Tensor, ...], state)
+        mask = self.mask(before[0])
+        if self.fused and not keep_parts and usable(inputs, *before, self.weight_hh):
+            return *slstm(inputs, self.weight_hh, before, mask, self.forget == "exp"), []
+        batch, time, _ = inputs.shape
+        heads, width = self.num_heads, self.weight_hh.shape[1]
+
+        def split(part: Tensor) -> Tensor:  # (batch, hidden_size) -> (heads, batch, head_size)
+            return part.view(batch, heads, width).transpose(0, 1)
+
+        def merge(part: Tensor) -> Tensor:  # (heads, ..., batch, head_size) -> (batch, ..., hidden_size)
+            return part.movedim(0, -2).movedim(-3, 0).flatten(-2)
+
+        # Head by head, so that one batched product per step serves all heads and gates.
+        per_head = inputs.view(batch, time, 4, heads, width).permute(3, 1, 0, 2, 4).reshape(heads, time, batch, -1)
+        recurrent = self.weight_hh.view(4, heads, width, width).permute(1, 3, 0, 2).reshape(heads, width, 4 * width)
+        kept, forget = None if mask is None else split(mask), self.forget
+
+        def step(x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
+            h, c, n, m = cast(tuple[Tensor, ...], state)
+            i, f, z, o = torch.baddbmm(x_t, h if kept is None else h * kept, recurrent).chunk(4, -1)
+            decayed = log_forget_gate(f, forget) + m
+            m = torch.maximum(decayed, i)
+            f, i, z, o = torch.exp(decayed - m), torch.exp(i - m), torch.tanh(z), torch.sigmoid(o)
+            c = torch.addcmul(f * c, i, z)
+            n = torch.addcmul(i, f, n)  # at least 1 after every step, since f or i is 1: no division by zero
+            h = o * (c / n)
+            return h, (h, c, n, m), (i, f, z, o, c, n, m, h)
+
+        y, last, parts = self.scan(step, per_head, tuple(split(part) for part in before), keep_parts)
+        after = tuple(merge(cast(Tensor, part)) for part in last)
+        return merge(y).contiguous(), after, [merge(part) for part in parts]
 
     def initial_state(self, batch_size: int) -> State:
         return slstm_initial_state(self.bias, batch_size, self.hidden_size)
-
-
-def slstm_scan(
-    inputs: Tensor,
-    weight_hh: Tensor,
-    state: State,
-    forget: Forget,
-    mask: Tensor | None = None,
-    keep_parts: bool = False,
-) -> tuple[Tensor, State, list[Tensor]]:
-    """Runs the recurrence of the sLSTM over a sequence of input projections.
-
-    Args:
-        inputs: (batch, time, 4 * hidden_size): the input's share in all gates, biases included, in the order of
-            `SLSTMLayer.gates`.
-        weight_hh: (4 * hidden_size, head_size), as in `SLSTMLayer`.
-        state: (h, c, n, m), each (batch, hidden_size).
-        forget: the activation of the forget gate.
-        mask: (batch, hidden_size), multiplies the hidden state wherever it recurs; None for no mask.
-        keep_parts: whether the parts are collected.
-
-    Returns:
-        h of all steps (batch, time, hidden_size), the state after the last one, and the parts named in
-        `SLSTMLayer.parts`, each (batch, time, hidden_size).
-    """
-    batch, time, rows = inputs.shape
-    width = weight_hh.shape[1]
-    heads = rows // (4 * width)
-
-    def split(part: Tensor) -> Tensor:  # (batch, hidden_size) -> (heads, batch, head_size)
-        return part.view(batch, heads, width).transpose(0, 1)
-
-    def merge(part: Tensor) -> Tensor:  # (heads, ..., batch, head_size) -> (batch, ..., hidden_size)
-        return part.movedim(0, -2).movedim(-3, 0).flatten(-2)
-
-    # Head by head, so that one batched product per step serves all heads and gates.
-    per_head = inputs.view(batch, time, 4, heads, width).permute(3, 1, 0, 2, 4).reshape(heads, time, batch, 4 * width)
-    recurrent = weight_hh.view(4, heads, width, width).permute(1, 3, 0, 2).reshape(heads, width, 4 * width)
-    kept = None if mask is None else split(mask)
-
-    def step(x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
-        h, c, n, m = cast(tuple[Tensor, ...], state)
-        i, f, z, o = torch.baddbmm(x_t, h if kept is None else h * kept, recurrent).chunk(4, -1)
-        decayed = log_forget_gate(f, forget) + m
-        m = torch.maximum(decayed, i)
-        f, i, z, o = torch.exp(decayed - m), torch.exp(i - m), torch.tanh(z), torch.sigmoid(o)
-        c = torch.addcmul(f * c, i, z)
-        n = torch.addcmul(i, f, n)  # at least 1 after every step, since f or i is 1: no division by zero
-        h = o * (c / n)
-        return h, (h, c, n, m), (i, f, z, o, c, n, m, h)
-
-    before = tuple(split(cast(Tensor, part)) for part in state)
-    y, last, parts = scan(step, per_head, before, keep_parts)
-    after = tuple(merge(cast(Tensor, part)) for part in last)
-    return merge(y).contiguous(), after, [merge(part) for part in parts]
 
 
 def slstm_initial_state(like: Tensor, batch_size: int, hidden_size: int) -> State:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, silu
 
 from forecastlab.backbones.base import Backbone, GateParameters, require_positive, require_probability
-from forecastlab.backbones.layered import Layer, Layered, dropout_mask
+from forecastlab.backbones.layered import Layer, Layered
 from forecastlab.backbones.mlstm import initial_memory, remember
 from forecastlab.backbones.slstm import (
     Forget,
@@ -16,7 +16,6 @@ from forecastlab.backbones.slstm import (
     log_forget_gate,
     require_forget,
     require_heads,
-    slstm_scan,
 )
 from forecastlab.batch import State
 
@@ -69,6 +68,7 @@ class XLSTM(Backbone):
         forget_bias: added to the forget gates' biases at the start.
         kernel_size: number of steps that a convolution sees.
         chunk_size: as in `MLSTM`.
+        fused: as in `SLSTM`, for "s" blocks.
 
     Raises:
         ValueError: for a size that is not positive, a hidden size that is odd or no multiple of `num_heads`, a pattern
@@ -90,6 +90,7 @@ class XLSTM(Backbone):
         forget_bias: float = 0.0,
         kernel_size: int = 4,
         chunk_size: int = 32,
+        fused: bool = True,
     ) -> None:
         super().__init__(input_size, hidden_size)
         if not pattern or not set(pattern) <= {"s", "m"}:
@@ -104,7 +105,9 @@ class XLSTM(Backbone):
         self.hidden_size = hidden_size
         common = (hidden_size, num_heads, forget, forget_bias, kernel_size, dropout)
         kinds = (pattern[number % len(pattern)] for number in range(num_layers))
-        blocks = [SBlock(*common, recurrent_dropout) if kind == "s" else MBlock(*common, chunk_size) for kind in kinds]
+        blocks = [
+            SBlock(*common, recurrent_dropout, fused) if kind == "s" else MBlock(*common, chunk_size) for kind in kinds
+        ]
         self.embed = nn.Linear(input_size, hidden_size)
         self.blocks = Layered(hidden_size, blocks, hidden_size)
         self.norm = nn.LayerNorm(hidden_size)
@@ -179,12 +182,14 @@ class SBlock(Layer):
         kernel_size: int,
         dropout: float,
         recurrent_dropout: float,
+        fused: bool,
     ) -> None:
         super().__init__()
         self.dropout = dropout
         self.norm = nn.LayerNorm(hidden_size)
         self.conv = CausalConv(hidden_size, kernel_size)
-        self.cell = SLSTMLayer(hidden_size // num_heads, hidden_size, recurrent_dropout, num_heads, forget, forget_bias)
+        options = (recurrent_dropout, num_heads, forget, forget_bias, fused)
+        self.cell = SLSTMLayer(hidden_size // num_heads, hidden_size, *options)
         self.group_norm = nn.GroupNorm(num_heads, hidden_size)
         width = -(-4 * hidden_size // 3)
         self.up = nn.Linear(hidden_size, 2 * width)
@@ -196,8 +201,7 @@ class SBlock(Layer):
         a, past = self.conv(u, past)
         from_a, from_u = self.cell.weight_ih.chunk(2)
         inputs = torch.cat([block_linear(silu(a), from_a), block_linear(u, from_u)], -1) + self.cell.bias
-        mask = dropout_mask(before[0], self.cell.recurrent_dropout, self.training)
-        h, after, parts = slstm_scan(inputs, self.cell.weight_hh, before, self.cell.forget, mask, keep_parts)
+        h, after, parts = self.cell.recur(inputs, before, keep_parts)
         gate, value = self.up(_normalise_heads(self.group_norm, h)).chunk(2, -1)
         x = x + dropout(self.down(gelu(gate) * value), self.dropout, self.training)
         return x, (past, after), [*parts, x] if keep_parts else []

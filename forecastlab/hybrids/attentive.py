@@ -1,19 +1,18 @@
 """Attention over a backbone's own past outputs."""
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from forecastlab.backbones.attention import causal_attention, causal_mask
-from forecastlab.backbones.base import Backbone, require_positive
+from forecastlab.backbones.attention import Score, additive_scores, causal_attention, causal_mask, require_score
+from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.batch import State
 
-_SCORES = ("additive", "dot", "general", "scaled_dot")
 _BLOCK = 256  # queries whose additive scores are held at once
 
 
@@ -56,15 +55,10 @@ class Attentive(Backbone):
         self,
         input_size: int,
         backbone: Callable[[int], Backbone] = LSTM,
-        score: Literal["additive", "dot", "general", "scaled_dot"] = "general",
+        score: Score = "general",
         attention_size: int | None = None,
     ) -> None:
-        if score not in _SCORES:
-            raise ValueError(f"score must be one of {', '.join(_SCORES)}, got {score!r}")
-        if attention_size is not None:
-            require_positive(attention_size=attention_size)
-            if score != "additive":
-                raise ValueError(f"attention_size belongs to the additive score; leave it out for score {score!r}")
+        require_score(score, attention_size)
         inner = backbone(input_size)
         super().__init__(input_size, inner.output_size, inner.causal)
         self.backbone = inner
@@ -157,5 +151,4 @@ class Attentive(Backbone):
     def _scores(self, query: Tensor, keys: Tensor) -> Tensor:
         if self.score != "additive":
             return self.scale * query @ keys.transpose(1, 2)
-        hidden = torch.tanh(query.unsqueeze(2) + keys.unsqueeze(1))  # (batch, queries, steps, attention_size)
-        return linear(hidden, self.energy.weight).squeeze(-1)
+        return additive_scores(query, keys, self.energy.weight)

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from forecastlab.backbones.alstm import ALSTM
-from forecastlab.backbones.layered import GatedLayer, Layer, Layered, dropout_mask, scan
+from forecastlab.backbones.layered import GatedLayer, Layer, Layered, dropout_mask
 
 
 class Sum(Layer):
@@ -12,7 +12,7 @@ class Sum(Layer):
     parts = ("before",)
 
     def run(self, x, state, keep_parts=False):
-        return scan(lambda x_t, total: (total + x_t, total + x_t, (total,)), x, state, keep_parts)
+        return self.scan(lambda x_t, total: (total + x_t, total + x_t, (total,)), x, state, keep_parts)
 
     def initial_state(self, batch_size):
         return torch.zeros(batch_size, 1)
@@ -23,9 +23,9 @@ class Gates(GatedLayer):
     parts = ()
 
     def run(self, x, state, keep_parts=False):
-        recur = self.recurrence(state)
+        recur = self.recurrence(self.mask(state))
         half = self.hidden_size
-        return scan(lambda x_t, h: (*[(x_t + recur(h))[:, :half]] * 2, ()), self.project(x), state, keep_parts)
+        return self.scan(lambda x_t, h: (*[(x_t + recur(h))[:, :half]] * 2, ()), self.project(x), state, keep_parts)
 
     def initial_state(self, batch_size):
         return self.bias.new_zeros(batch_size, self.hidden_size)
@@ -33,17 +33,6 @@ class Gates(GatedLayer):
 
 def column(*values):
     return torch.tensor(values).view(1, -1, 1)
-
-
-def test_scan_gives_outputs_last_state_and_parts_along_time():
-    y, state, (before,) = scan(lambda x, s: (s * x, s + x, (s,)), column(1.0, 2.0, 3.0), torch.ones(1, 1), True)
-    assert y.flatten().tolist() == [1.0, 4.0, 12.0]
-    assert state.tolist() == [[7.0]]
-    assert before.flatten().tolist() == [1.0, 2.0, 4.0]
-
-
-def test_scan_collects_no_parts_unless_asked():
-    assert scan(lambda x, s: (x, s, (x,)), column(1.0), torch.ones(1, 1))[2] == []
 
 
 def test_each_layer_reads_the_one_below():
@@ -93,22 +82,22 @@ def test_gated_layer_computes_all_gates_from_its_three_parameters():
     layer = Gates(3, 2)
     x, h = torch.randn(4, 5, 3), torch.randn(4, 2)
     torch.testing.assert_close(layer.project(x), x @ layer.weight_ih.T + layer.bias)
-    torch.testing.assert_close(layer.recurrence(h)(h), h @ layer.weight_hh.T)
+    torch.testing.assert_close(layer.recurrence(None)(h), h @ layer.weight_hh.T)
     two = layer.gate("two")
     assert torch.equal(two.weight_ih, layer.weight_ih[2:])
     assert torch.equal(two.weight_hh, layer.weight_hh[2:])
     assert torch.equal(two.bias, layer.bias[2:])
 
 
-def test_recurrence_uses_one_mask_until_it_is_asked_for_again():
+def test_recurrence_hides_the_same_units_until_another_mask_is_drawn():
     torch.manual_seed(0)
     layer = Gates(3, 50, recurrent_dropout=0.5)
     h = torch.ones(4, 50)
-    recur = layer.recurrence(h)
+    recur = layer.recurrence(layer.mask(h))
     assert torch.equal(recur(h), recur(h))
-    assert not torch.equal(recur(h), layer.recurrence(h)(h))
+    assert not torch.equal(recur(h), layer.recurrence(layer.mask(h))(h))
     layer.eval()
-    torch.testing.assert_close(layer.recurrence(h)(h), h @ layer.weight_hh.T)
+    assert layer.mask(h) is None
 
 
 def test_gate_of_a_backbone_is_its_layers():

@@ -17,6 +17,7 @@ EQUATIONS = {
     "relu": lambda x: max(0.0, x),
     "leaky_relu": lambda x: x if x > 0 else 0.01 * x,
     "elu": lambda x: x if x > 0 else math.exp(x) - 1,
+    "identity": lambda x: x,  # not the thesis's
 }
 
 
@@ -61,6 +62,14 @@ def test_a_step_older_than_the_window_cannot_reach_the_output_and_the_oldest_in_
     other[:, 2] += 1
     changed = (net(x)[0] != net(other)[0]).any(2).any(0)
     assert changed.tolist() == [2 <= t < 2 + WINDOW for t in range(TIME)]
+
+
+def test_the_identity_makes_it_a_linear_map_of_the_window():
+    net = MLP(WIDTH, 5, num_layers=2, window=WINDOW, activation="identity").double()
+    x, other = torch.randn(2, BATCH, TIME, WIDTH, dtype=torch.float64)
+    outputs = [net(each)[0] for each in (x, other, 2 * x - 3 * other, 0 * x)]
+    first, second, mixed, zero = (each.detach().numpy() for each in outputs)
+    np.testing.assert_allclose(mixed - zero, 2 * (first - zero) - 3 * (second - zero), atol=1e-12)
 
 
 def test_a_window_of_one_step_keeps_no_past():

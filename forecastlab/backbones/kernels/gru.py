@@ -1,0 +1,93 @@
+"""The gated recurrent unit, all steps in one call."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from forecastlab.backbones.kernels.calls import (
+    array,
+    call,
+    changing,
+    differentiated,
+    empty,
+    ones_or,
+    refuse_second_derivatives,
+    seen_before,
+)
+from forecastlab.backbones.kernels.choice import loops
+
+
+def gru(
+    inputs: Tensor, weight_hh: Tensor, bias_hh: Tensor, h: Tensor, mask: Tensor | None, reset_after: bool
+) -> tuple[Tensor, Tensor]:
+    """Runs the gated recurrent unit along time.
+
+    Args:
+        inputs: (batch, time, 3 * hidden_size): the input's share in reset gate, update gate and candidate.
+        weight_hh: (3 * hidden_size, hidden_size), in the same order.
+        bias_hh: (3 * hidden_size,); that of the candidate stands beside the product with its weights.
+        h: (batch, hidden_size), the state before the first step.
+        mask: (batch, hidden_size), or None for no mask.
+        reset_after: whether the reset gate multiplies after the recurrent product or before it.
+
+    Returns:
+        The states of all steps, (batch, time, hidden_size), and the last one.
+    """
+    keep = differentiated(inputs, weight_hh, bias_hh, h)
+    y, last = call(_GRU, inputs, weight_hh, bias_hh, h, ones_or(mask, h), reset_after, keep)
+    return y, last
+
+
+class _GRU(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inputs: Tensor,
+        weight_hh: Tensor,
+        bias_hh: Tensor,
+        h: Tensor,
+        mask: Tensor,
+        reset_after: bool,
+        keep: bool,
+    ) -> Any:
+        (batch, time, _), hidden = inputs.shape, h.shape[1]
+        gates, candidate = weight_hh.split([2 * hidden, hidden])
+        kept, y = empty(inputs, batch, time if keep else 1, 4 * hidden), empty(inputs, batch, time, hidden)
+        last = changing(h)
+        weights = (array(gates.T), array(candidate.T), array(bias_hh))
+        loops().gru_forward(array(inputs), *weights, array(mask), array(last), reset_after, array(kept), array(y))
+        ctx.save_for_backward(weight_hh, h, mask, kept, y)
+        ctx.reset_after = reset_after
+        return y, last
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        refuse_second_derivatives()
+        weight_hh, h, mask, kept, y = ctx.saved_tensors
+        batch, time, hidden = y.shape
+        gates, candidate = weight_hh.split([2 * hidden, hidden])
+        dh, dx = changing(gradients[1]), empty(y, batch, time, 3 * hidden)
+        da = empty(y, *y.shape) if ctx.reset_after else empty(y, 0, 0, 0)
+        weights = (array(gates), array(candidate))
+        loops().gru_backward(
+            array(gradients[0]),
+            *weights,
+            array(mask),
+            array(h),
+            ctx.reset_after,
+            array(kept),
+            array(y),
+            array(dx),
+            array(da),
+            array(dh),
+        )
+        seen = seen_before(h, y, mask)
+        d_gates, d_candidate = dx.flatten(0, 1).split([2 * hidden, hidden], -1)
+        read = seen
+        if ctx.reset_after:
+            d_candidate = da.flatten(0, 1)
+        else:
+            read = kept[..., 2 * hidden : 3 * hidden].flatten(0, 1)
+        dweight = torch.cat([d_gates.T @ seen, d_candidate.T @ read])
+        return dx, dweight, torch.cat([d_gates.sum(0), d_candidate.sum(0)]), dh, None, None, None
