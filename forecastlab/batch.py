@@ -1,8 +1,8 @@
 """The types that every room of the package shares: `Batch`, `Schema`, `State` and `Scaling`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,23 @@ class Batch(NamedTuple):
     """(batch,), integer: number of the series in a panel."""
 
 
+class Prediction(NamedTuple):
+    """Forecasts beside the truth, in original units."""
+
+    series: Tensor
+    """(batch,), integer: number of the series."""
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, as in Batch
+    """(batch, origins), integer: table row of the origin."""
+    forecast: Tensor
+    """(batch, origins, horizon, targets)"""
+    target: Tensor
+    """(batch, origins, horizon, targets)"""
+    weight: Tensor
+    """(batch, origins, horizon, targets): 0 where there is no truth to score."""
+    quantiles: Tensor
+    """(batch, origins, horizon, targets, levels): ascending; width 0 where none are forecast."""
+
+
 @dataclass(frozen=True)
 class Schema:
     """Names and sizes that a model needs of its data; columns are matched by name ever after.
@@ -47,6 +64,10 @@ class Schema:
         static: columns of `Batch.static`, in order.
         horizon: number of steps predicted from each origin.
         lookback: number of rows in a window, or "full" for one sequence in which every step is an origin.
+        calendar: those of `known` that follow from the time alone: cycles.
+        holidays: the country whose holidays are among `known`; None for none.
+        series: names of the series, in the order of their scalings; () where one scaling serves all.
+        recipe: how raw columns become these, as `forecastlab.data.recipe.Recipe.as_dict` gives it.
     """
 
     features: tuple[str, ...]
@@ -55,6 +76,10 @@ class Schema:
     static: tuple[str, ...] = ()
     horizon: int = 1
     lookback: int | str = "full"
+    calendar: tuple[str, ...] = ()
+    holidays: str | None = None
+    series: tuple[str, ...] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The schema as plain lists, strings and numbers, which configs and checkpoints can hold."""
@@ -70,55 +95,62 @@ class Schema:
 
 
 class Reference(NamedTuple):
-    """Units of scaled metrics, from a fold's training rows (its validation tail included), in the target's own unit."""
+    """Units of scaled metrics, from a fold's training rows (its validation tail included), in the target's own unit.
+
+    Row `Batch.series` of each belongs to a sample; a single series has one row.
+    """
 
     variance: Tensor
-    """(targets,): variance (ddof 0); `test/mse_scaled` is the MSE divided by it."""
+    """(series, targets): variance (ddof 0); `test/mse_scaled` is the MSE divided by it."""
     seasonal_error: Tensor
-    """(targets,): mean absolute error of the seasonal naive forecast; MASE is the MAE divided by it."""
+    """(series, targets): mean absolute error of the seasonal naive forecast; MASE is the MAE divided by it."""
+    seasonal_squared_error: Tensor
+    """(series, targets): its mean squared error; RMSSE is the root of the MSE divided by it."""
 
 
 class Scaling(nn.Module):
-    """Fitted affine scaling of features, known covariates and targets: scaled = (value - centre) / scale.
+    """Fitted affine scaling of features, known and static covariates and targets: scaled = (value - centre) / scale.
 
     It holds plain buffers, so that it is saved with the weights and a checkpoint alone forecasts in original units.
-    An unfitted one is the identity.
+    An unfitted one is the identity. Each series may have a scaling of its own; static covariates have one for all.
 
     Args:
         features: number of features.
         known: number of known covariates.
         targets: number of targets.
+        static: number of static covariates.
+        series: number of scalings; 1 serves every series.
     """
 
-    feature_center: Tensor
-    feature_scale: Tensor
-    known_center: Tensor
-    known_scale: Tensor
-    target_center: Tensor
-    target_scale: Tensor
-
-    def __init__(self, features: int, known: int, targets: int) -> None:
+    def __init__(self, features: int, known: int, targets: int, static: int = 0, series: int = 1) -> None:
         super().__init__()
-        for name, width in (("feature", features), ("known", known), ("target", targets)):
-            self.register_buffer(f"{name}_center", torch.zeros(width))
-            self.register_buffer(f"{name}_scale", torch.ones(width))
+        self.series = series
+        for name, rows, width in (
+            ("feature", series, features),
+            ("known", series, known),
+            ("target", series, targets),
+            ("static", 1, static),
+        ):
+            self.register_buffer(f"{name}_center", torch.zeros(rows, width))
+            self.register_buffer(f"{name}_scale", torch.ones(rows, width))
 
-    def scale_features(self, history: Tensor) -> Tensor:
-        """(..., features) in original units -> the same shape, scaled."""
-        return (history - self.feature_center) / self.feature_scale
+    def scale(self, name: Literal["feature", "known", "target", "static"], values: Tensor, series: Tensor) -> Tensor:
+        """(batch, ..., width) in original units -> the same shape, scaled.
 
-    def scale_known(self, known: Tensor) -> Tensor:
-        """(..., known) in original units -> the same shape, scaled."""
-        return (known - self.known_center) / self.known_scale
+        Args:
+            name: what the values are.
+            values: (batch, ..., width)
+            series: (batch,), integer: the number of the scaling, which a single one ignores.
+        """
+        return (values - self._of(f"{name}_center", values, series)) / self._of(f"{name}_scale", values, series)
 
-    def scale_target(self, target: Tensor) -> Tensor:
-        """(..., targets) in original units -> the same shape, scaled."""
-        return (target - self.target_center) / self.target_scale
+    def target_units(self, values: Tensor, series: Tensor) -> tuple[Tensor, Tensor]:
+        """Centre and scale of targets, which broadcast to `values`, (batch, ..., targets)."""
+        return self._of("target_center", values, series), self._of("target_scale", values, series)
 
-    def unscale_target(self, target: Tensor) -> Tensor:
-        """(..., targets) scaled -> the same shape in original units."""
-        return target * self.target_scale + self.target_center
-
-    def unscale_change(self, change: Tensor) -> Tensor:
-        """(..., targets), a difference of scaled targets -> the same shape in original units; 0 stays exactly 0."""
-        return change * self.target_scale
+    def _of(self, name: str, values: Tensor, series: Tensor) -> Tensor:
+        buffer: Tensor = getattr(self, name)
+        if len(buffer) == 1:
+            return buffer[0]
+        rows = buffer[series]
+        return rows.view(len(rows), *[1] * (values.dim() - 2), rows.shape[1])

@@ -1,69 +1,327 @@
+import json
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import mean_absolute_error, mean_squared_error
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonargparse import ArgumentParser
+from scipy.stats import norm
+from sklearn.metrics import (
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_pinball_loss,
+    mean_squared_error,
+)
 
-from forecastlab.factory import subclasses
-from forecastlab.losses import MAE, MSE, Loss
+from forecastlab.factory import build, describe, subclasses
+from forecastlab.losses import MAE, MAPE, MSE, GaussianNLL, Huber, JointMeanQuantile, Loss, Quantile, pinball
 
 SHAPE = (5, 4, 3, 2)
-REFERENCES = {MSE: mean_squared_error, MAE: mean_absolute_error}
+UNITS = torch.tensor(0.0), torch.tensor(1.0)
+LEVELS = (0.1, 0.5, 0.8, 0.95)
 
 
-def drawn():
-    """Raw outputs, targets and weights of 0 and 1."""
+def pinballs(target, raw, weight):
+    return [mean_pinball_loss(target, raw[:, k], alpha=level, sample_weight=weight) for k, level in enumerate(LEVELS)]
+
+
+def gaussian(target, raw, weight):
+    deviation = 1e-3 + np.log1p(np.exp(raw[:, 1]))
+    columns = (torch.as_tensor(column) for column in (raw[:, 0], target, deviation**2))
+    return np.average(torch.nn.GaussianNLLLoss(reduction="none")(*columns).numpy(), weights=weight)
+
+
+def huber(target, raw, weight, delta=0.7):
+    size = np.abs(target - raw[:, 0])
+    return np.average(np.where(size <= delta, size**2 / 2, delta * (size - delta / 2)), weights=weight)
+
+
+CASES: dict[str, tuple[Callable[[], Loss], Callable[..., float]]] = {
+    "MSE": (MSE, lambda y, raw, w: mean_squared_error(y, raw[:, 0], sample_weight=w)),
+    "MAE": (MAE, lambda y, raw, w: mean_absolute_error(y, raw[:, 0], sample_weight=w)),
+    "Huber": (partial(Huber, delta=0.7), huber),
+    "Quantile": (partial(Quantile, LEVELS), lambda y, raw, w: np.mean(pinballs(y, raw, w))),
+    "JointMeanQuantile": (
+        partial(JointMeanQuantile, LEVELS),
+        lambda y, raw, w: mean_squared_error(y, raw[:, 0], sample_weight=w) + np.sum(pinballs(y, raw[:, 1:], w)),
+    ),
+    "GaussianNLL": (GaussianNLL, gaussian),
+}
+"""Each loss in scaled units beside its reference: truth (values,), raw outputs (values, outputs), weights (values,)."""
+
+every = pytest.mark.parametrize("name", [*CASES, "MAPE"])
+
+
+def made(name):
+    return MAPE() if name == "MAPE" else CASES[name][0]()
+
+
+def drawn(outputs=1):
+    """Raw outputs, targets, weights of 0 and 1, and units in which the target is far from 0."""
     torch.manual_seed(0)
-    return torch.randn(*SHAPE, 1), torch.randn(SHAPE), (torch.rand(SHAPE) > 0.4).float()
+    weight = (torch.rand(SHAPE) > 0.4).float()
+    return torch.randn(*SHAPE, outputs), torch.randn(SHAPE), weight, 50 + torch.rand(5, 4, 1, 2), torch.tensor([2.0, 3])
 
 
-@pytest.mark.parametrize("loss", REFERENCES)
-def test_a_loss_equals_scikit_learns_over_the_values_that_count(loss):
-    raw, target, weight = drawn()
-    counts = weight.numpy() > 0
-    expected = REFERENCES[loss](target.numpy()[counts], raw[..., 0].numpy()[counts])
-    np.testing.assert_allclose(loss()(raw, target, weight).item(), expected, rtol=1e-6)
+def columns(*tensors):
+    return [tensor.double().numpy().reshape(np.prod(SHAPE), -1) for tensor in tensors]
 
 
-@pytest.mark.parametrize("loss", REFERENCES)
-def test_fractional_weights_are_those_of_a_weighted_mean(loss):
-    raw, target, weight = drawn()
-    weight = weight * torch.rand(SHAPE)
-    expected = REFERENCES[loss](target.flatten(), raw.flatten(), sample_weight=weight.flatten())
-    np.testing.assert_allclose(loss()(raw, target, weight).item(), expected, rtol=1e-6)
+def expected(name, raw, target, weight, offset, scale):
+    y, raw, w, offset, scale = columns(target, raw, weight, offset.expand(SHAPE), scale.expand(SHAPE))
+    if name == "MAPE":
+        return 100 * mean_absolute_percentage_error(
+            (y * scale + offset)[:, 0], (raw * scale + offset)[:, 0], sample_weight=w[:, 0]
+        )
+    return CASES[name][1](y[:, 0], raw, w[:, 0])
 
 
-@pytest.mark.parametrize("loss", REFERENCES)
-def test_a_value_without_weight_has_no_gradient(loss):
-    raw, target, weight = drawn()
+# ---- all losses ----
+
+
+@every
+def test_a_loss_equals_its_reference_over_the_values_that_count(name):
+    loss = made(name)
+    arguments = drawn(loss.outputs)
+    np.testing.assert_allclose(loss(*arguments).item(), expected(name, *arguments), rtol=2e-6)
+
+
+@every
+def test_fractional_weights_are_those_of_a_weighted_mean(name):
+    loss = made(name)
+    raw, target, weight, *units = drawn(loss.outputs)
+    arguments = raw, target, weight * torch.rand(SHAPE), *units
+    np.testing.assert_allclose(loss(*arguments).item(), expected(name, *arguments), rtol=2e-6)
+
+
+@every
+def test_a_value_has_a_gradient_in_every_output_if_and_only_if_it_has_weight(name):
+    loss = made(name)
+    raw, target, weight, *units = drawn(loss.outputs)
     raw.requires_grad_()
-    loss()(raw, target, weight).backward()
-    assert torch.equal(raw.grad[..., 0] != 0, weight > 0)
+    loss(raw, target, weight, *units).backward()
+    for output in range(loss.outputs):
+        assert torch.equal(raw.grad[..., output] != 0, weight > 0)
 
 
-@pytest.mark.parametrize("loss", REFERENCES)
-def test_the_loss_of_each_value_has_the_shape_of_the_target(loss):
-    raw, target, _ = drawn()
-    values = loss().elementwise(raw, target)
+@every
+def test_the_loss_of_each_value_is_that_of_the_value_alone(name):
+    loss = made(name)
+    raw, target, _, offset, scale = drawn(loss.outputs)
+    values = loss.elementwise(raw, target, offset, scale)
     assert values.shape == SHAPE
-    index = (4, 1, 2, 0)
-    difference = raw[index].item() - target[index].item()
-    assert values[index].item() == pytest.approx(difference**2 if loss is MSE else abs(difference))
+    one = torch.zeros(SHAPE)
+    one[4, 1, 2, 0] = 1
+    assert values[4, 1, 2, 0].item() == pytest.approx(expected(name, raw, target, one, offset, scale), rel=1e-5)
 
 
-@pytest.mark.parametrize("loss", REFERENCES)
-def test_the_point_forecast_is_the_raw_output(loss):
-    raw, _, _ = drawn()
-    assert torch.equal(loss().point(raw), raw[..., 0])
-    assert loss.outputs == 1
+@pytest.mark.parametrize("name", CASES)
+def test_a_loss_in_scaled_units_does_not_ask_for_the_units(name):
+    loss = made(name)
+    raw, target, weight, offset, scale = drawn(loss.outputs)
+    assert torch.equal(loss(raw, target, weight, offset, scale), loss(raw, target, weight, offset * 9, scale * 9))
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "levels"),
+    [
+        ("MSE", 1, ()),
+        ("MAE", 1, ()),
+        ("MAPE", 1, ()),
+        ("Huber", 1, ()),
+        ("Quantile", 4, LEVELS),
+        ("JointMeanQuantile", 5, LEVELS),
+        ("GaussianNLL", 2, (0.05, 0.95)),
+    ],
+)
+def test_a_loss_says_how_many_outputs_it_needs_and_which_quantiles_it_gives(name, outputs, levels):
+    loss = made(name)
+    assert (loss.outputs, loss.levels) == (outputs, levels)
+    raw = drawn(outputs)[0]
+    assert loss.point(raw).shape == SHAPE
+    assert loss.quantiles(raw).shape == (*SHAPE, len(levels))
+
+
+@pytest.mark.parametrize("name", ["MSE", "MAE", "MAPE", "Huber", "JointMeanQuantile", "GaussianNLL"])
+def test_the_point_forecast_is_the_first_output(name):
+    raw = drawn(made(name).outputs)[0]
+    assert torch.equal(made(name).point(raw), raw[..., 0])
+
+
+@every
+def test_a_loss_adds_nothing_to_a_checkpoint_and_follows_the_network_to_another_precision(name):
+    loss = made(name).double()
+    assert not loss.state_dict()
+    arguments = [argument.double() for argument in drawn(loss.outputs)]
+    assert loss(*arguments).dtype == loss.quantiles(arguments[0]).dtype == torch.float64
+
+
+def test_every_loss_has_a_reference_here():
+    ours = {name for name, cls in subclasses(Loss).items() if cls.__module__.startswith("forecastlab.")}
+    assert ours == {*CASES, "MAPE"}
+
+
+# ---- what they are the loss of ----
 
 
 def test_the_best_constant_is_the_mean_for_mse_and_the_median_for_mae():
     target = torch.tensor([0.0, 1.0, 2.0, 3.0, 100.0]).view(1, 5, 1, 1)
     for loss, best in ((MSE, 21.2), (MAE, 2.0)):
         candidates = torch.arange(0, 30, 0.1)
-        values = [loss()(c.expand(1, 5, 1, 1, 1), target, torch.ones_like(target)).item() for c in candidates]
+        values = [loss()(c.expand(1, 5, 1, 1, 1), target, torch.ones_like(target), *UNITS).item() for c in candidates]
         assert candidates[int(np.argmin(values))].item() == pytest.approx(best, abs=0.06)
 
 
-def test_every_loss_has_a_reference_here():
-    assert {cls for cls in subclasses(Loss).values() if cls.__module__ == "forecastlab.losses"} == set(REFERENCES)
+def test_the_best_normal_distribution_has_the_mean_and_the_deviation_of_the_sample():
+    sample = np.random.default_rng(0).normal(3, 2, 1000)
+    loss = GaussianNLL((0.025, 0.975)).double()
+    softplus = sample.std() - loss.min_scale
+    best = torch.tensor([sample.mean(), np.log(np.expm1(softplus))], dtype=torch.float64)
+    raw = best.view(1, 1, 1, 1, 2).requires_grad_()
+    target = torch.as_tensor(sample).view(1, -1, 1, 1)
+    loss(raw.expand(1, 1000, 1, 1, 2), target, torch.ones_like(target), *UNITS).backward()
+    assert raw.grad.abs().max() < 1e-12
+    bounds = sample.mean() + 1.959964 * sample.std() * np.array([-1, 1])
+    np.testing.assert_allclose(loss.quantiles(raw.detach()).flatten(), bounds, rtol=1e-6)
+
+
+def test_the_pinball_loss_of_each_level_is_least_at_the_quantile_of_the_sample():
+    sample = np.random.default_rng(0).gamma(2, size=1001)
+    candidates = torch.linspace(0, 10, 2001).double()
+    losses = pinball(
+        candidates[:, None, None].expand(-1, 1001, len(LEVELS)), torch.as_tensor(sample), torch.tensor(LEVELS).double()
+    ).mean(1)
+    np.testing.assert_allclose(candidates[losses.argmin(0)].numpy(), np.quantile(sample, LEVELS), atol=0.02)
+
+
+def test_the_joint_loss_moves_the_mean_to_the_mean():
+    raw = torch.zeros(1, 4, 1, 1, 4, requires_grad=True)
+    target = torch.tensor([1.0, 2, 3, 6]).view(1, 4, 1, 1)
+    (JointMeanQuantile()(raw + 3, target, torch.ones_like(target), *UNITS) * 4).backward()
+    np.testing.assert_allclose(raw.grad[0, :, 0, 0, 0].numpy(), [4, 2, 0, -6])  # 2 (3 - y), which sums to 0
+
+
+# ---- MAPE ----
+
+
+def test_mape_does_not_depend_on_the_scaling_nor_on_the_anchor():
+    torch.manual_seed(0)
+    truth, forecast, last = 40 + 5 * torch.rand(3, *SHAPE)
+    weight = torch.ones(SHAPE)
+    found = [
+        MAPE()((forecast[..., None] - offset[..., None]) / scale, (truth - offset) / scale, weight, offset, scale)
+        for offset, scale in ((torch.zeros(SHAPE), torch.tensor(1.0)), (last, torch.tensor(7.0)))
+    ]
+    wanted = 100 * mean_absolute_percentage_error(truth.flatten(), forecast.flatten())
+    assert [value.item() for value in found] == pytest.approx([wanted, wanted], rel=1e-5)
+
+
+def test_a_truth_near_zero_counts_as_far_from_it_as_epsilon_scales():
+    truth = torch.tensor([0.0, 0.1, -0.1, 4.0, -4.0]).view(1, 5, 1, 1)
+    offset, scale = torch.tensor(10.0), torch.tensor(2.0)
+    raw = ((truth + 1 - offset) / scale)[..., None]  # each is off by 1
+    values = MAPE(epsilon=0.25).elementwise(raw, (truth - offset) / scale, offset, scale)
+    np.testing.assert_allclose(values.flatten(), [200, 200, 200, 25, 25], rtol=1e-5)
+
+
+# ---- quantiles ----
+
+
+def test_quantiles_that_cross_are_sorted_when_they_are_reported():
+    raw = torch.tensor([[3.0, 1.0, 2.0], [1.0, 2.0, 3.0]])
+    assert Quantile().quantiles(raw).tolist() == [[1, 2, 3], [1, 2, 3]]
+    assert Quantile().point(raw).tolist() == [2, 2]
+    assert Quantile((0.5, 0.9, 0.99)).point(raw).tolist() == [1, 1]
+    joint = torch.cat([torch.tensor([[7.0], [8.0]]), raw], -1)
+    assert JointMeanQuantile().quantiles(joint).tolist() == [[1, 2, 3], [1, 2, 3]]
+    assert JointMeanQuantile().point(joint).tolist() == [7, 8]
+
+
+def test_training_sees_the_quantiles_as_they_came():
+    raw, target = torch.tensor([3.0, 1.0, 2.0]).view(1, 1, 1, 1, 3), torch.full((1, 1, 1, 1), 2.0)
+    loss = Quantile()(raw, target, torch.ones_like(target), *UNITS).item()
+    assert loss == pytest.approx((0.95 * 1 + 0.5 * 1 + 0.0) / 3)
+
+
+@given(raw=st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4), truth=st.floats(-5, 5, width=32))
+def test_sorting_is_never_worse(raw, truth):
+    values = np.array([raw, Quantile(LEVELS).quantiles(torch.tensor(raw)).numpy()])
+    before, after = (
+        sum(mean_pinball_loss([truth], row[k : k + 1], alpha=level) for k, level in enumerate(LEVELS)) for row in values
+    )
+    assert after <= before + 1e-6
+
+
+def test_the_quantiles_of_a_normal_distribution_are_scipys():
+    loss = GaussianNLL(LEVELS, min_scale=0.01)
+    raw = drawn(2)[0]
+    mean, deviation = raw[..., 0], 0.01 + np.log1p(np.exp(raw[..., 1].double().numpy()))
+    wanted = norm.ppf(np.array(LEVELS), mean[..., None], deviation[..., None])
+    np.testing.assert_allclose(loss.quantiles(raw), wanted, rtol=1e-5, atol=1e-6)
+    assert (loss.quantiles(raw).diff(dim=-1) > 0).all()
+
+
+@pytest.mark.parametrize("output", [-1e4, -50.0, 1e4])
+def test_an_extreme_scale_keeps_loss_and_gradient_finite(output):
+    raw = torch.tensor([0.0, output]).view(1, 1, 1, 1, 2).requires_grad_()
+    target = torch.full((1, 1, 1, 1), 3.0)
+    loss = GaussianNLL()(raw, target, torch.ones_like(target), *UNITS)
+    loss.backward()
+    assert loss.isfinite()
+    assert raw.grad.isfinite().all()
+
+
+# ---- arguments ----
+
+
+@pytest.mark.parametrize("cls", [Quantile, JointMeanQuantile, GaussianNLL])
+@pytest.mark.parametrize(
+    "levels", [[], [0.5, 0.1], [0.5, 0.5], [0.0, 0.5], [0.5, 1.0], [0.5, float("nan")], [5, 50, 95], [-0.1, 0.5]]
+)
+def test_levels_that_are_no_ascending_probabilities_are_refused(cls, levels):
+    with pytest.raises(ValueError, match=r"between 0 and 1, each once and in ascending order.* got \["):
+        cls(levels)
+
+
+def test_quantiles_without_a_median_have_no_point_forecast():
+    with pytest.raises(ValueError, match=r"must include 0.5, .* got \[0.1, 0.9\]"):
+        Quantile([0.1, 0.9])
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan")])
+@pytest.mark.parametrize(("cls", "name"), [(MAPE, "epsilon"), (Huber, "delta"), (GaussianNLL, "min_scale")])
+def test_what_must_be_positive_is(cls, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a positive number, got {value}"):
+        cls(**{name: value})
+
+
+def model(loss: Callable[[], Loss] = MSE) -> Callable[[], Loss]:
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--loss=MAPE", "--loss.epsilon=0.1"], {"epsilon": 0.1}),
+        (["--loss=Huber", "--loss.delta=2"], {"delta": 2}),
+        (["--loss=Quantile", "--loss.quantiles=[0.1, 0.5, 0.9]"], {"levels": (0.1, 0.5, 0.9), "outputs": 3}),
+        (["--loss=Quantile"], {"levels": (0.05, 0.5, 0.95)}),
+        (["--loss=JointMeanQuantile", "--loss.quantiles=[0.25]"], {"levels": (0.25,), "outputs": 2}),
+        (["--loss=GaussianNLL", "--loss.quantiles=[0.1, 0.9]", "--loss.min_scale=1"], {"levels": (0.1, 0.9)}),
+    ],
+)
+def test_the_command_line_builds_every_loss_and_a_checkpoint_builds_it_again(arguments, wanted):
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_function_arguments(model)
+    described = describe(parser.instantiate(parser.parse_args(arguments)).loss)
+    loss = build(json.loads(json.dumps(described)), Loss)
+    assert {name: getattr(loss, name) for name in wanted} == wanted
+    assert type(loss).__name__ == arguments[0].partition("=")[2]
+
+
+def test_the_losses_of_older_checkpoints_are_found():
+    for cls in (MSE, MAE):
+        assert type(build({"class_path": f"forecastlab.losses.{cls.__name__}"}, Loss)) is cls

@@ -1,6 +1,8 @@
 """Decoders: from encoded history to the horizon."""
 
+from forecastlab.decoders.attention_pooling import AttentionPooling
 from forecastlab.decoders.base import Decoder
 from forecastlab.decoders.linear import Linear
+from forecastlab.decoders.seq2seq import Seq2Seq
 
-__all__ = ["Decoder", "Linear"]
+__all__ = ["AttentionPooling", "Decoder", "Linear", "Seq2Seq"]

@@ -1,6 +1,8 @@
 """What every decoder is: a map from the encoded history to the forecasts of each origin."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -16,7 +18,17 @@ class Decoder(nn.Module, ABC):
         targets: number of targets.
         known: number of covariates known in advance.
         outputs: number of values per target that the loss asks for.
+
+    Attributes:
+        feeds_back: whether later steps read the forecasts of earlier ones; nothing may be added to those outside.
+        attends: whether forecasts read the encoding before their origin, and not at it alone.
+        point: from the outputs (..., outputs) to point forecasts (...): the first output, until whoever knows the loss
+            sets the loss's own method. Neither a part of the network nor of its state_dict.
     """
+
+    feeds_back: ClassVar[bool] = False
+    attends: bool = False
+    point: Callable[[Tensor], Tensor]
 
     def __init__(self, width: int, horizon: int, targets: int, known: int, outputs: int) -> None:
         super().__init__()
@@ -25,6 +37,7 @@ class Decoder(nn.Module, ABC):
         self.targets = targets
         self.known = known
         self.outputs = outputs
+        self.point = first_output
 
     @abstractmethod
     def forward(self, encoded: Tensor, known: Tensor, last: Tensor, target: Tensor | None = None) -> Tensor:
@@ -40,3 +53,18 @@ class Decoder(nn.Module, ABC):
         Returns:
             (batch, origins, horizon, targets, outputs)
         """
+
+    def trace(self, encoded: Tensor, known: Tensor, last: Tensor) -> dict[str, Tensor]:
+        """The inner signals of a forecast, by name, each (batch, origins, ...); a decoder without any gives none.
+
+        Args:
+            encoded: (batch, time, width), the backbone's output.
+            known: (batch, origins, horizon, known), scaled.
+            last: (batch, origins, targets), as in `forward`.
+        """
+        return {}
+
+
+def first_output(raw: Tensor) -> Tensor:
+    """(..., outputs) -> (...): the point forecast of a loss whose first output it is."""
+    return raw[..., 0]

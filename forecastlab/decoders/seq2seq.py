@@ -1,0 +1,223 @@
+"""The sequence-to-sequence decoder."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar, Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+
+from forecastlab.backbones.attention import Score
+from forecastlab.backbones.base import require_positive, require_probability
+from forecastlab.decoders.base import Decoder
+from forecastlab.decoders.encoder_attention import EncoderAttention, Memory
+from forecastlab.decoders.sampling import Decay, ScheduledSampling
+
+LayerState: TypeAlias = tuple[Tensor, ...]
+"""h and c of an LSTM layer, or h of a GRU layer, (sequences, hidden_size) each."""
+
+Attend: TypeAlias = Callable[[Tensor], Tensor]
+"""States (sequences, ..., hidden_size) -> contexts (sequences, ..., width)."""
+
+
+class Seq2Seq(Decoder):
+    """A recurrent net that goes on from the encoding at the origin and forecasts step after step.
+
+        s_0 = tanh(B h_origin + b)                            the bridge: h and c of each layer
+        s_t = cell([y_{t-1} ; known_t], s_{t-1})              attention none, dot, general, scaled_dot
+        s_t = cell([y_{t-1} ; known_t ; context_t], s_{t-1})  attention additive
+        s̃_t = s_t                                             attention none, additive
+        s̃_t = tanh(W_c [context_t ; s_t])                     attention dot, general, scaled_dot
+        forecast_t = W [s̃_t ; known_t] + b
+
+    y_0 is the target's last value. After it, y_{t-1} is the point forecast of the step before, through which the
+    gradient flows; in training it is the truth (teacher forcing), or one of the two by the draws of scheduled sampling.
+    The context is the weighted mean of what was encoded up to the origin (`EncoderAttention`); the texts call it c_t,
+    as the cell state, which it never is. Bahdanau's additive attention asks with s_{t-1}, and its context enters the
+    cell. Luong's dot and general attention, and scaled_dot like them, asks with s_t, and its context is combined with
+    it; s̃_t is not fed back into the cell (Luong's input feeding).
+
+    Source: Sutskever et al. 2014, arXiv:1409.3215; Bahdanau et al. 2015, arXiv:1409.0473, whose output layer also reads
+    y_{t-1} and the context; Luong et al. 2015, arXiv:1508.04025; scheduled sampling: Bengio et al. 2015,
+    arXiv:1506.03099; Zangari, eqs. 2.56-2.61, where T_x and T_e are one length, and C and c_t are contexts. The bridge
+    stands for the encoder's final state: states differ from backbone to backbone and are not kept for each origin.
+
+    Where every step is fed the truth all steps are computed at once; only additive attention has to wait for each
+    state, and is several times slower. Many origins are decoded as so many sequences.
+
+    `trace` gives "attention" (batch, origins, horizon, time), the weights of the contexts, unless attention is "none";
+    they are 0 after the origin.
+
+    Args:
+        width: width of the encoded history.
+        horizon: number of steps.
+        targets: number of targets.
+        known: number of covariates known in advance.
+        outputs: number of values per target that the loss asks for.
+        cell: "lstm" or "gru".
+        hidden_size: width of the states; None for `width`.
+        num_layers: number of layers on top of each other; s_t is the top layer's h.
+        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+        attention: how a state and a step of the history are compared, or "none".
+        attention_size: width of the additive score's hidden layer; None for `hidden_size`.
+        teacher_forcing: probability of the truth in training, at first if `sampling` lets it decay; 0 for never.
+        sampling: how it decays over training steps, see `ScheduledSampling`.
+        k: of the exponential and the inverse sigmoid decay; 0.999 and 150 unless given.
+        slope: of the linear decay, per training step; 0.0007 unless given.
+        floor: where the linear decay ends; 0 unless given.
+
+    Raises:
+        ValueError: for a size below 1, a dropout outside [0, 1), an unknown name, a hidden_size that the attention
+            cannot compare with `width`, or an argument that the attention or the decay does not have.
+    """
+
+    feeds_back: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        width: int,
+        horizon: int,
+        targets: int,
+        known: int,
+        outputs: int,
+        cell: Literal["lstm", "gru"] = "lstm",
+        hidden_size: int | None = None,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        attention: Literal[Score, "none"] = "general",
+        attention_size: int | None = None,
+        teacher_forcing: float = 1.0,
+        sampling: Decay = "none",
+        k: float | None = None,
+        slope: float | None = None,
+        floor: float | None = None,
+    ) -> None:
+        super().__init__(width, horizon, targets, known, outputs)
+        if cell not in ("lstm", "gru"):
+            raise ValueError(f"cell must be 'lstm' or 'gru', got {cell!r}")
+        if attention not in ("none", *get_args(Score)):
+            raise ValueError(f"attention must be one of none, {', '.join(get_args(Score))}, got {attention!r}")
+        if attention == "none" and attention_size is not None:
+            raise ValueError("attention_size belongs to the additive score; leave it out for attention 'none'")
+        hidden_size = width if hidden_size is None else hidden_size
+        require_positive(hidden_size=hidden_size, num_layers=num_layers)
+        require_probability(dropout=dropout)
+        self.attends = attention != "none"
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.dropout = dropout if num_layers > 1 else 0.0  # torch.nn warns where there is nothing between layers
+        self.sampling = ScheduledSampling(teacher_forcing, sampling, k, slope, floor)
+        self.attention = (
+            None if attention == "none" else EncoderAttention(width, hidden_size, attention, attention_size)
+        )
+        self.asks_before = attention == "additive"
+        rnn, states = (nn.LSTM, 2) if cell == "lstm" else (nn.GRU, 1)
+        inputs = targets + known + (width if self.asks_before else 0)
+        self.bridge = nn.Linear(width, states * num_layers * hidden_size)
+        self.rnn = rnn(inputs, hidden_size, num_layers, batch_first=True, dropout=self.dropout)
+        asks_after = attention not in ("none", "additive")
+        self.combine = nn.Linear(width + hidden_size, hidden_size, bias=False) if asks_after else None
+        self.output = nn.Linear(hidden_size + known, targets * outputs)
+
+    def forward(self, encoded: Tensor, known: Tensor, last: Tensor, target: Tensor | None = None) -> Tensor:
+        return self._decode(encoded, known, last, target if self.training else None, None)
+
+    def trace(self, encoded: Tensor, known: Tensor, last: Tensor) -> dict[str, Tensor]:
+        weights: list[Tensor] = []
+        self._decode(encoded, known, last, None, weights)
+        return {"attention": torch.stack(weights, 1).unflatten(0, known.shape[:2])} if weights else {}
+
+    def _decode(
+        self, encoded: Tensor, known: Tensor, last: Tensor, target: Tensor | None, weights: list[Tensor] | None
+    ) -> Tensor:
+        """As `forward`; `target` is for teacher forcing, and attention weights are appended to `weights`."""
+        batch, origins = known.shape[:2]
+        memory = None
+        if self.attention is not None:
+            held = self.horizon if weights is not None or torch.is_grad_enabled() else 1
+            memory = self.attention.remember(encoded, origins, held)
+        attend = partial(self._attend, memory, weights)
+        state = self._start(encoded[:, -origins:].flatten(0, 1))
+        known, last = known.flatten(0, 1), last.flatten(0, 1)  # from here on every origin is a sequence
+        if target is None:
+            y = self._run(last, known, state, attend)
+        else:
+            truth = target.flatten(0, 1)
+            fed = self.sampling(len(truth), self.horizon)
+            if fed is None:
+                y = self._run_forced(torch.cat([last.unsqueeze(1), truth[:, :-1]], 1), known, state, attend)
+            else:
+                y = self._run(last, known, state, attend, truth, fed)
+        return y.view(batch, origins, *y.shape[1:])
+
+    def _run_forced(self, previous: Tensor, known: Tensor, state: LayerState, attend: Attend) -> Tensor:
+        """The forecasts where every step's previous value is given, (sequences, horizon, targets)."""
+        inputs = torch.cat([previous, known], -1)
+        if not self.asks_before:
+            s, _ = self.rnn(inputs, state if len(state) > 1 else state[0])
+            return self._read(s, known, attend)
+        states, layers = [], _by_layer(state)
+        for x_t in inputs.unbind(1):
+            layers = self._step(x_t, layers, attend)
+            states.append(layers[-1][0])
+        return self._read(torch.stack(states, 1), known, attend)
+
+    def _run(
+        self,
+        previous: Tensor,
+        known: Tensor,
+        state: LayerState,
+        attend: Attend,
+        truth: Tensor | None = None,
+        fed: Tensor | None = None,
+    ) -> Tensor:
+        """The forecasts step by step from the last value (sequences, targets); the truth is read where it is fed."""
+        forecasts, layers = [], _by_layer(state)
+        for t, known_t in enumerate(known.unbind(1)):
+            layers = self._step(torch.cat([previous, known_t], -1), layers, attend)
+            y_t = self._read(layers[-1][0], known_t, attend)
+            forecasts.append(y_t)
+            previous = self.point(y_t)
+            if truth is not None and fed is not None:
+                previous = torch.where(fed[:, t, None], truth[:, t], previous)
+        return torch.stack(forecasts, 1)
+
+    def _start(self, encoded: Tensor) -> LayerState:
+        """(sequences, width) at the origins -> h and c, or h of a GRU, (layers, sequences, hidden_size) each."""
+        states = torch.tanh(self.bridge(encoded)).view(len(encoded), -1, self.num_layers, self.hidden_size)
+        return tuple(part.transpose(0, 1).contiguous() for part in states.unbind(1))
+
+    def _step(self, x: Tensor, layers: list[LayerState], attend: Attend) -> list[LayerState]:
+        """One step of all layers, as in `rnn`; x is (sequences, targets + known)."""
+        if self.asks_before:
+            x = torch.cat([x, attend(layers[-1][0])], -1)
+        after: list[LayerState] = []
+        for number, (weights, before) in enumerate(zip(self.rnn.all_weights, layers, strict=True)):
+            if number and self.dropout:
+                x = dropout(x, self.dropout, self.training)
+            if len(before) > 1:
+                after.append(torch.lstm_cell(x, before, *weights))
+            else:
+                after.append((torch.gru_cell(x, *before, *weights),))
+            x = after[-1][0]
+        return after
+
+    def _attend(self, memory: Memory | None, weights: list[Tensor] | None, s: Tensor) -> Tensor:
+        assert self.attention is not None
+        context: Tensor
+        context, weight = self.attention(s, memory)
+        if weights is not None:
+            weights.append(weight)
+        return context
+
+    def _read(self, s: Tensor, known: Tensor, attend: Attend) -> Tensor:
+        """States and known covariates (..., hidden_size) and (..., known) -> (..., targets, outputs)."""
+        if self.combine is not None:
+            s = torch.tanh(self.combine(torch.cat([attend(s), s], -1)))
+        y: Tensor = self.output(torch.cat([s, known], -1))
+        return y.view(*y.shape[:-1], self.targets, self.outputs)
+
+
+def _by_layer(state: LayerState) -> list[LayerState]:
+    return list(zip(*(part.unbind(0) for part in state), strict=True))

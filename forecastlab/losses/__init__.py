@@ -1,0 +1,8 @@
+"""Training criteria: from raw decoder outputs to a number to minimise, and to the forecasts that are reported."""
+
+from forecastlab.losses.base import Loss
+from forecastlab.losses.gaussian import GaussianNLL
+from forecastlab.losses.point import MAE, MAPE, MSE, Huber
+from forecastlab.losses.quantile import JointMeanQuantile, Quantile, pinball
+
+__all__ = ["MAE", "MAPE", "MSE", "GaussianNLL", "Huber", "JointMeanQuantile", "Loss", "Quantile", "pinball"]

@@ -1,0 +1,67 @@
+"""Criteria of a single output, the point forecast."""
+
+from torch import Tensor
+from torch.nn.functional import huber_loss
+
+from forecastlab.losses.base import Loss
+
+
+class MSE(Loss):
+    """Mean squared error; its point forecast is the mean."""
+
+    def elementwise(self, raw: Tensor, target: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
+        return (raw[..., 0] - target).square()
+
+
+class MAE(Loss):
+    """Mean absolute error; its point forecast is the median."""
+
+    def elementwise(self, raw: Tensor, target: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
+        return (raw[..., 0] - target).abs()
+
+
+class MAPE(Loss):
+    """Mean absolute percentage error in original units: 100 * |forecast - truth| / |truth|, in percent.
+
+    A truth of 0 would make it infinite and one near 0 would outweigh all others, so a truth nearer to 0 than
+    `epsilon` scales of the target (its standard deviations, if that is what it is scaled by) counts as that far away.
+    The metric `test/mape` has no such guard. Its point forecast is a median weighted by 1 / |truth|, which lies below
+    the median where the target is positive.
+
+    Args:
+        epsilon: the least distance from 0, in scales of the target.
+
+    Raises:
+        ValueError: if it is not positive.
+    """
+
+    def __init__(self, epsilon: float = 0.01) -> None:
+        super().__init__()
+        if not epsilon > 0:
+            raise ValueError(f"epsilon must be a positive number, got {epsilon!r}")
+        self.epsilon = epsilon
+
+    def elementwise(self, raw: Tensor, target: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
+        # all in scales, so that the difference is of the scaled values, which have more digits
+        truth = target + offset / scale
+        return 100 * (raw[..., 0] - target).abs() / truth.abs().clamp(min=self.epsilon)
+
+
+class Huber(Loss):
+    """Huber's loss: squared for small errors, e² / 2, and linear beyond, delta * (|e| - delta / 2).
+
+    Args:
+        delta: the error, in scaled units, at which it turns linear.
+
+    Raises:
+        ValueError: if it is not positive.
+    """
+
+    def __init__(self, delta: float = 1.0) -> None:
+        super().__init__()
+        if not delta > 0:
+            raise ValueError(f"delta must be a positive number, got {delta!r}")
+        self.delta = delta
+
+    def elementwise(self, raw: Tensor, target: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
+        return huber_loss(raw[..., 0], target, reduction="none", delta=self.delta)
