@@ -1,5 +1,6 @@
 """Small series whose numbers can be checked by hand, and trainers that leave nothing behind."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -7,23 +8,28 @@ import numpy as np
 import pandas as pd
 
 from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table
 
 DEFAULTS: dict[str, Any] = {
-    "features": ["x", "y"],
-    "targets": ["y"],
     "calendar": [],
+    "holidays": None,
     "horizon": 1,
     "lookback": 2,
+    "stride": 1,
     "fold": 1,
     "splits": 3,
     "test_size": None,
+    "cutoffs": [],
+    "train_size": None,
     "gap": 0,
     "validation": "test",
     "val_fraction": 0.2,
+    "val_size": None,
     "context": "carried",
     "score_gaps": True,
     "scaler": "standard",
+    "scale_by": "global",
     "season_length": 1,
     "batch_size": 4,
     "num_workers": 0,
@@ -31,20 +37,50 @@ DEFAULTS: dict[str, Any] = {
 
 
 class Series(ForecastDataModule):
-    """A frame as walk-forward folds."""
+    """A frame as walk-forward folds; `recipe` has further settings of the columns, such as the one of the series."""
 
-    def __init__(self, raw: pd.DataFrame, frequency: str = "D", reindex: bool = False, **arguments: Any) -> None:
-        super().__init__(**{**DEFAULTS, **arguments})
-        self.raw, self.frequency, self.reindex = raw, frequency, reindex
+    def __init__(
+        self,
+        raw: pd.DataFrame,
+        frequency: str = "D",
+        reindex: bool = False,
+        features: Sequence[str] = ("x", "y"),
+        targets: Sequence[str] = ("y",),
+        recipe: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> None:
+        columns = {
+            "name": "city",
+            "targets": tuple(targets),
+            "features": tuple(features),
+            "frequency": frequency,
+            "regular": reindex,
+            "missing": "ffill",
+        }
+        super().__init__(recipe=Recipe(**{**columns, **(recipe or {})}), **{**DEFAULTS, **arguments})
+        self.raw = raw
 
-    def read(self) -> Table:
-        return Table.from_raw("city", self.raw, self.frequency, self.reindex)
+    def read(self) -> list[Table]:
+        return self.recipe.tables(self.raw)
 
 
 def counting(rows: int, frequency: str = "D", start: str = "2020-01-01") -> pd.DataFrame:
     """Column x holds the number of the row, column y a hundred more."""
     times = pd.date_range(start, periods=rows, freq=frequency)
     return pd.DataFrame({"x": np.arange(float(rows)), "y": 100 + np.arange(float(rows))}, index=times)
+
+
+def panel(**spans: tuple[int, int]) -> pd.DataFrame:
+    """Series on a calendar of days; each name has its first row and one past its last.
+
+    Column x holds the number of the row, and a thousand more for each series before it; column y a hundred more.
+    """
+    parts = []
+    for number, (name, (first, stop)) in enumerate(spans.items()):
+        rows = np.arange(float(first), stop) + 1000 * number
+        times = pd.date_range("2020-01-01", periods=stop)[first:]
+        parts.append(pd.DataFrame({"id": name, "x": rows, "y": rows + 100}, index=times))
+    return pd.concat(parts)
 
 
 def noise(rows: int, seed: int = 0) -> pd.DataFrame:

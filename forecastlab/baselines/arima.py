@@ -69,7 +69,8 @@ class ARIMA(Baseline):
     def _fit(self, data: ForecastDataModule) -> None:
         self.coefficients: list[dict[str, float]] = []
         """Coefficients by statsmodels' names, for each target."""
-        for series, name in zip(_series(data, data.ranges.train_stop), data.targets, strict=True):
+        training = _series(data, data.ranges.train_start, data.ranges.train_stop)
+        for series, name in zip(training, data.targets, strict=True):
             model = self._model(series)
             rows, least = int(np.isfinite(series).sum()), self._differences + 2 * (1 + len(model.param_names))
             if rows < least:
@@ -90,7 +91,7 @@ class ARIMA(Baseline):
             self.coefficients.append(dict(zip(model.param_names, np.asarray(found).tolist(), strict=True)))
 
     def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
-        series = _series(data, max(origins) + 1)
+        series = _series(data, 0, max(origins) + 1)
         each = zip(series, self.coefficients, strict=True)
         return np.stack([self._run_on(y, found, np.array(origins), data.horizon) for y, found in each], axis=-1)
 
@@ -115,9 +116,9 @@ class ARIMA(Baseline):
         )
 
 
-def _series(data: ForecastDataModule, stop: int) -> Array:
-    """The targets before a row, (targets, rows); NaN where one was not observed."""
-    return np.where(target_observed(data)[:stop], target_values(data)[:stop], np.nan).T
+def _series(data: ForecastDataModule, start: int, stop: int) -> Array:
+    """The targets of some rows, (targets, rows); NaN where one was not observed."""
+    return np.where(target_observed(data)[start:stop], target_values(data)[start:stop], np.nan).T
 
 
 def _statsmodels() -> Any:

@@ -15,10 +15,10 @@ Mask = NDArray[np.bool_]
 class Baseline(ABC):
     """Fitted once on the training rows of a fold; then forecasts from any origin with the true past before it.
 
-    The contract is that of the networks. What is fitted depends on the rows before `data.ranges.train_stop` alone, of
-    which the last fifth may choose hyper-parameters. A forecast depends on the rows up to its origin alone,
-    and on the calendar. Nothing is fitted again on test rows. Unlike a network, a baseline sees the whole past also
-    with `context: cold`, and it needs no lookback.
+    The contract is that of the networks. What is fitted depends on the training rows alone, those from
+    `data.ranges.train_start` on and before `train_stop`, of which the last fifth may choose hyper-parameters. A
+    forecast depends on the rows up to its origin alone, and on the calendar. Nothing is fitted again on test rows.
+    Unlike a network, a baseline sees the whole past also with `context: cold`, and it needs no lookback.
     """
 
     _fitted: tuple[list[str], list[str], int] | None = None
@@ -85,7 +85,7 @@ def target_values(data: ForecastDataModule) -> Array:
 
 def target_observed(data: ForecastDataModule) -> Mask:
     """Whether each of `target_values` was observed, (rows, targets)."""
-    observed: Mask = (data.rows.weight[: len(data.table.times)] > 0).numpy()
+    observed: Mask = data.rows.observed[: len(data.table.times)].numpy()
     return observed
 
 

@@ -35,9 +35,10 @@ class Climatology(Baseline):
         self.window = window
 
     def _fit(self, data: ForecastDataModule) -> None:
-        times = data.times[: data.ranges.train_stop]
+        training = slice(data.ranges.train_start, data.ranges.train_stop)
+        times = data.times[training]
         day, clock = times.day_of_year.to_numpy(), _time_of_day(times)
-        values, observed = target_values(data)[: len(times)], target_observed(data)[: len(times)]
+        values, observed = target_values(data)[training], target_observed(data)[training]
         self.means: dict[int, Array] = {
             int(time): self._means_of_days(day[clock == time], values[clock == time], observed[clock == time])
             for time in np.unique(clock)

@@ -64,7 +64,8 @@ class Lags:
     def inputs(self, data: ForecastDataModule, origins: range) -> "Inputs":
         """The inputs of the forecasts from some origins, each of which has `rows` rows up to itself."""
         other = [number for number, name in enumerate(data.targets) if name not in data.features]
-        table = [data.rows.features[:, : len(data.features)].double().numpy(), target_values(data)[:, other]]
+        values = target_values(data)
+        table = [data.rows.features[: len(values), : len(data.features)].double().numpy(), values[:, other]]
         cycles = [cycle for cycle in self.calendar if cycle not in data.calendar]
         known = [data.rows.known.double().numpy(), calendar_covariates(data.times, cycles).to_numpy()]
         index = np.array(origins)[:, None]
@@ -105,21 +106,22 @@ def training_samples(data: ForecastDataModule, first_origin: int) -> Samples:
 
     Args:
         data: the fold.
-        first_origin: first row with enough past.
+        first_origin: number of rows that an origin needs before it.
 
     Raises:
         ConfigError: if there is no such origin.
     """
-    stop = data.ranges.train_stop
+    start, stop = data.ranges.train_start, data.ranges.train_stop
+    first_origin += start
     found = origins_of(range(first_origin + 1, stop), data.horizon, first_origin)
     if not found:
         raise ConfigError(
-            f"fold {data.fold} trains on {stop} rows, which leave no forecast origin from row {first_origin} on with "
-            f"horizon={data.horizon}: choose a later fold, fewer lags or a shorter horizon"
+            f"fold {data.fold} trains on {stop - start} rows, which leave no forecast origin from row {first_origin} "
+            f"on with horizon={data.horizon}: choose a later fold, fewer lags or a shorter horizon"
         )
     index = torch.arange(found.start, found.stop)
-    batch = Windows(data.rows, index, time=1, score_gaps=data.score_gaps)[list(range(len(found)))]
-    tail = stop - max(1, round(TAIL * stop))
+    batch = Windows(data.rows, torch.zeros_like(index), index, index, index, data.score_gaps)[list(range(len(found)))]
+    tail = stop - max(1, round(TAIL * (stop - start)))
     steps = np.arange(1, data.horizon + 1)
     return Samples(
         found,

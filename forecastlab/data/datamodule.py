@@ -4,25 +4,33 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal, cast, get_args
+from itertools import pairwise
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from forecastlab.batch import Batch, Reference, Scaling, Schema
 from forecastlab.data.calendar import Cycle, calendar_covariates
 from forecastlab.data.folds import Fold, origins, require_protocol, walk_forward
+from forecastlab.data.panel import Panel
+from forecastlab.data.recipe import Recipe, unique_names
 from forecastlab.data.scaling import Scaler, fit_scaling
 from forecastlab.data.table import Table
+from forecastlab.data.times import time_of
 from forecastlab.data.windows import BatchSampler, Rows, Windows
 from forecastlab.errors import ConfigError
 
 Validation = Literal["tail", "test"]
 Context = Literal["carried", "cold"]
+ScaleBy = Literal["global", "series"]
 
 FORK = "fork" if sys.platform == "linux" else None
 """How a loader's processes begin: at once, and as children of the training, for whose death they watch.
@@ -32,29 +40,34 @@ In a job of `crossval`, and in later Pythons, the default is a fork server, whos
 
 
 class ForecastDataModule(LightningDataModule, ABC):
-    """One walk-forward fold of a table, scaled and cut into windows or sequences.
+    """One walk-forward fold of one or more series, scaled and cut into windows or sequences.
 
-    Subclasses name the columns and read the table. What each row belongs to is decided by
+    Subclasses name the columns and read the tables. What each row belongs to is decided by
     `forecastlab.data.folds`; no row behind a fold's training rows reaches its scaler.
 
     Args:
-        features: columns of the table that are inputs.
-        targets: columns of the table to predict.
+        recipe: how raw columns become tables; its frequency may be left open for `read` to find out.
         calendar: calendar cycles that are inputs and known in advance.
+        holidays: country whose public holidays are an input that is known in advance, such as "DE".
         horizon: number of steps predicted from each origin.
-        lookback: rows in a window, or "full" for one sequence per fold in which every step is an origin.
+        lookback: rows in a window, or "full" for one sequence per fold and series in which every step is an origin.
+        stride: rows from one training window to the next; evaluation uses every origin.
         fold: number of the walk-forward fold, from 1; "all" trains on every row.
         splits: number of folds.
-        test_size: rows in each test range; None for rows // (splits + 1).
+        test_size: rows in each test range; None for rows // (splits + 1), or up to the next cutoff.
+        cutoffs: times of the first test row of each fold, instead of `splits`.
+        train_size: rows that train, a window that slides; None for all rows before the test range.
         gap: rows left out between training and test.
         validation: "tail" stops on the last `val_fraction` of the training targets; "test" on the test range, which
             makes the results optimistic.
         val_fraction: share of the training targets in the tail.
+        val_size: rows in the tail; None for `val_fraction`.
         context: "carried" gives the network the true past before a validation or test range; "cold" starts it at the
             first row of the range, so that fewer of its rows are forecast.
         score_gaps: whether targets are trained on and scored that do not follow their origin on the calendar.
         scaler: what the network's inputs and target are scaled with.
-        season_length: rows in a season, for MASE.
+        scale_by: "global" scales all series together, "series" each by itself.
+        season_length: rows in a season, for MASE and RMSSE.
         batch_size: samples per batch and device.
         num_workers: processes that cut batches beside the training; windows are cut so fast that 0 is usually best.
     """
@@ -62,20 +75,25 @@ class ForecastDataModule(LightningDataModule, ABC):
     def __init__(
         self,
         *,
-        features: Sequence[str],
-        targets: Sequence[str],
+        recipe: Recipe,
         calendar: Sequence[Cycle],
+        holidays: str | None,
         horizon: int,
         lookback: int | Literal["full"],
+        stride: int,
         fold: int | Literal["all"],
         splits: int,
         test_size: int | None,
+        cutoffs: Sequence[str],
+        train_size: int | None,
         gap: int,
         validation: Validation,
         val_fraction: float,
+        val_size: int | None,
         context: Context,
         score_gaps: bool,
         scaler: Scaler,
+        scale_by: ScaleBy,
         season_length: int,
         batch_size: int,
         num_workers: int,
@@ -83,6 +101,7 @@ class ForecastDataModule(LightningDataModule, ABC):
         super().__init__()
         for name, size, least in (
             ("horizon", horizon, 1),
+            ("stride", stride, 1),
             ("season_length", season_length, 1),
             ("batch_size", batch_size, 1),
             ("num_workers", num_workers, 0),
@@ -92,105 +111,198 @@ class ForecastDataModule(LightningDataModule, ABC):
         for name, values, choices in (
             ("context", [context], get_args(Context)),
             ("scaler", [scaler], get_args(Scaler)),
+            ("scale_by", [scale_by], get_args(ScaleBy)),
             ("calendar", calendar, get_args(Cycle)),
         ):
             for value in values:
                 if value not in choices:
                     raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-        require_protocol(splits, test_size, gap, validation, val_fraction)
+        require_protocol(splits, test_size, gap, validation, val_fraction, train_size, val_size)
         if lookback != "full" and (not isinstance(lookback, int) or lookback < 1):
             raise ConfigError(f'lookback must be a positive number of rows or "full", got {lookback!r}')
-        self.features = list(features)
-        self.targets = list(targets)
+        starts = [time_of("cutoffs", cutoff) for cutoff in cutoffs]
+        if any(not earlier < later for earlier, later in pairwise(starts)):
+            raise ConfigError(f"cutoffs must increase, got {', '.join(map(str, cutoffs))}")
+        if lookback == "full" and stride != 1:
+            raise ConfigError("stride is the distance of windows, but lookback: full makes one sequence of a fold")
+        if lookback == "full" and recipe.missing == "interpolate":
+            raise ConfigError(
+                "missing: interpolate fills a gap by what comes after it, and with lookback: full every step in the "
+                "gap is an origin that must not see that: set an integer lookback, or missing: ffill or mask"
+            )
+        self.recipe = recipe
         self.calendar = list(calendar)
+        self.holidays = holidays
+        unique_names("inputs, those of calendar, holidays and missing: mask included", self._inputs() + recipe.static)
         self.horizon = horizon
         self.lookback = lookback
+        self.stride = stride
         self.fold = fold
-        self.splits = splits
+        self.splits = len(cutoffs) or splits
         self.test_size = test_size
+        self.cutoffs = list(cutoffs)
+        self.train_size = train_size
         self.gap = gap
         self.validation = validation
         self.val_fraction = val_fraction
+        self.val_size = val_size
         self.context = context
         self.score_gaps = score_gaps
         self.scaler = scaler
+        self.scale_by = scale_by
         self.season_length = season_length
         self.batch_size = batch_size
         self.num_workers = num_workers
 
     @abstractmethod
-    def read(self) -> Table:
+    def read(self) -> Sequence[Table]:
         """Reads the series."""
 
+    @property
+    def features(self) -> list[str]:
+        """Columns that are inputs and known up to the origin only."""
+        return list(self.recipe.features)
+
+    @property
+    def targets(self) -> list[str]:
+        """Columns to predict."""
+        return list(self.recipe.targets)
+
     @cached_property
-    def table(self) -> Table:
-        """The series; read when it is first asked for."""
+    def tables(self) -> Sequence[Table]:
+        """The series; read when they are first asked for."""
         return self.read()
+
+    @property
+    def table(self) -> Table:
+        """The one series.
+
+        Raises:
+            ConfigError: if there are several.
+        """
+        if len(self.tables) > 1:
+            raise ConfigError(f"expected one series, the data hold {len(self.tables)}")
+        return self.tables[0]
 
     @property
     def schema(self) -> dict[str, Any]:
         """Names and sizes for the model, as `Schema.as_dict` gives them."""
-        known = tuple(calendar_covariates(pd.DatetimeIndex([]), self.calendar).columns)
+        recipe = self.recipe
         names = Schema(
-            features=(*self.features, *known),
-            targets=tuple(self.targets),
-            known=known,
+            features=self._inputs(),
+            targets=recipe.targets,
+            known=self._known(),
+            static=recipe.static,
             horizon=self.horizon,
             lookback=self.lookback,
+            calendar=tuple(self.calendar),
+            holidays=self.holidays,
+            series=tuple(table.name for table in self.tables) if self.scale_by == "series" else (),
+            recipe=(recipe if recipe.frequency else replace(recipe, frequency=self.tables[0].frequency)).as_dict(),
         )
         return names.as_dict()
 
+    def _known(self) -> tuple[str, ...]:
+        """Names of what is known in advance: columns, and what follows from the times."""
+        return (*self.recipe.known, *calendar_covariates(pd.DatetimeIndex([]), self.calendar, self.holidays).columns)
+
+    def _inputs(self) -> tuple[str, ...]:
+        """Names of the columns of `Batch.history`."""
+        observed = [f"{name}_observed" for name in self.features] if self.recipe.missing == "mask" else []
+        return (*self.features, *observed, *self._known())
+
     @property
     def first_target(self) -> int:
-        """First row that can be a training target."""
+        """Number of training rows before the first training target."""
         return 1 if self.lookback == "full" else self.lookback
 
     @cached_property
     def ranges(self) -> Fold:
-        """Which target rows fit, validate and test."""
+        """Which target rows of the axis fit, validate and test."""
+        return self.ranges_of(self.fold)
+
+    def ranges_of(self, fold: int | Literal["all"]) -> Fold:
+        """Which target rows of the axis a fold has."""
+        times = self.times[: -self.horizon]
         return walk_forward(
-            len(self.table.times),
-            self.fold,
+            len(times),
+            fold,
             splits=self.splits,
             test_size=self.test_size,
+            cutoffs=[self._row_of(cutoff, times) for cutoff in self.cutoffs],
+            train_size=self.train_size,
             gap=self.gap,
             first_target=self.first_target,
             validation=self.validation,
             val_fraction=self.val_fraction,
+            val_size=self.val_size,
         )
 
     @cached_property
+    def panel(self) -> Panel:
+        """The series on one axis."""
+        return Panel.of(self.tables, Schema.from_dict(self.schema))
+
+    @property
     def times(self) -> pd.DatetimeIndex:
         """(rows + horizon,): when each row was observed, and when the steps beyond the data will be."""
-        table = self.table
-        ahead = pd.date_range(table.times[-1], periods=self.horizon + 1, freq=table.frequency)[1:]
-        return cast(pd.DatetimeIndex, table.times.append(ahead))
+        return self.panel.times
 
-    @cached_property
+    @property
     def rows(self) -> Rows:
         """The series as tensors."""
-        return Rows.of_table(self.table, self.features, self.targets, calendar_covariates(self.times, self.calendar))
+        return self.panel.rows
 
     @cached_property
     def scaling(self) -> Scaling:
         """The scaling fitted on the rows before the end of the fitting targets, and on no other."""
-        seen = slice(self.ranges.fit.stop)
-        features, known, target = (
-            tensor[seen].double().numpy() for tensor in (self.rows.features, self.rows.known, self.rows.target)
-        )
-        return fit_scaling(self.scaler, features, known, target)
+        start, stop = self.ranges.train_start, self.ranges.fit.stop
+        parts = []
+        for number, table in enumerate(self.tables):
+            first, last = int(self.rows.first[number]), int(self.rows.stop[number])
+            seen = slice(*(int(self.rows.base[number]) + min(max(row, first), last) for row in (start, stop)))
+            part = {
+                name: tensor[seen].double().numpy()
+                for name, tensor in (
+                    ("feature", self.rows.features),
+                    ("known", self.rows.known),
+                    ("target", self.rows.target),
+                )
+            }
+            if self.recipe.missing == "mask":  # what was filled in is no value
+                width = len(self.features)
+                part["feature"][:, :width][part["feature"][:, width : 2 * width] == 0] = np.nan
+                part["target"][~self.rows.observed[seen].numpy()] = np.nan
+            if self.scale_by == "series" and not len(part["target"]):
+                raise ConfigError(
+                    f"series {table.name} has no row that trains in fold {self.fold}, so it cannot be scaled by itself:"
+                    " set scale_by: global, choose a later fold or leave the series out"
+                )
+            parts.append(part)
+        if self.scale_by == "global":
+            parts = [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}]
+        return fit_scaling(self.scaler, parts, self.rows.static.double().numpy())
 
     @cached_property
     def reference(self) -> Reference:
         """The units of scaled metrics, from all training rows of the fold, the validation tail included."""
-        target = self.table.values[self.targets].to_numpy()[: self.ranges.train_stop]
-        seasonal = np.abs(target[self.season_length :] - target[: -self.season_length])
-        if not len(seasonal):
-            raise ConfigError(
-                f"season_length is {self.season_length}, but fold {self.fold} trains on {len(target)} rows only: "
-                "choose a later fold or a shorter season"
-            )
-        return Reference(torch.as_tensor(target.var(0)), torch.as_tensor(seasonal.mean(0)))
+        units = [self._units(number, table) for number, table in enumerate(self.tables)]
+        return Reference(*(torch.as_tensor(np.stack(unit)) for unit in zip(*units, strict=True)))
+
+    def views(self) -> list["ForecastDataModule"]:
+        """Each series of the panel by itself, with its share of the fold's rows; the one series as it is."""
+        if len(self.tables) == 1:
+            return [self]
+        views = []
+        for number, table in enumerate(self.tables):
+            view = copy(self)
+            for name in ("panel", "scaling", "reference"):
+                view.__dict__.pop(name, None)
+            view.tables = [table]
+            view.scale_by = "global"
+            view.ranges = self.ranges.after(int(self.rows.first[number]), int(self.rows.stop[number]))
+            views.append(view)
+        return views
 
     def setup(self, stage: str) -> None:
         """Checks that the stage has something to run on, before anything is trained.
@@ -215,7 +327,7 @@ class ForecastDataModule(LightningDataModule, ABC):
 
     def require_devices(self, devices: int) -> None:
         """Raises ConfigError if the fold cannot be spread over this number of devices."""
-        if self.lookback == "full" and devices > 1:
+        if self.lookback == "full" and devices > 1 and len(self.tables) == 1:
             raise ConfigError(
                 f"lookback: full makes one sequence of a fold, which {devices} devices cannot share: set "
                 "--trainer.devices 1 and train the folds side by side with forecastlab crossval --jobs, or set an "
@@ -232,9 +344,8 @@ class ForecastDataModule(LightningDataModule, ABC):
         return self._loader(self._windows("test"))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Every origin that the fold did not train on, up to the last row, from which the future is forecast."""
-        rows = len(self.table.times)
-        return self._loader(self._cut(range(self.ranges.test.start - 1, rows), 0))
+        """The last row of each series, from which the steps beyond it are forecast."""
+        return self._loader(self.panel.at_the_end(self.lookback), batch_size=1 if self.lookback == "full" else None)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Moves the tensors; Lightning's own way, through any nesting, costs as much as a short step of training."""
@@ -242,15 +353,14 @@ class ForecastDataModule(LightningDataModule, ABC):
 
     def _windows(self, name: Literal["fit", "validation", "test"]) -> Windows:
         targets: range = getattr(self.ranges, name)
-        start = self._start(name)
-        found = origins(targets, self.horizon, start if self.lookback == "full" else start + self.lookback - 1)
-        if not found:
+        windows = self._cut(name)
+        if not len(windows):
             raise ConfigError(
                 f"the {name} range of fold {self.fold} has {len(targets)} target rows, which leave no forecast origin "
                 f"with lookback={self.lookback}, horizon={self.horizon} and context={self.context}: choose a shorter "
                 "lookback or horizon, or another fold"
             )
-        windows = self._cut(found, start).scored()
+        windows = windows.scored()
         if not len(windows):
             raise ConfigError(
                 f"the {name} range of fold {self.fold} (rows {targets.start} .. {targets.stop - 1}) has no target to "
@@ -258,21 +368,57 @@ class ForecastDataModule(LightningDataModule, ABC):
             )
         return windows
 
-    def _start(self, name: Literal["fit", "validation", "test"]) -> int:
-        """First row that a history may hold."""
-        return getattr(self.ranges, name).start if self.context == "cold" and name != "fit" else 0
+    def _cut(self, name: Literal["fit", "validation", "test"]) -> Windows:
+        """The samples of a range, those of one series after another."""
+        targets: range = getattr(self.ranges, name)
+        cold = self.context == "cold" and name != "fit"
+        start = targets.start if cold else self.ranges.train_start if name == "fit" else 0
+        parts = []
+        for number in range(len(self.tables)):
+            first, stop = int(self.rows.first[number]), int(self.rows.stop[number])
+            begin = max(start, first)
+            own = range(targets.start, min(targets.stop, stop))
+            found = origins(own, self.horizon, begin if self.lookback == "full" else begin + self.lookback - 1)
+            if not found:
+                continue
+            if self.lookback == "full":
+                parts.append(torch.tensor([[number], [begin], [found[0]], [found[-1]]]))
+            else:
+                ends = torch.arange(found.start, found.stop, self.stride if name == "fit" else 1)
+                parts.append(torch.stack([torch.full_like(ends, number), ends + 1 - self.lookback, ends, ends]))
+        series, begins, firsts, ends = torch.cat(parts, 1) if parts else torch.empty(4, 0, dtype=torch.int64)
+        return Windows(self.rows, series, begins, firsts, ends, self.score_gaps)
 
-    def _cut(self, found: range, start: int) -> Windows:
-        if self.lookback == "full":
-            ends = torch.tensor([found[-1]])
-            return Windows(self.rows, ends, found[-1] + 1 - start, len(found), self.score_gaps)
-        return Windows(self.rows, torch.arange(found.start, found.stop), self.lookback, 1, self.score_gaps)
+    def _units(self, number: int, table: Table) -> tuple[NDArray[np.float64], ...]:
+        """Variance, and mean absolute and squared error of the seasonal naive forecast, of a series' targets."""
+        first, stop = int(self.rows.first[number]), int(self.rows.stop[number])
+        start, end = (min(max(row, first), stop) - first for row in (self.ranges.train_start, self.ranges.train_stop))
+        target = table.values[self.targets].to_numpy()[start:end]
+        seasonal = target[self.season_length :] - target[: -self.season_length]
+        if not len(seasonal) and len(self.tables) == 1:
+            raise ConfigError(
+                f"season_length is {self.season_length}, but fold {self.fold} trains on {len(target)} rows only: "
+                "choose a later fold or a shorter season"
+            )
+        if not len(seasonal):  # a short series of a panel has no unit of its own: its scaled errors are infinite
+            return tuple(np.zeros((3, len(self.targets))))
+        return target.var(0), np.abs(seasonal).mean(0), np.square(seasonal).mean(0)
 
-    def _loader(self, windows: Windows, shuffle: bool = False) -> DataLoader[Batch]:
+    @staticmethod
+    def _row_of(cutoff: str, times: pd.DatetimeIndex) -> int:
+        try:
+            row = int(times.searchsorted(time_of("cutoffs", cutoff)))
+        except TypeError as error:  # times with a zone, and a cutoff without
+            raise ConfigError(f"cutoffs: expected times such as {times[0]}, got {cutoff!r}: {error}") from None
+        if not 0 < row < len(times):
+            raise ConfigError(f"cutoffs: {cutoff} is not within the data, {times[0]} .. {times[-1]}")
+        return row
+
+    def _loader(self, windows: Windows, shuffle: bool = False, batch_size: int | None = None) -> DataLoader[Batch]:
         trainer = self.trainer
         sampler = BatchSampler(
             len(windows),
-            self.batch_size,
+            batch_size or self.batch_size,
             seed=self._seed if shuffle else None,
             epoch=trainer.current_epoch if trainer else 0,
             rank=trainer.global_rank if trainer else 0,

@@ -4,6 +4,7 @@ A fold's boundary n is counted in target rows: training targets are rows < n, te
 so the first test origin is row n - 1. The boundaries are those of scikit-learn's `TimeSeriesSplit`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +22,24 @@ class Fold:
         validation: rows whose targets stop the training.
         test: rows whose targets are scored; empty for a fold that trains on everything.
         train_stop: one past the last training row, the validation tail included.
+        train_start: first training row; 0 unless the training window slides.
     """
 
     fit: range
     validation: range
     test: range
     train_stop: int
+    train_start: int = 0
+
+    def after(self, first: int, stop: int) -> "Fold":
+        """The fold as a series sees it that has the rows first .. stop - 1 of the common axis, in its own numbering."""
+
+        def own(rows: range) -> range:
+            start = min(max(rows.start, first), stop)
+            return range(start - first, max(start, min(rows.stop, stop)) - first)
+
+        ends = own(range(self.train_start, self.train_stop))
+        return Fold(own(self.fit), own(self.validation), own(self.test), ends.stop, ends.start)
 
 
 def walk_forward(
@@ -35,57 +48,76 @@ def walk_forward(
     *,
     splits: int = 5,
     test_size: int | None = None,
+    cutoffs: Sequence[int] = (),
+    train_size: int | None = None,
     gap: int = 0,
     first_target: int = 1,
     validation: str = "tail",
     val_fraction: float = 0.2,
+    val_size: int | None = None,
 ) -> Fold:
     """The ranges of one walk-forward fold.
 
     Args:
         rows: number of rows of the table.
         fold: number of the fold, from 1; "all" trains on every row and tests on none.
-        splits: number of folds.
-        test_size: rows in each test range; None for rows // (splits + 1).
+        splits: number of folds, where there are no cutoffs.
+        test_size: rows in each test range; None for rows // (splits + 1), or up to the next cutoff.
+        cutoffs: first test row of each fold, increasing; () for those of TimeSeriesSplit.
+        train_size: rows that train, the last before the test range and the gap; None for all.
         gap: rows left out between training and test.
-        first_target: first row that can be a training target (the lookback; 1 for a full one).
+        first_target: number of training rows before the first training target (the lookback; 1 for a full one).
         validation: "tail" keeps the last `val_fraction` of the training targets for stopping; "test" validates on the
             test range, which is the protocol of van Diepen's paper and makes its results optimistic.
         val_fraction: share of the training targets in the tail.
+        val_size: rows in the tail; None for `val_fraction`.
 
     Raises:
         ConfigError: for a fold that does not exist or that has no row to train, validate or test on.
     """
-    require_protocol(splits, test_size, gap, validation, val_fraction)
+    require_protocol(2 if cutoffs else splits, test_size, gap, validation, val_fraction, train_size, val_size)
     if fold == "all":
         if validation == "test":
             raise ConfigError("fold: all has no test range, so validation: test is impossible; use validation: tail")
         train_stop, test = rows, range(rows, rows)
     else:
-        train_stop, test = _split(rows, fold, splits, test_size, gap)
-    if train_stop <= first_target:
+        train_stop, test = _split(rows, fold, splits, test_size, cutoffs, gap)
+    train_start = 0 if train_size is None else max(0, train_stop - train_size)
+    first = train_start + first_target
+    if train_stop <= first:
         raise ConfigError(
-            f"fold {fold} trains on rows 0 .. {train_stop - 1}, but the first row that can be a target is "
-            f"{first_target}: choose a later fold, a shorter lookback, fewer splits or a smaller test_size"
+            f"fold {fold} trains on rows {train_start} .. {train_stop - 1}, but the first row that can be a target is "
+            f"{first}: choose a later fold, a shorter lookback, fewer splits or a smaller test_size"
         )
     if validation == "test":
-        return Fold(range(first_target, train_stop), test, test, train_stop)
-    tail = max(1, round(val_fraction * (train_stop - first_target)))
+        return Fold(range(first, train_stop), test, test, train_stop, train_start)
+    tail = max(1, round(val_fraction * (train_stop - first))) if val_size is None else val_size
     fit_stop = train_stop - tail
-    if fit_stop <= first_target:
+    if fit_stop <= first:
+        share = f"val_fraction={val_fraction}" if val_size is None else f"val_size={val_size}"
         raise ConfigError(
-            f"fold {fold} has {train_stop - first_target} training targets, of which val_fraction={val_fraction} "
-            "leaves none to fit: choose a later fold, a shorter lookback or a smaller val_fraction"
+            f"fold {fold} has {train_stop - first} training targets, of which {share} "
+            "leaves none to fit: choose a later fold, a shorter lookback or a smaller validation tail"
         )
-    return Fold(range(first_target, fit_stop), range(fit_stop, train_stop), test, train_stop)
+    return Fold(range(first, fit_stop), range(fit_stop, train_stop), test, train_stop, train_start)
 
 
-def require_protocol(splits: int, test_size: int | None, gap: int, validation: str, val_fraction: float) -> None:
+def require_protocol(
+    splits: int,
+    test_size: int | None,
+    gap: int,
+    validation: str,
+    val_fraction: float,
+    train_size: int | None = None,
+    val_size: int | None = None,
+) -> None:
     """Raises ConfigError for a setting of the folds that no number of rows can serve; arguments as `walk_forward`."""
     for name, value, what, least in (
         ("splits", splits, "folds", 2),
         ("test_size", 1 if test_size is None else test_size, "rows", 1),
         ("gap", gap, "rows", 0),
+        ("train_size", 1 if train_size is None else train_size, "rows", 1),
+        ("val_size", 1 if val_size is None else val_size, "rows", 1),
     ):
         if not isinstance(value, int) or value < least:
             raise ConfigError(f"{name} must be a number of {what}, {least} or more, got {value!r}")
@@ -95,9 +127,17 @@ def require_protocol(splits: int, test_size: int | None, gap: int, validation: s
         raise ConfigError(f"val_fraction must be between 0 and 1, both excluded, got {val_fraction!r}")
 
 
-def _split(rows: int, fold: int | str, splits: int, test_size: int | None, gap: int) -> tuple[int, range]:
+def _split(
+    rows: int, fold: int | str, splits: int, test_size: int | None, cutoffs: Sequence[int], gap: int
+) -> tuple[int, range]:
+    splits = len(cutoffs) or splits
     if not isinstance(fold, int) or isinstance(fold, bool) or not 1 <= fold <= splits:
         raise ConfigError(f'fold must be a number from 1 to {splits} (the number of splits) or "all", got {fold!r}')
+    if cutoffs:
+        first, end = cutoffs[fold - 1], [*cutoffs[1:], rows][fold - 1]
+        if not first < end:
+            raise ConfigError(f"cutoffs: fold {fold} has no row to test on; there is none from its cutoff to the next")
+        return first - gap, range(first, end if test_size is None else min(first + test_size, rows))
     try:
         parts = list(TimeSeriesSplit(n_splits=splits, test_size=test_size, gap=gap).split(np.empty((rows, 1))))
     except ValueError as error:

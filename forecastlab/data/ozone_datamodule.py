@@ -6,6 +6,7 @@ from typing import Literal
 from forecastlab.data.calendar import Cycle
 from forecastlab.data.datamodule import Context, ForecastDataModule, Validation
 from forecastlab.data.ozone import COLUMNS, ozone_path, read_ozone
+from forecastlab.data.recipe import Recipe
 from forecastlab.data.sample import sample_ozone
 from forecastlab.data.scaling import Scaler
 from forecastlab.data.table import Table
@@ -85,20 +86,32 @@ class OzoneDataModule(ForecastDataModule):
                     "Precp and class"
                 )
         super().__init__(
-            features=features,
-            targets=[target],
+            recipe=Recipe(
+                name="ozone",
+                targets=(target,),
+                features=tuple(features),
+                frequency="D",
+                regular=reindex,
+                missing="ffill",
+            ),
             calendar=calendar,
+            holidays=None,
             horizon=horizon,
             lookback=lookback,
+            stride=1,
             fold=fold,
             splits=splits,
             test_size=test_size,
+            cutoffs=(),
+            train_size=None,
             gap=gap,
             validation=validation,
             val_fraction=val_fraction,
+            val_size=None,
             context=context,
             score_gaps=score_gaps,
             scaler=scaler,
+            scale_by="global",
             season_length=season_length,
             batch_size=batch_size,
             num_workers=num_workers,
@@ -110,14 +123,13 @@ class OzoneDataModule(ForecastDataModule):
         self.path = path
         self.source = source
         self.row_limit = rows
-        self.reindex = reindex
 
     def prepare_data(self) -> None:
         """Downloads the file if it is nowhere to be found; Lightning calls this once per node."""
         if self.source == "uci":
             ozone_path(self.path)
 
-    def read(self) -> Table:
+    def read(self) -> list[Table]:
         if self.source == "sample":
             raw = sample_ozone(1500 if self.row_limit is None else self.row_limit)
         else:
@@ -128,5 +140,4 @@ class OzoneDataModule(ForecastDataModule):
                     "less, or to null for all"
                 )
             raw = raw.iloc[: self.row_limit]
-        used = list(dict.fromkeys([*self.features, *self.targets]))
-        return Table.from_raw("ozone", raw[used], "D", regular=self.reindex)
+        return self.recipe.tables(raw)

@@ -1,6 +1,6 @@
 """Fitting of scalers: scikit-learn's, on the rows of one fold only, as the affine `Scaling` that models apply."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,22 +15,26 @@ Columns = NDArray[np.float64]
 """(rows, columns)"""
 
 
-def fit_scaling(scaler: Scaler, features: Columns, known: Columns, targets: Columns) -> Scaling:
-    """Fits a scaling; a constant column keeps its unit.
+def fit_scaling(scaler: Scaler, series: Sequence[Mapping[str, Columns]], static: Columns) -> Scaling:
+    """Fits a scaling; a constant column keeps its unit, and so does one without any value.
 
     Args:
         scaler: "standard" (mean and standard deviation, ddof 0), "minmax" (to 0 .. 1), "robust" (median and
             interquartile range) or "none".
-        features: (rows, features), the rows of the fold that may be seen.
-        known: (rows, known)
-        targets: (rows, targets)
+        series: the rows of the fold that may be seen, for each series that gets a scaling of its own: "feature" (rows,
+            features), "known" (rows, known) and "target" (rows, targets). Values that are not to count are NaN.
+        static: (series, static), of all series; scaled together.
     """
-    scaling = Scaling(features.shape[1], known.shape[1], targets.shape[1])
-    for name, columns in (("feature", features), ("known", known), ("target", targets)):
-        if columns.shape[1]:
-            center, scale = _FITTERS[scaler](columns)
-            getattr(scaling, f"{name}_center").copy_(torch.as_tensor(center))
-            getattr(scaling, f"{name}_scale").copy_(torch.as_tensor(scale))
+    features, known, targets = (series[0][name].shape[1] for name in ("feature", "known", "target"))
+    scaling = Scaling(features, known, targets, static.shape[1], len(series))
+    for number, part in enumerate([*series, {"static": static}]):
+        for name, columns in part.items():
+            there = ~np.isnan(columns).all(0)
+            if there.any():
+                row = 0 if name == "static" else number
+                center, scale = _FITTERS[scaler](columns[:, there])
+                getattr(scaling, f"{name}_center")[row, there] = torch.as_tensor(center, dtype=torch.float32)
+                getattr(scaling, f"{name}_scale")[row, there] = torch.as_tensor(scale, dtype=torch.float32)
     return scaling
 
 

@@ -1,7 +1,8 @@
-"""From the raw columns of one series to a `Table`: forward-filled values, and which of them were observed."""
+"""From the raw columns of one series to a `Table`: filled values, and which of them were observed."""
 
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ from pandas.api.types import is_complex_dtype, is_numeric_dtype
 from pandas.tseries.frequencies import to_offset
 
 from forecastlab.errors import ConfigError, DataError
+
+Missing = Literal["error", "ffill", "interpolate", "mask"]
 
 MOST_STEPS = 10_000_000
 """The longest calendar that `gaps` and `reindex` lay out; a finer one is a mistake in the frequency."""
@@ -25,9 +28,13 @@ class Table:
     Attributes:
         name: the series' name (`unique_id` in predictions).
         times: (rows,), strictly increasing; without a time zone unless the source says otherwise.
-        values: (rows, columns), float64, finite, indexed by `times`: gaps in a column hold its last value before.
+        values: (rows, columns), float64, finite, indexed by `times`: gaps in a column hold its last value before, and
+            0 where there is none.
         observed: (rows, columns), bool, labelled as `values`: False where the source had no value, or no such row.
         frequency: the step of the calendar as a pandas offset, for example "D" or "h".
+        later: None, or `values` with gaps interpolated: what is known of a row once the next value has been observed.
+        ahead: (steps, known), what is known in advance of the steps after the last row.
+        static: covariates that do not change in time.
 
     Raises:
         DataError: if the parts do not fit together, there is no row, or a value is not finite.
@@ -38,6 +45,9 @@ class Table:
     values: pd.DataFrame
     observed: pd.DataFrame
     frequency: str
+    later: pd.DataFrame | None = None
+    ahead: pd.DataFrame = field(default_factory=pd.DataFrame)
+    static: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require_increasing(self.times)
@@ -55,32 +65,41 @@ class Table:
             raise DataError(f"series {self.name}: `values` must be finite; build tables with Table.from_raw")
 
     @classmethod
-    def from_raw(cls, name: str, raw: pd.DataFrame, frequency: str, regular: bool = False) -> "Table":
-        """Fills the missing values of a raw frame forward.
+    def from_raw(
+        cls, name: str, raw: pd.DataFrame, frequency: str, regular: bool = False, missing: Missing = "ffill"
+    ) -> "Table":
+        """Fills the missing values of a raw frame.
 
         Args:
             name: the series' name.
             raw: (rows, columns), numeric, indexed by increasing times; NaN where a value is missing.
             frequency: the step of the calendar as a pandas offset.
             regular: whether the steps that the calendar has and `raw` has not become rows too (see `reindex`).
+            missing: "error" refuses missing values; "ffill" holds the last value before; "interpolate" does so until
+                the next value is known, and is linear between the two from then on; "mask" is for networks that are
+                told which values were observed: it holds the last value before, or 0 where there is none.
 
         Raises:
-            DataError: as `forward_fill` and `reindex`.
+            DataError: as `fill` and `reindex`.
             ConfigError: if `frequency` is not a pandas offset of positive length.
         """
         if not isinstance(raw.index, pd.DatetimeIndex):
-            raise DataError(f"series {name}: expected a frame indexed by times, got an index of type {raw.index.dtype}")
+            raise DataError(f"expected a frame indexed by times, got an index of type {raw.index.dtype}")
         if regular:
             raw = reindex(raw, frequency)
-        values, observed = forward_fill(raw)
-        return cls(name, cast(pd.DatetimeIndex, values.index), values, observed, frequency)
+        values, observed = fill(raw, missing)
+        later = None
+        if missing == "interpolate" and not observed.to_numpy().all():
+            later = values.where(observed).interpolate("index", limit_area="inside").fillna(values)
+        return cls(name, cast(pd.DatetimeIndex, values.index), values, observed, frequency, later)
 
 
-def forward_fill(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def fill(raw: pd.DataFrame, missing: Missing = "ffill") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Replaces each missing value by the last one before it in its column; never by a later one.
 
     Args:
         raw: (rows, columns), numeric; NaN where a value is missing.
+        missing: "error" refuses missing values, and "mask" fills the beginning of a column with 0.
 
     Returns:
         The filled values, (rows, columns), float64; and whether each was there, (rows, columns), bool.
@@ -88,7 +107,10 @@ def forward_fill(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises:
         DataError: if there is no row or column, a column is double, not numeric or holds infinite values, or begins
             with missing values: there is nothing before them, and a later value would be a look into the future.
+        ConfigError: for an unknown `missing`.
     """
+    if missing not in get_args(Missing):
+        raise ConfigError(f"missing must be one of {', '.join(get_args(Missing))}, got {missing!r}")
     if raw.empty:
         raise DataError(f"expected at least one row and one column of data, got {raw.shape[0]} x {raw.shape[1]}")
     if not raw.columns.is_unique:
@@ -106,19 +128,29 @@ def forward_fill(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     values.columns = raw.columns
     infinite = np.isinf(values).sum()
     if infinite.any():
+        row = int(np.flatnonzero(np.isinf(values.to_numpy()).any(axis=1))[0])
         raise DataError(
-            f"expected finite values, got infinite ones in: {_counted(infinite)}\n"
-            "Mark values that are not known as missing, or correct them."
+            f"expected finite values, got infinite ones in: {_counted(infinite)}; the first is in row {row} "
+            f"({raw.index[row]})\nMark values that are not known as missing, or correct them."
         )
     observed = values.notna()
+    if missing == "error" and not observed.to_numpy().all():
+        row = int(np.flatnonzero(~observed.to_numpy().all(axis=1))[0])
+        raise DataError(
+            f"values are missing, of {len(values)} rows: {_counted((~observed).sum())}; the first is in row {row} "
+            f"({raw.index[row]})\n"
+            "Fill them, or choose how they are treated: --data.missing ffill, interpolate or mask."
+        )
     values = values.ffill()
+    if missing == "mask":
+        return values.fillna(0.0), observed
     leading = values.isna().sum()
     if leading.any():
         raise DataError(
             f"these columns begin with missing values, which forward-filling cannot reach (rows of {len(values)}): "
             f"{_counted(leading)}\n"
-            f"Start the data at a later row (row {leading.max()} is the first with every column), leave the columns "
-            "out, or fill their first row in the file."
+            f"Start the data at a later row (row {leading.max()}, {raw.index[leading.max()]}, is the first with every "
+            "column), leave the columns out, or fill their first row in the file."
             if leading.max() < len(values)
             else f"these columns hold no value at all: {_listed(leading.index[leading == len(values)])}\n"
             "Leave them out."
@@ -166,7 +198,7 @@ def gaps(times: pd.DatetimeIndex, frequency: str) -> pd.DataFrame:
 def reindex(raw: pd.DataFrame, frequency: str) -> pd.DataFrame:
     """Inserts a row of missing values for every step of the calendar that has no row.
 
-    `forward_fill` of the result marks the inserted rows as not observed and gives them the values before the gap.
+    `fill` of the result marks the inserted rows as not observed and gives them the values before the gap.
 
     Args:
         raw: (rows, columns), indexed by times as for `elapsed`.
@@ -182,10 +214,13 @@ def reindex(raw: pd.DataFrame, frequency: str) -> pd.DataFrame:
     return raw.reindex(_calendar(cast(pd.DatetimeIndex, raw.index), frequency).rename(raw.index.name))
 
 
-def _calendar(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
-    """Every step from the first time to the last."""
-    _require_increasing(times)
-    first, last = times[0], times[-1]
+def calendar_between(first: pd.Timestamp, last: pd.Timestamp, frequency: str) -> pd.DatetimeIndex:
+    """Every step from one time to another.
+
+    Raises:
+        DataError: if there are too many.
+        ConfigError: if `frequency` is not a pandas offset of positive length.
+    """
     try:
         offset = to_offset(frequency)
         step = first + offset - first
@@ -198,10 +233,17 @@ def _calendar(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
         )
     if (last - first) / step > MOST_STEPS:
         raise DataError(
-            f"the calendar from {first} to {last} has more than {MOST_STEPS:,} steps of {frequency!r} for "
-            f"{len(times):,} rows: expected the frequency of the data"
+            f"the calendar from {first} to {last} has more than {MOST_STEPS:,} steps of {frequency!r}: expected the "
+            "frequency of the data"
         )
-    calendar = pd.date_range(first, last, freq=offset, unit=times.unit)
+    return pd.date_range(first, last, freq=offset, unit=first.unit)
+
+
+def _calendar(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
+    """Every step from the first time to the last."""
+    _require_increasing(times)
+    first = times[0]
+    calendar = calendar_between(first, times[-1], frequency)
     outside = np.flatnonzero(calendar.get_indexer(times) < 0)
     if outside.size:
         row = int(outside[0])

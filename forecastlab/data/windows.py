@@ -6,112 +6,235 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
-from forecastlab.batch import Batch
+from forecastlab.batch import Batch, Schema
 from forecastlab.data.table import Table, elapsed
+
+_AT_ONCE = 1 << 14
+"""Origins whose weights are looked at together."""
+
+_NEVER = np.int32(1 << 30)
+"""Behind every row; half of what an int32 holds, so that the first row of a series can be added."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """One series as tensors, in original units; those that reach `horizon` rows beyond the data are filled there.
+    """One or more series as flat tensors, in original units, one after another.
+
+    Each series takes its own rows and `horizon` more behind them, which are filled. A row of the common axis of all
+    series is found at `base` + row. A row takes 4 bytes per feature, known covariate and target, 1 per target and 4
+    more, and with interpolated gaps another 8 per feature.
 
     Attributes:
-        features: (rows, features)
-        known: (rows + horizon, known)
-        target: (rows + horizon, targets)
-        weight: (rows + horizon, targets): 1 where the target was observed, 0 where it was filled or lies ahead.
-        elapsed: (rows + horizon,), integer: calendar periods since the first row.
+        features: (flat rows, features)
+        known: (flat rows, known)
+        target: (flat rows, targets)
+        observed: (flat rows, targets), bool: False where the target was filled or lies ahead.
+        elapsed: (flat rows,), integer: calendar periods since the first row of the axis.
+        static: (series, static)
+        base: (series,), integer: the flat row of row 0 of the axis, which may lie before the series' first.
+        first: (series,), integer: first row of each series on the axis.
+        stop: (series,), integer: one past its last row.
+        known_stop: (series,), integer: one past the last row whose known covariates are there.
         horizon: number of steps predicted from each origin.
+        later: (flat rows, features): values with gaps interpolated; None where there is no such gap.
+        settled: (flat rows, features), integer: the flat row from which on `later` is known; None likewise.
     """
 
     features: Tensor
     known: Tensor
     target: Tensor
-    weight: Tensor
+    observed: Tensor
     elapsed: Tensor
+    static: Tensor
+    base: Tensor
+    first: Tensor
+    stop: Tensor
+    known_stop: Tensor
     horizon: int
+    later: Tensor | None = None
+    settled: Tensor | None = None
 
     @classmethod
-    def of_table(cls, table: Table, features: Sequence[str], targets: Sequence[str], known: pd.DataFrame) -> "Rows":
-        """Takes the columns out of a table.
+    def of_tables(
+        cls, tables: Sequence[Table], times: pd.DatetimeIndex, schema: Schema, calendar: pd.DataFrame, mask: bool
+    ) -> "Rows":
+        """Takes the columns out of tables.
 
         Args:
-            table: the series.
-            features: columns of the table that are inputs; the known covariates follow them.
-            targets: columns of the table to predict.
-            known: (rows + horizon, known), the covariates known in advance.
+            tables: the series.
+            times: (rows + horizon,): the common axis.
+            schema: names of the columns. Known covariates are columns of the table or of `calendar`.
+            calendar: (rows + horizon, columns), covariates that follow from the times.
+            mask: whether the features <name>_observed tell which values were observed.
         """
-        rows = len(table.times)
-        horizon = len(known) - rows
-        periods = elapsed(table.times, table.frequency)
-        ahead = np.arange(1, horizon + 1)
-        past = [table.values[list(features)].to_numpy(), known.to_numpy()[:rows]]
+        horizon = schema.horizon
+        firsts = times.get_indexer(pd.DatetimeIndex([table.times[0] for table in tables]))
+        lengths = np.array([len(table.times) for table in tables])
+        gaps = any(table.later is not None for table in tables)
+        parts = [
+            _part(table, int(first), horizon, schema, calendar, mask, gaps)
+            for table, first in zip(tables, firsts, strict=True)
+        ]
+        begins = np.cumsum(lengths + horizon) - lengths - horizon
+        later = settled = None
+        if gaps:
+            later = torch.cat([part["later"] for part in parts])
+            settled = torch.cat([part["settled"] + int(begin) for part, begin in zip(parts, begins, strict=True)])
+        ahead = [min(len(table.ahead), horizon) if _in_file(schema, calendar) else horizon for table in tables]
         return cls(
-            features=_float(np.concatenate(past, 1)),
-            known=_float(known.to_numpy()),
-            target=_float(np.pad(table.values[list(targets)].to_numpy(), ((0, horizon), (0, 0)), mode="edge")),
-            weight=_float(np.pad(table.observed[list(targets)].to_numpy(), ((0, horizon), (0, 0)))),
-            elapsed=torch.as_tensor(np.concatenate([periods, periods[-1] + ahead])),
+            features=torch.cat([part["features"] for part in parts]),
+            known=torch.cat([part["known"] for part in parts]),
+            target=torch.cat([part["target"] for part in parts]),
+            observed=torch.cat([part["observed"] for part in parts]),
+            elapsed=torch.cat([part["elapsed"] for part in parts]),
+            static=_float([[table.static[name] for name in schema.static] for table in tables]),
+            base=torch.as_tensor(begins - firsts),
+            first=torch.as_tensor(firsts),
+            stop=torch.as_tensor(firsts + lengths),
+            known_stop=torch.as_tensor(firsts + lengths + ahead),
             horizon=horizon,
+            later=later,
+            settled=settled,
         )
 
 
+def _in_file(schema: Schema, calendar: pd.DataFrame) -> list[str]:
+    """Names of the known covariates that the times do not tell."""
+    return [name for name in schema.known if name not in calendar.columns]
+
+
+def _part(
+    table: Table, first: int, horizon: int, schema: Schema, calendar: pd.DataFrame, mask: bool, gaps: bool
+) -> dict[str, Tensor]:
+    """The tensors of one series."""
+    rows = len(table.times)
+    own = calendar.iloc[first : first + rows + horizon]
+    in_file = _in_file(schema, calendar)
+    known = pd.concat([table.values[in_file], table.ahead[in_file].iloc[:horizon]]) if in_file else own[[]]
+    columns = [
+        _padded(known[name].to_numpy(), rows + horizon) if name in in_file else own[name].to_numpy()
+        for name in schema.known
+    ]
+    covariates = _float(np.stack(columns, 1) if columns else np.empty((rows + horizon, 0)))
+    past = [name for name in schema.features if name in table.values.columns and name not in schema.known]
+    indicators = table.observed[past].to_numpy(np.float32) if mask else np.empty((rows, 0), np.float32)
+
+    def with_known(values: pd.DataFrame) -> Tensor:
+        own_values = np.concatenate([values[past].to_numpy(np.float32), indicators], 1)
+        return torch.cat([_float(_padded(own_values, rows + horizon)), covariates], 1)
+
+    periods = elapsed(table.times, table.frequency)
+    ahead = periods[-1] + np.arange(1, horizon + 1)
+    targets = list(schema.targets)
+    part = {
+        "features": with_known(table.values),
+        "known": covariates,
+        "target": _float(_padded(table.values[targets].to_numpy(), rows + horizon)),
+        "observed": torch.from_numpy(np.pad(table.observed[targets].to_numpy(), ((0, horizon), (0, 0)))),
+        "elapsed": torch.from_numpy((first + np.concatenate([periods, ahead])).astype(np.int32)),
+    }
+    if gaps:
+        part["later"] = with_known(table.values if table.later is None else table.later)
+        following = np.where(table.observed[past].to_numpy(), np.arange(rows, dtype=np.int32)[:, None], _NEVER)
+        settled = np.zeros(part["features"].shape, np.int32)
+        settled[:rows, : len(past)] = np.minimum.accumulate(following[::-1], axis=0)[::-1]
+        part["settled"] = torch.from_numpy(settled)
+    return part
+
+
 class Windows(Dataset[Batch]):
-    """Samples of equal length, all of a batch cut by one index operation per tensor.
+    """Samples, all of a batch cut by one index operation per tensor.
+
+    Those of a batch that differ in length are padded on the right by their last row, from which nothing is scored.
 
     Args:
         rows: the series.
-        ends: (samples,), integer: row of the last origin of each sample.
-        time: length of a sample's history.
-        origins: number of origins at the end of each history.
+        series: (samples,), integer: number of each sample's series.
+        begins: (samples,), integer: first row of each history.
+        origins: (samples,), integer: first row of each history from which is forecast.
+        ends: (samples,), integer: last row of each history, and last origin.
         score_gaps: whether targets are scored that do not follow their origin on the calendar.
     """
 
-    def __init__(self, rows: Rows, ends: Tensor, time: int, origins: int = 1, score_gaps: bool = True) -> None:
+    def __init__(
+        self, rows: Rows, series: Tensor, begins: Tensor, origins: Tensor, ends: Tensor, score_gaps: bool = True
+    ) -> None:
         self.rows = rows
+        self.series = series
+        self.begins = begins
+        self.origins = origins
         self.ends = ends
         self.score_gaps = score_gaps
-        self._history = torch.arange(1 - time, 1)
-        self._origins = torch.arange(1 - origins, 1)
         self._steps = torch.arange(1, rows.horizon + 1)
+        lengths = torch.stack([ends - begins, origins - begins])
+        self._alike = tuple(lengths[:, 0].tolist()) if len(ends) and (lengths == lengths[:, :1]).all() else None
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def __getitem__(self, samples: list[int] | int) -> Batch:
         """A batch of the samples of these numbers; of one, where Lightning puts a sampler of its own (overfitting)."""
-        rows, ends = self.rows, self.ends[samples].reshape(-1)
-        index, ahead = self._index(ends)
+        chosen = torch.as_tensor(samples).reshape(-1)
+        rows, series = self.rows, self.series[chosen]
+        history, origins, counts = self._cut(chosen)
+        base = rows.base[series, None]
+        index = history[:, -origins:]
+        ahead = (base + index)[:, :, None] + self._steps
         return Batch(
-            history=rows.features[ends[:, None] + self._history],
+            history=self._features(base + history),
             known=rows.known[ahead],
-            static=torch.empty(len(ends), 0),
-            last=rows.target[index],
+            static=rows.static[series],
+            last=rows.target[base + index],
             target=rows.target[ahead],
-            weight=self._weight(index, ahead),
+            weight=self._weight(base + index, ahead, counts),
             index=index,
-            series=torch.zeros(len(ends), dtype=torch.int64),
+            series=series,
         )
 
     def scored(self) -> "Windows":
         """The samples in which a target counts: a batch of none but the others would have no mean loss."""
-        counts = self._weight(*self._index(self.ends)).flatten(1).any(1)
-        return Windows(self.rows, self.ends[counts], len(self._history), len(self._origins), self.score_gaps)
+        keep = []
+        longest = int((self.ends - self.origins).max()) + 1 if len(self) else 1
+        for chosen in torch.arange(len(self)).split(max(1, _AT_ONCE // longest)):
+            history, steps, counts = self._cut(chosen)
+            index = self.rows.base[self.series[chosen], None] + history[:, -steps:]
+            keep.append(self._weight(index, index[:, :, None] + self._steps, counts).flatten(1).any(1))
+        kept = torch.cat(keep) if keep else torch.zeros(0, dtype=torch.bool)
+        series, begins, origins, ends = (part[kept] for part in (self.series, self.begins, self.origins, self.ends))
+        return Windows(self.rows, series, begins, origins, ends, self.score_gaps)
 
-    def _index(self, ends: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the origins, (samples, origins), and of their targets, (samples, origins, horizon)."""
-        index = ends[:, None] + self._origins
-        return index, index[:, :, None] + self._steps
+    def _cut(self, chosen: Tensor) -> tuple[Tensor, int, Tensor | None]:
+        """Rows of the histories, (samples, time); number of origins; which of them count, (samples, origins)."""
+        ends, begins = self.ends[chosen, None], self.begins[chosen, None]
+        if self._alike:
+            last, first = self._alike
+            return ends + torch.arange(-last, 1), last - first + 1, None
+        time = int((ends - begins).max()) + 1
+        first = int((self.origins[chosen, None] - begins).min())
+        unpadded = begins + torch.arange(time)
+        counts = (unpadded <= ends) & (unpadded >= self.origins[chosen, None])
+        return torch.minimum(unpadded, ends), time - first, counts[:, first:]
 
-    def _weight(self, index: Tensor, ahead: Tensor) -> Tensor:
-        weight = self.rows.weight[ahead]
-        if self.score_gaps:
-            return weight
-        consecutive = self.rows.elapsed[ahead] - self.rows.elapsed[index][:, :, None] == self._steps
-        return weight * consecutive[..., None]
+    def _features(self, flat: Tensor) -> Tensor:
+        """(samples, time, features) as they are known at the end of each history."""
+        rows = self.rows
+        if rows.later is None or rows.settled is None:
+            return rows.features[flat]
+        return torch.where(rows.settled[flat] <= flat[:, -1:, None], rows.later[flat], rows.features[flat])
+
+    def _weight(self, index: Tensor, ahead: Tensor, counts: Tensor | None) -> Tensor:
+        """(samples, origins, horizon, targets), of flat rows of the origins and of their targets."""
+        weight = self.rows.observed[ahead]
+        if not self.score_gaps:
+            consecutive = self.rows.elapsed[ahead] - self.rows.elapsed[index][:, :, None] == self._steps
+            weight = weight & consecutive[..., None]
+        if counts is not None:
+            weight = weight & counts[:, :, None, None]
+        return weight.float()
 
 
 class BatchSampler(DistributedSampler[list[int]]):
@@ -169,5 +292,10 @@ class BatchSampler(DistributedSampler[list[int]]):
         return list(zip(starts, stops, strict=True)) if starts else []
 
 
-def _float(values: NDArray[np.generic]) -> Tensor:
+def _padded(values: NDArray[np.generic], rows: int) -> NDArray[np.generic]:
+    """Repeats the last row until there are so many."""
+    return np.pad(values, ((0, rows - len(values)), *[(0, 0)] * (values.ndim - 1)), mode="edge")
+
+
+def _float(values: ArrayLike) -> Tensor:
     return torch.from_numpy(np.array(values, dtype=np.float32))  # a copy: pandas hands out read-only views

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from forecastlab.data.calendar import calendar_covariates
+from forecastlab.errors import ConfigError
 
 
 def test_each_cycle_is_a_sine_and_a_cosine_in_the_order_that_is_asked_for():
@@ -46,3 +47,46 @@ def test_times_are_read_in_their_own_zone():
 
 def test_without_cycles_there_are_rows_but_no_columns():
     assert calendar_covariates(pd.date_range("2020-01-01", periods=4), []).shape == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("day", "states"),
+    [
+        ("2017-10-03", 16),  # German Unity Day
+        ("2017-12-25", 16),
+        ("2017-12-24", 0),  # Christmas Eve is none
+        ("2017-04-14", 16),  # Good Friday
+        ("2017-06-15", 6),  # Corpus Christi: BW, BY, HE, NW, RP, SL
+        ("2017-01-06", 3),  # Epiphany: BW, BY, ST
+        ("2017-11-01", 5),  # All Saints: BW, BY, NW, RP, SL
+        ("2016-10-31", 5),  # Reformation Day: BB, MV, SN, ST, TH ...
+        ("2017-10-31", 16),  # ... and once everywhere, 500 years after it
+        ("2018-10-31", 9),  # ... and HB, HH, NI, SH from then on
+        ("2017-11-22", 1),  # Repentance Day: SN
+        ("2018-03-08", 0),
+        ("2019-03-08", 1),  # Women's Day: BE
+        ("2020-05-08", 1),  # 75 years after the war: BE
+        ("2017-10-04", 0),
+    ],
+)
+def test_german_holidays_count_by_the_share_of_states_that_have_them(day, states):
+    frame = calendar_covariates(pd.DatetimeIndex([day]), ["day_of_week"], "DE")
+    assert frame.columns.tolist() == ["day_of_week_sin", "day_of_week_cos", "holiday"]
+    assert frame["holiday"].tolist() == [states / 16]
+
+
+def test_every_hour_of_a_holiday_is_one_in_the_zone_of_the_data():
+    times = pd.date_range("2017-10-02 22:00", periods=28, freq="h", tz="Europe/Berlin")
+    expected = [0, 0, *[1] * 24, 0, 0]
+    assert calendar_covariates(times, [], "DE")["holiday"].tolist() == expected
+
+
+def test_a_country_without_states_has_holidays_everywhere_or_nowhere():
+    times = pd.DatetimeIndex(["2023-12-25", "2023-12-27"])
+    assert calendar_covariates(times, [], "DK")["holiday"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("country", ["de", "Atlantis", "XX", ""])
+def test_an_unknown_country_is_refused(country):
+    with pytest.raises(ConfigError, match=f"there are none for '{country}'; expected a country's code such as DE"):
+        calendar_covariates(pd.DatetimeIndex([]), [], country)

@@ -90,11 +90,10 @@ def test_ten_rows_as_one_sequence_with_a_horizon_of_two():
 @pytest.mark.parametrize("horizon", [1, 2])
 def test_the_scaler_and_the_reference_of_ten_rows_see_rows_0_to_3(lookback, horizon):
     data = Series(counting(10), lookback=lookback, horizon=horizon)
-    assert data.scaling.feature_center.tolist() == [1.5, 101.5]  # the mean of 0 1 2 3
-    assert data.scaling.target_center.tolist() == [101.5]
-    np.testing.assert_allclose(data.scaling.target_scale.numpy(), [np.sqrt(1.25)], rtol=1e-7)
-    assert data.reference.variance.tolist() == [1.25]
-    assert data.reference.seasonal_error.tolist() == [1]
+    assert data.scaling.feature_center.tolist() == [[1.5, 101.5]]  # the mean of 0 1 2 3
+    assert data.scaling.target_center.tolist() == [[101.5]]
+    np.testing.assert_allclose(data.scaling.target_scale.numpy(), [[np.sqrt(1.25)]], rtol=1e-7)
+    assert [unit.tolist() for unit in data.reference] == [[[1.25]], [[1]], [[1]]]
 
 
 @pytest.mark.parametrize(("fold", "n"), [(1, 4), (2, 6), (3, 8)])
@@ -104,7 +103,7 @@ def test_ten_rows_in_every_fold(fold, n, lookback):
     first = 1 if lookback == "full" else lookback
     assert targets(data, "fit") == list(range(first, n))
     assert targets(data, "test") == [n, n + 1]
-    assert data.scaling.target_center.tolist() == [100 + (n - 1) / 2]
+    assert data.scaling.target_center.tolist() == [[100 + (n - 1) / 2]]
 
 
 # ---- what the example leaves open ----
@@ -116,8 +115,8 @@ def test_the_validation_tail_is_scored_apart_and_kept_from_the_scaler_but_not_fr
     assert targets(data, "validation") == list(range(25, 30))  # a fifth of the 25 targets
     assert origins(data, "validation")[1] == list(range(20, 29))  # the true past is carried in
     assert targets(data, "test") == list(range(30, 40))
-    assert data.scaling.target_center.tolist() == [112]  # the mean of 100 .. 124
-    np.testing.assert_allclose(data.reference.variance.numpy(), [np.arange(30).var()])
+    assert data.scaling.target_center.tolist() == [[112]]  # the mean of 100 .. 124
+    np.testing.assert_allclose(data.reference.variance[0].numpy(), [np.arange(30).var()])
 
 
 def test_validation_on_the_test_range_is_the_papers_protocol():
@@ -128,7 +127,7 @@ def test_validation_on_the_test_range_is_the_papers_protocol():
 def test_fold_all_trains_on_every_row_and_has_nothing_to_test():
     data = Series(counting(40), fold="all", validation="tail", lookback=5)
     assert targets(data, "fit") + targets(data, "validation") == list(range(5, 40))
-    np.testing.assert_allclose(data.reference.variance.numpy(), [np.arange(40).var()])
+    np.testing.assert_allclose(data.reference.variance[0].numpy(), [np.arange(40).var()])
     with pytest.raises(ConfigError, match="the test range of fold all has 0 target rows"):
         data.setup("test")
 
@@ -146,29 +145,18 @@ def test_a_gap_between_training_and_test_belongs_to_neither():
     data = Series(counting(40), splits=3, fold=2, gap=4)
     assert targets(data, "fit") == list(range(2, 16))
     assert targets(data, "test") == list(range(20, 30))
-    np.testing.assert_allclose(data.reference.variance.numpy(), [np.arange(16).var()])
+    np.testing.assert_allclose(data.reference.variance[0].numpy(), [np.arange(16).var()])
 
 
+@pytest.mark.parametrize("fold", [2, "all"])
 @pytest.mark.parametrize("lookback", [3, "full"])
-def test_prediction_covers_every_origin_after_training_and_reaches_beyond_the_data(lookback):
-    data = Series(counting(40), splits=3, fold=2, lookback=lookback, horizon=3)
-    found = batches(data, "predict")
-    index = torch.cat([batch.index.flatten() for batch in found])
-    target = torch.cat([batch.target.flatten(0, 1) for batch in found])[..., 0]
-    weight = torch.cat([batch.weight.flatten(0, 1) for batch in found])[..., 0]
-    assert index.tolist() == list(range(19, 40))
-    assert target[0].tolist() == [120, 121, 122]
-    assert weight[:-3].all()
-    assert weight[-3:].tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 0]]
-    assert torch.isfinite(target).all()
-
-
-@pytest.mark.parametrize("lookback", [3, "full"])
-def test_a_model_that_is_trained_on_everything_predicts_from_the_last_row(lookback):
-    data = Series(counting(40), fold="all", validation="tail", lookback=lookback, horizon=2)
+def test_prediction_is_from_the_last_row_whatever_the_fold(lookback, fold):
+    data = Series(counting(40), fold=fold, validation="tail", lookback=lookback, horizon=2)
     (batch,) = batches(data, "predict")
     assert batch.index.tolist() == [[39]]
+    assert batch.history[0, :, 0].tolist() == list(range(0 if lookback == "full" else 37, 40))
     assert batch.weight.sum() == 0
+    assert torch.isfinite(batch.target).all()
     assert data.times[[40, 41]].tolist() == [pd.Timestamp("2020-02-10"), pd.Timestamp("2020-02-11")]
 
 
@@ -433,7 +421,8 @@ def test_a_season_longer_than_the_training_rows_is_refused():
 def test_the_seasonal_error_is_that_of_the_naive_forecast_on_the_training_rows():
     data = Series(noise(120), splits=3, fold=2, season_length=7, validation="tail")
     y = noise(120)["y"].to_numpy()[:60]
-    np.testing.assert_allclose(data.reference.seasonal_error.numpy(), [np.abs(y[7:] - y[:-7]).mean()])
+    np.testing.assert_allclose(data.reference.seasonal_error.numpy(), [[np.abs(y[7:] - y[:-7]).mean()]])
+    np.testing.assert_allclose(data.reference.seasonal_squared_error.numpy(), [[((y[7:] - y[:-7]) ** 2).mean()]])
 
 
 @pytest.mark.parametrize("devices", [2, 8])

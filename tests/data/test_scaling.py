@@ -17,51 +17,64 @@ def tensor(values):
     return torch.as_tensor(values, dtype=torch.float32)
 
 
+def fitted(scaler, features=FEATURES, known=KNOWN, targets=TARGETS):
+    """The scaling of one series without static covariates."""
+    series = {"feature": features, "known": known, "target": targets}
+    return fit_scaling(scaler, [series], np.empty((1, 0)))
+
+
+def scale(scaling, name, values, series=0):
+    """Scales the values of one series as a batch of one."""
+    return scaling.scale(name, tensor(values)[None], torch.tensor([series]))[0]
+
+
+def unscale(scaling, values, series=0):
+    """The inverse of `scale`, for targets."""
+    center, unit = scaling.target_units(values[None], torch.tensor([series]))
+    return (values[None] * unit + center)[0]
+
+
 @pytest.mark.parametrize("scaler", LEARNED)
 def test_scaled_columns_equal_scikit_learns(scaler):
-    scaling = fit_scaling(scaler, FEATURES, KNOWN, TARGETS)
-    for columns, scale in (
-        (FEATURES, scaling.scale_features),
-        (KNOWN, scaling.scale_known),
-        (TARGETS, scaling.scale_target),
-    ):
+    scaling = fitted(scaler)
+    for name, columns in (("feature", FEATURES), ("known", KNOWN), ("target", TARGETS)):
         expected = LEARNED[scaler]().fit_transform(columns)
         rounding = 2**-23 * (np.abs(columns).max(0) / columns.std(0)).max()  # of the values and of the centre, at most
-        np.testing.assert_allclose(scale(tensor(columns)).numpy(), expected, atol=2 * rounding)
+        np.testing.assert_allclose(scale(scaling, name, columns).numpy(), expected, atol=2 * rounding)
 
 
 def test_the_standard_scaler_takes_the_mean_and_the_deviation_without_correction():
-    scaling = fit_scaling("standard", FEATURES, KNOWN, TARGETS)
-    np.testing.assert_allclose(scaling.target_center.numpy(), TARGETS.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(scaling.target_scale.numpy(), TARGETS.std(0, ddof=0), rtol=1e-6)
+    scaling = fitted("standard")
+    np.testing.assert_allclose(scaling.target_center[0].numpy(), TARGETS.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(scaling.target_scale[0].numpy(), TARGETS.std(0, ddof=0), rtol=1e-6)
 
 
 def test_minmax_takes_the_seen_range_to_0_and_1():
-    scaled = fit_scaling("minmax", FEATURES, KNOWN, TARGETS).scale_features(tensor(FEATURES)).numpy()
+    scaled = scale(fitted("minmax"), "feature", FEATURES).numpy()
     np.testing.assert_allclose(scaled.min(0), 0, atol=1e-4)
     np.testing.assert_allclose(scaled.max(0), 1, atol=1e-4)
 
 
 def test_robust_takes_the_median_and_the_quartiles():
-    scaling = fit_scaling("robust", FEATURES, KNOWN, TARGETS)
+    scaling = fitted("robust")
     lower, median, upper = np.percentile(TARGETS, [25, 50, 75], axis=0)
-    np.testing.assert_allclose(scaling.target_center.numpy(), median, rtol=1e-6)
-    np.testing.assert_allclose(scaling.target_scale.numpy(), upper - lower, rtol=1e-6)
+    np.testing.assert_allclose(scaling.target_center[0].numpy(), median, rtol=1e-6)
+    np.testing.assert_allclose(scaling.target_scale[0].numpy(), upper - lower, rtol=1e-6)
 
 
 def test_none_and_an_unfitted_scaling_leave_every_value_as_it_is():
-    for scaling in (fit_scaling("none", FEATURES, KNOWN, TARGETS), Scaling(4, 2, 3)):
-        assert torch.equal(scaling.scale_features(tensor(FEATURES)), tensor(FEATURES))
-        assert torch.equal(scaling.scale_known(tensor(KNOWN)), tensor(KNOWN))
-        assert torch.equal(scaling.scale_target(tensor(TARGETS)), tensor(TARGETS))
-        assert torch.equal(scaling.unscale_target(tensor(TARGETS)), tensor(TARGETS))
+    for scaling in (fitted("none"), Scaling(4, 2, 3)):
+        assert torch.equal(scale(scaling, "feature", FEATURES), tensor(FEATURES))
+        assert torch.equal(scale(scaling, "known", KNOWN), tensor(KNOWN))
+        assert torch.equal(scale(scaling, "target", TARGETS), tensor(TARGETS))
+        assert torch.equal(unscale(scaling, tensor(TARGETS)), tensor(TARGETS))
 
 
 @pytest.mark.parametrize("scaler", ["standard", "minmax", "robust", "none"])
 def test_unscaling_is_the_inverse_of_scaling_to_the_precision_of_float32(scaler):
-    scaling = fit_scaling(scaler, FEATURES, KNOWN, TARGETS)
+    scaling = fitted(scaler)
     target = tensor(TARGETS)
-    back = scaling.unscale_target(scaling.scale_target(target))
+    back = unscale(scaling, scale(scaling, "target", target))
     np.testing.assert_allclose(back.numpy(), target.numpy(), rtol=0, atol=4 * 2**-24 * np.abs(TARGETS).max())
 
 
@@ -69,32 +82,33 @@ def test_unscaling_is_the_inverse_of_scaling_to_the_precision_of_float32(scaler)
 @pytest.mark.parametrize("constant", [0.0, 0.1, -7.3, 1e6, 1e-9])
 def test_a_constant_column_becomes_finite_and_keeps_its_unit(scaler, constant):
     columns = np.full((50, 1), constant)
-    scaling = fit_scaling(scaler, columns, columns, columns)
-    assert scaling.feature_scale.tolist() == scaling.known_scale.tolist() == scaling.target_scale.tolist() == [1]
+    scaling = fitted(scaler, columns, columns, columns)
+    assert scaling.feature_scale.tolist() == scaling.known_scale.tolist() == scaling.target_scale.tolist() == [[1]]
     center = 0 if scaler == "none" else constant
-    scaled = scaling.scale_features(tensor([[constant], [constant + 2]]))
+    scaled = scale(scaling, "feature", [[constant], [constant + 2]])
     np.testing.assert_allclose(scaled.flatten(), [constant - center, constant + 2 - center], atol=0.1)
 
 
 def test_a_column_that_varies_by_less_than_its_rounding_counts_as_constant():
     columns = np.where(np.arange(50)[:, None] % 2, 0.3, 0.1 + 0.2)
-    assert fit_scaling("standard", columns, columns, columns).target_scale.tolist() == [1]
+    assert fitted("standard", columns, columns, columns).target_scale.tolist() == [[1]]
 
 
 def test_shapes_of_any_number_of_leading_dimensions_are_scaled_by_column():
-    scaling = fit_scaling("standard", FEATURES, KNOWN, TARGETS)
-    flat = scaling.scale_features(tensor(FEATURES))
-    assert torch.equal(scaling.scale_features(tensor(FEATURES).view(10, 20, 4)), flat.view(10, 20, 4))
+    scaling = fitted("standard")
+    flat = scale(scaling, "feature", FEATURES)
+    batch = tensor(FEATURES).view(10, 5, 4, 4)
+    assert torch.equal(scaling.scale("feature", batch, torch.zeros(10, dtype=torch.int64)), flat.view(10, 5, 4, 4))
 
 
 def test_no_columns_can_be_scaled_too():
-    scaling = fit_scaling("standard", FEATURES, np.empty((200, 0)), TARGETS)
-    assert scaling.scale_known(torch.empty(3, 1, 2, 0)).shape == (3, 1, 2, 0)
+    scaling = fitted("standard", known=np.empty((200, 0)))
+    assert scaling.scale("known", torch.empty(3, 1, 2, 0), torch.zeros(3, dtype=torch.int64)).shape == (3, 1, 2, 0)
 
 
 def test_it_is_saved_as_plain_buffers_and_nothing_of_it_is_trained():
-    scaling = fit_scaling("standard", FEATURES, KNOWN, TARGETS)
+    scaling = fitted("standard")
     assert not list(scaling.parameters())
     other = Scaling(4, 2, 3)
     other.load_state_dict(scaling.state_dict())
-    assert torch.equal(other.scale_features(tensor(FEATURES)), scaling.scale_features(tensor(FEATURES)))
+    assert torch.equal(scale(other, "feature", FEATURES), scale(scaling, "feature", FEATURES))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forecastlab.data.table import Table, elapsed, forward_fill, gaps, reindex
+from forecastlab.data.table import Table, elapsed, fill, gaps, reindex
 from forecastlab.errors import ConfigError, DataError
 
 NAN = np.nan
@@ -17,7 +17,7 @@ def frame(**columns):
 
 
 def test_a_missing_value_takes_the_last_one_before_it():
-    values, observed = forward_fill(frame(a=[1, NAN, NAN, 4], b=[5, 6, NAN, NAN]))
+    values, observed = fill(frame(a=[1, NAN, NAN, 4], b=[5, 6, NAN, NAN]))
     assert values["a"].tolist() == [1, 1, 1, 4]
     assert values["b"].tolist() == [5, 6, 6, 6]
     assert observed["a"].tolist() == [True, False, False, True]
@@ -27,7 +27,7 @@ def test_a_missing_value_takes_the_last_one_before_it():
 def test_filling_leaves_the_raw_frame_alone():
     raw = frame(a=[1, NAN, 3, NAN])
     before = raw.copy()
-    forward_fill(raw)
+    fill(raw)
     pd.testing.assert_frame_equal(raw, before)
 
 
@@ -35,37 +35,37 @@ def test_filling_leaves_the_raw_frame_alone():
 def test_filling_never_looks_ahead(cells, cut):
     cells = [0.0, *cells]
     raw = pd.DataFrame({"a": np.array(cells, dtype="float64")})
-    whole = forward_fill(raw)[0]["a"].tolist()
+    whole = fill(raw)[0]["a"].tolist()
     expected, last = [], NAN
     for cell in cells:
         last = last if cell is None else cell
         expected.append(last)
     assert whole == expected
     part = max(1, min(cut, len(cells)))
-    assert forward_fill(raw.iloc[:part])[0]["a"].tolist() == whole[:part]
+    assert fill(raw.iloc[:part])[0]["a"].tolist() == whole[:part]
 
 
 def test_leading_missing_values_name_their_columns_and_count():
     with pytest.raises(DataError) as caught:
-        forward_fill(frame(a=[NAN, NAN, 3, 4], b=[1, NAN, 3, 4], c=[NAN, 2, 3, 4]))
+        fill(frame(a=[NAN, NAN, 3, 4], b=[1, NAN, 3, 4], c=[NAN, 2, 3, 4]))
     message = str(caught.value)
     assert "a (2), c (1)" in message
     assert "b (" not in message
-    assert "row 2 is the first with every column" in message
+    assert "row 2, 2020-01-05 00:00:00, is the first with every column" in message
 
 
 def test_many_columns_with_leading_missing_values_stay_a_short_message():
     raw = pd.DataFrame(np.full((3, 500), NAN), columns=[f"column_{i}" for i in range(500)])
     raw.iloc[2] = 1
     with pytest.raises(DataError, match="and 488 more") as caught:
-        forward_fill(raw)
+        fill(raw)
     assert len(str(caught.value).splitlines()) <= 10
     assert len(str(caught.value)) < 1000
 
 
 def test_a_column_without_any_value_is_named():
     with pytest.raises(DataError, match="no value at all: b\n"):
-        forward_fill(frame(a=[1, 2], b=[NAN, NAN]))
+        fill(frame(a=[1, 2], b=[NAN, NAN]))
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,11 @@ def test_a_column_without_any_value_is_named():
 )
 def test_frames_that_cannot_be_filled_are_refused(raw, text):
     with pytest.raises(DataError, match=text):
-        forward_fill(raw)
+        fill(raw)
 
 
 def test_integers_and_nullable_numbers_become_floats():
-    values, observed = forward_fill(pd.DataFrame({"a": [1, 2], "b": pd.array([1.5, pd.NA], dtype="Float64")}))
+    values, observed = fill(pd.DataFrame({"a": [1, 2], "b": pd.array([1.5, pd.NA], dtype="Float64")}))
     assert set(values.dtypes) == {np.dtype("float64")}
     assert values["b"].tolist() == [1.5, 1.5]
     assert observed["b"].tolist() == [True, False]
@@ -126,7 +126,7 @@ def test_reindexing_inserts_the_missing_steps_as_missing_values():
     assert whole.index.tolist() == pd.date_range("2020-01-01", "2020-01-07").tolist()
     assert whole.index.name == "Date"
     np.testing.assert_array_equal(whole["a"], [1, NAN, NAN, 2, NAN, NAN, 4])
-    values, observed = forward_fill(whole)
+    values, observed = fill(whole)
     assert values["a"].tolist() == [1, 1, 1, 2, 2, 2, 4]
     assert observed["a"].tolist() == [True, False, False, True, False, False, True]
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DistributedSampler
 
+from forecastlab.batch import Schema
 from forecastlab.data.table import Table
 from forecastlab.data.windows import BatchSampler, Rows, Windows
 
@@ -17,13 +18,21 @@ NAN = np.nan
 def rows(y, horizon=1, days=None, known=None):
     """Rows of one target y, which is the only feature too."""
     times = pd.Timestamp("2020-01-01") + pd.to_timedelta(range(len(y)) if days is None else days, unit="D")
-    table = Table.from_raw("city", pd.DataFrame({"y": y}, index=pd.DatetimeIndex(times), dtype="float64"), "D")
-    covariates = pd.DataFrame(index=range(len(y) + horizon)) if known is None else pd.DataFrame({"k": known})
-    return Rows.of_table(table, ["y"], ["y"], covariates)
+    times = pd.DatetimeIndex(times)
+    table = Table.from_raw("city", pd.DataFrame({"y": y}, index=times, dtype="float64"), "D")
+    axis = times.append(pd.date_range(times[-1], periods=horizon + 1)[1:])
+    calendar = pd.DataFrame({} if known is None else {"k": known}, index=axis)
+    schema = Schema(("y", *calendar), ("y",), known=tuple(calendar), horizon=horizon)
+    return Rows.of_tables([table], axis, schema, calendar, mask=False)
+
+
+def cut(rows, ends, time, origins=1, score_gaps=True):
+    """Windows of so many rows that end at given ones, and whose last rows are the origins."""
+    return Windows(rows, torch.zeros_like(ends), ends + 1 - time, ends + 1 - origins, ends, score_gaps)
 
 
 def test_a_window_ends_at_its_origin_and_is_followed_by_its_targets():
-    batch = Windows(rows([0, 1, 2, 3, 4, 5], horizon=2), torch.tensor([2, 3]), time=3)[[0, 1]]
+    batch = cut(rows([0, 1, 2, 3, 4, 5], horizon=2), torch.tensor([2, 3]), time=3)[[0, 1]]
     assert batch.history.tolist() == [[[0], [1], [2]], [[1], [2], [3]]]
     assert batch.last.tolist() == [[[2]], [[3]]]
     assert batch.target.tolist() == [[[[3], [4]]], [[[4], [5]]]]
@@ -35,7 +44,7 @@ def test_a_window_ends_at_its_origin_and_is_followed_by_its_targets():
 
 
 def test_the_origins_of_a_sequence_are_its_last_positions():
-    batch = Windows(rows([0, 1, 2, 3, 4, 5]), torch.tensor([4]), time=5, origins=2)[[0]]
+    batch = cut(rows([0, 1, 2, 3, 4, 5]), torch.tensor([4]), time=5, origins=2)[[0]]
     assert batch.history.flatten().tolist() == [0, 1, 2, 3, 4]
     assert batch.index.tolist() == [[3, 4]]
     assert batch.last.flatten().tolist() == [3, 4]
@@ -43,23 +52,23 @@ def test_the_origins_of_a_sequence_are_its_last_positions():
 
 
 def test_samples_come_in_the_order_that_is_asked_for():
-    windows = Windows(rows(range(10)), torch.arange(3, 9), time=2)
+    windows = cut(rows(range(10)), torch.arange(3, 9), time=2)
     assert windows[[5, 0, 2]].index.flatten().tolist() == [8, 3, 5]
 
 
 def test_a_single_number_gives_a_batch_of_one():
-    windows = Windows(rows(range(10)), torch.arange(3, 9), time=2)
+    windows = cut(rows(range(10)), torch.arange(3, 9), time=2)
     assert all(torch.equal(one, batch) for one, batch in zip(windows[4], windows[[4]], strict=True))
 
 
 def test_targets_beyond_the_data_are_finite_and_do_not_count():
-    batch = Windows(rows([5, 6, 7], horizon=3), torch.tensor([1, 2]), time=2)[[0, 1]]
+    batch = cut(rows([5, 6, 7], horizon=3), torch.tensor([1, 2]), time=2)[[0, 1]]
     assert batch.weight.flatten(1).tolist() == [[1, 0, 0], [0, 0, 0]]
     assert batch.target.flatten(1).tolist() == [[7, 7, 7], [7, 7, 7]]
 
 
 def test_missing_targets_are_filled_forward_and_do_not_count():
-    batch = Windows(rows([5, NAN, 7, NAN], horizon=2), torch.tensor([0, 1]), time=1)[[0, 1]]
+    batch = cut(rows([5, NAN, 7, NAN], horizon=2), torch.tensor([0, 1]), time=1)[[0, 1]]
     assert batch.target.flatten(1).tolist() == [[5, 7], [7, 7]]
     assert batch.weight.flatten(1).tolist() == [[0, 1], [1, 0]]
     assert batch.last.flatten().tolist() == [5, 5]
@@ -71,27 +80,27 @@ def test_missing_targets_are_filled_forward_and_do_not_count():
 def test_targets_across_a_gap_count_only_if_asked_for(score_gaps, weight):
     # 2 and 3 January are followed by 6, 7, 8 January, and then by the 10th
     series = rows(range(6), horizon=2, days=[1, 2, 5, 6, 7, 9])
-    windows = Windows(series, torch.arange(4), time=1, score_gaps=score_gaps)
+    windows = cut(series, torch.arange(4), time=1, score_gaps=score_gaps)
     assert windows[[0, 1, 2, 3]].weight.flatten(1).tolist() == weight
 
 
 def test_known_covariates_are_taken_at_the_target_steps():
-    batch = Windows(rows([5, 6, 7], horizon=2, known=[10, 20, 30, 40, 50]), torch.tensor([1, 2]), time=2)[[0, 1]]
+    batch = cut(rows([5, 6, 7], horizon=2, known=[10, 20, 30, 40, 50]), torch.tensor([1, 2]), time=2)[[0, 1]]
     assert batch.known.flatten(1).tolist() == [[30, 40], [40, 50]]
     assert batch.history.tolist() == [[[5, 10], [6, 20]], [[6, 20], [7, 30]]]
 
 
 def test_only_samples_with_a_target_that_counts_are_scored():
     series = rows([0, 1, NAN, NAN, 4, 5], horizon=2)
-    windows = Windows(series, torch.arange(5), time=1).scored()
+    windows = cut(series, torch.arange(5), time=1).scored()
     assert windows.ends.tolist() == [0, 2, 3, 4]  # of row 1 both targets are missing
     assert windows[[1]].target.flatten().tolist() == [1, 4]
 
 
 def test_samples_across_a_gap_are_dropped_where_gaps_are_not_scored():
     series = rows(range(6), days=[1, 2, 5, 6, 7, 9])
-    assert Windows(series, torch.arange(5), time=1, score_gaps=False).scored().ends.tolist() == [0, 2, 3]
-    assert Windows(series, torch.arange(5), time=1, score_gaps=True).scored().ends.tolist() == [0, 1, 2, 3, 4]
+    assert cut(series, torch.arange(5), time=1, score_gaps=False).scored().ends.tolist() == [0, 2, 3]
+    assert cut(series, torch.arange(5), time=1, score_gaps=True).scored().ends.tolist() == [0, 1, 2, 3, 4]
 
 
 @given(
@@ -108,7 +117,7 @@ def test_every_value_equals_a_loop_over_the_table(missing, days, horizon, lookba
     y = [NAN if row in missing else float(row) for row in range(40)]
     filled = pd.Series(y).ffill().tolist()
     first = lookback + origins - 2
-    windows = Windows(rows(y, horizon, day), torch.arange(first, 40), first + 1, origins, score_gaps)
+    windows = cut(rows(y, horizon, day), torch.arange(first, 40), first + 1, origins, score_gaps)
     batch = windows[list(range(len(windows)))]
     for sample, end in enumerate(range(first, 40)):
         assert batch.history[sample, :, 0].tolist() == filled[end - first : end + 1]

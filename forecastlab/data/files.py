@@ -1,0 +1,67 @@
+"""Reading a user's file of columns."""
+
+import re
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+from forecastlab.errors import DataError
+
+PARQUET = (".parquet", ".pq")
+
+
+def read_frame(path: str | Path) -> pd.DataFrame:
+    """Reads a CSV or Parquet file, (rows, columns).
+
+    The file is Parquet if its name ends so, else text in UTF-8 whose first line holds the names, separated by commas,
+    semicolons or tabs, whichever that line has most of. Empty cells are missing values.
+
+    Raises:
+        DataError: if it is not there, or cannot be read as such a table.
+    """
+    path = Path(path).expanduser()
+    try:
+        if not path.is_file():
+            raise DataError(f"{path} is a folder, expected a file" if path.is_dir() else f"there is no file {path}")
+        return _read_parquet(path) if path.suffix.lower() in PARQUET else _read_text(path)
+    except ImportError:
+        raise DataError(f"reading {path} needs pyarrow: pip install 'forecastlab[parquet]'") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no text in UTF-8: {error}; save it as UTF-8") from None
+    except pd.errors.ParserWarning:
+        raise DataError(f"a row of {path} has more cells than its first line has names") from None
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
+        raise DataError(f"cannot read {path} as a table with one header line: {_short(error)}") from None
+    except Exception as error:  # pyarrow has kinds of its own
+        if not type(error).__module__.startswith("pyarrow"):
+            raise
+        raise DataError(f"cannot read {path} as Parquet: {_short(error)}") from None
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    frame = pd.read_parquet(path)
+    named = [name for name in frame.index.names if name is not None]
+    return frame.reset_index(level=named) if named else frame  # times, often
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    with path.open(encoding="utf-8-sig") as file:
+        header = next((line for line in file if line.strip()), "")
+    separators = re.sub('"[^"]*"', "", header)
+    separator = max(",;\t", key=separators.count)
+    with warnings.catch_warnings():
+        # Without index_col=False a column that has no name would become the index, and every name move by one.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        frame = pd.read_csv(
+            path, sep=separator, encoding="utf-8-sig", low_memory=False, skipinitialspace=True, index_col=False
+        )
+        names = pd.read_csv(path, sep=separator, encoding="utf-8-sig", skipinitialspace=True, header=None, nrows=1)
+    given = names.iloc[0].dropna()
+    if given.duplicated().any():  # pandas calls the second one y.1
+        raise DataError(f"the names of columns must differ; {path} has {given[given.duplicated()].iloc[0]} twice")
+    return frame
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

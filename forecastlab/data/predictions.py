@@ -1,0 +1,78 @@
+"""Forecasts as a table."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
+
+from forecastlab.batch import Prediction
+
+
+def predictions_table(
+    names: Sequence[str], times: pd.DatetimeIndex, targets: Sequence[str], levels: Sequence[float], found: Prediction
+) -> pd.DataFrame:
+    """Forecasts with the columns of `predictions.csv`: one row per series, target, origin and step, in this order.
+
+    The columns are `unique_id, target, ds, cutoff, y, forecast`, then for each two levels that lie symmetrically around
+    0.5 the interval `forecast-lo-90, forecast-hi-90`, and for every other level but 0.5 `forecast-q-10`; numbers are
+    percent.
+
+    Args:
+        names: the series' names.
+        times: (rows + horizon,): the axis.
+        targets: names of the targets.
+        levels: probability levels of the quantiles.
+        found: the forecasts, in any order; one that is there twice counts once.
+    """
+    origins = found.index.shape[1]
+    series = np.repeat(found.series.numpy(), origins)
+    index, forecast, target, weight, quantiles = (_flat(part) for part in found[1:])
+    order = np.lexsort((index, series))
+    first = np.ones(len(order), dtype=bool)  # padding repeats the last origin of a series
+    first[1:] = (np.diff(series[order]) != 0) | (np.diff(index[order]) != 0)
+    order = order[first]
+    series, index, forecast, target, weight, quantiles = (
+        values[order] for values in (series, index, forecast, target, weight, quantiles)
+    )
+    horizon = forecast.shape[1]
+    steps = np.arange(1, horizon + 1)
+    frames = []
+    for number, name in enumerate(targets):
+        columns = {
+            "unique_id": np.repeat(np.array(names, dtype=object)[series], horizon),
+            "target": name,
+            "ds": times[(index[:, None] + steps).ravel()],
+            "cutoff": np.repeat(times[index], horizon),
+            "y": np.where(weight[..., number] > 0, target[..., number], np.nan).ravel(),
+            "forecast": forecast[..., number].ravel(),
+        }
+        columns |= {label: quantiles[..., number, level].ravel() for label, level in quantile_columns(levels).items()}
+        frames.append(pd.DataFrame(columns).assign(series=np.repeat(series, horizon)))
+    table = pd.concat(frames, ignore_index=True)
+    if len(names) > 1 and len(targets) > 1:
+        table = table.sort_values("series", kind="stable", ignore_index=True)
+    return table.drop(columns="series")
+
+
+def quantile_columns(levels: Sequence[float]) -> dict[str, int]:
+    """Names of the columns that quantiles are written to, and the position of each one's level."""
+    columns = {}
+    for position, level in enumerate(levels):
+        pair = next((other for other in levels if math.isclose(other, 1 - level, abs_tol=1e-6)), None)
+        if math.isclose(level, 0.5, abs_tol=1e-6):
+            continue
+        if pair is None:
+            columns[f"forecast-q-{100 * level:g}"] = position
+        else:
+            side = "lo" if level < 0.5 else "hi"
+            columns[f"forecast-{side}-{round(100 * abs(pair - level), 6):g}"] = position
+    return columns
+
+
+def _flat(values: Tensor) -> NDArray[Any]:
+    """(batch, origins, ...) -> (batch * origins, ...)."""
+    return values.flatten(0, 1).numpy()

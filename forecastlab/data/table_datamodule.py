@@ -1,0 +1,206 @@
+"""A user's own series, or a published one, as walk-forward folds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import pandas as pd
+
+from forecastlab.data.calendar import Cycle
+from forecastlab.data.datamodule import Context, ForecastDataModule, ScaleBy, Validation
+from forecastlab.data.files import read_frame
+from forecastlab.data.published import PUBLISHED, published_path
+from forecastlab.data.recipe import Recipe, require_plain, unique_names
+from forecastlab.data.scaling import Scaler
+from forecastlab.data.table import Missing, Table
+from forecastlab.data.times import time_of
+from forecastlab.errors import ConfigError, DataError
+
+
+class TableDataModule(ForecastDataModule):
+    """A CSV or Parquet file: one series or many, a row per time (and series), columns by name.
+
+    A wide file has a column per variable. A long one names the series of each row in `series_column`, and one network
+    is trained on all of them. Rows are ordered by time within each series. Steps of the calendar that have no row are
+    rows of missing values. A series ends with its last row that has a target; rows after it tell what is known in
+    advance.
+
+    Published series, for `dataset`: "airline" (international passengers in thousands, monthly 1949-1960; Box and
+    Jenkins 1976, series G; part of this package), "electricity" (Germany's consumption, wind and solar generation in
+    GWh, daily 2006-2017; Open Power System Data, CC BY 4.0, https://open-power-system-data.org, in the form of
+    https://github.com/jenfly/opsd; 217,983 bytes), "etth1" (load and oil temperature of a transformer in China, hourly
+    2016-2018; Zhou et al. 2021, CC BY-ND 4.0, https://github.com/zhouhaoyi/ETDataset; 2,589,657 bytes). The last two
+    are looked for in $FORECASTLAB_DATA (electricity/opsd_germany_daily.csv, ett/ETTh1.csv) and in the cache folder,
+    downloaded there and checked by sha256.
+
+    Args:
+        path: the file; None for a `dataset`.
+        dataset: name of a published series, instead of `path`.
+        targets: columns to predict.
+        time_column: column of the times; None for the dataset's own, or "ds".
+        series_column: column that tells the series apart, such as "unique_id"; None for one series.
+        features: columns that are inputs and known up to the forecast origin only; None for the targets alone.
+        known: columns that are inputs and known in advance, such as a column of holidays or prices.
+        static: columns of numbers that are inputs and do not change within a series.
+        derive: columns made as signed sums of others: {imbalance: {Consumption: 1, Wind: -1, Solar: -1}}.
+        start: time of the first row that is used; None for all.
+        end: time of the last row that is used; None for all.
+        frequency: step of the calendar as a pandas offset (D, h, MS, ...); None to find it out.
+        missing: "error" refuses missing values; "ffill" holds the last value; "interpolate" does so until the next
+            value is known, and is linear between the two from then on; "mask" holds the last value, or 0 before the
+            first, and adds an input to each feature that tells whether it was observed. Filled targets are not scored.
+        calendar: calendar cycles that are inputs and known in advance, as sine and cosine.
+        holidays: country whose public holidays are an input that is known in advance, such as "DE": the share of its
+            states that have one.
+        horizon: number of steps predicted from each origin.
+        lookback: rows in a window, or "full" for one sequence per fold and series in which every row is an origin.
+        stride: rows from one training window to the next; evaluation uses every origin.
+        fold: number of the walk-forward fold, from 1; "all" trains on every row, for a model to be deployed.
+        splits: number of folds.
+        test_size: rows in each test range; None for rows // (splits + 1), or up to the next cutoff.
+        cutoffs: times of the first test row of each fold, instead of `splits`.
+        train_size: rows that train, a window that slides; None for all rows before the test range.
+        gap: rows left out between training and test.
+        validation: "tail" stops on the last `val_fraction` of the training targets; "test" on the test range, which
+            makes the results optimistic.
+        val_fraction: share of the training targets in the tail.
+        val_size: rows in the tail; None for `val_fraction`.
+        context: "carried" gives the network the true past before a validation or test range; "cold" starts it at the
+            first row of the range, so that fewer of its rows are forecast.
+        scaler: what the network's inputs and target are scaled with, fitted on the rows of the fold only.
+        scale_by: "global" scales all series together, "series" each by itself; a network of the latter kind forecasts
+            no series that it was not trained on.
+        season_length: rows in a season, for MASE and RMSSE.
+        batch_size: samples per batch and device.
+        num_workers: processes that cut batches beside the training; windows are cut so fast that 0 is usually best.
+        name: name of a single series, `unique_id` in predictions; None for the dataset's, or "series".
+
+    Raises:
+        ConfigError: for a setting that cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        dataset: Literal["airline", "electricity", "etth1"] | None = None,
+        targets: Sequence[str] = ("y",),
+        time_column: str | None = None,
+        series_column: str | None = None,
+        features: Sequence[str] | None = None,
+        known: Sequence[str] = (),
+        static: Sequence[str] = (),
+        derive: Mapping[str, Mapping[str, float]] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        frequency: str | None = None,
+        missing: Missing = "error",
+        calendar: Sequence[Cycle] = (),
+        holidays: str | None = None,
+        horizon: int = 1,
+        lookback: int | Literal["full"] = 30,
+        stride: int = 1,
+        fold: int | Literal["all"] = 1,
+        splits: int = 5,
+        test_size: int | None = None,
+        cutoffs: Sequence[str] = (),
+        train_size: int | None = None,
+        gap: int = 0,
+        validation: Validation = "tail",
+        val_fraction: float = 0.2,
+        val_size: int | None = None,
+        context: Context = "carried",
+        scaler: Scaler = "standard",
+        scale_by: ScaleBy = "global",
+        season_length: int = 1,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        name: str | None = None,
+    ) -> None:
+        if (path is None) == (dataset is None):
+            raise ConfigError(
+                "name the data: either path, a CSV or Parquet file, or dataset, one of "
+                f"{', '.join(PUBLISHED)}; got {'both' if path else 'neither'}"
+            )
+        if dataset is not None and dataset not in PUBLISHED:
+            raise ConfigError(f"dataset must be one of {', '.join(PUBLISHED)}, got {dataset!r}")
+        if not targets:
+            raise ConfigError("targets: expected at least one column to predict")
+        derive = {} if derive is None else derive
+        require_plain(derive)
+        features = list(targets) if features is None else features
+        unique_names("targets", targets)
+        if leaked := [column for column in targets if column in known or column in static]:
+            raise ConfigError(f"{leaked[0]} is a target: it cannot be known in advance or static")
+        recipe = Recipe(
+            time=time_column or ("ds" if dataset is None else PUBLISHED[dataset].time),
+            series=series_column,
+            name=name or dataset or "series",
+            targets=tuple(targets),
+            features=tuple(features),
+            known=tuple(known),
+            static=tuple(static),
+            derive={
+                column: {source: float(sign) for source, sign in parts.items()} for column, parts in derive.items()
+            },
+            frequency=frequency or "",
+            missing=missing,
+        )
+        super().__init__(
+            recipe=recipe,
+            calendar=calendar,
+            holidays=holidays,
+            horizon=horizon,
+            lookback=lookback,
+            stride=stride,
+            fold=fold,
+            splits=splits,
+            test_size=test_size,
+            cutoffs=cutoffs,
+            train_size=train_size,
+            gap=gap,
+            validation=validation,
+            val_fraction=val_fraction,
+            val_size=val_size,
+            context=context,
+            score_gaps=True,
+            scaler=scaler,
+            scale_by=scale_by,
+            season_length=season_length,
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
+        self.path = path
+        self.dataset = dataset
+        self.bounds = [None if time is None else time_of(key, time) for key, time in (("start", start), ("end", end))]
+
+    def prepare_data(self) -> None:
+        """Downloads a published file if it is nowhere to be found; Lightning calls this once per node."""
+        if self.dataset is not None:
+            published_path(self.dataset)
+
+    def frame(self) -> pd.DataFrame:
+        """The file's columns, (rows, columns), within `start` and `end`."""
+        path = published_path(self.dataset) if self.dataset is not None else self.path
+        assert path is not None
+        frame = read_frame(path)
+        if self.bounds == [None, None]:
+            return frame
+        times = self.recipe.times(frame)
+        start, end = self.bounds
+        try:
+            inside = (times >= (start or times.min())) & (times <= (end or times.max()))
+        except TypeError as error:  # times with a zone, and bounds without
+            raise ConfigError(f"start, end: expected times such as {times.min()}: {error}") from None
+        if not inside.any():
+            raise DataError(f"no row of {path} lies within start and end; its times are {times.min()} .. {times.max()}")
+        return frame[inside]
+
+    def read(self) -> list[Table]:
+        tables = self.recipe.tables(self.frame())
+        for target in self.targets:
+            if all(table.values[target][table.observed[target]].nunique() < 2 for table in tables):
+                raise DataError(
+                    f"target {target} never changes: it is {tables[0].values[target].iloc[-1]} throughout series "
+                    f"{tables[0].name}{', and constant in the others' if len(tables) > 1 else ''}; there is nothing to "
+                    "learn"
+                )
+        return tables

@@ -1,0 +1,37 @@
+"""Frames of raw columns, as users have them, and data modules that read them from files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecastlab.data.table_datamodule import TableDataModule
+
+
+def wide(rows: int, seed: int = 0, frequency: str = "D") -> pd.DataFrame:
+    """One series: ds, y, x that leads it by a row, and a price that is known in advance."""
+    random = np.random.default_rng(seed)
+    x, price = random.normal(size=rows + 1), random.normal(size=rows)
+    y = 20 + 5 * (x[:-1] + 0.3 * np.sin(np.arange(rows)) + 0.5 * price)
+    return pd.DataFrame(
+        {"ds": pd.date_range("2020-01-01", periods=rows, freq=frequency), "y": y, "x": x[1:], "price": price}
+    )
+
+
+def panel(rows: int, scales: tuple[float, ...] = (1.0, 100.0, 0.01)) -> pd.DataFrame:
+    """Series a, b, ... of unlike scales, one below the other, each with an area of its own."""
+    parts = []
+    for number, scale in enumerate(scales):
+        part = wide(rows, seed=number)
+        part["y"] *= scale
+        parts.append(part.assign(unique_id="abcdef"[number], area=float(number + 1)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def module(folder: Path, frame: pd.DataFrame, **arguments: Any) -> TableDataModule:
+    """A data module that reads a frame from a file in a folder."""
+    path = folder / "data.csv"
+    frame.to_csv(path, index=False)
+    settings = {"lookback": 4, "splits": 3, "fold": 2, "batch_size": 16, **arguments}
+    return TableDataModule(str(path), **settings)
