@@ -1,8 +1,11 @@
 """`Forecaster`, the LightningModule: it composes backbone, decoder and loss, and holds the training policy."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
 
+import pandas as pd
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import ReduceLROnPlateau
@@ -12,30 +15,26 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
-from forecastlab.batch import Batch, Scaling, Schema
+from forecastlab.batch import Batch, Prediction, Scaling, Schema
+from forecastlab.checkpoint import read_checkpoint
+from forecastlab.data.panel import Panel
+from forecastlab.data.predictions import predictions_table
+from forecastlab.data.recipe import Recipe
 from forecastlab.decoders import Decoder, Linear
-from forecastlab.errors import ConfigError, NotFiniteError
+from forecastlab.errors import ConfigError, DataError, NotFiniteError
 from forecastlab.factory import Described, build, describe
+from forecastlab.intervals import SplitConformal
 from forecastlab.losses import MSE, Loss
 from forecastlab.metrics import ForecastMetrics
+from forecastlab.penalties import Penalty
+from forecastlab.stream import Stream
+from forecastlab.window_norm import WindowNorm
 
 Schedule = Callable[[Optimizer], ReduceLROnPlateau] | Callable[[Optimizer], LRScheduler]
 """In this order the short name of ReduceLROnPlateau means Lightning's, which has a `monitor`, not its base in torch."""
 
-
-class Prediction(NamedTuple):
-    """Forecasts of a batch beside the truth, in original units."""
-
-    series: Tensor
-    """(batch,), integer: number of the series."""
-    index: Tensor  # type: ignore[assignment]  # hides tuple.index, as in Batch
-    """(batch, origins), integer: table row of the origin."""
-    forecast: Tensor
-    """(batch, origins, horizon, targets)"""
-    target: Tensor
-    """(batch, origins, horizon, targets)"""
-    weight: Tensor
-    """(batch, origins, horizon, targets): 0 where there is no truth to score."""
+AT_ONCE = 256
+"""Windows that `Forecaster.forecast` takes together."""
 
 
 class Forecaster(LightningModule):
@@ -51,8 +50,14 @@ class Forecaster(LightningModule):
         optimizer: any of torch's.
         lr_scheduler: any of torch's, stepped once an epoch; ReduceLROnPlateau takes `monitor: val/loss`.
         anchor: "last" predicts the change from the target's last observed value, "none" its level.
+        window_norm: what the targets' own past is read relative to in each window (`WindowNorm`): "last" subtracts the
+            last value, "standard" also divides by the standard deviation, by which the forecasts are multiplied again.
         linear_skip: adds a linear map of the last input row to the decoder's output.
         dropout: probability with which a value of the encoding is dropped before the decoder, in training.
+        penalties: what is added to the loss in training for the encoding itself.
+        intervals: probabilities, such as 0.9, of prediction intervals that are calibrated on the validation range
+            (`SplitConformal`); those of a loss with quantiles must be among its own.
+        weights_from: checkpoint whose weights the training begins with; the scaling is that of the new data.
         schema: names and sizes of the data, `data.schema`.
 
     Raises:
@@ -67,8 +72,12 @@ class Forecaster(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = Adam,
         lr_scheduler: Schedule | None = None,
         anchor: Literal["none", "last"] = "none",
+        window_norm: Literal["none", "last", "standard"] = "none",
         linear_skip: bool = False,
         dropout: float = 0.0,
+        penalties: Sequence[Callable[[], Penalty]] = (),
+        intervals: Sequence[float] = (),
+        weights_from: str | None = None,
         *,
         schema: dict[str, Any],
     ) -> None:
@@ -86,27 +95,152 @@ class Forecaster(LightningModule):
         if lr_scheduler is not None:
             parts["lr_scheduler"] = lr_scheduler
         self._parts = {name: _described(name, part) for name, part in parts.items()}
-        settings = {"anchor": anchor, "linear_skip": bool(linear_skip), "dropout": float(dropout), "schema": schema}
+        described = [_described(f"penalties.{number}", penalty) for number, penalty in enumerate(penalties)]
+        settings = {
+            "anchor": anchor,
+            "window_norm": window_norm,
+            "linear_skip": bool(linear_skip),
+            "dropout": float(dropout),
+            "penalties": described,
+            "intervals": [float(coverage) for coverage in intervals],
+            "schema": schema,
+        }  # not weights_from: it has done its work when there is something to save
         self._set_hparams({"lr_scheduler": None, **self._parts, **settings})
         self.anchor = anchor
+        self.weights_from = weights_from
         self.schema = Schema.from_dict(schema)
-        if self.schema.static:
-            raise ConfigError(f"static covariates are not used by any network yet: leave out {self.schema.static}")
         features, known, targets = (len(x) for x in (self.schema.features, self.schema.known, self.schema.targets))
-        horizon = self.schema.horizon
-        self.scaling = Scaling(features, known, targets)
+        horizon, static = self.schema.horizon, len(self.schema.static)
+        self.scaling = Scaling(features, known, targets, static, len(self.schema.series) or 1)
         self.loss: Loss = self._build("loss", Loss)
-        self.backbone: Backbone = self._build("backbone", Backbone, features)
+        self.backbone: Backbone = self._build("backbone", Backbone, features + static)
         self._require_causal(self.schema)
-        width = self.backbone.output_size
-        self.decoder: Decoder = self._build("decoder", Decoder, width, horizon, targets, known, self.loss.outputs)
-        self.skip = nn.Linear(features, horizon * targets * self.loss.outputs) if linear_skip else None
+        self.window_norm = self._window_norm(window_norm)
+        self._require_windows(self.schema)
+        width, outputs = self.backbone.output_size, self.loss.outputs
+        self.decoder: Decoder = self._build("decoder", Decoder, width, horizon, targets, known, outputs)
+        self.decoder.point = self.loss.point
+        if linear_skip and self.decoder.feeds_back:
+            raise ConfigError(
+                f"model.linear_skip adds to forecasts that {type(self.decoder).__name__} has already fed back: use "
+                "the decoder Linear, or leave linear_skip out"
+            )
+        self.skip = nn.Linear(features + static, horizon * targets * outputs) if linear_skip else None
         self.dropout = nn.Dropout(dropout)
+        self.penalties = nn.ModuleList(
+            _built(f"penalties.{number}", part, Penalty) for number, part in enumerate(described)
+        )
+        try:
+            self.intervals = SplitConformal(intervals, self.loss.levels, horizon, targets) if intervals else None
+        except ValueError as error:
+            raise ConfigError(f"model.intervals: {error}") from error
+        self._scaling_of: Tensor | None = None
         self._sums: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._errors: list[tuple[Tensor, Tensor]] = []
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Forecaster":
+        """A trained network from a checkpoint, on the CPU, ready to forecast; no code of the file is run.
+
+        Args:
+            path: `checkpoints/best.ckpt` of a run, for example.
+
+        Raises:
+            DataError: if the file is not there, damaged, or not a checkpoint of a Forecaster.
+            ConfigError: if it names classes that may not be imported, or that do not fit its weights.
+        """
+        checkpoint = read_checkpoint(path)
+        if not isinstance(checkpoint.get("hyper_parameters"), dict):
+            raise DataError(f"{path} is no checkpoint of a Forecaster: it holds no hyper-parameters")
+        try:
+            model = cls(**checkpoint["hyper_parameters"])
+            model.load_state_dict(checkpoint["state_dict"])
+        except (TypeError, AttributeError, RuntimeError) as error:
+            reason = "\n".join(str(error).splitlines()[:4])
+            raise ConfigError(f"{path} does not fit this version of forecastlab: {reason}") from None
+        return model.eval()
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Probability levels of the quantiles that are forecast, ascending; () if there are none."""
+        return self.loss.levels if self.intervals is None else self.intervals.levels
+
+    def forecast(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Forecasts the steps beyond the end of each series.
+
+        Args:
+            frame: raw columns, as the training's file has them, matched by name; a series ends with its last row that
+                has a target, and rows after it hold what is known in advance.
+
+        Returns:
+            A row per series, target and step, with the columns of `predictions.csv`: `unique_id, target, ds, cutoff,
+            y` (empty), `forecast` and the quantiles', in original units.
+
+        Raises:
+            DataError: for a frame that lacks columns or rows, or has values that cannot be used.
+            ConfigError: for a series that the network has no scaling for.
+        """
+        panel = Panel.of(Recipe.from_dict(self.schema.recipe).tables(frame), self.schema)
+        self.find_scalings(panel.names)
+        windows = panel.at_the_end(self.schema.lookback)
+        chunks = torch.arange(len(windows)).split(1 if self.schema.lookback == "full" else AT_ONCE)
+        with self.evaluating():
+            parts = [
+                self.predict_step(Batch(*(part.to(self.device) for part in windows[chosen.tolist()])))
+                for chosen in chunks
+            ]
+        found = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+        return predictions_table(panel.names, panel.times, self.schema.targets, self.levels, found)
+
+    def find_scalings(self, names: Sequence[str]) -> None:
+        """Takes note of which scaling each series of the data has.
+
+        Raises:
+            ConfigError: if there is none for one.
+        """
+        if not self.schema.series:
+            self._scaling_of = None
+            return
+        unknown = [name for name in names if name not in self.schema.series]
+        if unknown:
+            raise ConfigError(
+                f"series {unknown[0]} was not among those the network was trained on, and scale_by: series gave each "
+                "of them a scaling of its own; train with scale_by: global to forecast new series"
+            )
+        self._scaling_of = torch.tensor([self.schema.series.index(name) for name in names])
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Leaves out dropout, and takes no gradient, within the block."""
+        training = [module for module in self.modules() if module.training]
+        self.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for module in training:
+                module.training = True
+
+    def stream(self) -> Stream:
+        """An object that is fed the rows of one series, one at a time, and gives the forecast after each."""
+        return Stream(self)
 
     def forward(self, batch: Batch) -> Tensor:
         """Point forecasts in original units, (batch, origins, horizon, targets)."""
-        return self._point(self._raw(batch), batch)
+        raw, _, _ = self._raw(batch)
+        return self._point(raw, batch)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Checks that the weights are those of a network for the same columns.
+
+        Raises:
+            ConfigError: if they are not.
+        """
+        trained = Schema.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]["schema"])
+        require_alike(trained, self.schema)
+        if trained.series != self.schema.series:
+            raise ConfigError(_difference("series", trained.series, self.schema.series))
+        self.weights_from = None  # a training that is resumed has begun already
 
     def configure_optimizers(self) -> Any:
         optimizer = self._build("optimizer", Optimizer, self.parameters())
@@ -126,11 +260,21 @@ class Forecaster(LightningModule):
         if data is None:
             return
         schema = Schema.from_dict(data.schema)
-        self._require_schema(schema)
+        require_alike(self.schema, schema)
         self._require_causal(schema)
+        self._require_windows(schema)
+        self.find_scalings(data.panel.names)
         if stage == "fit":
             self._require_rows(schema)
+            if self.intervals is not None and data.validation == "test":
+                raise ConfigError(
+                    "model.intervals are calibrated on the validation range, which validation: test scores"
+                )
             self.scaling.load_state_dict(data.scaling.state_dict())
+
+    def on_fit_start(self) -> None:
+        if self.weights_from is not None:
+            self._take_weights(self.weights_from)
 
     def on_train_epoch_start(self) -> None:
         self._sums.pop("train/loss", None)  # of an epoch that was interrupted
@@ -147,7 +291,8 @@ class Forecaster(LightningModule):
             raise ConfigError(f"model.lr_scheduler, which is stepped once an epoch: {error}") from error
 
     def training_step(self, batch: Batch) -> Tensor:
-        loss = self._loss(batch)
+        raw, output, dropped = self._raw(batch)
+        loss = self._loss(raw, batch)
         self._add("train/loss", loss.detach(), batch)
         finite = loss.detach().isfinite()
         if self.trainer.world_size > 1:  # gradients are averaged over devices, whose batches may differ in weight
@@ -157,6 +302,8 @@ class Forecaster(LightningModule):
             finite = bad == 0  # all devices stop together: none waits for another
         if not finite:
             raise self._not_finite("train/loss")
+        for penalty in self.penalties:
+            loss = loss + penalty(output, dropped, _unpadded(batch))
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -170,11 +317,17 @@ class Forecaster(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._sums.pop("val/loss", None)
+        self._errors.clear()
 
     def validation_step(self, batch: Batch) -> None:
-        self._add("val/loss", self._loss(batch), batch)
+        raw, _, _ = self._raw(batch)
+        self._add("val/loss", self._loss(raw, batch), batch)
+        if self.intervals is not None and self._calibrates():
+            errors = self.intervals.errors(self.loss.point(raw), self.loss.quantiles(raw), self._target(batch))
+            self._errors.append((errors.flatten(0, 1), batch.weight.flatten(0, 1)))
 
     def on_validation_epoch_end(self) -> None:
+        self._calibrate()
         self.log("val/loss", self._mean("val/loss"), sync_dist=True)
 
     def on_test_start(self) -> None:
@@ -188,52 +341,157 @@ class Forecaster(LightningModule):
             raise ConfigError(
                 "the test metrics need the training rows: pass the data module, trainer.test(model, data)"
             )
-        self.metrics = ForecastMetrics(data.reference).to(self.device)
+        self.metrics = ForecastMetrics(data.reference, self.levels).to(self.device)
 
     def test_step(self, batch: Batch) -> Prediction:  # type: ignore[override]  # callbacks get any output
         prediction = self.predict_step(batch)
-        self.metrics.update(prediction.forecast, batch.target, batch.weight, batch.last)
+        quantiles = prediction.quantiles if self.levels else None
+        self.metrics.update(prediction.forecast, batch.target, batch.weight, batch.last, batch.series, quantiles)
         return prediction
 
     def on_test_epoch_end(self) -> None:
         self.log_dict(self.metrics.compute(), sync_dist=True)
 
     def predict_step(self, batch: Batch) -> Prediction:
-        return Prediction(batch.series, batch.index, self(batch), batch.target, batch.weight)
+        x = self.inputs(batch)
+        encoded, _ = self.backbone(x)
+        return self.prediction(x, encoded, batch)
+
+    def prediction(self, x: Tensor, encoded: Tensor, batch: Batch) -> Prediction:
+        """The forecasts that follow from an encoding, in original units."""
+        raw, _, _ = self._decode(x, encoded, batch)
+        quantiles = self._quantiles(raw, batch)
+        return Prediction(batch.series, batch.index, self._point(raw, batch), batch.target, batch.weight, quantiles)
+
+    def trace(self, batch: Batch) -> dict[str, Tensor]:
+        """Inner signals of the backbone and, under "decoder.", of the decoder, as their own `trace` give them."""
+        x = self.inputs(batch)
+        encoded, _ = self.backbone(x)
+        known, last, _ = self._decoder_inputs(batch)
+        signals = self.backbone.trace(x)
+        return signals | {f"decoder.{k}": v for k, v in self.decoder.trace(encoded, known, last).items()}
 
     def _build(self, part: str, base: type, *sizes: Any) -> Any:
-        """Builds a part of the network; a value that it refuses is an error of the configuration."""
-        try:
-            return build(self._parts[part], base, *sizes)
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f"model.{part}: {error}") from error
+        return _built(part, self._parts[part], base, *sizes)
 
-    def _loss(self, batch: Batch) -> Tensor:
-        target = self.scaling.scale_target(batch.target)
-        if self.anchor == "last":
-            target = target - self.scaling.scale_target(batch.last)[:, :, None]
-        loss: Tensor = self.loss(self._raw(batch), target, batch.weight)
+    def _loss(self, raw: Tensor, batch: Batch) -> Tensor:
+        center, scale = self._units(batch)
+        offset = batch.last[:, :, None] if self.anchor == "last" else center
+        loss: Tensor = self.loss(raw, self._target(batch), batch.weight, offset, scale)
         return loss
 
-    def _raw(self, batch: Batch) -> Tensor:
-        """What the decoder gives, (batch, origins, horizon, targets, outputs), in scaled units, before anchoring."""
-        x = self.scaling.scale_features(batch.history)
+    def _raw(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """What the decoder gives, (batch, origins, horizon, targets, outputs), in scaled units, before anchoring.
+
+        Beside it the encoding, (batch, time, width), before and after dropout.
+        """
+        x = self.inputs(batch)
         encoded, _ = self.backbone(x)
-        last = self.scaling.scale_target(batch.last)
-        target = self.scaling.scale_target(batch.target) if self.training else None
-        if self.anchor == "last":
-            target = None if target is None else target - last[:, :, None]
-            last = torch.zeros_like(last)
-        raw: Tensor = self.decoder(self.dropout(encoded), self.scaling.scale_known(batch.known), last, target)
+        return self._decode(x, encoded, batch)
+
+    def _decode(self, x: Tensor, encoded: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        dropped = self.dropout(encoded)
+        raw: Tensor = self.decoder(dropped, *self._decoder_inputs(batch))
         if self.skip is not None:
             raw = raw + self.skip(x[:, -batch.index.shape[1] :]).view_as(raw)
-        return raw
+        if self.window_norm is not None:
+            raw = raw * self.window_norm.unit(self._scaled(batch))[:, None, ..., None]
+        return raw, encoded, dropped
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """The backbone's inputs, (batch, time, features + static), scaled."""
+        x = self._scaled(batch)
+        if self.window_norm is not None:
+            x = self.window_norm.normalised(x)
+        if not self.schema.static:
+            return x
+        static = self.scaling.scale("static", batch.static, batch.series)
+        return torch.cat([x, static[:, None].expand(-1, x.shape[1], -1)], -1)
+
+    def _scaled(self, batch: Batch) -> Tensor:
+        """The history, (batch, time, features), scaled."""
+        return self.scaling.scale("feature", batch.history, self._row(batch))
+
+    def _decoder_inputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Known covariates, last values and, in training, targets, all in the units in which the decoder forecasts."""
+        known = self.scaling.scale("known", batch.known, self._row(batch))
+        last = self.scaling.scale("target", batch.last, self._row(batch))
+        if self.anchor == "last":
+            last = torch.zeros_like(last)
+        if not self.training:
+            return known, last, None
+        target = self._target(batch)
+        if self.window_norm is not None:
+            target = target / self.window_norm.unit(self._scaled(batch))[:, None]
+        return known, last, target
+
+    def _target(self, batch: Batch) -> Tensor:
+        """The truth, (batch, origins, horizon, targets), scaled and anchored."""
+        target = self.scaling.scale("target", batch.target, self._row(batch))
+        if self.anchor == "last":
+            target = target - self.scaling.scale("target", batch.last, self._row(batch))[:, :, None]
+        return target
+
+    def _units(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Centre and scale of the targets, of a shape that broadcasts to theirs."""
+        return self.scaling.target_units(batch.target, self._row(batch))
+
+    def _row(self, batch: Batch) -> Tensor:
+        """The number of each sample's scaling, (batch,)."""
+        if self._scaling_of is None:
+            return batch.series
+        self._scaling_of = self._scaling_of.to(batch.series.device)
+        return self._scaling_of[batch.series]
 
     def _point(self, raw: Tensor, batch: Batch) -> Tensor:
-        point = self.loss.point(raw)
-        if self.anchor == "last":
-            return batch.last[:, :, None] + self.scaling.unscale_change(point)
-        return self.scaling.unscale_target(point)
+        center, scale = self._units(batch)
+        # an anchored change of 0 is exactly 0 in original units too
+        return self.loss.point(raw) * scale + (batch.last[:, :, None] if self.anchor == "last" else center)
+
+    def _quantiles(self, raw: Tensor, batch: Batch) -> Tensor:
+        """(batch, origins, horizon, targets, levels), in original units, ascending."""
+        quantiles = self.loss.quantiles(raw)
+        if self.intervals is not None:
+            if not self.intervals.fitted:
+                raise ConfigError(
+                    "model.intervals are calibrated by the validations of a training, and this network has had none"
+                )
+            quantiles = self.intervals(self.loss.point(raw), quantiles)
+        center, scale = (unit.unsqueeze(-1) for unit in self._units(batch))
+        return quantiles * scale + (batch.last[:, :, None, :, None] if self.anchor == "last" else center)
+
+    def _calibrates(self) -> bool:
+        """Whether this validation is one of a training, and whole."""
+        return self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
+
+    def _calibrate(self) -> None:
+        """Fits the intervals to the errors of the validation that has just ended, over all devices."""
+        if self.intervals is None or not self._calibrates():
+            return
+        gathered: list[Any] = [self._errors]
+        if self.trainer.world_size > 1:
+            gathered = [None] * self.trainer.world_size
+            ours = [(errors.cpu(), weight.cpu()) for errors, weight in self._errors]
+            torch.distributed.all_gather_object(gathered, ours)
+        errors, weight = (torch.cat(part) for part in zip(*(pair for rank in gathered for pair in rank), strict=True))
+        self._errors.clear()
+        try:
+            self.intervals.fit(errors, weight)
+        except ValueError as error:
+            raise ConfigError(f"model.intervals: {error}") from None
+
+    def _take_weights(self, path: str) -> None:
+        """Begins with the weights of a checkpoint; its scaling and intervals are left behind."""
+        weights = read_checkpoint(path)["state_dict"]
+        ours = self.state_dict()
+        for name in filter(_is_learned, [*ours, *weights]):
+            expected, got = (_shape(tensors.get(name)) for tensors in (ours, weights))
+            if got != expected:
+                raise ConfigError(
+                    f"model.weights_from: the weights of {path} are those of another network; the first to differ is "
+                    f"{name}: expected {expected}, got {got}"
+                )
+        self.load_state_dict({name: weights[name] for name in filter(_is_learned, ours)}, strict=False)
 
     def _add(self, name: str, mean: Tensor, batch: Batch) -> None:
         """Adds a batch's mean to the epoch's."""
@@ -282,6 +540,29 @@ class Forecaster(LightningModule):
                 "one sequence of a fold. Set --data.lookback to a number of rows"
             )
 
+    def _window_norm(self, kind: str) -> WindowNorm | None:
+        if kind not in ("none", "last", "standard"):
+            raise ConfigError(f'model.window_norm must be "none", "last" or "standard", got {kind!r}')
+        if kind == "none":
+            return None
+        reason = None
+        if self.anchor != "last":
+            reason = "anchor: last, which adds the last value again"
+        elif missing := [name for name in self.schema.targets if name not in self.schema.features]:
+            reason = f"the targets among the features: add {missing[0]}"
+        elif kind == "standard" and not self.loss.homogeneous:
+            reason = f"a loss whose outputs are all in the target's unit, unlike {type(self.loss).__name__}"
+        if reason is not None:
+            raise ConfigError(f"model.window_norm: {kind} needs {reason}")
+        return WindowNorm([self.schema.features.index(name) for name in self.schema.targets], kind == "standard")
+
+    def _require_windows(self, data: Schema) -> None:
+        if self.window_norm is not None and data.lookback == "full":
+            raise ConfigError(
+                "model.window_norm needs windows, but lookback: full makes every step of one sequence an origin: set "
+                "--data.lookback to a number of rows"
+            )
+
     def _require_causal(self, data: Schema) -> None:
         if not self.backbone.causal and data.lookback == "full":
             raise ConfigError(
@@ -289,11 +570,14 @@ class Forecaster(LightningModule):
                 "origin, it would see the future. Set --data.lookback to a number of rows"
             )
 
-    def _require_schema(self, data: Schema) -> None:
-        for name in ("features", "targets", "known", "static", "horizon"):
-            ours, theirs = getattr(self.schema, name), getattr(data, name)
-            if ours != theirs:
-                raise ConfigError(_difference(name, ours, theirs))
+
+def _is_learned(name: str) -> bool:
+    """Whether an entry of the state_dict belongs to the network, and not to the data that it was fitted on."""
+    return name.partition(".")[0] not in ("scaling", "intervals")
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "none" if tensor is None else str(tuple(tensor.shape))
 
 
 def _described(name: str, part: Any) -> Described:
@@ -301,6 +585,35 @@ def _described(name: str, part: Any) -> Described:
         return describe(part)
     except TypeError as error:
         raise ConfigError(f"model.{name}: {error}") from error
+
+
+def _unpadded(batch: Batch) -> Tensor | None:
+    """(batch, time): 1 for a row, 0 for padding, which repeats the last one; None without any."""
+    if batch.index.shape[1] == 1 or len(batch.index) == 1:
+        return None
+    weight = batch.history.new_ones(batch.history.shape[:2])
+    origins = batch.index.shape[1]
+    weight[:, weight.shape[1] - origins + 1 :] = (batch.index.diff(dim=1) > 0).to(weight)
+    return weight
+
+
+def _built(name: str, part: Described, base: type, *sizes: Any) -> Any:
+    """Builds a part of the network; a value that it refuses is an error of the configuration."""
+    try:
+        return build(part, base, *sizes)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"model.{name}: {error}") from error
+
+
+def require_alike(trained: Schema, data: Schema) -> None:
+    """Raises ConfigError unless data are of the form that a network was trained on."""
+    for name in ("features", "targets", "known", "static", "horizon"):
+        ours, theirs = getattr(trained, name), getattr(data, name)
+        if ours != theirs:
+            raise ConfigError(_difference(name, ours, theirs))
+    frequency, other = (schema.recipe.get("frequency") for schema in (trained, data))
+    if frequency != other:
+        raise ConfigError(f"the network was trained on data of frequency {frequency}, but these have {other}")
 
 
 def _difference(name: str, ours: Any, theirs: Any) -> str:

@@ -10,7 +10,7 @@ from forecastlab.cli import main
 from forecastlab.registry import registered_backbones
 
 REPOSITORY = Path(__file__).parents[1]
-CONFIGS = sorted((REPOSITORY / "configs").rglob("*.yaml"))
+CONFIGS = sorted(path for path in (REPOSITORY / "configs").rglob("*.yaml") if path.parent.name != "spaces")
 LIMITS = [  # one short epoch, which is validated
     "--trainer.max_epochs=1",
     "--trainer.check_val_every_n_epoch=1",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.cli import ReduceLROnPlateau
-from sklearn.metrics import mean_absolute_error, mean_squared_error
+from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, mean_squared_error
 from torch import nn
 from torch.optim import SGD, Adam, AdamW
 from torch.optim.lr_scheduler import StepLR
@@ -17,13 +17,15 @@ from forecastlab.backbones.larnn import LARNN
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.batch import Batch, Schema
 from forecastlab.data.ozone_datamodule import OzoneDataModule
-from forecastlab.decoders import Linear
-from forecastlab.errors import ConfigError, NotFiniteError
+from forecastlab.decoders import Linear, Seq2Seq
+from forecastlab.errors import ConfigError, DataError, NotFiniteError
 from forecastlab.forecaster import Forecaster
 from forecastlab.hybrids.bidirectional import Bidirectional
 from forecastlab.hybrids.parallel import Parallel
 from forecastlab.hybrids.series import Series as InSeries
-from forecastlab.losses import MAE, MSE
+from forecastlab.losses import MAE, MSE, Quantile
+from forecastlab.penalties import ActivationPenalty, Penalty
+from tests.frames import module, panel
 from tests.series import Series, counting, noise, trainer
 
 SCHEMA = Schema(("x", "y", "hour_sin"), ("y",), known=("hour_sin",), horizon=2, lookback=5)
@@ -58,6 +60,10 @@ def forecaster(*arguments, schema=SCHEMA, scaled=True, **settings):
         for name, buffer in model.scaling.named_buffers():
             buffer.copy_(7 + torch.rand_like(buffer) if name.endswith("scale") else 15 + torch.rand_like(buffer))
     return model
+
+
+def loss_of(model, x):
+    return model._loss(model._raw(x)[0], x)
 
 
 def zeroed(model):
@@ -120,7 +126,7 @@ def test_the_loss_is_taken_in_scaled_units_and_over_the_values_that_count(anchor
     difference = (model(x) - x.target) / model.scaling.target_scale
     difference = difference[x.weight > 0].detach().numpy()
     expected = (difference**2).mean() if loss is MSE else np.abs(difference).mean()
-    np.testing.assert_allclose(model._loss(x).item(), expected, rtol=1e-5)
+    np.testing.assert_allclose(loss_of(model, x).item(), expected, rtol=1e-5)
 
 
 def test_what_has_no_weight_changes_neither_loss_nor_gradient():
@@ -130,7 +136,7 @@ def test_what_has_no_weight_changes_neither_loss_nor_gradient():
     for filled in (0.0, 1e6):
         x.target[1, 0, 1] = filled
         model.zero_grad()
-        model._loss(x).backward()
+        loss_of(model, x).backward()
         gradients.append([parameter.grad.clone() for parameter in model.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
@@ -152,7 +158,8 @@ def test_forecasts_are_in_original_units_whatever_the_scaler(scaler):
     running.fit(model, data)
     for key, expected in data.scaling.state_dict().items():
         assert torch.equal(model.scaling.state_dict()[key], expected)
-    for prediction in running.predict(model, data):
+    test = [model.predict_step(x) for x in data.test_dataloader()]
+    for prediction in [*test, *running.predict(model, data)]:
         assert ((prediction.forecast - prediction.target).abs()[prediction.weight > 0] < 3000).all()
         assert (prediction.forecast > 3000).all()
 
@@ -285,6 +292,106 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(model(x), model(x))
 
 
+# ---- static covariates ----
+
+
+@pytest.mark.parametrize("linear_skip", [False, True])
+def test_static_covariates_are_inputs_of_every_step(linear_skip):
+    schema = Schema(("x", "y"), ("y",), static=("area", "height"), horizon=2, lookback=5)
+    model = forecaster(SMALL, linear_skip=linear_skip, schema=schema)
+    x = batch(schema)._replace(static=100 * torch.randn(3, 2))
+    s = dict(model.scaling.named_buffers())
+    inputs = torch.cat(
+        [
+            (x.history - s["feature_center"]) / s["feature_scale"],
+            ((x.static - s["static_center"]) / s["static_scale"])[:, None].repeat(1, 5, 1),
+        ],
+        -1,
+    )
+    assert model.backbone.input_size == 4
+    hidden, _ = model.backbone.rnn(inputs)
+    raw = model.decoder.linear(hidden[:, -1])
+    if linear_skip:
+        raw = raw + model.skip(inputs[:, -1])
+    expected = raw.view(3, 1, 2, 1) * s["target_scale"] + s["target_center"]
+    torch.testing.assert_close(model(x), expected)
+    assert not torch.allclose(model(x._replace(static=x.static + 50)), expected)
+
+
+def test_static_covariates_of_a_file_reach_the_network_scaled_over_the_series(tmp_path):
+    data = module(tmp_path, panel(30), series_column="unique_id", static=["area"])
+    model = Forecaster(SMALL, schema=data.schema)
+    trainer(max_epochs=1).fit(model, data)
+    x = next(iter(data.test_dataloader()))
+    area = (x.series + 1 - 2) / np.sqrt(2 / 3)  # the mean and the standard deviation of 1 2 3
+    torch.testing.assert_close(model.inputs(x)[..., -1], area.float()[:, None].repeat(1, 4))
+
+
+# ---- penalties ----
+
+
+class OfTheEncoding(Penalty):
+    """Keeps what it is given."""
+
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.factor = factor
+        self.seen = []
+
+    def forward(self, output, dropped, weight=None):
+        self.seen.append((output.detach(), dropped.detach(), weight))
+        return self.factor * dropped.square().mean()
+
+
+def test_penalties_add_to_what_is_trained_and_not_to_the_losses_that_are_logged():
+    data, runs = Series(noise(60), fold=2), []
+    for penalties in ([], [partial(OfTheEncoding, factor=2.0), OfTheEncoding]):
+        torch.manual_seed(0)
+        model = Forecaster(SMALL, optimizer=partial(SGD, lr=0.0), penalties=penalties, schema=data.schema)
+        running = trainer(max_epochs=1)
+        running.fit(model, data)
+        x = next(iter(data.train_dataloader()))
+        runs.append((running.callback_metrics, model.training_step(x).item(), model, x))
+    (plain, loss, *_), (penalised, with_penalty, model, x) = runs
+    assert penalised == plain
+    encoded, _ = model.backbone(model.inputs(x))
+    assert with_penalty == pytest.approx(loss + 3 * encoded.square().mean().item(), rel=1e-5)
+
+
+def test_penalties_pull_at_the_weights():
+    data, sizes = Series(noise(60), fold=2), []
+    for penalties in ([], [partial(ActivationPenalty, alpha=1e3, beta=0.0)]):
+        torch.manual_seed(0)
+        model = Forecaster(SMALL, penalties=penalties, optimizer=partial(Adam, lr=0.1), schema=data.schema)
+        trainer(max_epochs=3).fit(model, data)
+        encoded, _ = model.backbone(model.inputs(next(iter(data.test_dataloader()))))
+        sizes.append(encoded.abs().mean().item())
+    assert sizes[1] < 0.2 * sizes[0]
+
+
+def test_a_penalty_sees_the_encoding_before_and_after_dropout():
+    data = Series(noise(60), fold=2, batch_size=16)
+    model = Forecaster(SMALL, penalties=[OfTheEncoding], dropout=0.5, schema=data.schema)
+    trainer(max_epochs=1).fit(model, data)
+    output, dropped, weight = model.penalties[0].seen[0]
+    dead = dropped == 0
+    assert 0.3 < dead.float().mean() < 0.7
+    torch.testing.assert_close(dropped[~dead], 2 * output[~dead])
+    assert weight is None, "nothing is padded"
+
+
+def test_a_penalty_is_told_where_a_shorter_sequence_is_padded(tmp_path):
+    frame = panel(40)
+    frame = frame[~((frame["unique_id"] == "b") & (frame["ds"] < "2020-01-11"))]  # b begins ten rows later
+    data = module(tmp_path, frame, series_column="unique_id", lookback="full", fold=3)
+    model = Forecaster(SMALL, penalties=[OfTheEncoding], schema=data.schema)
+    trainer(max_epochs=1).fit(model, data)
+    _, _, weight = model.penalties[0].seen[0]
+    lengths = sorted(weight.sum(1).tolist())
+    assert lengths == [weight.shape[1] - 10, weight.shape[1], weight.shape[1]]
+    assert (weight.diff(dim=1) <= 0).all(), "what is padded is at the end"
+
+
 # ---- the metrics ----
 
 
@@ -296,28 +403,31 @@ def test_test_metrics_equal_scikit_learns_on_the_same_rows():
     running = trainer(max_epochs=2)
     running.fit(model, data)
     (found,) = running.test(model, data, verbose=False)
-    predictions = running.predict(model, data)
-    scored = [part.index[:, 0] < 88 for part in predictions]  # of 89 the second target is behind the range
-    columns = [
-        torch.cat([getattr(part, name)[keep] for part, keep in zip(predictions, scored, strict=True)])
-        for name in ("forecast", "target", "weight")
-    ]
-    index = torch.cat([part.index[keep] for part, keep in zip(predictions, scored, strict=True)])
+    with model.evaluating():
+        predictions = [model.predict_step(x) for x in data.test_dataloader()]
+    columns = [torch.cat([getattr(part, name) for part in predictions]) for name in ("forecast", "target", "weight")]
+    index = torch.cat([part.index for part in predictions])
     y = raw["y"].ffill().to_numpy()
-    assert index.flatten().tolist() == list(range(59, 88))
+    rows = range(59, 88)  # of 89 the second target is behind the range
+    assert index.flatten().tolist() == [row for row in rows if raw["y"].iloc[row + 1 : row + 3].notna().any()]
     counts = columns[2] > 0
     assert counts.sum() == 2 * 29 - 6
     forecast, target = (column[counts].double().numpy() for column in columns[:2])
     last = torch.tensor(y)[index][:, :, None, None].expand_as(counts)[counts].numpy()
-    seasonal = np.abs(y[7:60] - y[:53]).mean()
+    seasonal = np.abs(y[7:60] - y[:53])
+    error = np.abs(forecast - target)
     mse = mean_squared_error(target, forecast)
     assert found == pytest.approx(
         {
             "test/mse_scaled": mse / y[:60].var(),
             "test/mae": mean_absolute_error(target, forecast),
             "test/rmse": math.sqrt(mse),
-            "test/mase": mean_absolute_error(target, forecast) / seasonal,
+            "test/mase": mean_absolute_error(target, forecast) / seasonal.mean(),
             "test/skill": 1 - mse / mean_squared_error(target, last),
+            "test/rmsse": math.sqrt(mse / (seasonal**2).mean()),
+            "test/mape": 100 * mean_absolute_percentage_error(target, forecast),
+            "test/smape": 100 * np.mean(2 * error / (np.abs(forecast) + np.abs(target))),
+            "test/wape": 100 * error.sum() / np.abs(target).sum(),
         },
         rel=1e-4,
     )
@@ -388,7 +498,9 @@ PARTS = {
         "anchor": "last",
         "linear_skip": True,
         "dropout": 0.25,
+        "penalties": [partial(ActivationPenalty, alpha=0.5), ActivationPenalty],
     },
+    "intervals": {"loss": partial(Quantile, quantiles=[0.1, 0.5, 0.9]), "intervals": [0.8], "decoder": Seq2Seq},
     "nested": {
         "backbone": partial(
             Parallel,
@@ -401,14 +513,17 @@ PARTS = {
 
 @pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
 def test_a_checkpoint_alone_rebuilds_the_network_and_its_forecasts(tmp_path, parts):
-    data = Series(noise(60), fold=2, lookback=5, horizon=2, calendar=["day_of_week"])
+    settings = {"lookback": 5, "horizon": 2, "calendar": ["day_of_week"], "validation": "tail"}
+    data = Series(noise(80), fold=2, **settings)
     model = Forecaster(**parts, schema=data.schema)
     running = trainer(max_epochs=1)
     running.fit(model, data)
     running.save_checkpoint(tmp_path / "x.ckpt")
     loaded = Forecaster.load_from_checkpoint(tmp_path / "x.ckpt", weights_only=True).eval()
     x = next(iter(data.test_dataloader()))
-    assert torch.equal(loaded(x), model.eval()(x))
+    for again in (loaded, Forecaster.load(tmp_path / "x.ckpt")):
+        for ours, theirs in zip(again.predict_step(x), model.eval().predict_step(x), strict=True):
+            assert torch.equal(ours, theirs)
     assert loaded.hparams == model.hparams
     assert loaded.schema == model.schema
     optimizers = [
@@ -464,9 +579,113 @@ def test_evaluation_keeps_the_scaling_of_the_checkpoint():
     model.scaling.target_center.fill_(123)
     trainer().test(model, data, verbose=False)
     trainer().validate(model, data, verbose=False)
-    assert model.scaling.target_center.tolist() == [123]
+    assert model.scaling.target_center.tolist() == [[123]]
     trainer(max_epochs=1).fit(model, data)
     assert torch.equal(model.scaling.target_center, data.scaling.target_center)
+
+
+# ---- weights to begin with ----
+
+
+def saved(path, data, epochs=1, **settings):
+    """A network trained on data, and the checkpoint of it."""
+    model = Forecaster(SMALL, **settings, schema=data.schema)
+    running = trainer(max_epochs=epochs)
+    running.fit(model, data)
+    running.save_checkpoint(path)
+    return model
+
+
+def test_a_warm_start_is_the_weights_of_the_checkpoint_and_the_scaling_of_the_new_data(tmp_path):
+    old = saved(tmp_path / "old.ckpt", Series(noise(160), fold=3, validation="tail"), intervals=[0.9])
+    data = Series(10 + 3 * noise(160, seed=1), fold=3, validation="tail")
+    new = Forecaster(
+        SMALL,
+        optimizer=partial(SGD, lr=0.0),
+        weights_from=str(tmp_path / "old.ckpt"),
+        intervals=[0.9],
+        schema=data.schema,
+    )
+    trainer(max_epochs=1).fit(new, data)
+    ours, theirs = new.state_dict(), old.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in dict(new.named_parameters()))
+    for name, value in data.scaling.state_dict().items():
+        assert torch.equal(ours[f"scaling.{name}"], value)
+    assert not torch.equal(new.intervals.margin, old.intervals.margin)
+
+
+def test_a_warm_start_trains_as_one_whose_weights_were_copied_by_hand(tmp_path):
+    old = saved(tmp_path / "old.ckpt", Series(noise(60), fold=2))
+    trained = []
+    for path in (None, str(tmp_path / "old.ckpt")):
+        data = Series(noise(80, seed=1), fold=2)
+        torch.manual_seed(9)
+        model = Forecaster(SMALL, weights_from=path, schema=data.schema)
+        if path is None:
+            for ours, theirs in zip(model.parameters(), old.parameters(), strict=True):
+                ours.data.copy_(theirs)
+        trainer(max_epochs=2).fit(model, data)
+        trained.append(model.state_dict())
+    assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+
+
+def test_a_warm_start_may_leave_calibrated_intervals_behind_or_begin_them(tmp_path):
+    data = Series(noise(160), fold=3, validation="tail")
+    saved(tmp_path / "with.ckpt", data, intervals=[0.9])
+    saved(tmp_path / "without.ckpt", data)
+    for name, intervals in (("with", []), ("without", [0.9]), ("with", [0.5, 0.8])):
+        model = Forecaster(SMALL, weights_from=str(tmp_path / f"{name}.ckpt"), intervals=intervals, schema=data.schema)
+        trainer(max_epochs=1).fit(model, data)
+        assert len(model.levels) == 2 * len(intervals)
+
+
+def test_a_checkpoint_that_was_begun_with_others_weights_needs_their_file_no_more(tmp_path):
+    data = Series(noise(60), fold=2)
+    saved(tmp_path / "old.ckpt", data)
+    model = saved(tmp_path / "new.ckpt", data, weights_from=str(tmp_path / "old.ckpt"))
+    (tmp_path / "old.ckpt").unlink()
+    loaded = Forecaster.load(tmp_path / "new.ckpt")
+    x = next(iter(data.test_dataloader()))
+    assert torch.equal(loaded(x), model.eval()(x))
+    resumed = Forecaster(SMALL, weights_from=str(tmp_path / "old.ckpt"), schema=data.schema)
+    trainer(max_epochs=2).fit(resumed, data, ckpt_path=tmp_path / "new.ckpt", weights_only=True)
+    trainer().test(resumed, data, verbose=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"backbone": partial(LSTM, hidden_size=5)}, r"weight_ih_l0: expected \(20, 2\), got \(16, 2\)"),
+        ({"backbone": partial(LSTM, hidden_size=4, num_layers=2)}, r"_l1: expected \(16, 4\), got none"),
+        ({"linear_skip": True}, r"skip.weight: expected \(1, 2\), got none"),
+        ({"loss": Quantile}, r"decoder.linear.weight: expected \(3, 4\), got \(1, 4\)"),
+    ],
+)
+def test_weights_of_another_network_are_refused_by_name(tmp_path, settings, words):
+    data = Series(noise(60), fold=2)
+    saved(tmp_path / "old.ckpt", data)
+    arguments = {"backbone": SMALL, **settings}
+    model = Forecaster(**arguments, weights_from=str(tmp_path / "old.ckpt"), schema=data.schema)
+    with pytest.raises(ConfigError, match=f"model.weights_from: .*old.ckpt are those of another network.*{words}"):
+        trainer(max_epochs=1).fit(model, data)
+
+
+def test_weights_of_a_larger_network_are_refused_too(tmp_path):
+    data = Series(noise(60), fold=2)
+    saved(tmp_path / "old.ckpt", data, linear_skip=True)
+    model = Forecaster(SMALL, weights_from=str(tmp_path / "old.ckpt"), schema=data.schema)
+    with pytest.raises(ConfigError, match=r"skip.weight: expected none, got \(1, 2\)"):
+        trainer(max_epochs=1).fit(model, data)
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "there is no checkpoint"), (b"PK..", "damaged or not a check")])
+def test_weights_that_cannot_be_read_are_named(tmp_path, content, words):
+    path = tmp_path / "old.ckpt"
+    if content is not None:
+        path.write_bytes(content)
+    data = Series(noise(60), fold=2)
+    with pytest.raises(DataError, match=words):
+        trainer(max_epochs=1).fit(Forecaster(SMALL, weights_from=str(path), schema=data.schema), data)
 
 
 # ---- refusals ----
@@ -492,6 +711,9 @@ class TakesTwo(Linear):
         ({"decoder": TakesTwo}, "model.decoder: .*takes 3 positional arguments but 6 were given"),
         ({"loss": nn.MSELoss}, "model.loss: .*MSELoss is not a subclass of Loss"),
         ({"lr_scheduler": "StepLR"}, "model.lr_scheduler: expected a class"),
+        ({"penalties": [MSE]}, "model.penalties.0: .*MSE is not a subclass of Penalty"),
+        ({"penalties": [ActivationPenalty, partial(ActivationPenalty, beta=-1)]}, "model.penalties.1: beta must be 0"),
+        ({"linear_skip": True, "decoder": Seq2Seq}, "linear_skip adds to forecasts that Seq2Seq has already fed back"),
         ({"anchor": "Last"}, "model.anchor must be"),
         ({"dropout": 1.0}, "model.dropout must be at least 0 and below 1"),
         ({"dropout": -0.1}, "model.dropout must be at least 0 and below 1"),
@@ -527,11 +749,6 @@ def test_a_backbone_that_normalises_over_sequences_is_not_trained_on_one(network
         trainer(max_epochs=1).fit(Forecaster(network, schema=data.schema), data)
 
 
-def test_static_covariates_are_refused_until_a_network_uses_them():
-    with pytest.raises(ConfigError, match="static covariates are not used"):
-        Forecaster(SMALL, schema=Schema(("y",), ("y",), static=("area",), lookback=5).as_dict())
-
-
 def test_a_backbone_that_sees_the_future_is_refused_where_every_step_is_an_origin():
     two_ways = partial(Bidirectional, backbone=SMALL)
     full = Series(noise(60), fold=2, lookback="full")
@@ -559,6 +776,35 @@ def test_data_of_another_schema_are_refused(stage, arguments, words):
     model = Forecaster(SMALL, schema=Series(noise(60), fold=2).schema)
     with pytest.raises(ConfigError, match=words):
         getattr(trainer(max_epochs=1), stage)(model, datamodule=Series(noise(60), fold=2, **arguments))
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate", "test", "predict"])
+def test_weights_for_other_columns_are_refused_where_the_shapes_are_the_same(tmp_path, stage):
+    saved(tmp_path / "x.ckpt", Series(noise(60), fold=2))
+    for arguments, words in (
+        ({"features": ["y", "x"]}, "features come in another order"),
+        ({"targets": ["x"]}, "targets differ"),
+    ):
+        data = Series(noise(60), fold=2, **arguments)
+        model = Forecaster(SMALL, schema=data.schema)
+        with pytest.raises(ConfigError, match=words):
+            getattr(trainer(max_epochs=2), stage)(model, data, ckpt_path=tmp_path / "x.ckpt", weights_only=True)
+
+
+def test_weights_for_series_in_another_order_are_refused_where_each_has_its_own_scaling(tmp_path):
+    frame = panel(30)
+    settings = {"series_column": "unique_id", "scale_by": "series"}
+    saved(tmp_path / "x.ckpt", module(tmp_path, frame, **settings))
+    data = module(tmp_path, frame.sort_values("unique_id", ascending=False, kind="stable"), **settings)
+    with pytest.raises(ConfigError, match="series come in another order than those the network was trained on"):
+        trainer().test(Forecaster(SMALL, schema=data.schema), data, ckpt_path=tmp_path / "x.ckpt", weights_only=True)
+
+
+def test_data_of_another_frequency_are_refused():
+    model = Forecaster(SMALL, schema=Series(noise(60), fold=2).schema)
+    hourly = Series(counting(60, "h"), "h", fold=2)
+    with pytest.raises(ConfigError, match="trained on data of frequency D, but these have h"):
+        trainer().test(model, hourly, verbose=False)
 
 
 def test_a_network_for_windows_serves_windows_of_another_length():

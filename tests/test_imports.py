@@ -22,16 +22,27 @@ MAY_IMPORT = {
     "registry": {"backbones", "hybrids"},
     "decoders": {"backbones", "batch", *TOOLS},
     "losses": {"backbones", "batch", *TOOLS},
-    "metrics": {"batch"},
+    "penalties": set(),
+    "intervals": set(),
+    "window_norm": set(),
+    "checkpoint": {"errors"},
+    "metrics": {"losses", "batch"},
     "data": {"batch", "errors"},
-    "forecaster": {"decoders", "hybrids", "losses", "metrics", "backbones", "batch", *TOOLS},
-    "callbacks": {"batch", "metrics", "errors"},
+    "stream": {"data", "backbones", "decoders", "batch", "errors"},
+    "forecaster": {
+        *("decoders", "hybrids", "losses", "penalties", "metrics", "backbones", "batch"),
+        *("intervals", "window_norm", "checkpoint", "stream", "data", *TOOLS),
+    },
+    "callbacks": {"data", "checkpoint", "batch", "metrics", "errors"},
     "baselines": {"batch", "metrics", "data", "errors"},
+    "export": {"forecaster", "errors"},
+    "tuning": {"errors"},
+    "explanation": {"evaluation", "forecaster", "backbones", "data", "batch", "errors"},
     "evaluation": {"forecaster", "baselines", "data", "callbacks", "metrics", "batch", "signals", *TOOLS},
 }
 """What each room may import: DESIGN's arrows, and the small modules that serve several rooms."""
 
-LIGHTNING_ROOMS = {"forecaster", "callbacks", "evaluation", "cli"}
+LIGHTNING_ROOMS = {"forecaster", "callbacks", "evaluation", "explanation", "export", "cli"}
 
 
 def modules():
@@ -89,6 +100,14 @@ def test_the_rooms_have_an_order():
 def test_data_and_backbones_never_see_each_other():
     assert "data" not in MAY_IMPORT["backbones"] | MAY_IMPORT["hybrids"] | MAY_IMPORT["decoders"]
     assert not {"backbones", "hybrids", "decoders", "losses", "forecaster"} & MAY_IMPORT["data"]
+
+
+def test_a_network_needs_no_data_module():
+    for name in ("forecastlab.forecaster", "forecastlab.stream", "forecastlab.intervals", "forecastlab.checkpoint"):
+        assert not [other for other in imported(SOURCES[name]) if "datamodule" in other]
+    code = "import sys, forecastlab.forecaster; print(*(name for name in sys.modules if 'datamodule' in name))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert [name for name in loaded if name.startswith("forecastlab")] == []
 
 
 def test_nothing_imports_the_command_line():

@@ -6,8 +6,10 @@ from forecastlab.callbacks.early_stopping import EarlyStopping
 from forecastlab.callbacks.forecast_figure import ForecastFigure
 from forecastlab.callbacks.given_settings import GivenSettings
 from forecastlab.callbacks.predictions import PredictionWriter
+from forecastlab.callbacks.pruning import Pruning
 from forecastlab.callbacks.random_state import RandomState
 from forecastlab.callbacks.run_logger import RunLogger
+from forecastlab.callbacks.stop_signals import StopSignals
 from forecastlab.callbacks.training_curves import TrainingCurves
 
 __all__ = [
@@ -17,7 +19,9 @@ __all__ = [
     "ForecastFigure",
     "GivenSettings",
     "PredictionWriter",
+    "Pruning",
     "RandomState",
     "RunLogger",
+    "StopSignals",
     "TrainingCurves",
 ]

@@ -1,14 +1,13 @@
 """Checkpoints that are either whole or not there."""
 
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from forecastlab.errors import DataError
+from forecastlab.checkpoint import require_intact
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -44,24 +43,3 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         require_intact(path)
         return super().load_checkpoint(path, *args, **kwargs)
-
-
-def require_intact(path: str | Path) -> None:
-    """Compares the checksums in a checkpoint with its bytes, which torch.load does not: a flipped bit loads silently.
-
-    A file that is not there is left to whoever loads it.
-
-    Raises:
-        DataError: if the file is damaged.
-    """
-    if not Path(path).is_file():
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except Exception as error:  # zipfile raises many kinds for a file that is none
-        damaged = str(error)
-    if damaged is not None:
-        raise DataError(
-            f"the checkpoint {path} is damaged or not a checkpoint at all ({damaged}); use another one of the run"
-        )

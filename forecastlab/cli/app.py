@@ -11,20 +11,33 @@ from forecastlab.cli.compare import compare
 from forecastlab.cli.crossval import crossval
 from forecastlab.cli.data import data
 from forecastlab.cli.environment import our_error, prepare
+from forecastlab.cli.explain import explain
+from forecastlab.cli.export import export
 from forecastlab.cli.options import take
 from forecastlab.cli.reproduce import reproduce
 from forecastlab.signals import Stopped
+
+
+def tune(args: Sequence[str]) -> int:
+    """Imports what `tune` needs, an extra that others may not have, only when it is called."""
+    from forecastlab.cli.tune import tune
+
+    return tune(args)
+
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "backbones": backbones,
     "compare": compare,
     "crossval": crossval,
     "data": data,
+    "explain": explain,
+    "export": export,
     "reproduce": reproduce,
+    "tune": tune,
 }
 """The commands that are not Lightning's; each takes the command line after its name and may return a status."""
 
-GOES_ON = ("crossval", "reproduce")
+GOES_ON = ("crossval", "reproduce", "tune")
 """The commands that, run again, skip what is finished and resume what is not."""
 
 

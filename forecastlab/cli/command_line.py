@@ -1,10 +1,12 @@
 """LightningCLI with our defaults: run folders, checkpoints that carry their config, and errors in a few lines."""
 
 import argparse
+import os
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -18,6 +20,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
@@ -31,8 +34,10 @@ from forecastlab.callbacks import (
     PredictionWriter,
     RandomState,
     RunLogger,
+    StopSignals,
     TrainingCurves,
 )
+from forecastlab.cli.lr_find import SUFFIX, find_learning_rate
 from forecastlab.cli.messages import dropped_arguments, explain
 from forecastlab.cli.options import values_of
 from forecastlab.cli.runs import (
@@ -46,6 +51,7 @@ from forecastlab.cli.runs import (
     root_folder,
     write_whole,
 )
+from forecastlab.cli.slurm import begun_before, requeue, sign
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 from forecastlab.forecaster import Forecaster
@@ -111,6 +117,9 @@ class ForecastCLI(LightningCLI):
     """The run whose folder this call made."""
 
     def __init__(self, args: Sequence[str], run: Run | None = None, callbacks: Sequence[Callback] = ()) -> None:
+        if _rank() and threading.current_thread() is threading.main_thread():
+            # it has nothing to keep, and while it waits for the first one no handler of Python's is reached
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.given_run = run
         self.given_callbacks = callbacks
         command, given = args[0], list(args[1:])
@@ -119,7 +128,10 @@ class ForecastCLI(LightningCLI):
         self.name = experiment_name(given)
         self.checkpoint: Path | None = None
         self.loaded: dict[str, Any] = {}
-        if ckpt_path := values_of(given, "--ckpt_path"):
+        ckpt_path = values_of(given, "--ckpt_path")
+        if command == "fit" and run is None and not ckpt_path and (begun := begun_before(self.root, self.name)):
+            ckpt_path = [str(begun)]
+        if ckpt_path:
             self._load(ckpt_path[-1])
             if command != "fit" or not values_of(given, "--config", "-c"):
                 given = ["--config", self.loaded["config"], *given]
@@ -148,8 +160,11 @@ class ForecastCLI(LightningCLI):
                 if isinstance(error, SIGTERMException):
                     raise Stopped(signal.SIGTERM, self._how_to_go_on(command)) from None
                 if stopped := Stopped.behind(error):
-                    raise Stopped(stopped.number, self._how_to_go_on(command)) from None
+                    again = requeue() if stopped.number not in (signal.SIGINT, signal.SIGTERM) else None
+                    raise Stopped(stopped.number, again or self._how_to_go_on(command)) from None
                 raise
+            finally:
+                _leave_other_devices()
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--experiment", type=str | None, default=self.name, help="name of the run's folder")
@@ -160,8 +175,15 @@ class ForecastCLI(LightningCLI):
         parser.set_defaults({"early_stopping.monitor": "val/loss", "early_stopping.patience": 20})
         parser.set_defaults({"early_stopping.strict": False})  # what it monitors is checked before the training
         parser.add_class_arguments(Checkpoints, "checkpoints")
-        parser.link_arguments("data.schema", "model.schema", apply_on="instantiate")
+        parser.link_arguments("data.schema", "model.schema", self._schema, apply_on="instantiate")
         parser.set_defaults({"trainer.num_sanity_val_steps": 0, "trainer.enable_model_summary": False})
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "fit":
+            text = "draw the loss over the learning rate and suggest one, in place of the training"
+            parser.add_argument("--lr-find", action="store_true", help=text)
+        return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         try:
@@ -190,6 +212,11 @@ class ForecastCLI(LightningCLI):
         if self.config.subcommand != "fit" and not self.loaded["global_step"]:
             raise ConfigError(f"the weights in {self.checkpoint} are not trained: there is nothing to score")
 
+    def _schema(self, data: dict[str, Any]) -> dict[str, Any]:
+        """That of the data in training; after it the checkpoint's, which the data must then agree with."""
+        schema: dict[str, Any] = data if self.subcommand == "fit" else self.loaded["hyper_parameters"]["schema"]
+        return schema
+
     def _require_checkpoint(self, subcommand: str) -> None:
         if self.checkpoint is None and subcommand != "fit":
             raise ConfigError(
@@ -216,11 +243,17 @@ class ForecastCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Finds out what cannot work before processes are started for several devices."""
-        if self.run is not None and self.run.folder.exists() and getattr(rank_zero_only, "rank", 0) == 0:
+        if self.run is not None and self.run.folder.exists() and not _rank():
             weights = sum(tensor.nbytes for tensor in self.model.state_dict().values())
             # Adam keeps two numbers per weight; three such files are on the disk while one is replaced
             self.run.require_room(3 * 3 * weights if self.subcommand == "fit" else 0)
         self.datamodule.require_devices(self.trainer.world_size)
+        asked = self.trainer.num_devices * self.trainer.num_nodes
+        if TorchElasticEnvironment.detect() and (begun := int(os.environ["WORLD_SIZE"])) != asked:
+            raise ConfigError(
+                f"torchrun began {begun} processes, but trainer.devices and trainer.num_nodes ask for {asked}: leave "
+                "them out"
+            )
         if self._get(self.config, "trainer").overfit_batches:
             raise ConfigError(
                 "trainer.overfit_batches is not supported: batches are cut by a sampler that it would replace; set "
@@ -242,6 +275,15 @@ class ForecastCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self._get(self.config_init, "trainer")
         config["callbacks"] = self._callbacks(config)
+        if TorchElasticEnvironment.detect():  # by itself each process that torchrun begins would be a run of its own
+            devices = int(os.environ["LOCAL_WORLD_SIZE"])
+            nodes = int(os.environ["WORLD_SIZE"]) // devices
+            for name, default, begun in (
+                ("devices", "auto", devices),
+                ("num_nodes", 1, nodes),
+                ("strategy", "auto", "ddp"),
+            ):
+                config[name] = begun if config[name] == default else config[name]
         if config["logger"] in (None, True) and not config["fast_dev_run"]:
             config["logger"] = self._logger(config)
         config["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in config["callbacks"])
@@ -253,11 +295,22 @@ class ForecastCLI(LightningCLI):
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise ConfigError(f"trainer: {error}") from error
 
+    def fit(self, model: Forecaster, datamodule: ForecastDataModule, **options: Any) -> None:
+        """Trains, or only looks for a learning rate."""
+        if not self._get(self.config, "lr_find"):
+            self.trainer.fit(model, datamodule=datamodule, **options)
+        elif self.checkpoint is not None:
+            raise ConfigError("--lr-find begins with fresh weights: leave --ckpt_path out")
+        else:
+            find_learning_rate(self.trainer, model, datamodule)
+
     def after_fit(self) -> None:
         """Says what came out and how to go on."""
         checkpoints = self.trainer.checkpoint_callback
         log_dir = self.trainer.log_dir  # asks all devices: so all of them must
         if not isinstance(checkpoints, Checkpoints) or not self.trainer.is_global_zero:
+            return
+        if self._get(self.config, "lr_find"):
             return
         if checkpoints.best_epoch < 0:
             print("no epoch was trained and validated: there is no best one")
@@ -274,10 +327,11 @@ class ForecastCLI(LightningCLI):
         self.after_predict()
 
     def after_predict(self) -> None:
-        """Says where the predictions are."""
+        """Says where the predictions are, and their figure."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
-            if isinstance(callback, PredictionWriter) and callback.path is not None:
-                print(f"predictions {_relative(callback.path)}")
+            if isinstance(callback, PredictionWriter | ForecastFigure) and callback.path is not None:
+                name = "predictions" if isinstance(callback, PredictionWriter) else "figure"
+                print(f"{name:<11} {_relative(callback.path)}")
 
     def _load(self, given: str) -> None:
         self.checkpoint, self.loaded = open_checkpoint(given, self.root, self.name)
@@ -288,6 +342,7 @@ class ForecastCLI(LightningCLI):
             *self.given_callbacks,
             GivenSettings(),
             RandomState(),
+            StopSignals(),
             TrainingCurves() if self.subcommand == "fit" else PredictionWriter(),
         ]
         if config["fast_dev_run"]:
@@ -307,11 +362,14 @@ class ForecastCLI(LightningCLI):
         evaluated = None if fits else max(0, self.loaded["global_step"] - 1)
         if run is None:
             experiment = self._get(self.config, "experiment") or "default"
-            if getattr(rank_zero_only, "rank", 0) == 0:
+            if fits and self._get(self.config, "lr_find"):
+                experiment += SUFFIX
+            if not _rank():
                 run = self.new_run = Run.new(root, experiment)
+                sign(run)
             else:
                 run = Run(root, experiment, "version_0")  # only the first process writes
-        if fits and getattr(rank_zero_only, "rank", 0) == 0:
+        if fits and not _rank():
             self._held.enter_context(run.alone())
         self.run, self.root = run, run.root
         return RunLogger(run.root, run.experiment, run.version, resumed, evaluated)
@@ -335,6 +393,17 @@ class ForecastCLI(LightningCLI):
             return "no epoch was finished, so there is nothing to go on with"
         imports = "".join(f" --allow-import {shlex.quote(package)}" for package in factory.further_imports())
         return f"go on with: forecastlab fit --ckpt_path {shlex.quote(str(_relative(checkpoint)))}{imports}"
+
+
+def _rank() -> int:
+    """Number of this process among those of a run on several devices."""
+    return getattr(rank_zero_only, "rank", None) or 0
+
+
+def _leave_other_devices() -> None:
+    """Ends the threads that speak with other devices: one that outlives the interpreter aborts the process."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _relative(path: Path) -> Path:

@@ -58,7 +58,13 @@ class ConfigReader(ForecastCLI):
 
     @property
     def values(self) -> dict[str, Any]:
-        """The parts of the config that belong to the experiment."""
+        """The parts of the config that belong to the experiment.
+
+        Raises:
+            ConfigError: if it asks for what only `fit` does.
+        """
+        if self.config["fit"].lr_find:
+            raise ConfigError("--lr-find belongs to fit: leave it out")
         parser = self._subcommand_parsers["fit"]
         values = yaml.safe_load(parser.dump(self.config["fit"], skip_unset=False))
         return {key: values[key] for key in CONFIG_KEYS if key in values}

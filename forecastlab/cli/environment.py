@@ -14,7 +14,7 @@ from forecastlab import factory
 from forecastlab.errors import DataError, ForecastlabError
 from forecastlab.registry import registered_backbones
 
-DATA_MODULES = ("forecastlab.data.ozone_datamodule",)
+DATA_MODULES = ("forecastlab.data.ozone_datamodule", "forecastlab.data.table_datamodule")
 """Where the data modules are that configs name."""
 OF_LIGHTNING = (
     r".*isinstance\(treespec, LeafSpec\)",  # of torch
@@ -44,7 +44,7 @@ def prepare(allowed: Iterable[str] = ()) -> None:
         factory.allow_import(package)
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(factory.allowed_imports()))
     registered_backbones()
-    for module in DATA_MODULES:
+    for module in (*DATA_MODULES, "forecastlab.penalties"):
         importlib.import_module(module)
     for message in OF_LIGHTNING:
         warnings.filterwarnings("ignore", message=message)

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from forecastlab.callbacks.checkpoint_io import require_intact
+from forecastlab.checkpoint import read_checkpoint
 from forecastlab.cli.options import values_of
 from forecastlab.errors import ConfigError, DataError
 
@@ -263,23 +262,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         DataError: if it is damaged, or not a checkpoint of ours.
     """
-    require_intact(path)
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged or foreign file
-        raise DataError(
-            f"{path} is not a readable checkpoint ({type(error).__name__}): it is damaged or was written by another "
-            "program; use another checkpoint of the run"
-        ) from None
-    kinds = {"state_dict": dict, "config": str, "global_step": int, "epoch": int}
-    held = checkpoint if isinstance(checkpoint, dict) else {}
-    if not all(isinstance(held.get(name), kind) for name, kind in kinds.items()) or not all(
-        isinstance(value, torch.Tensor) for value in held["state_dict"].values()
-    ):
-        raise DataError(
-            f"{path} was not written by forecastlab fit: it holds no config or no weights; use a checkpoint of a run"
-        )
-    return held
+    checkpoint = read_checkpoint(path)
+    kinds = {"config": str, "hyper_parameters": dict, "global_step": int, "epoch": int}
+    if not all(isinstance(checkpoint.get(name), kind) for name, kind in kinds.items()):
+        raise DataError(f"{path} was not written by forecastlab fit: it holds no config; use a checkpoint of a run")
+    return checkpoint
 
 
 def experiment_name(args: Sequence[str]) -> str | None:

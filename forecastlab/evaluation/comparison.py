@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecastlab.errors import DataError
-from forecastlab.evaluation.results import EFFORT, METRICS, ROW, CrossvalRun
+from forecastlab.evaluation.results import EFFORT, INTERVALS, METRICS, ROW, CrossvalRun
 
 PERSISTENCE = "persistence"
 
@@ -48,8 +48,8 @@ class Comparison:
         folds: the folds that every model has.
         scores: one row per model, fold and seed: `model, fold, seed`, the metrics and what training took.
         rows: one row per model, seed and scored value: `model, seed`, the keys `ROW`, `step`, `y`, `forecast`.
-        variance: by (fold, target), what squared errors are divided by in `mse_scaled`: the target's variance over the
-            fold's training rows.
+        variance: by (fold, unique_id, target), what squared errors are divided by in `mse_scaled`: the target's
+            variance over the fold's training rows.
         notes: what a reader must know, in sentences.
     """
 
@@ -124,7 +124,7 @@ class Comparison:
         """
         error = (self.rows["forecast"] - self.rows["y"]).abs()
         if metric == "mse_scaled":
-            at = pd.MultiIndex.from_arrays([self.rows["fold"], self.rows["target"]])
+            at = pd.MultiIndex.from_frame(self.rows[["fold", "unique_id", "target"]])
             error = error**2 / self.variance.reindex(at).to_numpy()
         keys = [self.rows[name] for name in (*ROW, "step", "model")]
         table = error.groupby(keys).mean().unstack("model")
@@ -215,30 +215,34 @@ def _common_rows(models: Sequence[Model], folds: Sequence[int], notes: list[str]
 
 
 def _variance(models: Sequence[Model], folds: Sequence[int], notes: list[str]) -> "pd.Series[float]":
-    """The training variance of each fold's targets, from the errors in both units that each run states."""
-    found: dict[tuple[int, str], float] = {}
+    """The training variance of each fold's target, from the errors in both units that each run states."""
+    found: dict[tuple[int, str, str], float] = {}
     runs = list(dict.fromkeys(model.run for model in models))
-    targets = [str(name) for name in runs[0].predictions["target"].unique()]
-    if len(targets) > 1:
+    names = runs[0].predictions[["unique_id", "target"]].drop_duplicates()
+    if len(names) > 1:
         notes.append(
-            "there are several targets: in figures and intervals each target's squared errors are divided by its "
-            "variance over the test rows; the table's mse_scaled is the runs' own"
+            f"there are several {'targets' if names['target'].nunique() > 1 else 'series'}: in figures and intervals "
+            "the squared errors of each are divided by its variance over the test rows; the table's mse_scaled is the "
+            "runs' own"
         )
-        test = runs[0].predictions.drop_duplicates([*ROW]).groupby(["fold", "target"])["y"].var(ddof=0)
-        return test[test.index.get_level_values("fold").isin(folds)]
+        rows = runs[0].predictions.drop_duplicates([*ROW])
+        test = rows.groupby(["fold", "unique_id", "target"])["y"].var(ddof=0)
+        return test[test.index.get_level_values("fold").isin(folds)].replace(0.0, 1.0)
+    series, target = (str(name) for name in names.iloc[0])
     for fold in folds:
         of_runs = []
         for run in runs:
-            results = run.results[(run.results["fold"] == fold) & (run.results["test/mse_scaled"] > 0)]
+            known = (run.results["test/mse_scaled"] > 0) & np.isfinite(run.results["test/mse_scaled"])
+            results = run.results[(run.results["fold"] == fold) & known]
             of_runs.append(float((results["test/rmse"] ** 2 / results["test/mse_scaled"]).median()))
-        known = [variance for variance in of_runs if np.isfinite(variance)]
-        found[fold, targets[0]] = known[0] if known else 1.0
-        if known and max(known) > min(known) * 1.001:
+        finite = [variance for variance in of_runs if np.isfinite(variance)]
+        found[fold, series, target] = finite[0] if finite else 1.0
+        if finite and max(finite) > min(finite) * 1.001:
             notes.append(
                 f"the runs trained fold {fold} on different rows: their scaled errors have different units, and are "
-                f"all put into that of {runs[of_runs.index(known[0])].label}"
+                f"all put into that of {runs[of_runs.index(finite[0])].label}"
             )
-    return pd.Series(found).rename_axis(["fold", "target"])
+    return pd.Series(found).rename_axis(["fold", "unique_id", "target"])
 
 
 def _once(models: list[Model], rows: pd.DataFrame) -> tuple[list[Model], pd.DataFrame]:
@@ -280,17 +284,20 @@ def _scores(
                 continue
             part = _of(shared, fold, seed)
             scores = {metric: float(result[f"test/{metric}"]) for metric in METRICS}
-            ratio = scores["rmse"] ** 2 / scores["mse_scaled"] / units[fold] if scores["mse_scaled"] else 1.0
+            intervals = {metric: float(result.get(f"test/{metric}", np.nan)) for metric in INTERVALS}
+            known = scores["mse_scaled"] > 0 and np.isfinite(scores["mse_scaled"])
+            ratio = scores["rmse"] ** 2 / scores["mse_scaled"] / units[fold] if known else 1.0
             if len(part) < len(_of(own, fold, seed)):
                 reference = persistence[persistence["fold"] == fold]
                 scores = _anew(part, scores, np.nan if several else units[fold], reference)
+                intervals = dict.fromkeys(INTERVALS, np.nan)
             elif not several and not np.isclose(ratio, 1, rtol=1e-3):
                 scores["mse_scaled"] *= ratio
             effort = {name: float(result[name]) for name in EFFORT}
-            found.append({"model": model.name, "fold": fold, "seed": seed, **scores, **effort})
+            found.append({"model": model.name, "fold": fold, "seed": seed, **scores, **intervals, **effort})
     table = pd.DataFrame(found).astype({"seed": "Int64"})
     if several and table["mse_scaled"].isna().any():
-        notes.append("mse_scaled of several targets cannot be computed anew on common rows; compare the mae")
+        notes.append("mse_scaled of several targets or series cannot be computed anew on common rows; compare the mae")
     return table
 
 

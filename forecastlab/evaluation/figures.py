@@ -14,6 +14,7 @@ import matplotlib.dates as mdates
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import AutoLocator, LogLocator, MaxNLocator, NullLocator
@@ -101,11 +102,11 @@ def loss_curves(
             if name == "val/loss" and len(mean):
                 lowest = mean.nsmallest(1)
                 axes.plot(lowest.index, lowest, "o", color=style["color"], markersize=5, markeredgecolor=theme.paper)
-        _title(axes, title + (", log scale" if log else ""), theme)
+        panel_title(axes, title + (", log scale" if log else ""), theme)
         if log:
             _log(axes)
     panels[-1].set_xlabel("epoch")
-    _legend(figure, zip(curves, look, strict=True), theme)
+    legend(figure, zip(curves, look, strict=True), theme)
     return figure
 
 
@@ -141,14 +142,11 @@ def forecasts(
         above.plot(rows["ds"], rows[model], linewidth=width, **style, zorder=1.5 if reference else 2.5)
         below.plot(rows["ds"], rows[model] - rows["y"], linewidth=width, **style, zorder=1.5 if reference else 2.5)
         handles.append((model, style))
-    _title(above, _with_unit(target, unit), theme)
-    _title(below, _with_unit("forecast minus observed", unit), theme)
-    locator = mdates.AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]  # it has no types
-    below.xaxis.set_major_locator(locator)
-    formatter = mdates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]  # nor has it
-    below.xaxis.set_major_formatter(formatter)
+    panel_title(above, _with_unit(target, unit), theme)
+    panel_title(below, _with_unit("forecast minus observed", unit), theme)
+    date_axis(below.xaxis)
     below.set_xlabel("time of the forecast value")
-    _legend(figure, handles, theme)
+    legend(figure, handles, theme)
     return figure
 
 
@@ -211,20 +209,20 @@ def error_per_fold(
     for panel in panels[values.shape[1] :]:
         panel.remove()
     for number, (axes, fold) in enumerate(zip(panels, values.columns, strict=False)):
-        _dress(axes, theme)
+        dress(axes, theme)
         axes.barh(places, values[fold], height=0.7, color=[style["color"] for style in look])
         if reference is not None and reference in values.index:
             axes.axvline(values.loc[reference, fold], color=theme.ink, linewidth=0.9, linestyle=_DASHES[1])
         axes.grid(visible=False, axis="y")
-        axes.set_yticks(places, [_safe(str(name), 20) for name in values.index])
+        axes.set_yticks(places, [printable(str(name), 20) for name in values.index])
         axes.tick_params(axis="y", length=0, labelcolor=theme.ink)
         axes.tick_params(axis="x", labelbottom=number + columns >= values.shape[1])
         axes.xaxis.set_major_locator(AutoLocator() if columns == 1 else MaxNLocator(2))
         axes.xaxis.set_major_formatter("{x:g}")
-        _title(axes, f"fold {fold}", theme)
+        panel_title(axes, f"fold {fold}", theme)
     panels[0].invert_yaxis()
-    line = f"\ndashed: {_safe(reference, 28)}" if reference is not None and reference in values.index else ""
-    figure.supxlabel(_safe(label, 60) + line, fontsize=9, color=theme.muted)
+    line = f"\ndashed: {printable(reference, 28)}" if reference is not None and reference in values.index else ""
+    figure.supxlabel(printable(label, 60) + line, fontsize=9, color=theme.muted)
     return figure
 
 
@@ -251,7 +249,89 @@ def split_diagram(folds: Sequence[Fold], *, theme: Theme = LIGHT) -> Figure:
     same = any(fold.validation == fold.test for fold in folds)
     names = {"fit": "fit", "test": "validation = test"} if same else {name: name for name, _ in parts}
     handles = [(names[name], {"color": color, "linewidth": 6}) for name, color in parts if name in names]
-    _legend(figure, handles, theme)
+    legend(figure, handles, theme)
+    return figure
+
+
+def study_history(trials: pd.DataFrame, *, label: str, theme: Theme = LIGHT) -> Figure:
+    """The loss of each trial of a study by its number, and the best one so far.
+
+    Args:
+        trials: one row per trial with the columns `trial`, `state` ("complete", "pruned" or other) and `val/loss`, the
+            last one before the end for a pruned trial.
+        label: of the losses' axis.
+        theme: colours.
+    """
+    figure, (axes,) = _figure(1, 3.4, theme)
+    complete, pruned = (trials[trials["state"] == state] for state in ("complete", "pruned"))
+    best = complete.assign(**{"val/loss": complete["val/loss"].cummin()})
+    looks: list[tuple[str, pd.DataFrame, dict[str, Any]]] = [
+        ("pruned", pruned, {"color": theme.muted, "marker": "x", "linestyle": ""}),
+        ("finished", complete, {"color": theme.series[0], "marker": "o", "linestyle": ""}),
+        ("best so far", best, {"color": theme.series[1], "drawstyle": "steps-post"}),
+    ]
+    looks = [look for look in looks if look[1]["val/loss"].notna().any()]
+    for _, rows, style in looks:
+        axes.plot(rows["trial"], rows["val/loss"], markersize=4, linewidth=1.4, **style)
+    wide = _wide([trials[["val/loss"]]])
+    if wide:
+        _log(axes)
+    panel_title(axes, label + (", log scale" if wide else ""), theme)
+    axes.set_xlabel("trial")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    legend(figure, [(name, style) for name, _, style in looks], theme)
+    return figure
+
+
+def importances(values: "pd.Series[float]", *, theme: Theme = LIGHT) -> Figure:
+    """Bars: how much each of a study's values mattered.
+
+    Args:
+        values: share, 0 .. 1, by the name of the value, in the order from above.
+        theme: colours.
+    """
+    figure, (axes,) = _figure(1, 0.9 + 0.3 * len(values), theme)
+    places = range(len(values))
+    axes.barh(places, values, height=0.7, color=theme.series[0])
+    axes.grid(visible=False, axis="y")
+    axes.set_yticks(places, [printable(str(name), 34) for name in values.index])
+    axes.tick_params(axis="y", length=0, labelcolor=theme.ink)
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    axes.set_xlabel("importance")
+    return figure
+
+
+def learning_rates(
+    curve: pd.DataFrame, *, suggested: float | None, given: float | None, theme: Theme = LIGHT
+) -> Figure:
+    """The training loss while the learning rate rises from step to step.
+
+    Args:
+        curve: one row per step with the columns `learning_rate`, `loss` and `smoothed`.
+        suggested: a rate that is marked.
+        given: another that is, the config's.
+        theme: colours.
+    """
+    figure, (axes,) = _figure(1, 3.2, theme)
+    looks: list[tuple[str, dict[str, Any]]] = [
+        ("each step", {"color": theme.series[5], "marker": "o", "linestyle": ""}),
+        ("smoothed", {"color": theme.series[0]}),
+    ]
+    axes.plot(curve["learning_rate"], curve["loss"], markersize=2.5, **looks[0][1])
+    axes.plot(curve["learning_rate"], curve["smoothed"], linewidth=1.6, **looks[1][1])
+    for name, rate, color in (("suggested", suggested, theme.series[1]), ("config's", given, theme.muted)):
+        if rate is not None:
+            looks.append((f"{name}: {rate:.2g}", {"color": color, "linestyle": _DASHES[1]}))
+            axes.axvline(rate, linewidth=1.2, **looks[-1][1])
+    axes.set_xscale("log")
+    lowest = curve["smoothed"].idxmin()
+    bottom, top = curve["smoothed"].min(), curve.loc[:lowest, "smoothed"].max()
+    room = top - bottom + 0.1 * abs(top)
+    axes.set_ylim(bottom - 0.3 * room, top + 0.5 * room)  # where it diverges it would hide all the rest
+    axes.set_xlabel("learning rate, log scale")
+    panel_title(axes, "training loss (scaled units)", theme)
+    legend(figure, looks, theme)
     return figure
 
 
@@ -278,11 +358,12 @@ def _figure(
     figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=theme.paper)
     grid = figure.subplots(panels, 1, sharex=sharex, squeeze=False, height_ratios=ratios)
     for axes in grid[:, 0]:
-        _dress(axes, theme)
+        dress(axes, theme)
     return figure, list(grid[:, 0])
 
 
-def _dress(axes: Axes, theme: Theme) -> None:
+def dress(axes: Axes, theme: Theme) -> None:
+    """Gives axes the colours of a theme, and little else than a grid."""
     axes.set_facecolor(theme.paper)
     axes.grid(color=theme.grid, linewidth=0.7)
     axes.set_axisbelow(True)
@@ -305,13 +386,27 @@ def _log(axes: Axes) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _title(axes: Axes, text: str, theme: Theme) -> None:
+def panel_title(axes: Axes, text: str, theme: Theme) -> None:
     """The name of the vertical axis, above it, where it can be read without turning the telephone."""
-    axes.set_title(_safe(text, 60), loc="left", fontsize=9.5, color=theme.ink)
+    axes.set_title(printable(text, 60), loc="left", fontsize=9.5, color=theme.ink)
 
 
-def _legend(figure: Figure, entries: Iterable[tuple[str, Mapping[str, Any]]], theme: Theme) -> None:
-    lines = [(_safe(name, 34), Line2D([], [], **{"linewidth": 2, **style})) for name, style in entries]
+def date_axis(axis: Axis) -> None:
+    """A few ticks of times, as short as they can be told apart."""
+    locator = mdates.AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]  # it has no types
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # nor has it
+
+
+def legend(figure: Figure, entries: Iterable[tuple[str, Mapping[str, Any]]], theme: Theme) -> None:
+    """Names of lines above all panels.
+
+    Args:
+        figure: what they are in.
+        entries: name and style of each line.
+        theme: colours.
+    """
+    lines = [(printable(name, 34), Line2D([], [], **{"linewidth": 2, **style})) for name, style in entries]
     names, handles = [name for name, _ in lines], [line for _, line in lines]
     columns = 1 if max(map(len, names)) > 20 else 2 if max(map(len, names)) > 11 or len(names) == 4 else 3
     figure.legend(
@@ -338,8 +433,8 @@ def _lines(table: pd.DataFrame, label: str, below: str, order: Sequence[str], th
         entries.append((str(model), {**style, "markersize": 5}))
     axes.set_ylim(bottom=0)
     axes.set_xlabel(below)
-    _title(axes, label, theme)
-    _legend(figure, entries, theme)
+    panel_title(axes, label, theme)
+    legend(figure, entries, theme)
     return figure
 
 
@@ -360,7 +455,7 @@ def _with_unit(text: str, unit: str) -> str:
     return f"{text} ({unit or 'in its own unit'})"
 
 
-def _safe(text: str, most: int) -> str:
+def printable(text: str, most: int) -> str:
     """Text that matplotlib prints as it is: no formula, no label that it hides, and not too long."""
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     text = text if len(text) <= most else text[: most - 1] + "…"

@@ -45,14 +45,20 @@ def gather(folder: Path, model: str, baselines: Sequence[tuple[str, int, Evaluat
     for name, fold, evaluation in baselines:
         results.append({"model": name, "fold": fold, **evaluation.metrics})
         predictions.append(evaluation.predictions.assign(model=name, fold=fold, seed=None))
-    columns: dict[str, pd.DataFrame] = {
-        RESULTS: pd.DataFrame(results, columns=list(RESULT_COLUMNS)).astype({"seed": "Int64"}),
-        PREDICTIONS: pd.concat(predictions).astype({"seed": "Int64"})[list(PREDICTION_COLUMNS)],
+    tables = {
+        RESULTS: _ordered(pd.DataFrame(results), RESULT_COLUMNS, "test/"),
+        PREDICTIONS: _ordered(pd.concat(predictions), PREDICTION_COLUMNS, "forecast-"),
     }
-    for name, table in columns.items():
+    for name, table in tables.items():
         partial = folder / f".{name}"
         table.to_csv(partial, index=False)
         partial.replace(folder / name)
+
+
+def _ordered(table: pd.DataFrame, columns: Sequence[str], further: str) -> pd.DataFrame:
+    """A table with these columns first, and then whatever else begins with `further`: what only some models have."""
+    others = [name for name in table.columns if name.startswith(further) and name not in columns]
+    return table.reindex(columns=[*columns, *others]).astype({"seed": "Int64"})
 
 
 def finished_folds(folder: Path) -> list[tuple[int, int, Path]]:

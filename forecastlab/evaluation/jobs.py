@@ -7,8 +7,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -54,23 +55,31 @@ class _Running:
     error: str | None = None
 
 
-def run_jobs(jobs: Sequence[Job], processes: int, preload: Sequence[str] = ()) -> dict[str, str]:
+def run_jobs(
+    jobs: Iterable[Job],
+    processes: int,
+    preload: Sequence[str] = (),
+    total: int | None = None,
+    ended: Callable[[Job, str | None], str] = lambda job, error: error or "done",
+) -> dict[str, str]:
     """Runs jobs, several at a time, each in a fresh process; one that fails or is killed does not touch the others.
 
     On a machine with GPUs the processes are spread over them. A live display is drawn if standard output is a
     terminal; otherwise a line is printed as each job ends. When this process is interrupted or ends, so do they.
 
     Args:
-        jobs: the jobs, in the order in which they are begun.
+        jobs: the jobs, in the order in which they are begun; an iterator is asked for one when a process is free.
         processes: the most that run at once.
         preload: modules that are imported once for all processes.
+        total: how many jobs there are, for the display, where `jobs` is an iterator.
+        ended: told when a job has ended and what went wrong with it, None for nothing; gives what is printed of it.
 
     Returns:
         What went wrong, by the name of the job; empty if nothing did.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
-    waiting = list(enumerate(jobs))
+    waiting = enumerate(jobs)
     running: dict[int, _Running] = {}
     failed: dict[str, str] = {}
     columns = (
@@ -82,17 +91,19 @@ def run_jobs(jobs: Sequence[Job], processes: int, preload: Sequence[str] = ()) -
     )
     console = Console()
     with Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as progress:
-        total = progress.add_task("all", total=len(jobs), note="")
+        everything = progress.add_task("all", total=len(jobs) if isinstance(jobs, Sequence) else total, note="")
         try:
-            while waiting or running:
-                while waiting and len(running) < processes:
-                    begun = _begin(context, *waiting.pop(0), progress)
+            while True:
+                for number, job in islice(waiting, processes - len(running)):
+                    begun = _begin(context, number, job, progress)
                     running[begun.process.sentinel] = begun
+                if not running:
+                    break
                 ready = wait([*running, *(one.connection for one in running.values())], timeout=0.5)
                 for sentinel, one in list(running.items()):
-                    ended = sentinel in ready
+                    is_over = sentinel in ready
                     _listen(one, progress)  # also what it said just before it ended
-                    if not ended:
+                    if not is_over:
                         continue
                     one.process.join()
                     del running[sentinel]
@@ -100,8 +111,8 @@ def run_jobs(jobs: Sequence[Job], processes: int, preload: Sequence[str] = ()) -
                     if error is not None:
                         failed[one.job.name] = error
                     progress.remove_task(one.task)
-                    progress.advance(total)
-                    ended_how = f"{one.job.name}: {error or 'done'}"
+                    progress.advance(everything)
+                    ended_how = f"{one.job.name}: {ended(one.job, error)}"
                     progress.console.print(ended_how, markup=False, highlight=False, soft_wrap=True)
         finally:
             for one in running.values():

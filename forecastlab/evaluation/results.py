@@ -19,6 +19,8 @@ CONFIG = "config.yaml"
 
 METRICS = ("mse_scaled", "mae", "rmse", "mase", "skill")
 """The test metrics, `test/...` in results.csv."""
+INTERVALS = ("coverage", "winkler")
+"""The test metrics of prediction intervals, which not every model has."""
 EFFORT = ("best_epoch", "epochs", "seconds")
 """What a network's training took; empty for baselines."""
 
@@ -73,7 +75,8 @@ class CrossvalRun:
         text, config = _read_config(folder / CONFIG)
         experiment = str(config.get("experiment") or folder.resolve().parent.name)
         results = _read_results(folder / RESULTS)
-        notes = _unfinished(folder, results, _init_args(config).get("splits"))
+        args = _init_args(config)
+        notes = _unfinished(folder, results, len(args.get("cutoffs") or ()) or args.get("splits"))
         results = results[_finite(results)].reset_index(drop=True)
         if results.empty:
             raise DataError(f"{folder / RESULTS} has no finished fold: run forecastlab crossval again, it resumes")
@@ -250,7 +253,8 @@ def _read_predictions(path: Path) -> pd.DataFrame:
 
 
 def _finite(results: pd.DataFrame) -> "pd.Series[bool]":
-    return cast("pd.Series[bool]", np.isfinite(results[["test/mse_scaled", "test/mae"]]).all(axis=1))
+    """Whether the errors are finite; in units of training rows that are constant all are infinite."""
+    return cast("pd.Series[bool]", np.isfinite(results[["test/rmse", "test/mae"]]).all(axis=1))
 
 
 def _folders(folder: Path) -> list[tuple[int, int]]:

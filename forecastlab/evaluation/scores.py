@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from forecastlab.baselines.base import Baseline
-from forecastlab.batch import Batch, Reference, Schema
-from forecastlab.callbacks.predictions import predictions_table
+from forecastlab.batch import Batch, Prediction, Reference
 from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.predictions import predictions_table
 from forecastlab.errors import DataError
 from forecastlab.metrics import ForecastMetrics
 
@@ -20,22 +20,28 @@ class Evaluation(NamedTuple):
     """What a test of a baseline gives."""
 
     metrics: dict[str, float]
-    """`test/mse_scaled`, `test/mae`, `test/rmse`, `test/mase`, `test/skill`."""
+    """`test/mse_scaled`, `test/mae` and the others of `ForecastMetrics`."""
     predictions: pd.DataFrame
     """One row per scored value, with the columns of `predictions.csv`."""
 
 
 def score(
-    forecast: NDArray[np.floating] | Tensor, target: Tensor, weight: Tensor, last: Tensor, reference: Reference
+    forecast: NDArray[np.floating] | Tensor,
+    target: Tensor,
+    weight: Tensor,
+    last: Tensor,
+    reference: Reference,
+    series: Tensor | None = None,
 ) -> dict[str, float]:
     """The metrics of `Forecaster.test_step`, for forecasts that no network made.
 
     Args:
-        forecast: (..., horizon, targets), in original units.
+        forecast: (batch, ..., horizon, targets), in original units.
         target: the truth, of the same shape.
         weight: of the same shape; 0 where a value is not scored.
-        last: (..., targets): the target's own value at the origin.
+        last: (batch, ..., targets): the target's own value at the origin.
         reference: units of the scaled metrics, `data.reference`.
+        series: (batch,), integer: row of the reference; None for the first.
 
     Raises:
         DataError: if no value is scored.
@@ -43,34 +49,52 @@ def score(
     if not (weight > 0).any():
         raise DataError("there is nothing to score: every target is missing or lies outside the test range")
     metrics = ForecastMetrics(reference)
-    metrics.update(torch.as_tensor(forecast).to(target), target, weight, last)
+    if series is None:
+        series = torch.zeros(len(target), dtype=torch.int64, device=target.device)
+    metrics.update(torch.as_tensor(forecast).to(target), target, weight, last, series)
     return {name: float(value) for name, value in metrics.compute().items()}
 
 
 def evaluate(baseline: Baseline, data: ForecastDataModule) -> Evaluation:
     """Fits a baseline on the training rows of a fold and scores it on the rows on which the networks are scored.
 
+    Each series of a panel is fitted and forecast by itself.
+
     Raises:
         ConfigError: if the fold has nothing to test on, or too few rows to fit.
         DataError: if no value can be fitted.
     """
     data.setup("test")
-    batches: list[Batch] = list(data.test_dataloader())
+    parts = [
+        _forecast_view(baseline, view, number, int(data.rows.first[number]))
+        for number, view in enumerate(data.views())
+        if view.ranges.test
+    ]
+    found = Prediction(*map(torch.cat, zip(*(part for part, _ in parts), strict=True)))
+    last = torch.cat([last for _, last in parts])
+    metrics = score(found.forecast, found.target, found.weight, last, data.reference, found.series)
+    shown = found._replace(forecast=found.forecast.to(found.target))
+    table = predictions_table(data.panel.names, data.times, data.targets, (), shown)
+    return Evaluation(metrics, table[table["y"].notna()])
+
+
+def _forecast_view(baseline: Baseline, view: ForecastDataModule, number: int, first: int) -> tuple[Prediction, Tensor]:
+    """Forecasts of one series from its test origins, each a sample of one origin, and the last values before them.
+
+    Args:
+        baseline: what is fitted.
+        view: the series.
+        number: its number in the panel.
+        first: its first row on the panel's axis.
+    """
+    batches: list[Batch] = list(view.test_dataloader())
     index, last, target, weight = (
-        torch.cat([getattr(batch, field).flatten(0, 1) for batch in batches])
+        torch.cat([getattr(batch, field).flatten(0, 1) for batch in batches]).unsqueeze(1)
         for field in ("index", "last", "target", "weight")
     )
-    baseline.fit(data)
-    first = int(index.min())
-    forecast = baseline.forecast(data, range(first, int(index.max()) + 1))[(index - first).numpy()]
-    metrics = score(forecast, target, weight, last, data.reference)
-    table = predictions_table(
-        data.times,
-        data.table.name,
-        Schema.from_dict(data.schema),
-        index.numpy(),
-        torch.as_tensor(forecast).to(target).numpy(),
-        target.numpy(),
-        weight.numpy(),
-    )
-    return Evaluation(metrics, table[table["y"].notna()])
+    baseline.fit(view)
+    earliest = int(index.min())
+    forecast = torch.as_tensor(baseline.forecast(view, range(earliest, int(index.max()) + 1)))
+    series = torch.full((len(index),), number)
+    quantiles = torch.empty(*target.shape, 0)
+    return Prediction(series, index + first, forecast[index - earliest], target, weight, quantiles), last

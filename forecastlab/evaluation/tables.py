@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from forecastlab.evaluation.comparison import Comparison, Metric
-from forecastlab.evaluation.results import METRICS
+from forecastlab.evaluation.results import INTERVALS, METRICS
 
 Value = float | int | str | None
 
@@ -205,6 +205,7 @@ def metric_table(comparison: Comparison, order: Metric = "mse_scaled") -> Table:
     """Every metric and what training took, each averaged over the seeds, then over the folds; lowest error first."""
     names = comparison.ranking(order)
     means = {name: comparison.by_fold(name).reindex(names).mean(axis=1) for name in METRICS}
+    intervals = {name: comparison.by_fold(name).reindex(names).mean(axis=1) for name in INTERVALS}
     effort = {
         name: comparison.by_fold(name).reindex(names).mean(axis=1) for name in ("best_epoch", "epochs", "seconds")
     }
@@ -214,6 +215,7 @@ def metric_table(comparison: Comparison, order: Metric = "mse_scaled") -> Table:
             Column(name, tuple(means[name]), 3, "highest" if name == "skill" else "lowest")
             for name in ("mse_scaled", "mae", "rmse", "mase", "skill")
         ),
+        *(column for name, values in intervals.items() for column in _optional(name, values)),
         *(
             Column(name.replace("_", " "), tuple(values), 0 if name != "seconds" else 1)
             for name, values in effort.items()

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forecastlab.callbacks import AtomicCheckpointIO
-from forecastlab.callbacks.checkpoint_io import require_intact
+from forecastlab.checkpoint import require_intact
 from forecastlab.errors import DataError
 
 OLD = {"weights": torch.arange(1000.0), "epoch": 3}

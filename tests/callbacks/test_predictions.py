@@ -53,16 +53,24 @@ def test_numbers_are_written_as_the_file_has_them(tmp_path):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 @pytest.mark.parametrize("lookback", [4, "full"])
-def test_predictions_reach_beyond_the_data_in_order_of_origin_and_step(tmp_path, batch_size, lookback):
+@pytest.mark.parametrize(("stage", "origins"), [("test", range(29, 37)), ("predict", [39])])
+def test_forecasts_are_in_order_of_origin_and_step(tmp_path, batch_size, lookback, stage, origins):
     data = Series(counting(40), splits=3, fold=3, lookback=lookback, horizon=3, batch_size=batch_size)
-    table, _ = written(tmp_path, "predict", data)
+    table, _ = written(tmp_path, stage, data)
     days = pd.date_range("2020-01-01", periods=43)
-    expected = [(origin, step) for origin in range(29, 40) for step in (1, 2, 3)]
+    expected = [(origin, step) for origin in origins for step in (1, 2, 3)]
     assert table["cutoff"].tolist() == [days[origin] for origin, _ in expected]
     assert table["ds"].tolist() == [days[origin + step] for origin, step in expected]
     assert table["forecast"].tolist() == [100.0 + origin for origin, _ in expected]
     truth = [100.0 + origin + step if origin + step < 40 else np.nan for origin, step in expected]
     np.testing.assert_array_equal(table["y"], truth)
+
+
+@pytest.mark.parametrize("fold", [1, 3])
+def test_a_prediction_is_beyond_the_data_whatever_the_fold(tmp_path, fold):
+    table, _ = written(tmp_path, "predict", Series(counting(40), fold=fold))
+    assert table["cutoff"].tolist() == [pd.Timestamp("2020-02-09")]
+    assert table["ds"].tolist() == [pd.Timestamp("2020-02-10")]
 
 
 def test_several_targets_follow_each_other(tmp_path):
@@ -72,17 +80,22 @@ def test_several_targets_follow_each_other(tmp_path):
     assert table["forecast"].tolist() == [3, 3, 103, 103]
 
 
-def test_values_that_were_missing_are_left_out_of_a_test_and_empty_in_a_prediction(tmp_path):
+def test_values_that_were_missing_are_left_out_of_a_test(tmp_path):
     raw = counting(20)
     raw.iloc[12, 1] = np.nan
     data = Series(raw, splits=3, fold=2)  # tests on rows 10 .. 14
-    table, _ = written(tmp_path / "test", "test", data)
+    table, _ = written(tmp_path, "test", data)
     assert table["y"].tolist() == [110, 111, 113, 114]
     assert table["forecast"].tolist() == [109, 110, 111, 113]
-    table, _ = written(tmp_path / "predict", "predict", data)
-    row = table[table["ds"] == "2020-01-13"].iloc[0]
-    assert np.isnan(row["y"])
-    assert row["forecast"] == 111
+
+def test_a_series_ends_with_its_last_value_and_what_follows_is_empty(tmp_path):
+    raw = counting(20)
+    raw.iloc[18:, 1] = np.nan
+    table, _ = written(tmp_path, "predict", Series(raw, splits=3, fold=2, horizon=2))
+    assert table["cutoff"].tolist() == [pd.Timestamp("2020-01-18")] * 2
+    assert table["ds"].tolist() == [pd.Timestamp("2020-01-19"), pd.Timestamp("2020-01-20")]
+    assert table["y"].isna().all()
+    assert table["forecast"].tolist() == [117, 117]
 
 
 def test_times_across_a_gap_are_those_of_the_rows(tmp_path):

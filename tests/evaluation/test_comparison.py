@@ -205,6 +205,60 @@ def test_several_targets_keep_the_runs_own_scores(tmp_path):
     assert comparison.errors("mse_scaled")["persistence"].iloc[0] == pytest.approx(4 / 1.25)
 
 
+def with_two_series(folder):
+    """Adds a series b, of ten times the truth and the errors, whose training rows had 100 times the variance."""
+
+    def doubled(table):
+        value = {name: (10 * table[name].astype(float)).astype(str) for name in ("y", "forecast")}
+        return pd.concat([table.assign(unique_id="a"), table.assign(unique_id="b", **value)])
+
+    def scored(table):
+        factor = {"test/mae": 5.5, "test/rmse": 50.5**0.5}  # what is scaled stays what it was
+        return table.assign(**{name: (table[name].astype(float) * by).astype(str) for name, by in factor.items()})
+
+    edit(folder / "predictions.csv", doubled)
+    edit(folder / "results.csv", scored)
+    return folder
+
+
+def test_scaled_errors_of_several_series_are_the_runs_own(tmp_path):
+    comparison = compare(
+        with_two_series(write_run(tmp_path)), with_two_series(write_run(tmp_path, "gru", networks=GRU))
+    )
+    assert comparison.by_fold("mse_scaled").loc["lstm"].tolist() == [0.75, 0.75]
+    assert comparison.by_fold("mse_scaled").loc["gru"].tolist() == [1, 0.5]
+    assert comparison.by_fold("mae").loc["gru"].tolist() == [5.5, 11]
+    assert [note for note in comparison.notes if "there are several series" in note]
+    # the truth of a fold is 4 consecutive numbers, whose variance is 1.25, and 125 times ten of them
+    errors = comparison.errors("mse_scaled")["persistence"]
+    for series in ("a", "b"):
+        of_series = errors[errors.index.get_level_values("unique_id") == series]
+        assert of_series.iloc[0] == pytest.approx(4 / 1.25)
+
+
+def test_a_series_that_is_constant_where_it_is_tested_keeps_its_unit(tmp_path):
+    folder = with_two_series(write_run(tmp_path, networks={0: LSTM[0]}))
+
+    def constant(table):
+        b = table["unique_id"] == "b"
+        error = table["forecast"].astype(float) - table["y"].astype(float)
+        table.loc[b, "y"], table.loc[b, "forecast"] = "7.0", (7 + error[b]).astype(str)
+        return table
+
+    edit(folder / "predictions.csv", constant)
+    errors = compare(folder).errors("mse_scaled")["persistence"]
+    assert errors[errors.index.get_level_values("unique_id") == "b"].iloc[0] == pytest.approx(20**2)
+
+
+def test_infinite_scaled_errors_are_shown_and_not_made_up(tmp_path):
+    folder = write_run(tmp_path)
+    edit(folder / "results.csv", lambda table: table.assign(**{"test/mse_scaled": "inf"}))
+    comparison = compare(folder)
+    assert comparison.by_fold("mse_scaled").loc["lstm"].tolist() == [float("inf")] * 2
+    assert comparison.by_fold("mae").loc["lstm"].tolist() == [1.5, 2]
+    assert comparison.errors("mse_scaled")["persistence"].iloc[0] == 4
+
+
 def test_nothing_to_compare_is_an_error():
     with pytest.raises(DataError, match="at least one"):
         Comparison.of([])

@@ -183,8 +183,33 @@ def test_a_fold_that_diverged_is_left_out_and_named(tmp_path):
     folder = write_run(tmp_path)
     edit(
         folder / "results.csv",
-        lambda table: table.assign(**{"test/mse_scaled": ["inf", *table["test/mse_scaled"][1:]]}),
+        lambda table: table.assign(
+            **{name: ["inf", *table[name][1:]] for name in ("test/mse_scaled", "test/rmse", "test/mae")}
+        ),
     )
     run = CrossvalRun.load(folder)
     assert run.notes == ("lstm/version_0: without a finite error, and left out: lstm in fold 1, seed 0",)
     assert len(run.results) == 5
+
+
+def test_errors_in_units_of_training_rows_that_are_constant_are_infinite_and_no_divergence(tmp_path):
+    folder = write_run(tmp_path)
+    edit(folder / "results.csv", lambda table: table.assign(**{"test/mse_scaled": "inf", "test/mase": "inf"}))
+    run = CrossvalRun.load(folder)
+    assert run.notes == ()
+    assert len(run.results) == 6
+
+
+def test_folds_by_cutoffs_are_counted_by_them(tmp_path):
+    cutoffs = {"cutoffs": ["2020-01-01", "2020-01-05"], "splits": 5}
+    folder = write_run(tmp_path, changes={"data": {"class_path": "TableDataModule", "init_args": cutoffs}})
+    assert CrossvalRun.load(folder).notes == ()
+
+
+def test_columns_that_only_some_models_have_do_not_disturb(tmp_path):
+    folder = write_run(tmp_path)
+    edit(folder / "results.csv", lambda table: table.assign(**{"test/coverage": ["0.9"] * 4 + [""] * 2}))
+    edit(folder / "predictions.csv", lambda table: table.assign(**{"forecast-lo-90": "1", "forecast-hi-90": ""}))
+    run = CrossvalRun.load(folder)
+    assert run.notes == ()
+    assert len(run.predictions) == 4 * 6

@@ -2,18 +2,27 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import mean_absolute_error, mean_squared_error
+from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, mean_squared_error
 
-from forecastlab.baselines import ARIMA, Climatology, GradientBoosting, Persistence, ResidualRegression, Ridge
+from forecastlab.baselines import (
+    ARIMA,
+    Climatology,
+    GradientBoosting,
+    Persistence,
+    ResidualRegression,
+    Ridge,
+    SeasonalNaive,
+)
 from forecastlab.batch import Reference
 from forecastlab.callbacks import PredictionWriter
 from forecastlab.data.ozone_datamodule import OzoneDataModule
 from forecastlab.errors import DataError
 from forecastlab.evaluation.scores import evaluate, score
 from forecastlab.forecaster import Forecaster
+from tests.frames import module, panel
 from tests.series import Series, noise, trainer
 
-METRICS = ["test/mse_scaled", "test/mae", "test/rmse", "test/mase", "test/skill"]
+METRICS = [f"test/{name}" for name in ("mse_scaled", "mae", "rmse", "mase", "skill", "rmsse", "mape", "smape", "wape")]
 
 
 def with_gaps(rows=60):
@@ -31,17 +40,17 @@ def test_metrics_are_those_of_scikit_learn():
     forecast, target = rng.normal(size=(2, 7, 3, 2))
     last = rng.normal(size=(7, 2))
     weight = (rng.random((7, 3, 2)) < 0.7).astype(float)
-    variance, seasonal = np.array([2.0, 9.0]), np.array([0.5, 4.0])
+    variance, seasonal, squared = np.array([[[2.0, 9.0]], [[0.5, 4.0]], [[0.7, 30.0]]])
     found = score(
         forecast,
         *(torch.as_tensor(part) for part in (target, weight, last)),
-        Reference(torch.as_tensor(variance), torch.as_tensor(seasonal)),
+        Reference(*(torch.as_tensor(unit) for unit in (variance, seasonal, squared))),
     )
 
     scored = weight > 0
-    units = [np.broadcast_to(unit, target.shape)[scored] for unit in (variance, seasonal, last[:, None])]
+    units = [np.broadcast_to(unit, target.shape)[scored] for unit in (variance, seasonal, last[:, None], squared)]
     forecast, target = forecast[scored], target[scored]
-    mse = mean_squared_error(target, forecast)
+    mse, error = mean_squared_error(target, forecast), np.abs(target - forecast)
     expected = {
         "test/mse_scaled": mean_squared_error(target, forecast, sample_weight=1 / units[0])
         * np.mean(1 / units[0]),  # scikit-learn divides by the sum of the weights
@@ -49,6 +58,10 @@ def test_metrics_are_those_of_scikit_learn():
         "test/rmse": mse**0.5,
         "test/mase": np.mean(np.abs(target - forecast) / units[1]),
         "test/skill": 1 - mse / mean_squared_error(target, units[2]),
+        "test/rmsse": np.mean(error**2 / units[3]) ** 0.5,
+        "test/mape": 100 * mean_absolute_percentage_error(target, forecast),
+        "test/smape": 100 * np.mean(2 * error / (np.abs(target) + np.abs(forecast))),
+        "test/wape": 100 * error.sum() / np.abs(target).sum(),
     }
     assert found == pytest.approx(expected, rel=1e-6)
     assert list(found) == METRICS
@@ -56,7 +69,7 @@ def test_metrics_are_those_of_scikit_learn():
 
 def test_what_is_not_scored_changes_nothing():
     target, weight = torch.ones(4, 1, 1), torch.tensor([1.0, 0, 1, 1])[:, None, None]
-    reference = Reference(torch.tensor([4.0]), torch.tensor([1.0]))
+    reference = Reference(*torch.tensor([[[4.0]], [[1.0]], [[1.0]]]))
     forecast = np.full((4, 1, 1), 3.0)
     first = score(forecast, target, weight, torch.zeros(4, 1), reference)
     forecast[1], target[1] = 1e9, -1e9
@@ -67,11 +80,15 @@ def test_what_is_not_scored_changes_nothing():
         "test/rmse": 2.0,
         "test/mase": 2.0,
         "test/skill": -3.0,
+        "test/rmsse": 2.0,
+        "test/mape": 200.0,
+        "test/smape": 100.0,
+        "test/wape": 200.0,
     }
 
 
 def test_nothing_to_score_is_an_error():
-    nothing, reference = torch.zeros(4, 1, 1), Reference(torch.ones(1), torch.ones(1))
+    nothing, reference = torch.zeros(4, 1, 1), Reference(*torch.ones(3, 1, 1))
     with pytest.raises(DataError, match="nothing to score"):
         score(nothing, nothing, nothing, torch.zeros(4, 1), reference)
 
@@ -127,6 +144,65 @@ def test_forecasts_in_the_table_stand_beside_their_truth():
     np.testing.assert_allclose(table["y"], noise(80)["y"][table["ds"]], rtol=1e-6)
     first = table[ahead == 1]
     assert np.mean((first["y"] - first["forecast"]) ** 2) < 0.5 * first["y"].var()
+
+
+# ---- several series ----
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"horizon": 2}, {"lookback": "full"}, {"missing": "ffill", "season_length": 3}]
+)
+@pytest.mark.parametrize("baseline", [Persistence, SeasonalNaive, Ridge], ids=lambda each: each.__name__)
+def test_each_series_of_a_panel_is_forecast_as_if_it_were_alone(tmp_path, baseline, arguments):
+    frame = panel(60)
+    gaps = frame.index[[20, 33, 95]] if "missing" in arguments else []
+    frame.loc[gaps, "y"] = np.nan
+    together = evaluate(baseline(), module(tmp_path, frame, series_column="unique_id", **arguments))
+    alone = []
+    for name, part in frame.groupby("unique_id"):
+        (tmp_path / name).mkdir()
+        alone.append(evaluate(baseline(), module(tmp_path / name, part, series_column="unique_id", **arguments)))
+    expected = pd.concat([each.predictions for each in alone], ignore_index=True)
+    pd.testing.assert_frame_equal(together.predictions.reset_index(drop=True), expected)
+    counts = np.array([len(each.predictions) for each in alone])
+    for name in ("mse_scaled", "mae", "mase", "mape", "smape"):
+        each = np.array([each.metrics[f"test/{name}"] for each in alone])
+        assert together.metrics[f"test/{name}"] == pytest.approx(np.average(each, weights=counts), rel=1e-5)
+
+
+def test_series_of_a_panel_may_begin_and_end_at_different_times(tmp_path):
+    frame = panel(60)
+    begins, ends = pd.Timestamp("2020-01-15"), pd.Timestamp("2020-02-10")
+    b, c = frame["unique_id"] == "b", frame["unique_id"] == "c"
+    ragged = frame[~(b & (frame["ds"] < begins)) & ~(c & (frame["ds"] > ends))]
+    data = module(tmp_path, ragged, series_column="unique_id")  # trains on 30 rows, tests on 30 .. 44
+    found = evaluate(SeasonalNaive(2), data)
+    table = found.predictions
+    assert table.groupby("unique_id").size().to_dict() == {"a": 15, "b": 15, "c": 11}
+    values = frame.set_index(["unique_id", "ds"])["y"]
+    two_before = [
+        values[name, day - pd.Timedelta(days=2)] for name, day in zip(table["unique_id"], table["ds"], strict=True)
+    ]
+    np.testing.assert_allclose(table["forecast"], two_before, rtol=1e-6)
+    scaled = []
+    for name, part in table.groupby("unique_id"):
+        known = values[name]["2020-01-15" if name == "b" else "2020-01-01" : "2020-01-30"].to_numpy()
+        scaled += list(((part["forecast"] - part["y"]) ** 2) / known.var())
+    assert found.metrics["test/mse_scaled"] == pytest.approx(np.mean(scaled), rel=1e-4)
+
+
+@pytest.mark.parametrize("lookback", [4, "full"])
+def test_a_panel_is_scored_on_the_rows_of_a_network_that_forecasts_the_same(tmp_path, lookback):
+    settings = {"series_column": "unique_id", "lookback": lookback, "horizon": 2, "scale_by": "series"}
+    data = module(tmp_path, panel(60), **settings)
+    network = Forecaster(anchor="last", schema=data.schema)
+    for parameter in network.decoder.parameters():
+        torch.nn.init.zeros_(parameter)
+    writer = PredictionWriter()
+    (theirs,) = trainer(callbacks=[writer], default_root_dir=tmp_path).test(network, data, verbose=False)
+    found = evaluate(Persistence(), module(tmp_path, panel(60), **settings))
+    assert found.metrics == pytest.approx({name: theirs[name] for name in METRICS}, rel=1e-5, abs=1e-6)
+    pd.testing.assert_frame_equal(found.predictions, writer.table, rtol=1e-5)
 
 
 # ---- the real file: test MSE per split in units of the training variance ----

@@ -6,7 +6,7 @@ import pytest
 from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.results import CrossvalRun
 from forecastlab.evaluation.tables import Column, Table, fold_table, headline_table, metric_table
-from tests.evaluation.folders import LSTM, PERSISTENCE, write_run
+from tests.evaluation.folders import LSTM, PERSISTENCE, edit, write_run
 
 SMALL = Table(
     "A table",
@@ -190,6 +190,19 @@ def test_the_metric_table_holds_means_over_seeds_and_folds(tmp_path):
     assert column(table, "best epoch") == (3.5, None)
     assert column(table, "epochs") == (6.0, None)
     assert column(table, "seconds") == (1.5, None)
+
+
+def test_intervals_are_in_the_metric_table_where_a_model_has_them(tmp_path):
+    plain = write_run(tmp_path, "gru")
+    assert {"coverage", "winkler"}.isdisjoint(part.header for part in metric_table(compare(plain)).columns)
+    folder = write_run(tmp_path)
+    added = {"test/coverage": ["0.8", "0.9", "1", "1", "", ""], "test/winkler": ["8", "9", "10", "13", "", ""]}
+    edit(folder / "results.csv", lambda table: table.assign(**added))
+    table = metric_table(compare(folder, plain))
+    rows = dict(zip(column(table, "model"), column(table, "coverage"), strict=True))
+    assert rows == {"lstm": pytest.approx((0.9 + 0.95) / 2), "gru": None, "persistence": None}
+    assert column(table, "winkler")[column(table, "model").index("lstm")] == 10
+    assert "0.9250" in table.to_text()
 
 
 def test_the_headline_is_narrow(tmp_path):

@@ -1,6 +1,7 @@
 """Promise: no crash costs the last good checkpoint, and a checkpoint that cannot be used is named, with the remedy."""
 
 import contextlib
+import errno
 import os
 import pickle
 import resource
@@ -9,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -128,6 +130,33 @@ if can_mount():  # where nobody may, a limit on the size of files stands for a f
             assert answer.err.splitlines()[-1].startswith("forecastlab: error: cannot ")
             assert "Read-only file system" in answer.err
         assert last_path(small_disk).read_bytes() == before
+
+
+def no_room(path):
+    return SimpleNamespace(free=1000)
+
+
+def no_leave(*args, **kwargs):
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("name", "stand_in", "reason"),
+    [("shutil.disk_usage", no_room, "is nearly full: 0.0 MB are free"), ("tempfile.TemporaryFile", no_leave, "denied")],
+    ids=["no room", "no leave"],
+)
+def test_what_cannot_be_written_is_found_out_before_the_first_step(tmp_path, config, cli, name, stand_in, reason):
+    assert cli(*fit(config, tmp_path, epochs=1)).status == 0
+    before = {path: path.read_bytes() for path in folder(tmp_path).rglob("*") if path.is_file()}
+    for more in ([], ["--ckpt_path=last"]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(f"forecastlab.cli.runs.{name}", stand_in)
+            answer = cli(*fit(config, tmp_path, *more, epochs=2))
+        assert answer.status == 2
+        assert reason in answer.err
+        assert "--trainer.default_root_dir" in answer.err
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path in before} == before
+        assert [path.name for path in folder(tmp_path).parent.iterdir()] == ["version_0"]
 
 
 def limit_file_size(size: int) -> None:

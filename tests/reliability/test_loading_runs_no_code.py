@@ -116,6 +116,7 @@ def test_an_evil_pickle_is_not_loaded(tmp_path, config, cli, trained, marker, co
     named = tmp_path / "named.yaml"
     named.write_text(f"{CONFIG}\nckpt_path: {last_path(tmp_path)}\nweights_only: false\n")
     refused(cli(command, "--config", named, place), marker)
+    refused(cli("export", "--ckpt_path", last_path(tmp_path)), marker)
 
 
 @pytest.mark.parametrize("evil", PICKLES)
@@ -170,6 +171,7 @@ def test_no_class_path_in_the_hyper_parameters_is_imported(tmp_path, cli, traine
     answer = cli(command, "--ckpt_path", path, place, *(["--trainer.max_epochs=2"] if command == "fit" else []))
     assert answer.status == 0, answer.err  # they are not read: the network is built from the config
     assert not marker.exists()
+    refused(cli("export", "--ckpt_path", path), marker)
     if set(evil) != {"_class_path"}:  # which alone means nothing
         with pytest.raises(Exception, match=r"blocked|not imported|not a subclass"):
             Forecaster.load_from_checkpoint(path)
@@ -217,23 +219,46 @@ def merged(ours, theirs):
     return {**ours, **{key: merged(ours[key], value) if key in ours else value for key, value in theirs.items()}}
 
 
-@pytest.mark.parametrize(("key", "evil"), list(configs()), ids=lambda value: value if isinstance(value, str) else "")
-def test_no_class_path_in_a_config_is_imported(tmp_path, cli, trained, marker, key, evil):
-    content = merged(yaml.safe_load(CONFIG), evil)
-    config = tmp_path / "evil.yaml"
-    config.write_text(yaml.safe_dump(content))
-    place = f"--trainer.default_root_dir={tmp_path}"
-    refused(cli("fit", "--config", config, place), marker)
-    refused(cli("crossval", "--config", config, place), marker)
-    for command in ("test", "predict"):
-        refused(cli(command, "--config", config, "--ckpt_path", trained), marker)
-    if key == "data":
-        refused(cli("data", "--config", config), marker)
-    checkpoint = load(trained)  # a config in a checkpoint comes from others even more often
+QUICK = ("data", "model.backbone", "trainer.callbacks", "a branch of a hybrid")
+"""Of the others only `fit` and `test` are tried in the quick tests: a parser takes a tenth of a second."""
+EVERYWHERE = [pytest.param(*case, marks=() if case[0] in QUICK else pytest.mark.slow, id=case[0]) for case in configs()]
+
+
+def evil_checkpoint(tmp_path, trained, evil):
+    """A checkpoint with an evil config, which comes from others even more often than a config does."""
+    checkpoint = load(trained)
     checkpoint["config"] = yaml.safe_dump(merged(yaml.safe_load(checkpoint["config"]), evil))
     torch.save(checkpoint, tmp_path / "evil.ckpt")
+    return tmp_path / "evil.ckpt"
+
+
+def evil_config(tmp_path, evil):
+    config = tmp_path / "evil.yaml"
+    config.write_text(yaml.safe_dump(merged(yaml.safe_load(CONFIG), evil)))
+    return config
+
+
+@pytest.mark.parametrize(("key", "evil"), EVERYWHERE)
+def test_no_class_path_in_a_config_is_imported_by_any_command(tmp_path, cli, trained, marker, key, evil):
+    config, checkpoint = evil_config(tmp_path, evil), evil_checkpoint(tmp_path, trained, evil)
+    place = f"--trainer.default_root_dir={tmp_path}"
+    for command in ("fit", "crossval"):
+        refused(cli(command, "--config", config, place), marker)
     for command in COMMANDS:
-        refused(cli(command, "--ckpt_path", tmp_path / "evil.ckpt", place), marker)
+        refused(cli(command, "--config", config, "--ckpt_path", trained), marker)
+        refused(cli(command, "--ckpt_path", checkpoint, place), marker)
+    if key == "data":
+        refused(cli("data", "--config", config), marker)
+    assert cli("export", "--ckpt_path", checkpoint).status == 0  # it copies the config, and builds nothing from it
+    assert not marker.exists()
+    assert not (tmp_path / "lightning_logs").exists()
+
+
+@pytest.mark.parametrize(("key", "evil"), list(configs()), ids=lambda value: value if isinstance(value, str) else "")
+def test_no_class_path_in_a_config_is_imported(tmp_path, cli, trained, marker, key, evil):
+    place = f"--trainer.default_root_dir={tmp_path}"
+    refused(cli("fit", "--config", evil_config(tmp_path, evil), place), marker)
+    refused(cli("test", "--ckpt_path", evil_checkpoint(tmp_path, trained, evil), place), marker)
     assert not (tmp_path / "lightning_logs").exists()
 
 
@@ -258,7 +283,8 @@ def test_no_tag_in_a_yaml_file_runs_code(tmp_path, cli, trained, marker, tag):
     config.write_text(f"data: {evil}\n")
     refused(cli("data", "--config", config), marker)
     torch.save({**load(trained), "config": f"experiment: {evil}\n"}, tmp_path / "evil.ckpt")
-    refused(cli("test", "--ckpt_path", tmp_path / "evil.ckpt"), marker)
+    for command in (*COMMANDS, "export"):
+        refused(cli(command, "--ckpt_path", tmp_path / "evil.ckpt"), marker)
     run = folder(tmp_path)
     run.mkdir(parents=True)
     for name in ("config.yaml", "settings.yaml"):
@@ -272,7 +298,8 @@ def test_no_tag_in_a_yaml_file_runs_code(tmp_path, cli, trained, marker, tag):
 
 def test_a_checkpoint_at_an_address_is_not_fetched(cli, marker):
     for address in ("http://127.0.0.1:9/evil.ckpt", "file:///tmp/evil.ckpt", "s3://bucket/evil.ckpt"):
-        refused(cli("test", "--ckpt_path", address), marker)
+        for command in (*COMMANDS, "export"):
+            refused(cli(command, "--ckpt_path", address), marker)
 
 
 def test_an_error_of_ours_says_how_to_allow_a_package(tmp_path, config, cli, marker):

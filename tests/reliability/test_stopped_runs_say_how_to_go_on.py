@@ -89,6 +89,52 @@ def test_a_command_that_is_stopped_while_it_starts_ends_without_a_traceback(tmp_
     assert "Traceback" not in said
 
 
+def on_slurm(commands, job, restarts):
+    """Makes the process one of SLURM's, whose command `scontrol` writes down what it is asked for."""
+    commands.mkdir(exist_ok=True)
+    scontrol = commands / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {commands / "asked"}\n')
+    scontrol.chmod(0o755)
+    os.environ["PATH"] = f"{commands}{os.pathsep}{os.environ['PATH']}"
+    names = {"JOB_ID": job, "JOB_NAME": "train", "NTASKS": 1, "NTASKS_PER_NODE": 1, "RESTART_COUNT": restarts}
+    os.environ.update({f"SLURM_{name}": str(value) for name, value in {**names, "PROCID": 0, "LOCALID": 0}.items()})
+
+
+def test_a_job_of_slurm_whose_time_is_up_is_queued_again_and_goes_on_by_itself(tmp_path, config, cli):
+    stopped, whole, commands = tmp_path / "stopped", tmp_path / "whole", tmp_path / "commands"
+    command = fit(config, stopped, *SLOW, NEVER, epochs=4)
+    running = start(tmp_path / "output", command, on_slurm, (commands, 77, 0))
+    running.until(lambda: "epoch 2 batch 4" in running.said())
+    running.send(signal.SIGUSR1)
+    assert running.ended() == 128 + signal.SIGUSR1, running.said()
+    said = "forecastlab: stopped by SIGUSR1; job 77 is queued again and will go on by itself"
+    assert running.said().splitlines()[-1] == said
+    assert (commands / "asked").read_text() == "requeue 77\n"
+    assert load(last_path(stopped))["epoch"] == 2
+    again = start(tmp_path / "again", command, on_slurm, (commands, 77, 1))
+    assert again.ended() == 0, again.said()
+    assert cli(*fit(config, whole, NEVER, epochs=4)).status == 0
+    assert_same_run(folder(stopped), folder(whole))
+    other = start(tmp_path / "other", fit(config, stopped, epochs=1), on_slurm, (commands, 78, 1))
+    assert other.ended() == 0
+    assert load(last_path(stopped, 1))["epoch"] == 1  # a run of its own, from the beginning
+
+
+def on_slurm_without_leave(commands):
+    on_slurm(commands, 79, 0)
+    (commands / "scontrol").write_text("#!/bin/sh\nexit 1\n")
+
+
+def test_a_job_of_slurm_that_cannot_be_queued_again_says_how_to_go_on(tmp_path, config):
+    running = start(
+        tmp_path / "output", fit(config, tmp_path, *SLOW, NEVER, epochs=4), on_slurm_without_leave, (tmp_path / "bin",)
+    )
+    running.until(lambda: "epoch 1 batch 4" in running.said())
+    running.send(signal.SIGUSR1)
+    assert running.ended() == 128 + signal.SIGUSR1
+    assert "stopped by SIGUSR1; go on with: forecastlab fit --ckpt_path" in running.said().splitlines()[-1]
+
+
 CROSSVAL = ("--folds=3,5", "--jobs=2", "--baselines=persistence", "--checkpoints.write_interval=0.2")
 
 

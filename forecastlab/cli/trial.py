@@ -1,0 +1,93 @@
+"""One trial of a study: the training of its folds, as `fit` does it, with nothing kept but the losses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from forecastlab.callbacks import Pruning
+from forecastlab.callbacks.progress_report import ProgressReport
+from forecastlab.cli.command_line import ForecastCLI
+from forecastlab.cli.environment import prepare
+from forecastlab.cli.runs import Run
+from forecastlab.errors import ConfigError, NotFiniteError
+from forecastlab.tuning.study import EPOCHS, Address
+
+NOTHING_KEPT = ("--trainer.logger=false", "--trainer.enable_checkpointing=false")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a process needs to know.
+
+    Attributes:
+        number: the trial's number in its study.
+        trial_id: what the storage calls it.
+        address: where the study is.
+        configs: by fold the whole config, as YAML.
+        folder: where its checkpoints and curves go.
+        keep_weights: whether they are written.
+        allow_import: packages that a class path may import from.
+    """
+
+    number: int
+    trial_id: int
+    address: Address
+    configs: dict[int | str, str]
+    folder: Path
+    keep_weights: bool = False
+    allow_import: tuple[str, ...] = ()
+
+
+def train(trial: Trial, report: Callable[[float, str], None]) -> None:
+    """Trains the folds of a trial one after the other, and tells the study their mean validation loss.
+
+    A trial whose loss is not finite counts as pruned: its values are bad ones, which the sampler should learn.
+
+    Args:
+        trial: what to train.
+        report: told how far the training is.
+
+    Raises:
+        ConfigError: if nothing was validated.
+    """
+    prepare(trial.allow_import)
+    study, _ = trial.address.open()
+    shared = optuna.trial.Trial(study, trial.trial_id)
+    losses: dict[str, float] = {}
+    epochs = 0
+
+    def judge(epoch: int, loss: float) -> bool:
+        so_far = [*losses.values(), loss]
+        shared.report(sum(so_far) / len(so_far), len(losses) * EPOCHS + epoch)
+        return shared.should_prune()
+
+    def progress(done: float, text: str, fold: int) -> None:
+        report((fold + done) / len(trial.configs), text)
+
+    try:
+        for position, (fold, config) in enumerate(trial.configs.items()):
+            pruning = Pruning(judge)
+            run = Run(trial.folder.parent, trial.folder.name, f"fold_{fold}")
+            if trial.keep_weights:
+                run.folder.mkdir(parents=True)
+            kept = () if trial.keep_weights else NOTHING_KEPT
+            args = ["fit", "--config", config, *kept, "--trainer.devices=1"]
+            cli = ForecastCLI(args, run, [pruning, ProgressReport(partial(progress, fold=position))])
+            epochs += cli.trainer.current_epoch
+            shared.set_user_attr("epochs", epochs)
+            if pruning.pruned:
+                study.tell(trial.number, state=TrialState.PRUNED)
+                return
+            if pruning.best == float("inf"):
+                raise ConfigError(f"fold {fold}: no epoch was trained and validated, so there is no loss")
+            losses[str(fold)] = pruning.best
+            shared.set_user_attr("losses", losses)
+    except NotFiniteError as error:
+        shared.set_user_attr("error", str(error).partition(";")[0])
+        study.tell(trial.number, state=TrialState.PRUNED)
+        return
+    study.tell(trial.number, sum(losses.values()) / len(losses))

@@ -1,0 +1,144 @@
+"""Importance of features by integrated gradients: how far each moves a forecast away from that of average inputs."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from forecastlab.batch import Batch
+from forecastlab.data.windows import Windows
+from forecastlab.errors import ForecastlabError
+from forecastlab.explanation.attention import Attention
+from forecastlab.explanation.tracing import AT_ONCE, steps_of
+from forecastlab.forecaster import Forecaster
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What made some forecasts differ from the forecast for average inputs.
+
+    Attributes:
+        contributions: (origins, features), in the target's unit: of all steps of a feature, known future ones included;
+            the columns are features, the index holds the table rows of the origins.
+        by_lag: by number of steps back, the mean over origins of what all features did there, whatever the sign.
+        change: (origins,): the forecasts minus that for average inputs, averaged over the horizon.
+        gap: (origins,): the sum of an origin's contributions minus its change. Exact integrals would leave none.
+    """
+
+    contributions: pd.DataFrame
+    by_lag: pd.Series
+    change: NDArray[np.float64]
+    gap: NDArray[np.float64]
+
+    def importance(self, groups: Mapping[str, Sequence[str]] | None = None) -> pd.DataFrame:
+        """A row per feature, or per group of features whose contributions are added up first.
+
+        The columns, over the origins: `magnitude`, the mean of the contribution without its sign, and `mean` with it.
+
+        Args:
+            groups: the members of each group; None for the features one by one.
+        """
+        values = self.contributions
+        if groups is not None:
+            sums = {name: values[list(members)].sum(axis=1) for name, members in groups.items()}
+            values = pd.DataFrame(sums, index=values.index)
+        return pd.DataFrame({"magnitude": values.abs().mean(), "mean": values.mean()})
+
+
+def integrated_gradients(
+    model: Forecaster, windows: Windows, series: str, origins: int = 32, steps: int = 32, target: int = 0
+) -> Attribution:
+    """Attributes forecasts to inputs by integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365).
+
+    Along the straight line from a baseline to the inputs, gradients are averaged and multiplied by the way that each
+    input goes. The baseline is the centre of the network's scaling at every step, for scaler: standard the mean of the
+    training rows. The target's last value, from which an anchored forecast starts, and static covariates stay as they
+    are. What is explained is the forecast's mean over the horizon.
+
+    Args:
+        model: the network, in evaluation.
+        windows: samples of one series.
+        series: its name.
+        origins: number of origins, evenly spaced.
+        steps: points at which the gradient is taken, those of Gauss and Legendre.
+        target: number of the target.
+
+    Raises:
+        ForecastlabError: if captum is not installed.
+    """
+
+    def forecasts(history: Tensor, known: Tensor, *others: Tensor) -> Tensor:
+        """Forecasts (batch, origins)."""
+        found: Tensor = model(Batch(history, known, *others))
+        return found[..., target].mean(2)
+
+    method = _captum().IntegratedGradients(forecasts)
+    batch, positions = _chosen(windows, origins, model.device)
+    names = ("history", "known") if model.schema.known else ("history",)  # gradients by nothing are not defined
+    baselines = _centers(model, series)
+    at_once = max(1, AT_ONCE // steps_of(windows))
+    found, gaps = [], []
+    for chunk in torch.arange(len(positions), device=model.device).split(at_once):
+        sample = Batch(*(tensor[chunk if len(tensor) > 1 else torch.zeros_like(chunk)] for tensor in batch))
+        inputs = sample[: len(names)]
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # cuDNN has gradients in training only
+            parts, gap = method.attribute(
+                inputs,
+                tuple(baselines[name].expand_as(part) for name, part in zip(names, inputs, strict=True)),
+                target=positions[chunk],
+                additional_forward_args=sample[len(names) :],
+                n_steps=steps,
+                internal_batch_size=max(at_once, len(chunk)),
+                return_convergence_delta=True,
+            )
+        found.append(parts)
+        gaps.append(gap)
+    history, *known = (torch.cat(part).double() for part in zip(*found, strict=True))
+    contributions = history.sum(1)
+    if known:
+        columns = torch.tensor([model.schema.features.index(name) for name in model.schema.known])
+        contributions[:, columns.to(model.device)] += known[0].sum((1, 2))
+    gap = torch.cat(gaps).double()
+    counts = batch.index.shape[1]
+    rows = batch.index[0, positions] if counts > 1 else batch.index[:, 0]
+    present = history.shape[1] - counts + positions
+    magnitude = Attention(history.abs().sum(2, keepdim=True).mT.cpu().numpy(), ["all"], present.cpu().numpy())
+    return Attribution(
+        pd.DataFrame(contributions.cpu().numpy(), rows.cpu().numpy(), list(model.schema.features)),
+        magnitude.by_lag()["all"],
+        (contributions.sum(1) - gap).cpu().numpy(),
+        gap.cpu().numpy(),
+    )
+
+
+def _chosen(windows: Windows, origins: int, device: torch.device) -> tuple[Batch, Tensor]:
+    """The samples of evenly spaced origins, and the position of each among its sample's; one sample may serve all."""
+    sequence = len(windows) == 1
+    count = int(windows.ends[0] - windows.origins[0]) + 1 if sequence else len(windows)
+    places = torch.linspace(0, count - 1, min(origins, count)).round().long()
+    batch = windows[[0] if sequence else places.tolist()]
+    positions = places if sequence else torch.zeros_like(places)
+    return Batch(*(part.to(device) for part in batch)), positions.to(device)
+
+
+def _centers(model: Forecaster, series: str) -> dict[str, Tensor]:
+    """The centre of the scaling of a series, of its features and of what is known in advance."""
+    row = model.schema.series.index(series) if model.schema.series else 0
+    feature, known = (cast(Tensor, getattr(model.scaling, f"{name}_center")) for name in ("feature", "known"))
+    return {"history": feature[row], "known": known[row]}
+
+
+def _captum() -> Any:
+    """The attribution methods of captum, which is an extra."""
+    try:
+        return importlib.import_module("captum.attr")
+    except ImportError:
+        raise ForecastlabError(
+            "integrated gradients need captum, which is not installed: pip install 'forecastlab[explain]'"
+        ) from None

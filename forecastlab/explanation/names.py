@@ -1,0 +1,90 @@
+"""What the names of traced signals say: the part of the network, the layer, and the kind of signal."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+_NAME = re.compile(r"((?:[^.]+\.)*?)(?:layers\.(\d+)\.)?([^.]+)")
+
+Kind = Literal["gate", "state", "attention"]
+
+
+@dataclass(frozen=True)
+class SignalName:
+    """The name of a signal of `Forecaster.trace`, taken apart.
+
+    Attributes:
+        part: what it belongs to: "" for the backbone itself, "branches.0" for a part of a hybrid, "decoder".
+        layer: number of its layer; None for a signal of the part as a whole.
+        signal: what is left, such as "forget_gate" or "hidden".
+    """
+
+    part: str
+    layer: int | None
+    signal: str
+
+    @classmethod
+    def of(cls, name: str) -> "SignalName":
+        """Takes a name apart, such as "branches.0.layers.1.forget_gate"."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise ValueError(f"expected the name of a signal, with dots between its parts, got {name!r}")
+        part, layer, signal = match.groups()
+        return cls(part.rstrip("."), None if layer is None else int(layer), signal)
+
+    @property
+    def kind(self) -> Kind:
+        """What it is: everything but gates and attention weights is a state."""
+        if self.signal.endswith("_gate"):
+            return "gate"
+        return "attention" if self.signal == "attention" else "state"
+
+    @property
+    def path(self) -> str:
+        """Where the part is in the Forecaster."""
+        if self.part.partition(".")[0] == "decoder":
+            return self.part
+        return f"backbone.{self.part}" if self.part else "backbone"
+
+    @property
+    def place(self) -> str:
+        """Part and layer, in words."""
+        part = self.part or "backbone"
+        return part if self.layer is None else f"{part}, layer {self.layer}"
+
+    @property
+    def label(self) -> str:
+        """The signal in words, such as "forget gate"."""
+        return self.signal.replace("_", " ")
+
+    @property
+    def key(self) -> str:
+        """Part and layer as a piece of a file's name, such as "branches_0_layer_1"."""
+        layer = [] if self.layer is None else [f"layer_{self.layer}"]
+        return "_".join([*([self.part.replace(".", "_")] if self.part else []), *layer]) or "backbone"
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it is a hidden state, what a layer hands on."""
+        return self.signal == "hidden" or self.signal.endswith("_hidden")
+
+    @property
+    def reversals(self) -> int:
+        """How often the parts that it lies in reverse time: the backward half of `Bidirectional` does once."""
+        return self.part.split(".").count("backwards")
+
+
+def shown(names: Iterable[str]) -> list[str]:
+    """The signals that say something of their own.
+
+    The "output" of a part is left out, which is the input of another part or the hidden state of its last layer, unless
+    nothing else is known of it.
+    """
+    found = {name: SignalName.of(name) for name in names}
+    return [
+        name
+        for name, signal in found.items()
+        if signal.signal != "output"
+        or not any(other is not signal and f"{other.path}.".startswith(f"{signal.path}.") for other in found.values())
+    ]

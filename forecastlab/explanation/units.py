@@ -1,0 +1,62 @@
+"""Hidden units that a network does not use."""
+
+import inspect
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from forecastlab.explanation.names import SignalName
+
+
+def near_zero(peak: NDArray[np.float64], threshold: float) -> int:
+    """How many units never exceed a threshold.
+
+    Args:
+        peak: (units,): the largest magnitude of each.
+        threshold: what counts as zero.
+    """
+    return int((peak <= threshold).sum())
+
+
+def unused(model: nn.Module, peaks: Mapping[str, NDArray[np.float64]], threshold: float) -> list[str]:
+    """Sentences about hidden units that stay near zero at every step, with the size that would do without them.
+
+    The layers of a part share one `hidden_size`: it can shrink by what every one of them leaves unused.
+
+    Args:
+        model: the Forecaster.
+        peaks: (units,) each, by name of the signal: the largest magnitude.
+        threshold: what counts as zero.
+    """
+    parts: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for name, peak in peaks.items():
+        if SignalName.of(name).is_hidden:
+            parts.setdefault(SignalName.of(name).path, {})[name] = peak
+    sentences = []
+    for path, layers in parts.items():
+        counts = {name: near_zero(peak, threshold) for name, peak in layers.items()}
+        smaller = _smaller(model.get_submodule(path), layers, counts)
+        for name, count in counts.items():
+            units = len(layers[name])
+            text = f"{SignalName.of(name).place}: {count} of {units} units never exceed {threshold:g}"
+            if count == 0:
+                text = f"{SignalName.of(name).place}: each of the {units} units exceeds {threshold:g} at some step"
+            elif count == units:
+                text += ": the layer hands nothing on"
+            elif smaller:
+                text += f": try hidden_size {smaller}"
+            sentences.append(text)
+    return sentences
+
+
+def _smaller(part: nn.Module, layers: Mapping[str, NDArray[np.float64]], counts: Mapping[str, int]) -> int | None:
+    """The hidden_size that is left; None where that is not what the units are counted by, or none is left over."""
+    widths = {len(peak) for peak in layers.values()}
+    if "hidden_size" not in inspect.signature(type(part)).parameters or widths != {getattr(part, "output_size", None)}:
+        return None
+    (width,) = widths
+    heads = max((getattr(module, "num_heads", 1) for module in part.modules()), default=1)
+    left = -(-(width - min(counts.values())) // heads) * heads  # a multiple of the number of heads
+    return left if left < width else None

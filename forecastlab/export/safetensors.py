@@ -1,0 +1,135 @@
+"""Weights as safetensors, everything else as JSON: neither can hold code."""
+
+import contextlib
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from forecastlab import __version__
+from forecastlab.errors import DataError, ForecastlabError
+from forecastlab.export.network import rebuild
+from forecastlab.forecaster import Forecaster
+
+VERSION = 1
+"""Of the layout of the JSON file."""
+
+
+def save_safetensors(model: Forecaster, path: str | Path, config: Mapping[str, Any] | None = None) -> list[Path]:
+    """Writes a network as `path`, which ends in .safetensors, and a file beside it that ends in .json.
+
+    The first holds `model.state_dict()`: every weight, and the scaling. The second says what they are: `model` are the
+    arguments that build the network, its schema among them (names and order of the columns, horizon, lookback);
+    `scaling` repeats the scaling in readable numbers, in the order of the schema's columns: scaled = (value - center) /
+    scale; `config` is what the run was told; `sha256` is that of the first file, so that two that do not belong
+    together are noticed.
+
+    Args:
+        model: the network.
+        path: where the weights go.
+        config: settings of the run, as plain data.
+
+    Returns:
+        The two files.
+
+    Raises:
+        DataError: if they cannot be written.
+        ForecastlabError: if safetensors is not installed.
+    """
+    path = _weights_path(path)
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    content: bytes = _safetensors().save(weights)
+    about = {
+        "format": "forecastlab",
+        "version": VERSION,
+        "forecastlab": __version__,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "model": dict(model.hparams),
+        "scaling": {name: value.tolist() for name, value in model.scaling.state_dict().items()},
+        "config": dict(config or {}),
+    }
+    written = [path, path.with_suffix(".json")]
+    _write(written[0], content)
+    _write(written[1], json.dumps(about, indent=2, default=str).encode() + b"\n")
+    return written
+
+
+def load_safetensors(path: str | Path) -> Forecaster:
+    """Loads what `save_safetensors` or `forecastlab export` wrote; it runs no code that the files may hold.
+
+    Args:
+        path: the file that ends in .safetensors; the one that ends in .json is beside it.
+
+    Returns:
+        The network on the CPU, ready to forecast: its forecasts equal those of the one that was saved.
+
+    Raises:
+        DataError: if a file is missing or damaged, or if the two do not belong together.
+        ConfigError: if a part of the network is of a package that has been neither imported nor allowed.
+        ForecastlabError: if safetensors is not installed.
+    """
+    path = _weights_path(path)
+    described = path.with_suffix(".json")
+    content = _read(path)
+    try:
+        about = json.loads(_read(described))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{described} is not JSON: {error}; export the network again") from None
+    if not isinstance(about, dict) or about.get("format") != "forecastlab" or not isinstance(about.get("model"), dict):
+        raise DataError(f"{described} was not written by forecastlab export; give the file that it wrote")
+    if about.get("version") != VERSION:
+        raise DataError(
+            f"{described} is of version {about.get('version')!r}, but {VERSION} is expected: export the network again, "
+            "with this version of forecastlab"
+        )
+    if about.get("sha256") != hashlib.sha256(content).hexdigest():
+        raise DataError(f"{path} and {described} do not belong together, or one is damaged: export the network again")
+    try:
+        weights = _safetensors().load(content)
+    except Exception as error:  # of a kind of its own, and others
+        raise DataError(f"{path} is not a safetensors file: {error}") from None
+    try:
+        return rebuild(about["model"], weights)
+    except DataError as error:
+        raise DataError(f"{path} and {described}: {error}") from None
+
+
+def _weights_path(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    if path.suffix != ".safetensors":
+        raise DataError(f"expected a file that ends in .safetensors, got {path}")
+    return path
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def _safetensors() -> Any:
+    """The module of safetensors for torch, which is an extra."""
+    try:
+        return importlib.import_module("safetensors.torch")
+    except ImportError:
+        raise ForecastlabError(
+            "this needs safetensors, which is not installed: pip install 'forecastlab[export]'"
+        ) from None

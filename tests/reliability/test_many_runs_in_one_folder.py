@@ -1,0 +1,81 @@
+"""Promise: many runs in one process, and several processes in one experiment, do not get into each other's way."""
+
+import gc
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.processes import STEPS, fit, folder, last_path, load, rows, start
+
+SMALL = ("--data.fold=1", "--data.batch_size=50", "--trainer.enable_checkpointing=true")
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def memory() -> float:
+    """Megabytes of this process that are in memory."""
+    gc.collect()
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def soaked(config, root, cli, runs, warm_up):
+    """Trains and tests again and again; returns how many files and megabytes each run adds after the first ones."""
+    files, megabytes = [], []
+    for version in range(runs):
+        assert cli(*fit(config, root, *SMALL, epochs=1)).status == 0
+        assert cli("test", "--ckpt_path", folder(root, version) / "checkpoints" / "best.ckpt").status == 0
+        files.append(open_files())
+        megabytes.append(memory())
+    return files[-1] - files[warm_up], (megabytes[-1] - megabytes[warm_up]) / (runs - warm_up)
+
+
+def test_ten_runs_leave_no_file_open(tmp_path, config, cli):
+    files, _ = soaked(config, tmp_path, cli, 10, 3)
+    assert files <= 0
+    assert {path.name for path in folder(tmp_path).parent.iterdir()} == {f"version_{number}" for number in range(10)}
+
+
+@pytest.mark.slow
+def test_two_hundred_runs_leave_neither_files_open_nor_memory_taken(tmp_path, config, cli):
+    files, megabytes = soaked(config, tmp_path, cli, 200, 40)
+    assert files <= 0
+    assert megabytes < 0.2
+
+
+def test_processes_that_begin_at_once_get_a_run_each(tmp_path, config):
+    together = [start(tmp_path / f"output_{number}", fit(config, tmp_path, epochs=2)) for number in range(4)]
+    for running in together:
+        assert running.ended() == 0, running.said()
+    for version in range(4):
+        assert [int(row["step"]) for row in rows(folder(tmp_path, version))] == [STEPS - 1, 2 * STEPS - 1]
+        assert load(last_path(tmp_path, version))["epoch"] == 2
+    assert len(list(folder(tmp_path).parent.iterdir())) == 4
+    assert len({running.said().partition("run  ")[2].split()[0] for running in together}) == 4
+
+
+@pytest.mark.slow
+def test_pairs_of_processes_in_one_experiment_never_clash(tmp_path, config):
+    for _ in range(15):
+        pair = [start(tmp_path / "output", fit(config, tmp_path, *SMALL, epochs=1)) for _ in range(2)]
+        for running in pair:
+            assert running.ended() == 0, running.said()
+    assert {path.name for path in folder(tmp_path).parent.iterdir()} == {f"version_{number}" for number in range(30)}
+    assert all(load(last_path(tmp_path, number))["epoch"] == 1 for number in range(30))
+
+
+def test_a_run_is_resumed_by_one_process_at_a_time(tmp_path, config, cli, monkeypatch):
+    slow = ["--allow-import=tests", "--trainer.callbacks=tests.reliability.callbacks.SlowEpochs"]
+    assert cli(*fit(config, tmp_path, epochs=1)).status == 0
+    first = start(tmp_path / "output", fit(config, tmp_path, *slow, "--ckpt_path", last_path(tmp_path), epochs=3))
+    first.until(lambda: "epoch 1 batch 1" in first.said())
+    monkeypatch.setattr("forecastlab.cli.runs.PATIENCE", 0.2)
+    answer = cli(*fit(config, tmp_path, "--ckpt_path", last_path(tmp_path), epochs=3))
+    assert answer.status == 2
+    assert f"another process is working on {folder(tmp_path)}" in answer.err
+    assert first.ended() == 0
+    assert load(last_path(tmp_path))["epoch"] == 3
+    assert cli(*fit(config, tmp_path, "--ckpt_path", last_path(tmp_path), epochs=4)).status == 0
