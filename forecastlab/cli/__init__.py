@@ -21,6 +21,7 @@ COMMANDS = {
     "explain": "what a checkpoint looks at: gates, states, attention, importance of features; figures and tables",
     "export": "the network of a checkpoint for other programs: --format safetensors (weights, and JSON beside them)",
     "tune": "look for config values of low validation loss: --space S.yaml; processes and machines share a study",
+    "runs": "the runs so far, newest first: what was trained, how far, and the figures",
     "data": "what the source holds: rows, range, gaps, missing values, folds",
     "backbones": "what is registered: cells and hybrids, causal or not, parameters, source",
 }

@@ -15,6 +15,7 @@ from forecastlab.cli.explain import explain
 from forecastlab.cli.export import export
 from forecastlab.cli.options import take
 from forecastlab.cli.reproduce import reproduce
+from forecastlab.cli.run_table import runs
 from forecastlab.signals import Stopped
 
 
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "explain": explain,
     "export": export,
     "reproduce": reproduce,
+    "runs": runs,
     "tune": tune,
 }
 """The commands that are not Lightning's; each takes the command line after its name and may return a status."""

@@ -1,0 +1,95 @@
+"""`forecastlab runs`: the runs so far, newest first."""
+
+import argparse
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from forecastlab.cli.runs import CONFIG, LOGS, Run, find_runs, read_config
+from forecastlab.errors import ForecastlabError
+from forecastlab.evaluation.results import RESULTS
+
+COLUMNS = ("run", "begun", "model", "data", "state", "epochs", "val/loss", "test/mse_scaled", "test/mae")
+
+
+def runs(args: Sequence[str]) -> None:
+    """Prints a table of the runs.
+
+    Args:
+        args: the command line after the sub-command.
+    """
+    parser = argparse.ArgumentParser(
+        prog="forecastlab runs",
+        description="The runs so far, newest first: what was trained, how far, and the figures. val/loss is the lowest "
+        "of the epochs; test figures are of the last test, and for a crossval the mean over its folds and seeds.",
+    )
+    parser.add_argument("experiment", nargs="?", help="name of one experiment; all without it")
+    parser.add_argument("--trainer.default_root_dir", dest="root", default=".", help="folder that holds lightning_logs")
+    parser.add_argument("--last", type=int, default=20, metavar="N", help="how many are shown, the newest (20)")
+    options = parser.parse_args(list(args))
+    found = find_runs(Path(options.root, LOGS), options.experiment)
+    if not found:
+        where = f" of {options.experiment}" if options.experiment else ""
+        print(f"no runs{where} in {Path(options.root, LOGS)}")
+        return
+    newest = sorted(found, key=lambda run: run.begun, reverse=True)[: options.last]
+    table = pd.DataFrame([_row(run) for run in newest], columns=list(COLUMNS))
+    shown = table.loc[:, table.notna().any()]
+    print(shown.to_string(index=False, na_rep="", float_format="{:.4g}".format, justify="left"))
+    if len(found) > len(newest):
+        print(f"and {len(found) - len(newest)} older ones: --last {len(found)}")
+
+
+def _row(run: Run) -> dict[str, Any]:
+    """What is known of a run; a file that is missing or damaged leaves its columns empty."""
+    row: dict[str, Any] = {"run": f"{run.experiment}/{run.version}", "state": "empty"}
+    if run.begun:
+        row["begun"] = f"{datetime.datetime.fromtimestamp(run.begun / 1e9):%Y-%m-%d %H:%M}"
+    row |= _settings(run.folder / CONFIG)
+    metrics, results = _read(run.folder / "metrics.csv"), _read(run.folder / RESULTS)
+    if results is not None and "fold" in results:
+        folds = results[results["seed"].notna()] if "seed" in results else results
+        row["state"] = f"{folds['fold'].nunique()} folds"
+        for name in ("test/mse_scaled", "test/mae"):
+            row[name] = folds[name].mean() if name in folds else None
+    elif metrics is not None and len(metrics):
+        row["state"] = "trained"
+        row["epochs"] = f"{int(metrics['epoch'].max()) + 1}" if metrics["epoch"].notna().any() else None
+        row["val/loss"] = metrics["val/loss"].min() if "val/loss" in metrics else None
+        for name in ("test/mse_scaled", "test/mae"):
+            if name in metrics and metrics[name].notna().any():
+                row[name] = metrics[name].dropna().iloc[-1]
+                row["state"] = "tested"
+    elif (run.folder / CONFIG).exists():
+        row["state"] = "begun"
+    return row
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """Names of the network and of the data that a run's config holds."""
+    if not path.exists():
+        return {}
+    try:
+        content = read_config(str(path))
+        data, model = content.get("data") or {}, content.get("model") or {}
+        arguments = data.get("init_args") or {}
+        source = arguments.get("dataset") or arguments.get("path") or _short(data)
+        return {"model": _short(model.get("backbone")), "data": Path(str(source)).name if source else None}
+    except (ForecastlabError, AttributeError, OSError):
+        return {}
+
+
+def _short(part: Any) -> str | None:
+    """The class name of a part of a config."""
+    name = part.get("class_path") if isinstance(part, dict) else part
+    return str(name).rpartition(".")[2] if name else None
+
+
+def _read(path: Path) -> pd.DataFrame | None:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError, pd.errors.ParserError):
+        return None
