@@ -10,6 +10,7 @@ from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.cli.compare import compare
 from forecastlab.cli.crossval import crossval
 from forecastlab.cli.data import data
+from forecastlab.cli.ensemble import ensemble, is_ensemble
 from forecastlab.cli.environment import our_error, prepare
 from forecastlab.cli.explain import explain
 from forecastlab.cli.export import export
@@ -54,7 +55,10 @@ def run(args: Sequence[str]) -> int:
     try:
         if rest[0] in COMMANDS:
             return COMMANDS[rest[0]](rest[1:]) or 0
-        ForecastCLI(rest)
+        if rest[0] in ("test", "predict") and is_ensemble(rest):
+            ensemble(rest[0], rest[1:])
+        else:
+            ForecastCLI(rest)
     except SystemExit as exit_:  # --help and --print_config
         return int(exit_.code or 0)
     except Stopped as stopped:

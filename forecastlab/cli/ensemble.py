@@ -1,0 +1,113 @@
+"""`forecastlab test` and `predict` with several checkpoints: their mean forecast and its spread."""
+
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from forecastlab.batch import Schema
+from forecastlab.cli.data import data_module
+from forecastlab.cli.options import take
+from forecastlab.cli.runs import CONFIG, LOGS, Run, load_checkpoint, write_whole
+from forecastlab.data.predictions import predictions_table
+from forecastlab.errors import ConfigError
+from forecastlab.evaluation.ensemble import forecast_together
+from forecastlab.forecaster import Forecaster, require_alike
+
+MEMBERS = "members.csv"
+"""The metrics of each checkpoint and of the mean forecast."""
+
+
+def ensemble(command: str, args: Sequence[str]) -> None:
+    """Forecasts with several checkpoints of one experiment, seeds for example, on the CPU.
+
+    Args:
+        command: "test" or "predict".
+        args: the command line after it: --ckpt_path for each checkpoint (or a pattern), --experiment,
+            --trainer.default_root_dir and settings of the data.
+
+    Raises:
+        ConfigError: for other options, or checkpoints that cannot forecast the same rows.
+    """
+    given, rest = take(args, "--ckpt_path")
+    named, rest = take(rest, "--experiment")
+    roots, rest = take(rest, "--trainer.default_root_dir")
+    if other := [word for word in rest if word.startswith("-") and not word.startswith("--data")]:
+        raise ConfigError(
+            f"{command} with several checkpoints takes --ckpt_path, --experiment, --trainer.default_root_dir and "
+            f"--data.*, got {other[0]}"
+        )
+    paths = [path for pattern in given for path in _matching(pattern)]
+    configs = [yaml.safe_load(load_checkpoint(path)["config"]) for path in paths]
+    models = [Forecaster.load(path) for path in paths]
+    _require_together(command, paths, configs, models)
+    data = data_module([configs[0]["data"]], rest)
+    data.prepare_data()
+    data.setup(command)
+    for model in models:
+        require_alike(model.schema, Schema.from_dict(data.schema))
+    batches = list(data.test_dataloader() if command == "test" else data.predict_dataloader())
+    found = forecast_together(models, data, batches)
+    table, spread = (
+        predictions_table(data.panel.names, data.times, data.targets, models[0].levels, part)
+        for part in (found.mean(), found.mean()._replace(forecast=found.spread()))
+    )
+    table.insert(table.columns.get_loc("forecast") + 1, "forecast-std", spread["forecast"])
+    run = Run.new(
+        Path(roots[-1] if roots else ".", LOGS), named[-1] if named else f"{configs[0]['experiment']}-ensemble"
+    )
+    write_whole(
+        run.folder / CONFIG, yaml.safe_dump({**configs[0], "ckpt_path": list(map(str, paths))}, sort_keys=False)
+    )
+    if command == "test":
+        table = table[table["y"].notna()]
+        scores = pd.DataFrame(found.metrics(data, models[0].levels), index=[*map(str, paths), "mean forecast"])
+        scores.rename_axis("checkpoint").to_csv(run.folder / MEMBERS)
+        members = scores.iloc[:-1]
+        shown = pd.DataFrame({"mean forecast": scores.iloc[-1], "members": members.mean(), "± std": members.std()})
+        print(shown.to_string(float_format="{:.4f}".format))
+    write_whole(run.folder / "predictions.csv", table.to_csv(index=False))
+    print(f"predictions {os.path.relpath(run.folder / 'predictions.csv')}")
+
+
+def _require_together(
+    command: str, paths: Sequence[Path], configs: Sequence[dict[str, Any]], models: Sequence[Forecaster]
+) -> None:
+    """Raises ConfigError unless the checkpoints forecast the same, and none may have been trained on what is scored."""
+    for path, config, model in zip(paths, configs, models, strict=True):
+        require_alike(models[0].schema, model.schema)
+        if model.levels != models[0].levels:
+            raise ConfigError(
+                f"{path} forecasts the quantiles {list(model.levels)}, {paths[0]} {list(models[0].levels)}: the mean "
+                "needs the same"
+            )
+        settings, first = (part["data"].get("init_args", {}) for part in (config, configs[0]))
+        different = [key for key in settings if settings[key] != first.get(key)]
+        if command == "test" and different:
+            key = different[0]
+            raise ConfigError(
+                f"data.{key} is {settings[key]} in {path} and {first.get(key)} in {paths[0]}: a test needs checkpoints "
+                "of the same rows, or one of them may have been trained on what is scored"
+            )
+
+
+def _matching(pattern: str) -> list[Path]:
+    """The checkpoints that a path or a pattern such as fold_1/seed_*/checkpoints/best.ckpt names.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    found = sorted(glob.glob(os.path.expanduser(pattern)))
+    if not found:
+        raise ConfigError(f"there is no checkpoint {pattern}; several are named by their paths, or by a pattern")
+    return [Path(path) for path in found]
+
+
+def is_ensemble(args: Sequence[str]) -> bool:
+    """Whether a command line names several checkpoints."""
+    given = take(args, "--ckpt_path")[0]
+    return len(given) > 1 or any(glob.has_magic(path) and not os.path.exists(path) for path in given)

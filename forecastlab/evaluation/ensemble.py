@@ -1,0 +1,68 @@
+"""Several networks as one forecaster: the mean of their forecasts, and how far they are apart."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from forecastlab.batch import Batch, Prediction
+from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.forecaster import Forecaster
+from forecastlab.metrics import ForecastMetrics
+
+
+class Ensemble(NamedTuple):
+    """What the members forecast for the same rows."""
+
+    members: list[Prediction]
+    """Of each member: (samples, 1, ...), one origin per sample, in the same order."""
+    last: Tensor
+    """(samples, 1, targets): the targets' own values at the origins."""
+
+    def mean(self) -> Prediction:
+        """The mean forecast; each quantile is the mean of the members' (Vincent 1912), so that none cross."""
+        forecast = torch.stack([member.forecast for member in self.members]).mean(0)
+        quantiles = torch.stack([member.quantiles for member in self.members]).mean(0)
+        return self.members[0]._replace(forecast=forecast, quantiles=quantiles)
+
+    def spread(self) -> Tensor:
+        """The standard deviation (ddof 1) of the members' forecasts, (samples, 1, horizon, targets)."""
+        return torch.stack([member.forecast for member in self.members]).std(0)
+
+    def metrics(self, data: ForecastDataModule, levels: Sequence[float]) -> list[dict[str, float]]:
+        """The test metrics of each member, and of the mean forecast at last."""
+        return [_metrics(found, self.last, data, levels) for found in (*self.members, self.mean())]
+
+
+@torch.no_grad()
+def forecast_together(models: Sequence[Forecaster], data: ForecastDataModule, batches: Sequence[Batch]) -> Ensemble:
+    """The forecasts of several networks for the same batches, on the CPU.
+
+    Args:
+        models: trained networks of one schema.
+        data: what the batches are from.
+        batches: from one of the data module's loaders.
+
+    Raises:
+        ConfigError: for a series that a network has no scaling for.
+    """
+    members = []
+    for model in models:
+        model.find_scalings(data.panel.names)
+        parts = [_by_origin(model.predict_step(batch)) for batch in batches]
+        members.append(Prediction(*(torch.cat(part) for part in zip(*parts, strict=True))))
+    return Ensemble(members, torch.cat([batch.last.flatten(0, 1).unsqueeze(1) for batch in batches]))
+
+
+def _by_origin(found: Prediction) -> Prediction:
+    """Every origin as a sample of its own: batches may differ in their number of origins."""
+    series = found.series.repeat_interleave(found.index.shape[1])
+    return Prediction(series, *(part.flatten(0, 1).unsqueeze(1) for part in found[1:]))
+
+
+def _metrics(found: Prediction, last: Tensor, data: ForecastDataModule, levels: Sequence[float]) -> dict[str, float]:
+    metrics = ForecastMetrics(data.reference, levels)
+    quantiles = found.quantiles if len(levels) else None
+    metrics.update(found.forecast, found.target, found.weight, last, found.series, quantiles)
+    return {name: float(value) for name, value in metrics.compute().items()}

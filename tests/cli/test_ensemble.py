@@ -1,0 +1,87 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import mean_absolute_error, mean_squared_error
+
+from tests.cli.commands import fit
+
+KEYS = ["unique_id", "target", "ds", "cutoff"]
+
+
+def best(root, version, experiment="tiny"):
+    return root / "lightning_logs" / experiment / f"version_{version}" / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture
+def two(cli, config, root):
+    """The root of two runs that differ in their seeds."""
+    assert cli(*fit(config, root, "--seed_everything=7")).status == 0
+    return root
+
+
+def predictions(root, experiment, version=0):
+    return pd.read_csv(root / "lightning_logs" / experiment / f"version_{version}" / "predictions.csv")
+
+
+def test_the_forecast_of_several_checkpoints_is_their_mean_beside_its_spread(cli, two):
+    place = f"--trainer.default_root_dir={two}"
+    alone = []
+    for version in (0, 1):
+        assert cli("test", "--ckpt_path", best(two, version), place).status == 0
+        alone.append(predictions(two, "tiny", version))
+    answer = cli("test", "--ckpt_path", best(two, 0), "--ckpt_path", best(two, 1), place)
+    assert (answer.status, answer.err) == (0, "")
+    together = predictions(two, "tiny-ensemble")
+    pd.testing.assert_frame_equal(together[KEYS], alone[0][KEYS])
+    forecasts = np.stack([table["forecast"] for table in alone])
+    np.testing.assert_allclose(together["forecast"], forecasts.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(together["forecast-std"], forecasts.std(0, ddof=1), rtol=1e-2, atol=1e-5)
+    scores = pd.read_csv(two / "lightning_logs/tiny-ensemble/version_0/members.csv", index_col="checkpoint")
+    assert scores.index[-1] == "mean forecast"
+    y = together["y"]
+    for name, value in (
+        ("test/mae", mean_absolute_error(y, together["forecast"])),
+        ("test/rmse", mean_squared_error(y, together["forecast"]) ** 0.5),
+    ):
+        assert scores[name].iloc[-1] == pytest.approx(value, rel=1e-4)
+        assert f"{value:.3f}" in answer.out
+    for number, table in enumerate(alone):
+        assert scores["test/mae"].iloc[number] == pytest.approx(mean_absolute_error(y, table["forecast"]), rel=1e-4)
+
+
+def test_a_pattern_names_several_checkpoints(cli, two):
+    pattern = two / "lightning_logs" / "tiny" / "version_*" / "checkpoints" / "best.ckpt"
+    answer = cli("predict", "--ckpt_path", pattern, "--experiment=both", f"--trainer.default_root_dir={two}")
+    assert answer.status == 0
+    table = predictions(two, "both")
+    assert len(table) == 1
+    assert table["y"].isna().all()
+    assert table["forecast-std"].iloc[0] > 0
+
+
+def test_checkpoints_of_different_folds_are_not_tested_together(cli, config, root):
+    assert cli(*fit(config, root, "--data.fold=4")).status == 0
+    answer = cli("test", "--ckpt_path", best(root, 0), "--ckpt_path", best(root, 1))
+    assert answer.status == 2
+    assert "data.fold is 4" in answer.err
+    assert "may have been trained on what is scored" in answer.err
+
+
+def test_networks_of_different_data_do_not_forecast_together(cli, config, root):
+    assert cli(*fit(config, root, "--data.horizon=2")).status == 0
+    answer = cli("predict", "--ckpt_path", best(root, 0), "--ckpt_path", best(root, 1))
+    assert answer.status == 2
+    assert "horizon" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--ckpt_path", "nowhere-*.ckpt"], "there is no checkpoint nowhere-*.ckpt"),
+        (["--ckpt_path", "a", "--ckpt_path", "b", "--model.dropout=0.1"], "--model.dropout=0.1"),
+    ],
+)
+def test_what_cannot_be_done_together_is_said(cli, args, said):
+    answer = cli("predict", *args)
+    assert answer.status == 2
+    assert said in answer.err
