@@ -56,13 +56,11 @@ def ensemble(command: str, args: Sequence[str]) -> None:
         predictions_table(data.panel.names, data.times, data.targets, models[0].levels, part)
         for part in (found.mean(), found.mean()._replace(forecast=found.spread()))
     )
-    table.insert(table.columns.get_loc("forecast") + 1, "forecast-std", spread["forecast"])
-    run = Run.new(
-        Path(roots[-1] if roots else ".", LOGS), named[-1] if named else f"{configs[0]['experiment']}-ensemble"
-    )
-    write_whole(
-        run.folder / CONFIG, yaml.safe_dump({**configs[0], "ckpt_path": list(map(str, paths))}, sort_keys=False)
-    )
+    table.insert(table.columns.tolist().index("forecast") + 1, "forecast-std", spread["forecast"])
+    name = named[-1] if named else f"{configs[0]['experiment']}-ensemble"
+    run = Run.new(Path(roots[-1] if roots else ".", LOGS), name)
+    held = {**configs[0], "ckpt_path": list(map(str, paths))}
+    write_whole(run.folder / CONFIG, yaml.safe_dump(held, sort_keys=False))
     if command == "test":
         table = table[table["y"].notna()]
         scores = pd.DataFrame(found.metrics(data, models[0].levels), index=[*map(str, paths), "mean forecast"])
