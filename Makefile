@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: quickstart install install-dev lint test test-slow bench clean
+.PHONY: quickstart install install-dev lint docs test test-slow bench clean
 
 quickstart: install ## install, train a small LSTM on the built-in sample, and show the test figures
 	$(BIN)/forecastlab fit --config configs/quickstart.yaml
@@ -26,7 +26,10 @@ lint: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint ## everything but the long runs
+docs: install-dev ## the documentation, a warning being an error: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+test: lint docs ## everything but the long runs
 	$(BIN)/pytest -n 2 -m 'not slow' tests
 	$(BIN)/pytest --nbmake notebooks
 

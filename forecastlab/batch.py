@@ -153,4 +153,4 @@ class Scaling(nn.Module):
         if len(buffer) == 1:
             return buffer[0]
         rows = buffer[series]
-        return rows.view(len(rows), *[1] * (values.dim() - 2), rows.shape[1])
+        return rows.view(rows.shape[0], *[1] * (values.dim() - 2), rows.shape[1])

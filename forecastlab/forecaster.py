@@ -1,6 +1,6 @@
 """`Forecaster`, the LightningModule: it composes backbone, decoder and loss, and holds the training policy."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
+from forecastlab.backbones.stepping import compile_steps
 from forecastlab.batch import Batch, Prediction, Scaling, Schema
 from forecastlab.checkpoint import read_checkpoint
 from forecastlab.data.panel import Panel
@@ -58,6 +59,8 @@ class Forecaster(LightningModule):
         intervals: probabilities, such as 0.9, of prediction intervals that are calibrated on the validation range
             (`SplitConformal`); those of a loss with quantiles must be among its own.
         weights_from: checkpoint whose weights the training begins with; the scaling is that of the new data.
+        compile: has torch.compile turn chunks of the backbone's steps into one call (`compile_steps`): tens of seconds
+            at first, for cells without a kernel of their own.
         schema: names and sizes of the data, `data.schema`.
 
     Raises:
@@ -78,6 +81,7 @@ class Forecaster(LightningModule):
         penalties: Sequence[Callable[[], Penalty]] = (),
         intervals: Sequence[float] = (),
         weights_from: str | None = None,
+        compile: bool = False,
         *,
         schema: dict[str, Any],
     ) -> None:
@@ -103,6 +107,7 @@ class Forecaster(LightningModule):
             "dropout": float(dropout),
             "penalties": described,
             "intervals": [float(coverage) for coverage in intervals],
+            "compile": bool(compile),
             "schema": schema,
         }  # not weights_from: it has done its work when there is something to save
         self._set_hparams({"lr_scheduler": None, **self._parts, **settings})
@@ -114,6 +119,8 @@ class Forecaster(LightningModule):
         self.scaling = Scaling(features, known, targets, static, len(self.schema.series) or 1)
         self.loss: Loss = self._build("loss", Loss)
         self.backbone: Backbone = self._build("backbone", Backbone, features + static)
+        if compile:
+            compile_steps(self.backbone)
         self._require_causal(self.schema)
         self.window_norm = self._window_norm(window_norm)
         self._require_windows(self.schema)
@@ -153,11 +160,28 @@ class Forecaster(LightningModule):
         if not isinstance(checkpoint.get("hyper_parameters"), dict):
             raise DataError(f"{path} is no checkpoint of a Forecaster: it holds no hyper-parameters")
         try:
-            model = cls(**checkpoint["hyper_parameters"])
-            model.load_state_dict(checkpoint["state_dict"])
-        except (TypeError, AttributeError, RuntimeError) as error:
+            return cls.rebuild(checkpoint["hyper_parameters"], checkpoint["state_dict"])
+        except DataError as error:
+            raise ConfigError(f"{path} does not fit this version of forecastlab: {error}") from None
+
+    @classmethod
+    def rebuild(cls, settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> "Forecaster":
+        """A network from plain data, as checkpoints and exports hold it, ready to forecast.
+
+        Args:
+            settings: the arguments of `Forecaster`, which are its `hparams`.
+            weights: its `state_dict`, scaling included; they keep their precision.
+
+        Raises:
+            DataError: if these do not make a network.
+            ConfigError: if a class is not allowed, or refuses its arguments.
+        """
+        try:
+            model = cls(**settings)
+            model.load_state_dict(weights, assign=True)
+        except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
             reason = "\n".join(str(error).splitlines()[:4])
-            raise ConfigError(f"{path} does not fit this version of forecastlab: {reason}") from None
+            raise DataError(f"they do not make a network: {reason}") from error
         return model.eval()
 
     @property
@@ -452,7 +476,7 @@ class Forecaster(LightningModule):
         """(batch, origins, horizon, targets, levels), in original units, ascending."""
         quantiles = self.loss.quantiles(raw)
         if self.intervals is not None:
-            if not self.intervals.fitted:
+            if not torch.compiler.is_compiling() and not self.intervals.fitted:  # values are not known then
                 raise ConfigError(
                     "model.intervals are calibrated by the validations of a training, and this network has had none"
                 )
@@ -461,8 +485,9 @@ class Forecaster(LightningModule):
         return quantiles * scale + (batch.last[:, :, None, :, None] if self.anchor == "last" else center)
 
     def _calibrates(self) -> bool:
-        """Whether this validation is one of a training, and whole."""
-        return self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
+        """Whether this validation is one of a training, and no trial of a few batches."""
+        trial = self.trainer.sanity_checking or bool(self.trainer.fast_dev_run)  # type: ignore[attr-defined]  # set elsewhere
+        return self.trainer.state.fn == "fit" and not trial
 
     def _calibrate(self) -> None:
         """Fits the intervals to the errors of the validation that has just ended, over all devices."""

@@ -14,16 +14,17 @@ def real_data() -> Path:
     """
     folder = os.environ.get("FORECASTLAB_DATA")
     path = Path(folder).expanduser() if folder else BESIDE_THE_REPOSITORY
-    return _existing(path)
+    return existing(path)
 
 
 @pytest.fixture(scope="session")
 def real_ozone(real_data: Path) -> Path:
     """The real Ozone Level Detection file, 2534 rows x 74."""
-    return _existing(real_data / "ozone" / "eighthr.data")
+    return existing(real_data / "ozone" / "eighthr.data")
 
 
-def _existing(path: Path) -> Path:
+def existing(path: Path) -> Path:
+    """The path of a real file or folder; skips, or fails with FORECASTLAB_REQUIRE_DATA=1, where it is not."""
     if not path.exists():
         reason = f"needs real data: {path} does not exist (set FORECASTLAB_DATA to the folder that has it)"
         if os.environ.get("FORECASTLAB_REQUIRE_DATA") == "1":

@@ -7,7 +7,9 @@ import torch
 import yaml
 
 from forecastlab.cli import main
+from forecastlab.data.published import PUBLISHED
 from forecastlab.registry import registered_backbones
+from tests.conftest import existing
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (REPOSITORY / "configs").rglob("*.yaml") if path.parent.name != "spaces")
@@ -28,9 +30,16 @@ def name(path):
     return str(path.relative_to(REPOSITORY))
 
 
+def file_of(path):
+    """The real file that a config reads, below the data folder; None for what the package has in itself."""
+    settings = content(path)["data"]["init_args"]
+    if "dataset" in settings:
+        return PUBLISHED[settings["dataset"]].relative if PUBLISHED[settings["dataset"]].url else None
+    return None if settings.get("source") == "sample" else "ozone/eighthr.data"
+
+
 def marked(path):
-    synthetic = content(path)["data"]["init_args"].get("source") == "sample"
-    return pytest.param(path, id=name(path), marks=[] if synthetic else pytest.mark.real)
+    return pytest.param(path, id=name(path), marks=[pytest.mark.real] if file_of(path) else [])
 
 
 @pytest.fixture(autouse=True)
@@ -40,17 +49,12 @@ def _leave_no_traces(monkeypatch):
         monkeypatch.setenv(variable, "0")
 
 
-@pytest.fixture
-def data(request, monkeypatch):
-    """Lets the real file be found, for the configs that need it."""
-    if request.node.get_closest_marker("real"):
-        monkeypatch.setenv("FORECASTLAB_DATA", str(request.getfixturevalue("real_data")))
-        request.getfixturevalue("real_ozone")
-
-
-@pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("path", [marked(path) for path in CONFIGS])
-def test_a_config_trains(path, tmp_path, capsys):
+def test_a_config_trains(path, request, monkeypatch, tmp_path, capsys):
+    if file_of(path):
+        folder = request.getfixturevalue("real_data")
+        existing(folder / file_of(path))
+        monkeypatch.setenv("FORECASTLAB_DATA", str(folder))
     assert main(["fit", "--config", str(path), f"--trainer.default_root_dir={tmp_path}", *LIMITS]) == 0
     assert re.match(r"best val/loss \d+\.\d{4} in epoch 0\n", capsys.readouterr().out)
     (run,) = (tmp_path / "lightning_logs").glob("*/version_0")

@@ -15,6 +15,7 @@ from forecastlab.backbones.bn_lstm import BNLSTM
 from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.larnn import LARNN
 from forecastlab.backbones.lstm import LSTM
+from forecastlab.backbones.stepping import Stepped
 from forecastlab.batch import Batch, Schema
 from forecastlab.data.ozone_datamodule import OzoneDataModule
 from forecastlab.decoders import Linear, Seq2Seq
@@ -811,3 +812,13 @@ def test_a_network_for_windows_serves_windows_of_another_length():
     model = Forecaster(SMALL, anchor="last", schema=Series(noise(60), fold=2, lookback=5).schema)
     (found,) = trainer().test(model, Series(noise(60), fold=2, lookback=9), verbose=False)
     assert math.isfinite(found["test/mae"])
+
+
+def test_compiled_steps_are_asked_for_by_argument_and_kept_with_the_network():
+    plain, compiled = forecaster(BNLSTM), forecaster(BNLSTM, compile=True)
+    loops = [module for module in compiled.modules() if isinstance(module, Stepped)]
+    assert loops
+    assert all(module.chunks is not None for module in loops)
+    assert not any(module.chunks for module in plain.modules() if isinstance(module, Stepped))
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    assert compiled.hparams["compile"] is True

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     },
     "callbacks": {"data", "checkpoint", "batch", "metrics", "errors"},
     "baselines": {"batch", "metrics", "data", "errors"},
-    "export": {"forecaster", "errors"},
+    "export": {"forecaster", "backbones", "batch", "errors"},
     "tuning": {"errors"},
     "explanation": {"evaluation", "forecaster", "backbones", "data", "batch", "errors"},
     "evaluation": {"forecaster", "baselines", "data", "callbacks", "metrics", "batch", "signals", *TOOLS},

@@ -299,11 +299,12 @@ def test_the_test_metrics_are_those_of_the_intervals_in_the_table(tmp_path):
     assert metrics["test/winkler"] == pytest.approx(np.mean(high - low + 10 * missed), rel=1e-5)
 
 
-def test_lightnings_sanity_check_calibrates_nothing():
+@pytest.mark.parametrize(("trial", "fitted"), [({"num_sanity_val_steps": 2}, True), ({"fast_dev_run": 2}, False)])
+def test_lightnings_trials_of_a_few_batches_calibrate_nothing(trial, fitted):
     data = Series(noise(160), splits=3, fold=3, lookback=4, validation="tail", batch_size=2)  # two batches: four errors
     model = Forecaster(SMALL, intervals=[0.9], schema=data.schema)
-    trainer(max_epochs=1, num_sanity_val_steps=2).fit(model, data)
-    assert model.intervals.fitted
+    trainer(max_epochs=1, **trial).fit(model, data)
+    assert model.intervals.fitted == fitted
 
 
 def test_a_validation_or_test_leaves_the_margins_of_the_training():

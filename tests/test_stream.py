@@ -17,6 +17,7 @@ from forecastlab.hybrids.parallel import Parallel
 from forecastlab.losses import Quantile
 from forecastlab.stream import Stream
 from tests.frames import module, panel, wide
+from tests.series import Series, noise
 
 SMALL = partial(LSTM, hidden_size=4)
 NAN = np.nan
@@ -183,6 +184,17 @@ def test_months_and_hours_are_stepped_through_as_the_calendar_has_them(tmp_path)
         for row in rows_of(frame):
             found = stream.update(row)
         pd.testing.assert_frame_equal(found, model.forecast(frame), rtol=1e-4, atol=1e-4)
+
+
+def test_times_that_were_an_index_are_called_time():
+    data = Series(noise(40), lookback=3)
+    model = Forecaster(SMALL, schema=data.schema).eval()
+    stream = model.stream()
+    for time, values in noise(10).iterrows():
+        found = stream.update({"time": time, **values})
+    pd.testing.assert_frame_equal(found, model.forecast(noise(10)), rtol=1e-4)
+    with pytest.raises(DataError, match="the row has no time; it has x, y"):
+        stream.update({"x": 1.0, "y": 2.0})
 
 
 # ---- several series ----

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu as exponential_linear
-from torch.nn.functional import linear, pad
+from torch.nn.functional import linear
 
 from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.batch_norm import StepBatchNorm
@@ -95,47 +95,48 @@ class LARNNLayer(GatedLayer):
         from_x = torch.cat([self.weight_ih, self.query.weight[:, :width]])  # gates and query as one product
         from_h = torch.cat([self.weight_hh, self.query.weight[:, width:]])
         positions = None if self.position is None else self.position(self.ages)
+        ages = torch.arange(self.window - 1, -1, -1, device=x.device)  # of the cells in the queue, in steps
 
         def step(x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
-            h, c, queue, *t = cast(tuple[Tensor, ...], state)
+            h, c, queue, t = cast(tuple[Tensor, ...], state)
             h_t = linear(h if mask is None else h * mask, from_h)
             query = self.activation(x_t[:, rows:] + h_t[:, rows:] + self.query.bias)
-            a, weights = self._attend(query, queue, positions)
+            a, weights = self._attend(query, queue, positions, ages > t.unsqueeze(1))
             gates = self._join(x_t[:, :rows], h_t[:, :rows], linear(a, self.weight_ah), t) + self.bias
             i, f, g, o = gates.chunk(4, -1)
             i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
             c = f * c + i * g
             h = o * self.cell_activation(c)
             if self.batch_norm:
-                h, t = self.normalise_hidden(h, t[0]), [t[0] + 1]
+                h = self.normalise_hidden(h, t)
             # only the newest cell is projected; the queue holds the keys and values of the others
-            queue = torch.cat([queue, self.memory(c).unsqueeze(1)], 1)[:, -self.window :]
-            parts = (i, f, g, o, c, h, a, pad(weights, (self.window - weights.shape[-1], 0))) if keep_parts else ()
-            return h, (h, c, queue, *t), parts
+            queue = torch.cat([queue[:, 1:], self.memory(c).unsqueeze(1)], 1)
+            return h, (h, c, queue, t + 1), (i, f, g, o, c, h, a, weights)
 
         return self.scan(step, linear(x, from_x), state, keep_parts)
 
     def initial_state(self, batch_size: int) -> State:
         zeros = self.bias.new_zeros(batch_size, self.hidden_size)
-        queue = self.bias.new_zeros(batch_size, 1, 2 * self.hidden_size)  # the zero cell has zero key and value
-        steps = [torch.zeros(batch_size, dtype=torch.long, device=self.bias.device)] if self.batch_norm else []
-        return (zeros, zeros.clone(), queue, *steps)
+        queue = self.bias.new_zeros(batch_size, self.window, 2 * self.hidden_size)  # a zero cell has zero key and value
+        return zeros, zeros.clone(), queue, torch.zeros(batch_size, dtype=torch.long, device=self.bias.device)
 
-    def _attend(self, query: Tensor, queue: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor]:
-        """A query (batch, hidden_size) and the queue -> the attention result and weights (batch, heads, queue)."""
-        batch, length = queue.shape[:2]
-        queue = self.activation(queue if positions is None else queue + positions[-length:])
-        keys, values = queue.reshape(batch, length, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        scores = query.reshape(batch, self.num_heads, 1, -1) @ keys.transpose(-1, -2)
-        weights = (scores * keys.shape[-1] ** -0.5).softmax(-1)  # (batch, heads, 1, queue)
+    def _attend(
+        self, query: Tensor, queue: Tensor, positions: Tensor | None, missing: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """A query (batch, hidden_size) and the queue -> the attention result and weights (batch, heads, window)."""
+        queue = self.activation(queue if positions is None else queue + positions)
+        keys, values = queue.reshape(*queue.shape[:2], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        scores = query.reshape(query.shape[0], self.num_heads, 1, -1) @ keys.transpose(-1, -2)
+        scores = (scores * keys.shape[-1] ** -0.5).masked_fill(missing[:, None, None], -torch.inf)
+        weights = scores.softmax(-1)  # (batch, heads, 1, window)
         return self.activation(self.attended((weights @ values).flatten(1))), weights.squeeze(2)
 
-    def _join(self, x_t: Tensor, h: Tensor, a: Tensor, t: list[Tensor]) -> Tensor:
+    def _join(self, x_t: Tensor, h: Tensor, a: Tensor, t: Tensor) -> Tensor:
         if not self.batch_norm:
             return x_t + h + a
         if self.mode == "layer":
-            return cast(Tensor, self.normalise_gates(x_t + h + a, t[0]))
-        return cast(Tensor, self.normalise_gates(x_t, t[0]) + self.normalise_recurrent(h, t[0]) + a)
+            return cast(Tensor, self.normalise_gates(x_t + h + a, t))
+        return cast(Tensor, self.normalise_gates(x_t, t) + self.normalise_recurrent(h, t) + a)
 
 
 class LARNN(Layered):
@@ -167,12 +168,12 @@ class LARNN(Layered):
     wide as the hidden state. Here is what the text means. Deviations: keys and values have no bias, and there is no
     dropout of attention weights.
 
-    The state is, per layer, (h (batch, hidden_size), c (batch, hidden_size), queue (batch, up to `window`,
-    2 * hidden_size): [W_k c_j ; W_v c_j] of the cells so far, oldest first), and with batch norm t (batch,) integer:
-    steps so far. A cell is projected once, when it enters the queue. `trace` gives per layer "input_gate",
-    "forget_gate", "candidate", "output_gate", "cell", "hidden" and "attended" a_t, each (batch, time, hidden_size), and
-    "attention" (batch, time, num_heads, window), the weights of the cells, newest last, 0 where the queue is not yet
-    full. The gates are rows in the order input, forget, candidate, output.
+    The state is, per layer, (h (batch, hidden_size), c (batch, hidden_size), queue (batch, window, 2 * hidden_size):
+    [W_k c_j ; W_v c_j] of the last cells, oldest first, of which the newest t + 1 count; t (batch,) integer: steps so
+    far). A cell is projected once, when it enters the queue. `trace` gives per layer "input_gate", "forget_gate",
+    "candidate", "output_gate", "cell", "hidden" and "attended" a_t, each (batch, time, hidden_size), and "attention"
+    (batch, time, num_heads, window), the weights of the cells, newest last, 0 where the queue is not yet full. The
+    gates are rows in the order input, forget, candidate, output.
 
     Args:
         input_size: width of the inputs.

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
+from forecastlab.backbones.any_length import loop, of_any_length
 from forecastlab.backbones.base import GateParameters, require_positive
 from forecastlab.backbones.layered import Layer, Layered
 from forecastlab.backbones.slstm import NOTHING, Forget, log_forget_gate, require_forget, require_heads
@@ -200,6 +202,8 @@ def remember(
     """
     heads = log_i.shape[-1]
     width = q.shape[-1] // heads
+    if of_any_length(q) and not keep_parts:
+        return *loop(partial(_recall, heads, width), torch.cat([q, k, v, log_i, log_f], -1), state), []
     memory = Memory(*cast(tuple[Tensor, Tensor, Tensor], state))
     q, k, v = (part.view(*part.shape[:2], heads, width).transpose(1, 2) for part in (q, k * width**-0.5, v))
     log_i, log_f = log_i.mT, log_f.mT
@@ -213,6 +217,15 @@ def remember(
         i, f = torch.exp(log_i - m), torch.exp(log_f + m_before - m)
         parts = [i.mT, f.mT, cast(Tensor, n).transpose(1, 2).flatten(2), m.mT]
     return h.transpose(1, 2).flatten(2), tuple(after), parts
+
+
+def _recall(heads: int, width: int, x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
+    """A step of `remember` whose inputs stand side by side; exported, the number of chunks could not vary."""
+    *qkv, log_i, log_f = x_t.split([heads * width] * 3 + [heads] * 2, -1)
+    q, k, v = (part.reshape(-1, heads, 1, width) for part in qkv)
+    memory = Memory(*cast(tuple[Tensor, Tensor, Tensor], state))
+    (h, _, _), after = recurrent(q, k * width**-0.5, v, log_i.unsqueeze(-1), log_f.unsqueeze(-1), memory)
+    return h.flatten(1), tuple(after), ()
 
 
 def initial_memory(like: Tensor, batch_size: int, num_heads: int, head_size: int) -> Memory:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear
 
+from forecastlab.backbones.any_length import of_any_length
 from forecastlab.backbones.base import Backbone, require_positive, require_probability
 from forecastlab.backbones.kernels.choice import usable
 from forecastlab.backbones.layered import dropout_mask
@@ -89,7 +90,7 @@ class Recurrent(Backbone, Stepped):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         self.require_sequence(x)
-        if not self.native or (self.training and self.recurrent_dropout):
+        if not self.native or (self.training and self.recurrent_dropout) or of_any_length(x):
             return self._loop(x, state, None)
         if self._faster_than_torch(x):
             return self._loop(x, state, None, time_first=True)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from forecastlab.backbones.any_length import loop, of_any_length
 from forecastlab.backbones.base import require_positive
 from forecastlab.batch import State
 
@@ -34,7 +35,7 @@ class Stepped(nn.Module):
     ) -> tuple[Tensor, State, list[Tensor]]:
         """As the function `scan`, in compiled chunks where they are set and no parts are asked for."""
         chunks = self.chunks
-        if chunks is None or keep_parts or inputs.shape[1] < chunks.steps or torch.compiler.is_compiling():
+        if chunks is None or keep_parts or torch.compiler.is_compiling() or inputs.shape[1] < chunks.steps:
             return scan(step, inputs, state, keep_parts)
         run = _compiled(_code(step), chunks.backend)
         outputs = []
@@ -87,6 +88,8 @@ def scan(step: Step, inputs: Tensor, state: State, keep_parts: bool = False) -> 
         The outputs (batch, time, output width), the state after the last step, and the parts stacked along time, each
         (batch, time, ...) (empty without `keep_parts`).
     """
+    if of_any_length(inputs) and not keep_parts:
+        return *loop(step, inputs, state), []
     outputs, kept = [], []
     for x_t in inputs.unbind(1):
         y_t, state, parts = step(x_t, state)

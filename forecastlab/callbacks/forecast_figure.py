@@ -133,19 +133,21 @@ def ahead_figure(panel: Panel, target: str, levels: Sequence[float], found: Pred
         table, origin = panel.tables[number], int(found.index[position, -1])
         shown = table.values[target].where(table.observed[target]).iloc[-max(4 * horizon, 30) :]
         axes.plot(shown.index, shown, color="0.25", linewidth=1, label="observed", marker=".", markersize=2)
-        times = panel.times[origin + 1 : origin + 1 + horizon]
-        forecast = found.forecast[position, -1, :, 0]
-        axes.plot(times, forecast, color="tab:orange", linewidth=1, label="forecast", marker=".", markersize=2)
+        times, last = panel.times[origin : origin + 1 + horizon], shown.iloc[-1]  # a single step would be a dot
+        forecast = [last, *found.forecast[position, -1, :, 0].tolist()]
+        axes.plot(
+            times, forecast, color="tab:orange", linewidth=1, label="forecast", marker=".", markersize=2, zorder=1.9
+        )
         if (pair := central_interval(levels)) is not None:
-            low, high = (found.quantiles[position, -1, :, 0, level] for level in pair)
-            share = f"{100 * (levels[pair[1]] - levels[pair[0]]):.0f} % interval"
+            low, high = ([last, *found.quantiles[position, -1, :, 0, level].tolist()] for level in pair)
+            share = f"{100 * (levels[pair[1]] - levels[pair[0]]):g} % interval"
             axes.fill_between(times, low, high, color="tab:orange", alpha=0.2, linewidth=0, label=share)
         _finish(axes, target if len(panel.tables) == 1 else f"{table.name}: {target}")
     return figure
 
 
 def _finish(axes: Axes, label: str) -> None:
-    axes.set_ylabel(label)
+    axes.set_ylabel(label, parse_math=False)  # a name may hold dollars
     axes.margins(x=0.01)
     dates = ConciseDateFormatter(axes.xaxis.get_major_locator())  # type: ignore[no-untyped-call]  # it has no types
     axes.xaxis.set_major_formatter(dates)

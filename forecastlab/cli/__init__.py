@@ -24,6 +24,7 @@ COMMANDS = {
     "runs": "the runs so far, newest first: what was trained, how far, and the figures",
     "data": "what the source holds: rows, range, gaps, missing values, folds",
     "backbones": "what is registered: cells and hybrids, causal or not, parameters, source",
+    "completion": "bash or zsh: a script that completes commands, options and file names in the shell",
 }
 
 HELP = """usage: forecastlab COMMAND [options]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from forecastlab.cli.backbones import backbones
 from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.cli.compare import compare
+from forecastlab.cli.completion import completion
 from forecastlab.cli.crossval import crossval
 from forecastlab.cli.data import data
 from forecastlab.cli.ensemble import ensemble, is_ensemble
@@ -30,6 +31,7 @@ def tune(args: Sequence[str]) -> int:
 COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "backbones": backbones,
     "compare": compare,
+    "completion": completion,
     "crossval": crossval,
     "data": data,
     "explain": explain,

@@ -13,9 +13,7 @@ def backbones(args: Sequence[str]) -> None:
     Args:
         args: the command line after the sub-command.
     """
-    parser = argparse.ArgumentParser(prog="forecastlab backbones", description="What is registered.")
-    parser.add_argument("--input-size", type=int, default=72, help="width of the inputs that parameters are counted at")
-    input_size = parser.parse_args(args).input_size
+    input_size = parser().parse_args(args).input_size
     if input_size < 1:
         raise ConfigError(f"--input-size must be positive, got {input_size}")
     print(f"{'name':<14}{'causal':<8}{'parameters':>10}  what it is [source]")
@@ -25,3 +23,10 @@ def backbones(args: Sequence[str]) -> None:
         summary = (cls.__doc__ or "").strip().splitlines()[0]
         print(f"{name:<14}{'yes' if backbone.causal else 'no':<8}{parameters:>10,}  {summary} [{cls.source}]")
     print(f"parameters: with default arguments, input_size={input_size}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(prog="forecastlab backbones", description="What is registered.")
+    parser.add_argument("--input-size", type=int, default=72, help="width of the inputs that parameters are counted at")
+    return parser

@@ -28,6 +28,26 @@ def compare(args: Sequence[str]) -> None:
         ConfigError: if a run cannot be found, or the folder cannot be written.
         DataError: if a run is damaged, or the runs cannot be compared.
     """
+    given = parser().parse_args(args)
+    metric: Metric = given.metric
+    out: Path = given.out or given.logs / OUT
+    comparison = Comparison.of([CrossvalRun.load(find_crossval(name, given.logs)) for name in given.runs])
+    table = fold_table(comparison, metric)
+    found = differences(comparison, metric)
+    print(table.to_text())
+    for difference in key_differences(comparison, metric, found):
+        print(difference.sentence)
+    drawn = pictures(comparison, metric)
+    _write_tables(table, out)
+    _clear(out / "figures")
+    for picture in drawn:
+        write(picture.png(), out / "figures" / f"{picture.name}.png")
+    write(report(comparison, metric, found, drawn), out / "report.html")
+    print(f"\nreport: {out / 'report.html'}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
     parser = argparse.ArgumentParser(
         prog="forecastlab compare",
         description="Several crossval runs side by side, on the test rows that all of them forecast.",
@@ -53,22 +73,7 @@ def compare(args: Sequence[str]) -> None:
     parser.add_argument(
         "--logs", type=Path, default=Path(LOGS), metavar="FOLDER", help="where experiments are (default: %(default)s)"
     )
-    given = parser.parse_args(args)
-    metric: Metric = given.metric
-    out: Path = given.out or given.logs / OUT
-    comparison = Comparison.of([CrossvalRun.load(find_crossval(name, given.logs)) for name in given.runs])
-    table = fold_table(comparison, metric)
-    found = differences(comparison, metric)
-    print(table.to_text())
-    for difference in key_differences(comparison, metric, found):
-        print(difference.sentence)
-    drawn = pictures(comparison, metric)
-    _write_tables(table, out)
-    _clear(out / "figures")
-    for picture in drawn:
-        write(picture.png(), out / "figures" / f"{picture.name}.png")
-    write(report(comparison, metric, found, drawn), out / "report.html")
-    print(f"\nreport: {out / 'report.html'}")
+    return parser
 
 
 def find_crossval(given: str, logs: Path) -> Path:

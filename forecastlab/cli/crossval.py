@@ -79,23 +79,7 @@ def crossval(args: Sequence[str]) -> int:
     Returns:
         0, or 1 if a fold failed.
     """
-    parser = argparse.ArgumentParser(
-        prog="forecastlab crossval",
-        description="Fits and tests every walk-forward fold; takes all options of fit besides. Run again, it skips "
-        "what is finished and resumes what is not.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--folds", type=numbers, help="folds to run, such as 1,3 (default: all)")
-    parser.add_argument("--seeds", type=numbers, help="seeds to run, such as 0,1,2 (default: the config's)")
-    parser.add_argument("--jobs", type=int, default=1, help="folds trained at once, one thread each")
-    parser.add_argument(
-        "--baselines",
-        type=_names,
-        default=["persistence", "climatology", "ridge"],
-        help="scored on the same rows (default: persistence,climatology,ridge); known: " + ", ".join(BASELINES),
-    )
-    parser.add_argument("--new", action="store_true", help="begin a new run instead of going on with an equal one")
-    options, rest = parser.parse_known_args(args)
+    options, rest = parser().parse_known_args(args)
     if options.jobs < 1:
         raise ConfigError(f"--jobs must be positive, got {options.jobs}")
     if values_of(rest, "--ckpt_path"):
@@ -129,6 +113,27 @@ def crossval(args: Sequence[str]) -> int:
             print(fold_table(Comparison.of([CrossvalRun.load(run.folder)])).to_text())
     print(f"run        {os.path.relpath(run.folder)}")
     return 1 if failed else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="forecastlab crossval",
+        description="Fits and tests every walk-forward fold; takes all options of fit besides. Run again, it skips "
+        "what is finished and resumes what is not.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--folds", type=numbers, help="folds to run, such as 1,3 (default: all)")
+    parser.add_argument("--seeds", type=numbers, help="seeds to run, such as 0,1,2 (default: the config's)")
+    parser.add_argument("--jobs", type=int, default=1, help="folds trained at once, one thread each")
+    parser.add_argument(
+        "--baselines",
+        type=_names,
+        default=["persistence", "climatology", "ridge"],
+        help="scored on the same rows (default: persistence,climatology,ridge); known: " + ", ".join(BASELINES),
+    )
+    parser.add_argument("--new", action="store_true", help="begin a new run instead of going on with an equal one")
+    return parser
 
 
 def numbers(text: str) -> list[int]:

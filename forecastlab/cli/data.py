@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jsonargparse
+import pandas as pd
 import yaml
 from jsonargparse import ArgumentParser
 
@@ -10,10 +11,19 @@ from forecastlab.cli.messages import explain
 from forecastlab.cli.options import take
 from forecastlab.cli.runs import read_config
 from forecastlab.data.datamodule import ForecastDataModule
-from forecastlab.data.folds import walk_forward
 from forecastlab.data.ozone_datamodule import OzoneDataModule
-from forecastlab.data.table import gaps
+from forecastlab.data.table import Missing, Table, gaps
 from forecastlab.errors import ConfigError
+
+MOST = 10
+"""Series, gaps and columns that are named."""
+
+TREATED: dict[Missing, str] = {
+    "error": "refused",
+    "ffill": "filled forward",
+    "interpolate": "filled forward, and interpolated once the next value is known",
+    "mask": "marked for the network",
+}
 
 
 def data(args: Sequence[str]) -> None:
@@ -38,6 +48,18 @@ def data_module(parts: Sequence[object], args: Sequence[str] = ()) -> ForecastDa
     Raises:
         ConfigError: for a setting that cannot be used.
     """
+    options = parser()
+    given = [f"--data={yaml.safe_dump(part, default_flow_style=True)}" for part in parts]
+    try:
+        config = options.parse_args([*given, *args])
+    except jsonargparse.ArgumentError as error:
+        raise ConfigError(explain(str(error), [name.lstrip("-") for name in options._option_string_actions])) from None
+    module: ForecastDataModule = options.instantiate(config).data
+    return module
+
+
+def parser() -> ArgumentParser:
+    """The options of the command but `--config`."""
     parser = ArgumentParser(
         prog="forecastlab data",
         description="What the source holds; --config takes a config of fit, whose data part is read.",
@@ -45,43 +67,91 @@ def data_module(parts: Sequence[object], args: Sequence[str] = ()) -> ForecastDa
         allow_abbrev=False,
     )
     parser.add_subclass_arguments(ForecastDataModule, "data")
-    given = [f"--data={yaml.safe_dump(part, default_flow_style=True)}" for part in parts]
-    try:
-        config = parser.parse_args([*given, *args])
-    except jsonargparse.ArgumentError as error:
-        raise ConfigError(explain(str(error), [name.lstrip("-") for name in parser._option_string_actions])) from None
-    module: ForecastDataModule = parser.instantiate(config).data
-    return module
+    return parser
 
 
 def describe(module: ForecastDataModule) -> str:
     """What a data module's source holds, as text."""
-    table = module.table
-    holes = gaps(table.times, table.frequency)
-    missing = ~table.observed
-    targets = missing[module.targets].sum()
-    lines = [
-        f"series      {table.name}",
-        f"rows        {len(table.times)} ({table.times[0]:%Y-%m-%d} .. {table.times[-1]:%Y-%m-%d}, "
-        f"frequency {table.frequency})",
-        f"columns     {table.values.shape[1]}: {len(module.features)} features, target {', '.join(module.targets)}",
-        f"gaps        {len(holes)}, {holes['missing'].sum()} missing steps"
-        + "".join(f"\n              {gap['from']:%Y-%m-%d} .. {gap['to']:%Y-%m-%d}" for _, gap in holes.iterrows()),
-        f"missing     {missing.to_numpy().sum()} values in {missing.any(axis=1).sum()} rows, filled forward; "
-        + ", ".join(f"{name}: {count or 'none'}" for name, count in targets.items()),
-        "folds       target rows, half-open: fit, validation (" + module.validation + "), test",
-    ]
+    tables, recipe = module.tables, module.recipe
+    shown, unseen = tables[:MOST], len(tables) - MOST
+    further = [f"  ... and {unseen} more"] if unseen > 0 else []
+    if len(tables) == 1:
+        lines = [f"series      {tables[0].name}", *_rows(tables[0])]
+    else:
+        times = module.times[: -module.horizon]
+        lines = [
+            f"series      {len(tables)}, {sum(len(table.times) for table in tables)} rows on {len(times)} steps of "
+            f"the calendar ({_span(times)}, frequency {tables[0].frequency})",
+            *(line for table in shown for line in [f"  {table.name}", *(f"    {line}" for line in _rows(table))]),
+            *further,
+        ]
+    columns = len(tables[0].values.columns) + len(recipe.static)
+    lines.append(f"columns     {columns}: {len(module.features)} features, target {', '.join(module.targets)}")
+    for name, parts in recipe.derive.items():
+        terms = " ".join(f"{'-' if factor < 0 else '+'} {_times(factor)}{source}" for source, factor in parts.items())
+        lines.append(f"derived     {name} = {terms.removeprefix('+ ')}")
+    if known := module.schema["known"]:
+        ahead = min(len(table.ahead) for table in tables)
+        steps = f"; the file holds {ahead} steps behind the last row" if recipe.known else ""
+        lines.append(f"known       {', '.join(known)}{steps}")
+    if recipe.static:
+        lines.append(f"static      {', '.join(recipe.static)}")
+    missing = pd.concat([~table.observed for table in tables])
+    counts = missing.sum()
+    others = counts.drop(module.targets).sort_values(ascending=False, kind="stable")
+    others = others[others > 0]
+    lines.append(
+        f"missing     {missing.to_numpy().sum()} values in {missing.any(axis=1).sum()} rows, "
+        f"{TREATED[recipe.missing]}; " + ", ".join(f"{name}: {counts[name] or 'none'}" for name in module.targets)
+    )
+    if len(others):
+        more = f" and {len(others) - MOST} more" if len(others) > MOST else ""
+        lines.append(f"              {', '.join(f'{name}: {count}' for name, count in others[:MOST].items())}{more}")
+    lines.append(f"folds       target rows, half-open: fit, validation ({module.validation}), test")
+    return "\n".join([*lines, *_folds(module)])
+
+
+def _folds(module: ForecastDataModule) -> list[str]:
+    """The rows of each fold, or why there are none.
+
+    Raises:
+        ConfigError: if no fold has any.
+    """
+    lines, errors = [], []
     for number in range(1, module.splits + 1):
-        fold = walk_forward(
-            len(table.times),
-            number,
-            splits=module.splits,
-            test_size=module.test_size,
-            gap=module.gap,
-            first_target=module.first_target,
-            validation=module.validation,
-            val_fraction=module.val_fraction,
-        )
+        try:
+            fold = module.ranges_of(number)
+        except ConfigError as error:
+            errors.append(error)
+            lines.append(f"  {number}           none: {error}")
+            continue
         ranges = ", ".join(f"{part.start}..{part.stop}" for part in (fold.fit, fold.validation, fold.test))
-        lines.append(f"  {number}           {ranges}  (test from {table.times[fold.test.start]:%Y-%m-%d})")
-    return "\n".join(lines)
+        lines.append(f"  {number}           {ranges}  (test from {_day(module.times[fold.test.start])})")
+    if len(errors) == module.splits:
+        raise errors[0]
+    return lines
+
+
+def _rows(table: Table) -> list[str]:
+    """Rows and range of a series, and the steps of its calendar that had no value."""
+    holes = gaps(table.times[table.observed.any(axis=1)], table.frequency)
+    spans = [f"              {_day(hole['from'])} .. {_day(hole['to'])}" for _, hole in holes[:MOST].iterrows()]
+    if len(holes) > MOST:
+        spans.append(f"              ... and {len(holes) - MOST} more")
+    return [
+        f"rows        {len(table.times)} ({_span(table.times)}, frequency {table.frequency})",
+        f"gaps        {len(holes)}, {holes['missing'].sum()} missing steps",
+        *spans,
+    ]
+
+
+def _span(times: pd.DatetimeIndex) -> str:
+    return f"{_day(times[0])} .. {_day(times[-1])}"
+
+
+def _day(time: pd.Timestamp) -> str:
+    return f"{time:%Y-%m-%d}" if time == time.normalize() else f"{time:%Y-%m-%d %H:%M:%S}".removesuffix(":00")
+
+
+def _times(factor: float) -> str:
+    return "" if abs(factor) == 1 else f"{abs(factor):g} "

@@ -38,6 +38,32 @@ def explain(args: Sequence[str]) -> None:
     Args:
         args: the command line after the sub-command: the options below and all of `test`.
     """
+    given, rest = parser().parse_known_args(args)
+    cli = TrainedNetwork(["test", *rest, "--trainer.devices=1"])
+    explanation = explain_network(
+        cli.model,
+        cli.datamodule,
+        given.stage,
+        series=given.series,
+        target=given.target,
+        repeats=given.repeats,
+        block=given.block,
+        origins=given.origins,
+        steps=given.steps,
+        threshold=given.threshold,
+        seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # seed_everything
+    )
+    folder = Path(cli.trainer.log_dir or ".", FOLDER)
+    print(explanation.summary)
+    _write(explanation, folder)
+    for logger in cli.trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            _show(explanation, logger, cli.loaded["global_step"] - 1)
+    print(f"\nfigures    {os.path.relpath(folder)}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
     parser = argparse.ArgumentParser(
         prog="forecastlab explain",
         description="What a trained network looks at: gates, states and attention over time, and the importance of its "
@@ -78,28 +104,7 @@ def explain(args: Sequence[str]) -> None:
         default=0.01,
         help="magnitude that a hidden unit must exceed to count as used (default: %(default)s)",
     )
-    given, rest = parser.parse_known_args(args)
-    cli = TrainedNetwork(["test", *rest, "--trainer.devices=1"])
-    explanation = explain_network(
-        cli.model,
-        cli.datamodule,
-        given.stage,
-        series=given.series,
-        target=given.target,
-        repeats=given.repeats,
-        block=given.block,
-        origins=given.origins,
-        steps=given.steps,
-        threshold=given.threshold,
-        seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # seed_everything
-    )
-    folder = Path(cli.trainer.log_dir or ".", FOLDER)
-    print(explanation.summary)
-    _write(explanation, folder)
-    for logger in cli.trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            _show(explanation, logger, cli.loaded["global_step"] - 1)
-    print(f"\nfigures    {os.path.relpath(folder)}")
+    return parser
 
 
 def _write(explanation: Explanation, folder: Path) -> None:

@@ -9,7 +9,6 @@ import yaml
 
 from forecastlab.cli.runs import Run, experiment_name, open_checkpoint, root_folder
 from forecastlab.errors import ConfigError, DataError
-from forecastlab.export.network import rebuild
 from forecastlab.export.safetensors import save_safetensors
 from forecastlab.forecaster import Forecaster
 
@@ -30,6 +29,24 @@ def export(args: Sequence[str]) -> None:
         ConfigError: if there is no such checkpoint, or its weights are not trained.
         DataError: if it cannot be used, or the files cannot be written.
     """
+    given = parser().parse_args(args)
+    path, checkpoint = open_checkpoint(given.ckpt_path, root_folder(args), experiment_name(args))
+    if not checkpoint["global_step"]:
+        raise ConfigError(f"the weights in {path} are not trained: there is nothing to export")
+    try:
+        model = Forecaster.load(path)
+        config = yaml.safe_load(checkpoint["config"])
+    except (DataError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise DataError(f"{path} cannot be exported: {error}") from None
+    run = Run.of_checkpoint(path)
+    folder = path.parent if run is None else run.folder / "export"
+    output = given.output or folder / f"{path.stem}.{given.format}"
+    for file in FORMATS[given.format](model, output, config if isinstance(config, dict) else {}):
+        print(file)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
     parser = argparse.ArgumentParser(
         prog="forecastlab export",
         description="Writes the network of a checkpoint for other programs. safetensors: the weights, and beside them "
@@ -44,17 +61,4 @@ def export(args: Sequence[str]) -> None:
     )
     parser.add_argument("--experiment", help="whose newest run is meant")
     parser.add_argument("--trainer.default_root_dir", metavar="FOLDER", help="where lightning_logs is")
-    given = parser.parse_args(args)
-    path, checkpoint = open_checkpoint(given.ckpt_path, root_folder(args), experiment_name(args))
-    if not checkpoint["global_step"]:
-        raise ConfigError(f"the weights in {path} are not trained: there is nothing to export")
-    try:
-        model = rebuild(checkpoint["hyper_parameters"], checkpoint["state_dict"])
-        config = yaml.safe_load(checkpoint["config"])
-    except (DataError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise DataError(f"{path} cannot be exported: {error}") from None
-    run = Run.of_checkpoint(path)
-    folder = path.parent if run is None else run.folder / "export"
-    output = given.output or folder / f"{path.stem}.{given.format}"
-    for file in FORMATS[given.format](model, output, config if isinstance(config, dict) else {}):
-        print(file)
+    return parser

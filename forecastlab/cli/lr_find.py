@@ -31,20 +31,24 @@ def find_learning_rate(trainer: Trainer, model: LightningModule, datamodule: Lig
     The rate of the config stays as it is, and nothing is trained with another one.
 
     Raises:
-        ConfigError: if there is no curve, as with `fast_dev_run`.
+        ConfigError: if there is no curve.
     """
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+        raise ConfigError("--lr-find trains a hundred steps: leave trainer.fast_dev_run out")
+    trainer.fit_loop.max_epochs = STEPS  # an epoch may be a single step
     loggers, log_dir = trainer.loggers, trainer.log_dir  # which Lightning exchanges, and does not always put back
     try:
         finder = Tuner(trainer).lr_find(
             model, datamodule=datamodule, min_lr=LOWEST, max_lr=HIGHEST, num_training=STEPS, update_attr=False
         )
-        found = {} if finder is None else finder.results
+        assert finder is not None
+        found = finder.results
     except NotFiniteError:  # at a rate that is far too high; what came before it is what is wanted
         callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it elsewhere
         found = next(vars(one) for one in callbacks if isinstance(one, _LRCallback))
         found = {"lr": found["lrs"], "loss": found["losses"]}
-    if len(found.get("loss", ())) < 2:
-        raise ConfigError("--lr-find: fewer than two steps could be trained: leave trainer.fast_dev_run out")
+    if len(found["loss"]) < 2:
+        raise ConfigError("--lr-find: the loss is not finite even at the lowest rate; look at --data.scaler")
     if not trainer.is_global_zero:
         return
     losses = without_average(found["loss"])

@@ -37,7 +37,7 @@ def reproduce(args: Sequence[str]) -> int:
     Returns:
         0, or 1 if a model failed.
     """
-    options = _parser().parse_args(args)
+    options = parser().parse_args(args)
     for name in ("epochs", "check_every", "jobs", "hidden_size", "heads"):
         if getattr(options, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} must be positive, got {getattr(options, name)}")
@@ -77,7 +77,8 @@ NOT_SETTINGS = ("paper", "path", "models", "splits", "seeds", "jobs", "honest", 
 """Options that say how much is run, not what: a later call may ask for more."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
     parser = argparse.ArgumentParser(
         prog="forecastlab reproduce",
         description="The paper's five models on its five splits. Run again, it skips what is finished.",

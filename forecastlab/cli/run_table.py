@@ -21,15 +21,7 @@ def runs(args: Sequence[str]) -> None:
     Args:
         args: the command line after the sub-command.
     """
-    parser = argparse.ArgumentParser(
-        prog="forecastlab runs",
-        description="The runs so far, newest first: what was trained, how far, and the figures. val/loss is the lowest "
-        "of the epochs; test figures are of the last test, and for a crossval the mean over its folds and seeds.",
-    )
-    parser.add_argument("experiment", nargs="?", help="name of one experiment; all without it")
-    parser.add_argument("--trainer.default_root_dir", dest="root", default=".", help="folder that holds lightning_logs")
-    parser.add_argument("--last", type=int, default=20, metavar="N", help="how many are shown, the newest (20)")
-    options = parser.parse_args(list(args))
+    options = parser().parse_args(list(args))
     found = find_runs(Path(options.root, LOGS), options.experiment)
     if not found:
         where = f" of {options.experiment}" if options.experiment else ""
@@ -41,6 +33,19 @@ def runs(args: Sequence[str]) -> None:
     print(shown.to_string(index=False, na_rep="", float_format="{:.4g}".format, justify="left"))
     if len(found) > len(newest):
         print(f"and {len(found) - len(newest)} older ones: --last {len(found)}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="forecastlab runs",
+        description="The runs so far, newest first: what was trained, how far, and the figures. val/loss is the lowest "
+        "of the epochs; test figures are of the last test, and for a crossval the mean over its folds and seeds.",
+    )
+    parser.add_argument("experiment", nargs="?", help="name of one experiment; all without it")
+    parser.add_argument("--trainer.default_root_dir", dest="root", default=".", help="folder that holds lightning_logs")
+    parser.add_argument("--last", type=int, default=20, metavar="N", help="how many are shown, the newest (20)")
+    return parser
 
 
 def _row(run: Run) -> dict[str, Any]:

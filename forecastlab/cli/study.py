@@ -111,6 +111,11 @@ class Tuning:
         self.keep_weights = keep_weights
         self._begun = 0
         self._in_a_row = 0
+        self._own: dict[str, Value] | None = None
+        try:
+            self._own = worker.space.values_like(configs.values)
+        except ValueError as error:
+            print(f"the config itself is no trial: {error} in this space")
 
     def run(self, processes: int) -> int:
         """Runs trials until the study has all of them, and writes and prints what came out.
@@ -122,7 +127,6 @@ class Tuning:
             0, or 1 if some are missing.
         """
         with self.worker.at_work():
-            self._propose_own()
             while self._in_a_row < IN_A_ROW:
                 self._begun = 0
                 missing = max(0, self.worker.trials - self.worker.finished)
@@ -135,30 +139,33 @@ class Tuning:
 
     def _propose_own(self) -> None:
         """Makes the config's own values the first trial, so that it is seen what the search is good for."""
-        with self.alone():
-            if self.study.get_trials(deepcopy=False):
-                return
-            try:
-                own = self.worker.space.values_like(self.configs.values)
-            except ValueError as error:
-                print(f"the config itself is no trial: {error} in this space")
-            else:
-                self.study.enqueue_trial(own, user_attrs={"own": True})
+        if self._own is None:
+            return
+        trials = self.study.get_trials(deepcopy=False)
+        own = [trial for trial in trials if trial.user_attrs.get("own")]
+        again = len(own) == 1 and own[0].state == TrialState.FAIL  # once: it may have been killed
+        if not trials or again:
+            self.study.enqueue_trial(self._own, user_attrs={"own": True})
 
     def _jobs(self) -> Iterator[Job]:
         while self._in_a_row < IN_A_ROW:
+            if self.configs({}) != self.configs.values:
+                print("the config was changed: no further trial is begun; run again, and it is another study")
+                return
             with self.alone():  # so that commands that share the folder do not begin more trials than are wanted
+                self._propose_own()
                 asked = self.worker.ask()
             if asked is None:
                 return
             self._begun += 1
             try:
-                config = self.configs(asked.params)
+                config = self._config(asked.params)
             except ConfigError as error:
                 self._in_a_row += 1
                 self.worker.ended(asked.number, str(error))
                 print(f"trial {asked.number}: failed: {error}")
                 continue
+            asked.set_user_attr("config", as_yaml(config))
             folder = self.folder / "trials" / str(asked.number)
             trial = Trial(
                 asked.number,
@@ -191,6 +198,11 @@ class Tuning:
             return f"pruned after {trial.user_attrs.get('epochs', 0)} epochs" + (f": {said}" if said else "")
         return str(said)
 
+    def _config(self, chosen: Mapping[str, Value]) -> dict[str, Any]:
+        """The config with the values of a trial; those of a class after the class."""
+        names = [entry.name for entry in self.worker.space.entries]
+        return self.configs({name: chosen[name] for name in names if name in chosen})
+
     def _of_fold(self, config: Mapping[str, Any], fold: int | str) -> dict[str, Any]:
         """The config of a fold, in which the rows are validated that all trials validate, however long its windows."""
         data = config["data"]["init_args"]
@@ -206,7 +218,8 @@ class Tuning:
         """The best config, with a comment on where it comes from."""
         best = best_of(self.study)
         assert best is not None
-        values = self.configs(best.params)
+        kept = best.user_attrs.get("config")  # not of one that was added by hand
+        values = self._config(best.params) if kept is None else yaml.safe_load(kept)
         first = next(iter(self.folds))
         where = f"fold {first}"
         if len(self.folds) == 1:

@@ -31,7 +31,7 @@ def tune(args: Sequence[str]) -> int:
     Returns:
         0, or 1 if the study has fewer trials than it was to get.
     """
-    options, rest = _parser().parse_known_args(args)
+    options, rest = parser().parse_known_args(args)
     for name in ("trials", "jobs"):
         if getattr(options, name) < 1:
             raise ConfigError(f"--{name} must be positive, got {getattr(options, name)}")
@@ -73,7 +73,8 @@ def tune(args: Sequence[str]) -> int:
         raise ConfigError(f"--storage: the database cannot be used any more: {error.__cause__ or error}") from error
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
     parser = argparse.ArgumentParser(
         prog="forecastlab tune",
         description="Looks for config values of low validation loss; takes all options of fit besides. Run again, it "

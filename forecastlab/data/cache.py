@@ -48,7 +48,7 @@ def locate(
         sha256: checksum of the published file, in hexadecimal digits.
         size: size of the published file in bytes.
         path: the user's own file; reading it says what is wrong with it.
-        hint: a last line for the error when the file can be neither found nor downloaded.
+        hint: last lines for the error when the file can be neither found nor downloaded.
 
     Raises:
         DataError: if the file must be downloaded and cannot be: no network, a refusing server, other bytes than
@@ -225,6 +225,5 @@ def _where_to_put(relative: str, url: str, sha256: str, size: int, cached: Path,
         f"Fetch it elsewhere ({size:,} bytes, sha256 {sha256}) and put it in one of these places:",
         f"  $FORECASTLAB_DATA/{relative} (FORECASTLAB_DATA is {state})",
         f"  {cached}",
-        "or anywhere, and name it: --data.path FILE",
     ]
     return "\n".join([*lines, hint] if hint else lines)

@@ -9,7 +9,7 @@ import torch
 
 from forecastlab.batch import Schema
 from forecastlab.data.calendar import Cycle, calendar_covariates
-from forecastlab.data.table import Table, calendar_between
+from forecastlab.data.table import Table, calendar_after, calendar_between
 from forecastlab.data.windows import Rows, Windows
 from forecastlab.errors import DataError
 
@@ -54,8 +54,7 @@ class Panel:
             )
             if other := next((table for table in tables if not table.times.isin(axis).all()), None):
                 raise DataError(f"series {other.name} is not on the calendar of the others, {frequency} from {axis[0]}")
-        ahead = pd.date_range(axis[-1], periods=schema.horizon + 1, freq=frequency)[1:]
-        times = cast(pd.DatetimeIndex, axis.append(ahead))
+        times = cast(pd.DatetimeIndex, axis.append(calendar_after(axis[-1], schema.horizon, frequency)))
         cycles = [cast(Cycle, name) for name in schema.calendar]
         calendar = calendar_covariates(times, cycles, schema.holidays)
         mask = schema.recipe.get("missing") == "mask"

@@ -80,7 +80,8 @@ class Recipe:
             ConfigError: for a frequency that pandas does not know.
         """
         self._require_columns(frame)
-        raw = self._numbers(frame, self.times(frame))
+        times = self.times(frame)
+        raw = self._numbers(frame, times)
         if self.series is None:
             return [self._table(self.name, raw)]
         names = frame[self.series]
@@ -91,8 +92,6 @@ class Recipe:
         return [self._table(cast(str, name), group) for name, group in groups]
 
     def _require_columns(self, frame: pd.DataFrame) -> None:
-        if not len(frame):
-            raise DataError("expected at least one row of data, got none")
         derived = [source for parts in self.derive.values() for source in parts]
         plain = [name for name in self._columns() if name not in self.derive]
         labels = [label for label in (self.time, self.series) if label is not None]
@@ -111,8 +110,10 @@ class Recipe:
         """The times of a frame's rows, (rows,), in their order.
 
         Raises:
-            DataError: if there is no such column, or a time cannot be read.
+            DataError: if there is no such column, or no row, or a time cannot be read.
         """
+        if not len(frame):
+            raise DataError("expected at least one row of data, got none")
         if self.time is not None and self.time not in frame.columns:
             raise _unknown([self.time], frame)
         given = pd.Series(frame.index, index=frame.index) if self.time is None else frame[self.time]

@@ -1,6 +1,7 @@
 """From the raw columns of one series to a `Table`: filled values, and which of them were observed."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
@@ -218,7 +219,7 @@ def calendar_between(first: pd.Timestamp, last: pd.Timestamp, frequency: str) ->
     """Every step from one time to another.
 
     Raises:
-        DataError: if there are too many.
+        DataError: if there are too many, or they cannot be counted.
         ConfigError: if `frequency` is not a pandas offset of positive length.
     """
     try:
@@ -231,12 +232,31 @@ def calendar_between(first: pd.Timestamp, last: pd.Timestamp, frequency: str) ->
             f"expected a frequency of positive length such as D (day), h (hour) or MS (start of month), "
             f"got {frequency!r}"
         )
-    if (last - first) / step > MOST_STEPS:
+    if (last - first).total_seconds() / step.total_seconds() > MOST_STEPS:
         raise DataError(
             f"the calendar from {first} to {last} has more than {MOST_STEPS:,} steps of {frequency!r}: expected the "
             "frequency of the data"
         )
-    return pd.date_range(first, last, freq=offset, unit=first.unit)
+    with _in_bounds(first, frequency):
+        return pd.date_range(first, last, freq=offset, unit=first.unit)
+
+
+def calendar_after(last: pd.Timestamp, steps: int, frequency: str) -> pd.DatetimeIndex:
+    """The steps that follow a time, (steps,).
+
+    Raises:
+        DataError: if there are none such in the calendar.
+    """
+    with _in_bounds(last, frequency):
+        return pd.date_range(last, periods=steps + 1, freq=frequency, unit=last.unit)[1:]
+
+
+@contextlib.contextmanager
+def _in_bounds(first: pd.Timestamp, frequency: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OverflowError) as error:  # nanoseconds after seconds, the year 10000, ...
+        raise DataError(f"the calendar of frequency {frequency!r} cannot go on from {first}: {error}") from None
 
 
 def _calendar(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:

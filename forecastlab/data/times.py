@@ -124,7 +124,7 @@ def find_frequency(times: pd.DatetimeIndex) -> str:
     wall = times.tz_localize(None)  # a day of summer time's begin has 23 hours
     usual = pd.Series(wall[1:] - wall[:-1]).mode().iloc[0]
     if usual < _DAY or usual % _DAY:
-        return to_offset(usual).freqstr
+        return _tick(usual)
     days = usual // _DAY
     starts = bool((wall.day == 1).all())
     if days >= 28 and (starts or (wall.day == wall.days_in_month).all()):
@@ -139,6 +139,13 @@ def find_frequency(times: pd.DatetimeIndex) -> str:
     if days % 7 == 0:
         return f"{weeks}W-{_WEEKDAYS[int((wall[1:][wall[1:] - wall[:-1] == usual]).day_of_week[0])]}"
     return "D" if days == 1 else f"{days}D"
+
+
+def _tick(step: pd.Timedelta) -> str:
+    try:
+        return to_offset(step).freqstr
+    except ValueError:  # nanoseconds count no more than three centuries
+        raise DataError(f"the rows are {step} apart, which is the step of no calendar") from None
 
 
 def _months(wall: pd.DatetimeIndex, side: str) -> str:

@@ -80,7 +80,7 @@ class EncoderAttention(nn.Module):
         batch, time, _ = encoded.shape
         hidden = self.size if self.score == "additive" else 1
         needed = batch * origins * steps * time * hidden * encoded.element_size()
-        if needed > _LIMIT:
+        if isinstance(needed, int) and needed > _LIMIT:  # an exported program learns its sizes later
             raise AttentionSizeError(
                 f"attention {self.score!r} of {batch} sequences, {origins} origins and {steps} steps to {time} rows "
                 f"would hold {needed} bytes, more than {_LIMIT}. Set --data.lookback to a number of rows or a smaller "

@@ -185,7 +185,7 @@ class Seq2Seq(Decoder):
 
     def _start(self, encoded: Tensor) -> LayerState:
         """(sequences, width) at the origins -> h and c, or h of a GRU, (layers, sequences, hidden_size) each."""
-        states = torch.tanh(self.bridge(encoded)).view(len(encoded), -1, self.num_layers, self.hidden_size)
+        states = torch.tanh(self.bridge(encoded)).view(encoded.shape[0], -1, self.num_layers, self.hidden_size)
         return tuple(part.transpose(0, 1).contiguous() for part in states.unbind(1))
 
     def _step(self, x: Tensor, layers: list[LayerState], attend: Attend) -> list[LayerState]:

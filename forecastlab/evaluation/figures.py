@@ -25,7 +25,7 @@ from forecastlab.data.folds import Fold
 WIDTH = 4.2
 """Width of all figures, in inches."""
 DPI = 230
-_COLOURS = 128
+COLOURS = 128
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 _MARKERS = "osD^vP*"
 
@@ -57,15 +57,23 @@ DARK = Theme(
 )
 
 
-def png(figure: Figure, dpi: int = DPI) -> bytes:
-    """The figure as a PNG file."""
+def png(figure: Figure, dpi: int = DPI, colours: int | None = COLOURS) -> bytes:
+    """The figure as a PNG file.
+
+    Args:
+        figure: what is drawn.
+        dpi: dots per inch.
+        colours: number of different colours, the fewer the smaller the file; None for all, as a heat map needs them.
+    """
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in another script
         figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
     small = io.BytesIO()
-    with Image.open(file) as image:  # few colours are enough, and a third of the size
-        image.convert("RGB").quantize(_COLOURS).save(small, format="png", optimize=True)
+    with Image.open(file) as image:
+        opaque = image.convert("RGB")
+        chosen = opaque if colours is None else opaque.quantize(colours)  # a third of the size
+        chosen.save(small, format="png", optimize=True)
     return small.getvalue()
 
 

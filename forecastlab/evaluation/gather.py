@@ -41,7 +41,7 @@ def gather(folder: Path, model: str, baselines: Sequence[tuple[str, int, Evaluat
     for fold, seed, path in finished_folds(folder):
         result = read_result(path)
         results.append({"model": model, "fold": fold, "seed": seed, **result["fit"], **result["test"]})
-        predictions.append(pd.read_csv(path / PREDICTIONS).assign(model=model, fold=fold, seed=seed))
+        predictions.append(_read(path / PREDICTIONS).assign(model=model, fold=fold, seed=seed))
     for name, fold, evaluation in baselines:
         results.append({"model": name, "fold": fold, **evaluation.metrics})
         predictions.append(evaluation.predictions.assign(model=name, fold=fold, seed=None))
@@ -53,6 +53,12 @@ def gather(folder: Path, model: str, baselines: Sequence[tuple[str, int, Evaluat
         partial = folder / f".{name}"
         table.to_csv(partial, index=False)
         partial.replace(folder / name)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The predictions of a fold; a series may be called 007, or NA."""
+    names = {"unique_id": str, "target": str}
+    return pd.read_csv(path, dtype=names, parse_dates=["ds", "cutoff"], keep_default_na=False, na_values=[""])
 
 
 def _ordered(table: pd.DataFrame, columns: Sequence[str], further: str) -> pd.DataFrame:

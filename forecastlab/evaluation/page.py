@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from forecastlab.errors import ConfigError
-from forecastlab.evaluation.figures import DARK, LIGHT, Theme, png
+from forecastlab.evaluation.figures import COLOURS, DARK, LIGHT, Theme, png
 from forecastlab.evaluation.tables import Table
 
 
@@ -23,17 +23,19 @@ class Picture:
         name: what its file is called, without the ending.
         caption: what it shows and how to read it.
         draw: makes the figure in the colours of a theme.
+        colours: how many different ones its file has; None for all.
     """
 
     name: str
     caption: str
     draw: Callable[[Theme], Figure]
+    colours: int | None = COLOURS
     _drawn: dict[Theme, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def png(self, theme: Theme = LIGHT) -> bytes:
         """The figure as a PNG file; drawn once per theme."""
         if theme not in self._drawn:
-            self._drawn[theme] = png(self.draw(theme))
+            self._drawn[theme] = png(self.draw(theme), colours=self.colours)
         return self._drawn[theme]
 
 

@@ -177,7 +177,7 @@ def _layer(traced: Trace, kind: Kind, key: str, names: Sequence[str], label: str
         return figures.signals_over_time(traced.rows, shown, target=label, place=found[0].place, theme=theme)
 
     caption = f"The {kind}s of {found[0].place} at each forecast origin, below the forecasts that came of them."
-    return Finding(Picture(f"{kind}s_{key}", caption, draw), table)
+    return Finding(Picture(f"{kind}s_{key}", caption, draw, colours=None), table)
 
 
 def _attention(name: str, attention: Attention, cutoff: pd.Series) -> Finding:
@@ -187,7 +187,9 @@ def _attention(name: str, attention: Attention, cutoff: pd.Series) -> Finding:
         return figures.attention_map(cutoff, attention, name=found.place, theme=theme)
 
     caption = f"How much {found.place} looks at each step of the past, from each forecast origin."
-    return Finding(Picture(f"attention_{found.key}", caption, draw), attention.table(pd.DatetimeIndex(cutoff)))
+    return Finding(
+        Picture(f"attention_{found.key}", caption, draw, colours=None), attention.table(pd.DatetimeIndex(cutoff))
+    )
 
 
 def _permuted(single: pd.DataFrame, joint: pd.DataFrame, label: str) -> Finding:

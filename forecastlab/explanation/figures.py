@@ -80,7 +80,7 @@ def attention_map(cutoff: pd.Series, attention: Attention, *, name: str, theme: 
     """
     heads, means, last, maps = list(attention.heads), attention.by_lag(), attention.last(), attention.weights
     if len(heads) > HEADS:
-        heads, maps = [f"mean of {len(heads)}"], maps.mean(1, keepdims=True)
+        heads, maps = [f"mean of {len(heads)} {heads[0].partition(' ')[0]}s"], maps.mean(1, keepdims=True)
         means, last = (table.mean(axis=1).to_frame(heads[0]) for table in (means, last))
     heights = [2.2 if len(heads) == 1 else 1.5] * len(heads)
     figure = Figure(figsize=(WIDTH, 2.8 + 1.2 * sum(heights)), layout="constrained", facecolor=theme.paper)

@@ -15,7 +15,7 @@ from forecastlab.batch import Batch
 from forecastlab.data.windows import Windows
 from forecastlab.errors import ForecastlabError
 from forecastlab.explanation.attention import Attention
-from forecastlab.explanation.tracing import AT_ONCE, steps_of
+from forecastlab.explanation.tracing import sequences_at_once
 from forecastlab.forecaster import Forecaster
 
 
@@ -82,7 +82,7 @@ def integrated_gradients(
     batch, positions = _chosen(windows, origins, model.device)
     names = ("history", "known") if model.schema.known else ("history",)  # gradients by nothing are not defined
     baselines = _centers(model, series)
-    at_once = max(1, AT_ONCE // steps_of(windows))
+    at_once = sequences_at_once(model, windows)
     found, gaps = [], []
     for chunk in torch.arange(len(positions), device=model.device).split(at_once):
         sample = Batch(*(tensor[chunk if len(tensor) > 1 else torch.zeros_like(chunk)] for tensor in batch))

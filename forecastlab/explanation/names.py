@@ -48,10 +48,14 @@ class SignalName:
         return f"backbone.{self.part}" if self.part else "backbone"
 
     @property
+    def where(self) -> str:
+        """The part by a short name; the backbone inside of a hybrid is called in full, to tell it from the hybrid."""
+        return self.path if self.part.partition(".")[0] == "backbone" else self.part or "backbone"
+
+    @property
     def place(self) -> str:
         """Part and layer, in words."""
-        part = self.part or "backbone"
-        return part if self.layer is None else f"{part}, layer {self.layer}"
+        return self.where if self.layer is None else f"{self.where}, layer {self.layer}"
 
     @property
     def label(self) -> str:
@@ -61,8 +65,8 @@ class SignalName:
     @property
     def key(self) -> str:
         """Part and layer as a piece of a file's name, such as "branches_0_layer_1"."""
-        layer = [] if self.layer is None else [f"layer_{self.layer}"]
-        return "_".join([*([self.part.replace(".", "_")] if self.part else []), *layer]) or "backbone"
+        names = [self.where] if self.part or self.layer is None else []
+        return "_".join([*names, *([] if self.layer is None else [f"layer_{self.layer}"])]).replace(".", "_")
 
     @property
     def is_hidden(self) -> bool:

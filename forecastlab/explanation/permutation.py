@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from forecastlab.batch import Batch, Schema
 from forecastlab.data.windows import Windows
 from forecastlab.explanation.selection import with_rows_in_order
-from forecastlab.explanation.tracing import AT_ONCE, batches, steps_of
+from forecastlab.explanation.tracing import batches, sequences_at_once
 from forecastlab.forecaster import Forecaster
 
 ERRORS = ("mse", "mae")
@@ -95,7 +95,7 @@ def permutation_importance(
 def _errors(model: Forecaster, variants: Sequence[Windows], target: int) -> NDArray[np.float64]:
     """(variants, 2): mean squared and mean absolute error of one target over all values that are scored."""
     first = variants[0]
-    together = max(1, AT_ONCE // (len(first) * steps_of(first)))
+    together = max(1, sequences_at_once(model, first) // len(first))
     found = []
     for start in range(0, len(variants), together):
         chunk = variants[start : start + together]

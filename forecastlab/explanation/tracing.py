@@ -18,6 +18,8 @@ from forecastlab.forecaster import Forecaster
 
 AT_ONCE = 1 << 14
 """Rows of histories that are run together."""
+WEIGHTS = 1 << 20
+"""Attention weights of a decoder that are held together, for each step of the horizon."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,13 @@ def batches(windows: Windows, device: torch.device) -> Iterator[Batch]:
 def steps_of(windows: Windows) -> int:
     """The number of steps of the longest history."""
     return int((windows.ends - windows.begins).max()) + 1
+
+
+def sequences_at_once(model: Forecaster, windows: Windows) -> int:
+    """How many histories are run together: fewer where the decoder holds weights from every origin to every step."""
+    steps, origins = steps_of(windows), int((windows.ends - windows.origins).max()) + 1
+    fit = AT_ONCE // steps
+    return max(1, min(fit, WEIGHTS // (steps * origins)) if model.decoder.attends else fit)
 
 
 def _in_time(values: Tensor, name: SignalName) -> Tensor:

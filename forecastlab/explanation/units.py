@@ -39,15 +39,17 @@ def unused(model: nn.Module, peaks: Mapping[str, NDArray[np.float64]], threshold
         counts = {name: near_zero(peak, threshold) for name, peak in layers.items()}
         smaller = _smaller(model.get_submodule(path), layers, counts)
         for name, count in counts.items():
-            units = len(layers[name])
-            text = f"{SignalName.of(name).place}: {count} of {units} units never exceed {threshold:g}"
+            units, found = len(layers[name]), SignalName.of(name)
+            place = found.place if found.signal == "hidden" else f"{found.place}, {found.label}"
             if count == 0:
-                text = f"{SignalName.of(name).place}: each of the {units} units exceeds {threshold:g} at some step"
-            elif count == units:
-                text += ": the layer hands nothing on"
-            elif smaller:
-                text += f": try hidden_size {smaller}"
-            sentences.append(text)
+                text = f"each of the {units} units exceeds {threshold:g} at some step"
+            else:
+                text = f"{count} of {units} units never exceed {threshold:g}"
+                if count == units:
+                    text += ": the layer hands nothing on"
+                elif smaller:
+                    text += f": try hidden_size {smaller}"
+            sentences.append(f"{place}: {text}")
     return sentences
 
 

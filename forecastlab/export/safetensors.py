@@ -1,17 +1,15 @@
 """Weights as safetensors, everything else as JSON: neither can hold code."""
 
-import contextlib
 import hashlib
 import importlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from forecastlab import __version__
 from forecastlab.errors import DataError, ForecastlabError
-from forecastlab.export.network import rebuild
+from forecastlab.export.files import with_ending, write
 from forecastlab.forecaster import Forecaster
 
 VERSION = 1
@@ -39,7 +37,7 @@ def save_safetensors(model: Forecaster, path: str | Path, config: Mapping[str, A
         DataError: if they cannot be written.
         ForecastlabError: if safetensors is not installed.
     """
-    path = _weights_path(path)
+    path = with_ending(path, ".safetensors")
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     content: bytes = _safetensors().save(weights)
     about = {
@@ -52,8 +50,8 @@ def save_safetensors(model: Forecaster, path: str | Path, config: Mapping[str, A
         "config": dict(config or {}),
     }
     written = [path, path.with_suffix(".json")]
-    _write(written[0], content)
-    _write(written[1], json.dumps(about, indent=2, default=str).encode() + b"\n")
+    write(written[0], content)
+    write(written[1], json.dumps(about, indent=2, default=str).encode() + b"\n")
     return written
 
 
@@ -71,7 +69,7 @@ def load_safetensors(path: str | Path) -> Forecaster:
         ConfigError: if a part of the network is of a package that has been neither imported nor allowed.
         ForecastlabError: if safetensors is not installed.
     """
-    path = _weights_path(path)
+    path = with_ending(path, ".safetensors")
     described = path.with_suffix(".json")
     content = _read(path)
     try:
@@ -92,16 +90,9 @@ def load_safetensors(path: str | Path) -> Forecaster:
     except Exception as error:  # of a kind of its own, and others
         raise DataError(f"{path} is not a safetensors file: {error}") from None
     try:
-        return rebuild(about["model"], weights)
+        return Forecaster.rebuild(about["model"], weights)
     except DataError as error:
         raise DataError(f"{path} and {described}: {error}") from None
-
-
-def _weights_path(path: str | Path) -> Path:
-    path = Path(path).expanduser()
-    if path.suffix != ".safetensors":
-        raise DataError(f"expected a file that ends in .safetensors, got {path}")
-    return path
 
 
 def _read(path: Path) -> bytes:
@@ -109,20 +100,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 def _safetensors() -> Any:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
+from forecastlab.backbones.any_length import of_any_length
 from forecastlab.backbones.attention import Score, additive_scores, causal_attention, causal_mask, require_score
 from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
@@ -128,7 +129,7 @@ class Attentive(Backbone):
 
     def _additive_context(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         time, steps = query.shape[1], keys.shape[1]
-        if time <= _BLOCK:
+        if of_any_length(query) or time <= _BLOCK:
             return self._weights(query, keys) @ values
         contexts = []
         for start in range(0, time, _BLOCK):

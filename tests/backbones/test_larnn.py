@@ -208,7 +208,7 @@ def test_every_layer_has_a_cell_and_a_queue_of_its_own():
     upper.layers[0] = net.layers[1]
     upper.input_size = HIDDEN
     torch.testing.assert_close(upper(signals["layers.0.hidden"])[0], net(x)[0])
-    (_, _, lower_queue), (_, _, upper_queue) = net(x)[1]
+    (_, _, lower_queue, _), (_, _, upper_queue, _) = net(x)[1]
     torch.testing.assert_close(lower_queue, net.layers[0].memory(signals["layers.0.cell"][:, -WINDOW:]))
     torch.testing.assert_close(upper_queue, net.layers[1].memory(signals["layers.1.cell"][:, -WINDOW:]))
 

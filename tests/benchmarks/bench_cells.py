@@ -66,7 +66,7 @@ def test_kernel_against_what_runs_without_it(name, size, compare):
     gradients = []
     for model in models:
         torch.manual_seed(1)
-        both_ways(model, x)
+        model(x)[0].sin().sum().backward()  # a plain sum says nothing behind a layer norm
         gradients.append([parameter.grad.clone() for parameter in model.parameters()])
     for found, expected in zip(*gradients, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())

@@ -10,9 +10,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.optim import SGD
 
 from forecastlab.backbones.lstm import LSTM
+from forecastlab.batch import Prediction
 from forecastlab.callbacks import Checkpoints, ForecastFigure, RunLogger
 from forecastlab.callbacks import forecast_figure as module
 from forecastlab.forecaster import Forecaster
+from tests.frames import module as own_data
+from tests.frames import wide
 from tests.series import Series, counting, noise, trainer
 
 
@@ -120,7 +123,9 @@ def test_nothing_is_drawn_where_nothing_can_show_it(drawn):
     running = trainer(max_epochs=1, callbacks=[ForecastFigure()])
     running.fit(persistence(data), data)
     running.test(persistence(data), data, verbose=False)
+    running.predict(persistence(data), data)
     assert not drawn
+    assert running.callbacks[0].path is None
 
 
 def test_training_from_plain_loaders_needs_no_figure(tmp_path, drawn):
@@ -141,3 +146,74 @@ def test_both_lines_are_labelled_and_the_axis_names_the_target():
     np.testing.assert_array_equal(forecast.get_ydata(), [1.5, 2, 2.5])
     assert [pd.Timestamp(day).day for day in forecast.get_xdata()] == [1, 2, 3]
     assert axes.get_ylabel() == "T_PK"
+
+
+# ---- beyond the data ----
+
+
+@pytest.mark.parametrize("lookback", [3, "full"])
+def test_a_prediction_ends_with_a_figure_beside_its_table(tmp_path, lookback):
+    data = Series(counting(40), lookback=lookback, horizon=2)
+    drawing = ForecastFigure()
+    trainer(callbacks=[drawing], logger=RunLogger(tmp_path, "run", 0)).predict(persistence(data), data)
+    assert drawing.path == tmp_path / "run" / "version_0" / "forecast.png"
+    with Image.open(drawing.path) as image:
+        assert np.asarray(image).std() > 10, "the image is not empty"
+
+
+def ahead(data, levels=(), intervals=()):
+    """The figure of forecasts 1, 2, ... of every series, with quantiles so far below and above."""
+    series, horizon = len(data.tables), data.horizon
+    forecast = torch.arange(1.0, horizon + 1).expand(series, 1, horizon)[..., None]
+    quantiles = (
+        torch.stack([forecast + distance for distance in intervals], -1) if intervals else forecast[..., None][..., :0]
+    )
+    ends = (data.rows.stop - 1)[:, None]
+    found = Prediction(torch.arange(series), ends, forecast, forecast, torch.zeros_like(forecast), quantiles)
+    return module.ahead_figure(data.panel, data.targets[0], levels, found)
+
+
+def days(line):
+    return [(pd.Timestamp(day) - pd.Timestamp("2020-01-01")).days for day in line.get_xdata()]
+
+
+def test_the_forecast_and_its_interval_begin_at_the_last_value():
+    figure = ahead(Series(counting(40), horizon=3), (0.05, 0.25, 0.5, 0.75, 0.95), (-20, -9, 0, 9, 20))
+    (axes,) = figure.axes
+    observed, forecast = axes.lines
+    assert days(observed) == list(range(10, 40))
+    assert observed.get_ydata().tolist() == list(range(110, 140))
+    assert days(forecast) == [39, 40, 41, 42]
+    assert list(forecast.get_ydata()) == [139, 1, 2, 3]
+    (interval,) = axes.collections
+    assert interval.get_label() == "90 % interval"
+    corners = interval.get_paths()[0].vertices[:, 1]
+    assert {139.0, -19.0, -18.0, -17.0, 21.0, 22.0, 23.0} == set(corners.tolist())
+    assert axes.get_ylabel() == "y"
+
+
+def test_a_long_horizon_is_drawn_with_four_times_as_much_of_the_past():
+    figure = ahead(Series(counting(100), horizon=12))
+    observed, forecast = figure.axes[0].lines
+    assert days(observed) == list(range(52, 100))
+    assert days(forecast) == list(range(99, 112))
+    assert not figure.axes[0].collections, "there is no interval to draw"
+
+
+def test_quantiles_without_a_counterpart_are_no_interval():
+    figure = ahead(Series(counting(40)), (0.1, 0.5), (-3, 0))
+    assert not figure.axes[0].collections
+
+
+def test_what_was_missing_is_a_hole_in_what_is_observed():
+    raw = counting(40)
+    raw.iloc[[33, 34], 1] = np.nan
+    observed, _ = ahead(Series(raw)).axes[0].lines
+    assert np.flatnonzero(np.isnan(observed.get_ydata().astype(float))).tolist() == [23, 24]
+
+
+def test_each_of_the_first_six_series_has_a_panel_that_names_it(tmp_path):
+    frame = pd.concat([wide(30).assign(unique_id=f"$shop_{number}$") for number in range(8)])
+    figure = ahead(own_data(tmp_path, frame, series_column="unique_id"))
+    assert [axes.get_ylabel() for axes in figure.axes] == [f"$shop_{number}$: y" for number in range(6)]
+    figure.savefig(tmp_path / "figure.png")

@@ -88,6 +88,7 @@ def test_values_that_were_missing_are_left_out_of_a_test(tmp_path):
     assert table["y"].tolist() == [110, 111, 113, 114]
     assert table["forecast"].tolist() == [109, 110, 111, 113]
 
+
 def test_a_series_ends_with_its_last_value_and_what_follows_is_empty(tmp_path):
     raw = counting(20)
     raw.iloc[18:, 1] = np.nan

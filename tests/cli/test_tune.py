@@ -17,6 +17,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
+from forecastlab.cli.environment import prepare
+from forecastlab.cli.study import Configs, Tuning
+from forecastlab.tuning.space import Space
 from tests.cli.commands import environment, files, fit, folder
 from tests.reliability.processes import descendants
 from tests.test_configs import REPOSITORY
@@ -46,7 +49,8 @@ def study(root, version=0):
     """The study of a run as Optuna reads it from the journal."""
     path = str(folder(root, "tiny-tune", version) / "study.journal")
     storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
-    return optuna.load_study(study_name=None, storage=storage)
+    (name,) = optuna.get_all_study_names(storage)
+    return optuna.load_study(study_name=name, storage=storage)
 
 
 def table(root, version=0):
@@ -157,7 +161,7 @@ def test_the_test_rows_do_not_matter(space, tmp_path, cli):
             f"data: {{class_path: TableDataModule, init_args: {{path: {root}/series.csv, targets: [y], lookback: 4, "
             "splits: 2, fold: 2}}\nmodel: {backbone: {class_path: LSTM, init_args: {hidden_size: 4}}}\n"
         )
-        assert cli(*tune(config, space, root, "--trials=4")).status == 0
+        assert cli(*tune(config, space, root, "--trials=3")).status == 0
         found.append(table(root).drop(columns=["begun", "seconds"]))
     pd.testing.assert_frame_equal(*found, check_exact=True)
 
@@ -178,18 +182,17 @@ def test_folds_are_averaged_and_weights_kept_where_that_is_asked_for(config, spa
 
 
 def test_a_trial_that_lags_behind_is_pruned(config, space, tmp_path, cli):
-    assert cli(*tune(config, space, tmp_path, "--trials=1", epochs=1)).status == 0
     assert cli(*tune(config, space, tmp_path, "--trials=1", epochs=9)).status == 0
     losses = dict.fromkeys(range(9), 1e-9)
     for _ in range(5):
         better = optuna.create_trial(state=TrialState.COMPLETE, value=1e-9, intermediate_values=losses)
-        study(tmp_path, 1).add_trial(better)
+        study(tmp_path).add_trial(better)
     answer = cli(*tune(config, space, tmp_path, "--trials=7", epochs=9))
     assert answer.status == 0
     assert "trial 6: pruned after 4 epochs" in answer.out
-    assert table(tmp_path, 1).iloc[6][["state", "epochs"]].tolist() == ["pruned", 4]
+    assert table(tmp_path).iloc[6][["state", "epochs"]].tolist() == ["pruned", 4]
     answer = cli(*tune(config, space, tmp_path, "--trials=8", "--pruner=none", epochs=9))
-    assert table(tmp_path, 1).iloc[7][["state", "epochs"]].tolist() == ["complete", 9]
+    assert table(tmp_path).iloc[7][["state", "epochs"]].tolist() == ["complete", 9]
 
 
 def test_a_trial_that_diverges_counts_as_pruned(config, tmp_path, cli):
@@ -213,6 +216,24 @@ def test_a_study_in_which_every_trial_fails_is_given_up(config, tmp_path, cli):
     assert not (folder(tmp_path, "tiny-tune") / "best.yaml").exists()
 
 
+def test_a_config_that_is_changed_meanwhile_ends_the_study(config, space, tmp_path, cli, monkeypatch):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(config.read_text())
+    ended = Tuning._ended
+
+    def change(self, job, error):
+        path.write_text(config.read_text().replace("hidden_size: 4", "hidden_size: 5"))
+        return ended(self, job, error)
+
+    monkeypatch.setattr(Tuning, "_ended", change)
+    answer = cli(*tune(path, space, tmp_path, "--trials=3", epochs=1))
+    assert answer.status == 1
+    assert "the config was changed" in answer.out
+    assert len(table(tmp_path)) == 1
+    best = yaml.safe_load((folder(tmp_path, "tiny-tune") / "best.yaml").read_text())
+    assert best["model"]["backbone"]["init_args"]["hidden_size"] == 4
+
+
 def test_calls_share_a_study_through_a_database(config, space, tmp_path, cli):
     url = f"sqlite:///{tmp_path}/study.db"
     for machine, trials in (("one", 1), ("other", 2)):
@@ -223,15 +244,16 @@ def test_calls_share_a_study_through_a_database(config, space, tmp_path, cli):
     assert not (folder(tmp_path / "one", "tiny-tune") / "study.journal").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_trial_and_a_killed_command_lose_only_what_was_running(config, space, tmp_path, cli):
-    args = tune(config, space, tmp_path, "--trials=4", "--jobs=2", "--early_stopping.patience=1000", epochs=40)
+    args = tune(config, space, tmp_path, "--trials=3", "--jobs=2", "--early_stopping.patience=1000", epochs=25)
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "forecastlab", *args], stdout=said, stderr=said, env=environment()
         )
 
     def until(condition):
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not condition():
             assert process.poll() is None, (tmp_path / "said").read_text()
             assert time.monotonic() < deadline
@@ -264,7 +286,7 @@ def test_a_killed_trial_and_a_killed_command_lose_only_what_was_running(config, 
     answer = cli(*args)
     assert answer.status == 0
     trials = table(tmp_path)
-    assert trials["state"].isin(["complete", "pruned"]).sum() == 4
+    assert trials["state"].isin(["complete", "pruned"]).sum() == 3
     errors = trials.loc[trials["state"] == "fail", "error"]
     assert errors.str.contains("killed by signal 9").sum() == 1
     assert (errors == "its worker was killed").sum() == lost
@@ -330,10 +352,6 @@ def test_without_optuna_the_extra_is_named(config, space, tmp_path, cli, monkeyp
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs" / "spaces").glob("*.yaml")), ids=lambda path: path.name)
 def test_a_shipped_space_fits_the_recurrent_configs(path):
-    from forecastlab.cli.environment import prepare
-    from forecastlab.cli.study import Configs
-    from forecastlab.tuning.space import Space
-
     prepare()
     content = yaml.safe_load(path.read_text())
     for name in ("quickstart.yaml", "backbones/gru.yaml", "backbones/peephole_lstm.yaml"):

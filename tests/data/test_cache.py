@@ -365,7 +365,6 @@ def test_without_a_network_the_error_says_which_file_to_put_where(cached):
     assert f"256,000 bytes, sha256 {SHA256}" in message
     assert f"$FORECASTLAB_DATA/{RELATIVE} (FORECASTLAB_DATA is not set now)" in message
     assert f"  {cached}\n" in message
-    assert "--data.path FILE" in message
     assert message.endswith("\nOr train on the sample.")
     assert left_behind(cached) == []
 
@@ -381,6 +380,7 @@ def test_the_ozone_error_offers_the_sample(monkeypatch):
         ozone_path()
     assert "ozone/eighthr.data" in str(caught.value)
     assert "818,329 bytes" in str(caught.value)
+    assert "or anywhere, and name it: --data.path FILE" in str(caught.value)
     assert "--data.source sample" in str(caught.value)
 
 

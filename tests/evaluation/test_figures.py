@@ -45,6 +45,16 @@ def legend(figure):
 
 ROWS = pd.DataFrame({"ds": DAYS, "y": np.arange(60.0), "lstm": np.arange(60.0) + 1, "persistence": np.arange(60.0) - 1})
 FOLDS = [Fold(range(1, 40), range(40, 50), range(50, 75), 50), Fold(range(1, 60), range(60, 75), range(75, 100), 75)]
+TRIALS = pd.DataFrame(
+    {
+        "trial": range(6),
+        "state": ["complete", "pruned", "complete", "fail", "complete", "running"],
+        "val/loss": [0.5, 0.9, 0.6, np.nan, 0.4, np.nan],
+    }
+)
+RATES = pd.DataFrame(
+    {"learning_rate": [1e-4, 1e-3, 1e-2, 1e-1], "loss": [1, 0.5, 0.2, 90], "smoothed": [1, 0.6, 0.3, 50]}
+)
 DRAWN = {
     "losses": lambda theme: figures.loss_curves(CURVES, theme=theme),
     "forecasts": lambda theme: figures.forecasts(ROWS, ["lstm", "persistence"], target="T_PK", unit="°C", theme=theme),
@@ -57,6 +67,9 @@ DRAWN = {
         theme=theme,
     ),
     "split": lambda theme: figures.split_diagram(FOLDS, theme=theme),
+    "study": lambda theme: figures.study_history(TRIALS, label="validation loss", theme=theme),
+    "importance": lambda theme: figures.importances(pd.Series({"optimizer.lr": 0.7, "lookback": 0.3}), theme=theme),
+    "rates": lambda theme: figures.learning_rates(RATES, suggested=1e-3, given=1e-2, theme=theme),
 }
 
 
@@ -197,3 +210,26 @@ def test_a_strange_name_is_drawn_as_it_is(name):
     png(figure)
     assert len(legend(figure)) == 2
     png(figures.error_per_fold(pd.DataFrame({1: [0.5]}, [name]), label="x", reference=name))
+
+
+def test_the_history_of_a_study_tells_finished_from_pruned_trials_and_shows_the_best_so_far():
+    figure = figures.study_history(TRIALS, label="validation loss")
+    lines = dict(zip(legend(figure), figure.axes[0].lines, strict=True))
+    assert lines["pruned"].get_xydata().tolist() == [[1, 0.9]]
+    assert lines["finished"].get_xydata().tolist() == [[0, 0.5], [2, 0.6], [4, 0.4]]
+    assert lines["best so far"].get_ydata().tolist() == [0.5, 0.5, 0.4]
+
+
+def test_importances_are_bars_from_the_greatest_down():
+    (axes,) = DRAWN["importance"](LIGHT).axes
+    assert [bar.get_width() for bar in axes.patches] == [0.7, 0.3]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["optimizer.lr", "lookback"]
+    low, high = axes.get_ylim()
+    assert low > high
+
+
+def test_the_learning_rates_are_marked_and_a_loss_that_diverges_does_not_hide_the_rest():
+    (axes,) = DRAWN["rates"](LIGHT).axes
+    assert axes.get_xscale() == "log"
+    assert [line.get_xdata()[0] for line in axes.lines[2:]] == [1e-3, 1e-2]
+    assert axes.get_ylim()[1] < 2

@@ -59,3 +59,20 @@ def test_a_job_that_fails_or_is_killed_does_not_touch_the_others(tmp_path, capsy
     assert sorted(printed) == sorted(
         [f"{name}: {why}" for name, why in failed.items()] + ["fine 4: done", "fine 5: done"]
     )
+
+
+def test_jobs_are_asked_for_when_a_process_is_free_and_their_ends_are_told(tmp_path, capsys):
+    ends = []
+
+    def more():
+        for number, job in enumerate(jobs(tmp_path, "fine", "killed", "fine", "fine")):
+            assert number - len(ends) < 2  # not more than run at once
+            yield job
+
+    def ended(job, error):
+        ends.append((job.name, error is None))
+        return "over"
+
+    assert set(run_jobs(more(), 2, total=4, ended=ended)) == {"killed 1"}
+    assert sorted(ends) == [("fine 0", True), ("fine 2", True), ("fine 3", True), ("killed 1", False)]
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(f"{name}: over" for name, _ in ends)

@@ -13,7 +13,10 @@ from forecastlab.explanation.names import SignalName, shown
             *("branches.0.layers.2.hidden", "branches.0", 2, "hidden", "state", "backbone.branches.0"),
             *("branches.0, layer 2", "branches_0_layer_2"),
         ),
-        ("backbone.output", "backbone", None, "output", "state", "backbone.backbone", "backbone", "backbone"),
+        (
+            *("backbone.attention", "backbone", None, "attention", "attention", "backbone.backbone"),
+            *("backbone.backbone", "backbone_backbone"),
+        ),
     ],
 )
 def test_a_name_tells_part_layer_and_signal(name, part, layer, signal, kind, path, place, key):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from forecastlab.backbones.conv_lstm import ConvLSTM
+from forecastlab.backbones.grid_lstm import GridLSTM
 from forecastlab.backbones.larnn import LARNN
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.explanation.tracing import trace
@@ -79,3 +80,12 @@ def test_no_size_is_named_where_units_are_counted_by_something_else():
     model = network(data(), partial(ConvLSTM, hidden_channels=2))
     (sentence,) = unused(model, {"layers.0.hidden": np.array([1.0] * 7 + [0.0])}, 0.01)
     assert sentence == "backbone, layer 0: 1 of 8 units never exceed 0.01"
+
+
+def test_several_hidden_states_of_a_layer_are_told_apart():
+    model = network(data(), partial(GridLSTM, hidden_size=2))
+    peaks = {f"layers.0.{name}_hidden": np.array([1.0, 0.0]) for name in ("time", "depth")}
+    assert [sentence.partition(":")[0] for sentence in unused(model, peaks, 0.01)] == [
+        "backbone, layer 0, time hidden",
+        "backbone, layer 0, depth hidden",
+    ]

@@ -1,0 +1,179 @@
+"""`forecastlab completion`: a script that completes commands, options and file names in a shell."""
+
+import argparse
+import contextlib
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import shtab
+from lightning.pytorch import Trainer
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from forecastlab.callbacks import Checkpoints, EarlyStopping
+from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, reproduce, run_table
+from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.decoders import Decoder
+from forecastlab.forecaster import Forecaster
+from forecastlab.losses import Loss
+from forecastlab.registry import registered_backbones
+
+FILES = ("--config", "-c", "--ckpt_path", "--space", "--output", "--path", "--data.path", "--model.weights_from")
+FOLDERS = ("--out", "--logs", "--root", "--trainer.default_root_dir")
+BASH = "complete -o bashdefault -o default -F _shtab_forecastlab forecastlab"
+"""Where nothing else is known, file names are completed, also after `--config=`."""
+
+
+class Option(NamedTuple):
+    """An option and the values that are known of it."""
+
+    name: str
+    values: Sequence[str] = ()
+
+
+class ConfigOptions(crossval.ConfigReader):
+    """The parsers of `fit` and its like."""
+
+    def _set_seed(self) -> None:
+        """Nothing is drawn."""
+
+
+def completion(args: Sequence[str]) -> None:
+    """Prints the script.
+
+    Args:
+        args: the command line after the sub-command: the name of the shell.
+    """
+    print(script(parser().parse_args(args).shell))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="forecastlab completion",
+        description='A script for the shell. To try it: eval "$(forecastlab completion bash)". It takes seconds to '
+        "make, so keep it in a file: ~/.local/share/bash-completion/completions/forecastlab, or _forecastlab in a "
+        "folder of zsh's $fpath.",
+    )
+    parser.add_argument("shell", choices=("bash", "zsh"))
+    return parser
+
+
+def script(shell: str) -> str:
+    """The script for "bash" or "zsh"."""
+    made: str = shtab.complete(commands(), shell)
+    return f"{made}\n{BASH}" if shell == "bash" else made
+
+
+def commands() -> argparse.ArgumentParser:
+    """A parser of the whole command line, made of those of the commands; it knows their options, not their meaning."""
+    own = {
+        "backbones": backbones.parser,
+        "compare": compare.parser,
+        "completion": parser,
+        "crossval": crossval.parser,
+        "explain": explain.parser,
+        "export": export.parser,
+        "reproduce": reproduce.parser,
+        "runs": run_table.parser,
+    }
+    with contextlib.suppress(ImportError):  # an extra
+        from forecastlab.cli import tune
+
+        own["tune"] = tune.parser
+    of_configs = {
+        name: _options(options._option_string_actions)
+        for name, options in ConfigOptions(["fit", "--data=OzoneDataModule"])._subcommand_parsers.items()
+    }
+    of_data = _options(data.parser()._option_string_actions)
+    of_data.add_argument("--config", help="config of fit")
+    shared = {**of_configs, "data": of_data}
+    shared |= {"crossval": of_configs["fit"], "tune": of_configs["fit"], "explain": of_configs["test"]}
+    root = argparse.ArgumentParser(prog="forecastlab")
+    root.add_argument("--version", action="store_true", help="version of forecastlab")
+    found = root.add_subparsers()
+    for name, text in COMMANDS.items():
+        parents = [*([shared[name]] if name in shared else []), *([own[name]()] if name in own else [])]
+        command = found.add_parser(name, help=text, parents=parents, add_help=False, conflict_handler="resolve")
+        command.add_argument("--allow-import", metavar="PACKAGE", help="whose classes a config may name")
+        for option, action in command._option_string_actions.items():
+            if option in FILES or option in FOLDERS:
+                action.complete = shtab.FILE if option in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]
+    return root
+
+
+def _options(actions: Mapping[str, argparse.Action]) -> argparse.ArgumentParser:
+    """A parser with the given options, and those of the classes that they choose."""
+    options = argparse.ArgumentParser(add_help=False)
+    values = {option.name: option.values for option in _of_classes(actions)}
+    for name in dict.fromkeys([*actions, *values]):
+        text = actions[name].help if name in actions else None
+        if text == argparse.SUPPRESS or name.endswith("+"):
+            continue
+        told: dict[str, Any] = {"help": (text or "").partition("\n")[0].replace("%", "%%") or None}
+        if name in actions and actions[name].nargs == 0:
+            options.add_argument(name, action="store_true", **told)
+        else:
+            options.add_argument(name, choices=values.get(name) or None, **told)
+    return options
+
+
+def _of_classes(given: Mapping[str, argparse.Action]) -> Iterator[Option]:
+    """Options whose values are those of arguments of classes, if the given ones are those of `fit` or `data`."""
+    for name, cls in (
+        ("--trainer", Trainer),
+        ("--model", Forecaster),
+        ("--early_stopping", EarlyStopping),
+        ("--checkpoints", Checkpoints),
+    ):
+        yield from (option for option in _arguments(name, cls) if option.name in given)
+    chosen: dict[str, tuple[Mapping[str, Callable[..., object]], int]] = {
+        "--data": (_concrete(ForecastDataModule), 0),
+        "--model.backbone": (registered_backbones(), 1),
+        "--model.decoder": (_concrete(Decoder), 5),
+        "--model.loss": (_concrete(Loss), 0),
+        "--model.optimizer": (_concrete(Optimizer), 1),
+        "--model.lr_scheduler": (_concrete(LRScheduler), 1),
+    }
+    for name, (classes, sizes) in chosen.items():
+        if name in given:
+            arguments: dict[str, dict[str, None]] = {}
+            for cls in classes.values():
+                for option in _arguments(name, cls, sizes):
+                    arguments.setdefault(option.name, {}).update(dict.fromkeys(option.values))
+            yield Option(name, list(classes))
+            yield from (Option(argument, list(values)) for argument, values in arguments.items())
+
+
+def _arguments(prefix: str, cls: Callable[..., object], sizes: int = 0) -> list[Option]:
+    """The arguments of a class as options, without the first ones, which a config does not give."""
+    with contextlib.suppress(NameError, TypeError):  # names that only type checkers import
+        hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+        return [Option(f"{prefix}.{name}", _values(hints.get(name))) for name in _names(cls)[sizes:]]
+    return [Option(f"{prefix}.{name}") for name in _names(cls)[sizes:]]
+
+
+def _names(cls: Callable[..., object]) -> list[str]:
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [name for name, found in inspect.signature(cls).parameters.items() if found.kind not in kinds]
+
+
+def _values(hint: Any) -> list[str]:
+    """The values that a type has, if they can be counted."""
+    if hint is bool:
+        return ["true", "false"]
+    values = typing.get_args(hint)
+    if typing.get_origin(hint) is Literal:
+        return [str(value) for value in values]
+    return [value for part in values for value in _values(part)]
+
+
+def _concrete(base: type) -> dict[str, Callable[..., object]]:
+    """The public classes below a base that are not abstract, by name, sorted."""
+    below = list(base.__subclasses__())
+    for cls in below:
+        below += cls.__subclasses__()
+    public = {cls.__name__: cls for cls in below if cls.__name__[0] != "_" and not inspect.isabstract(cls)}
+    return dict(sorted(public.items()))

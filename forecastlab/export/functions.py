@@ -1,0 +1,166 @@
+"""A trained network as a function of named tensors, in original units, one forecast origin per row of the batch."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from forecastlab.batch import Batch, Prediction, State
+from forecastlab.forecaster import Forecaster
+
+
+class Forecasting(nn.Module):
+    """From the history to the forecast from its last row.
+
+    Args:
+        model: the network.
+    """
+
+    def __init__(self, model: Forecaster) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        history: Tensor,
+        known: Tensor | None = None,
+        static: Tensor | None = None,
+        last: Tensor | None = None,
+        series: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The forecast; what the network does not read may be left out.
+
+        Args:
+            history: (batch, time, features)
+            known: (batch, horizon, known): of the steps that are forecast.
+            static: (batch, static)
+            last: (batch, targets): the targets' last values.
+            series: (batch,), integer: which of the series of the schema each row is.
+
+        Returns:
+            "forecast" (batch, horizon, targets) and, if the network has them, "quantiles" (batch, horizon, targets,
+            levels), ascending.
+        """
+        batch = _batch(self.model, history, known, static, last, series)
+        return _outputs(self.model, self.model.predict_step(batch))
+
+
+class Stepping(nn.Module):
+    """From a row and the state before it to the forecast from this row and the state after it.
+
+    The state is that of the backbone and, where the decoder attends to the past, the encoding of all rows so far.
+
+    Args:
+        model: a network whose backbone is causal.
+    """
+
+    def __init__(self, model: Forecaster) -> None:
+        super().__init__()
+        self.model = model
+        _, self.form = tree_flatten(self._initial(1))
+
+    def forward(
+        self,
+        row: Tensor,
+        state: Sequence[Tensor],
+        known: Tensor | None = None,
+        static: Tensor | None = None,
+        last: Tensor | None = None,
+        series: Tensor | None = None,
+    ) -> dict[str, Tensor | list[Tensor]]:
+        """The forecast and the next state; what the network does not read may be left out.
+
+        Args:
+            row: (batch, features)
+            state: the tensors of the state, one after the other.
+            known: (batch, horizon, known): of the steps that are forecast.
+            static: (batch, static)
+            last: (batch, targets): the targets' last values.
+            series: (batch,), integer: which of the series of the schema each row is.
+
+        Returns:
+            The same as that of `Forecasting`, and "state", to be given with the next row.
+        """
+        batch = _batch(self.model, row.unsqueeze(1), known, static, last, series)
+        x = self.model.inputs(batch)
+        before, *past = tree_unflatten(state, self.form)
+        y, after = self.model.backbone.step(x[:, 0], before)
+        encoded = torch.cat([*past, y.unsqueeze(1)], 1)
+        outputs = _outputs(self.model, self.model.prediction(x, encoded, batch))
+        parts = tree_leaves((after, encoded) if past else (after,))
+        return {**outputs, "state": [part.contiguous() for part in parts]}
+
+    def initial(self, rows: int) -> list[Tensor]:
+        """The tensors of the state before the first row."""
+        return tree_leaves(self._initial(rows))
+
+    def _initial(self, rows: int) -> State:
+        start = self.model.backbone.initial_state(rows)
+        if not self.model.decoder.attends:
+            return (start,)
+        return start, self.model.backbone.new_zeros(rows, 0, self.model.backbone.output_size)
+
+
+def _batch(model: Forecaster, history: Tensor, *others: Tensor | None) -> Batch:
+    known, static, last, series = others
+    rows, schema = history.shape[0], model.schema
+    target = history.new_zeros(rows, 1, schema.horizon, len(schema.targets))
+    return Batch(
+        history=history,
+        known=target.new_zeros(rows, 1, schema.horizon, len(schema.known)) if known is None else known.unsqueeze(1),
+        static=target.new_zeros(rows, len(schema.static)) if static is None else static,
+        last=target.new_zeros(rows, 1, len(schema.targets)) if last is None else last.unsqueeze(1),
+        target=target,
+        weight=target,
+        index=torch.zeros(rows, 1, dtype=torch.int64, device=history.device),
+        series=torch.zeros(rows, dtype=torch.int64, device=history.device) if series is None else series,
+    )
+
+
+def _outputs(model: Forecaster, prediction: Prediction) -> dict[str, Tensor]:
+    outputs = {"forecast": prediction.forecast.squeeze(1)}
+    return outputs | {"quantiles": prediction.quantiles.squeeze(1)} if model.levels else outputs
+
+
+def example(model: Forecaster, rows: int, time: int | None) -> dict[str, Tensor]:
+    """Random inputs of every kind that the schema has, about as large as the data that the network was trained on.
+
+    Args:
+        model: the network.
+        rows: of the batch.
+        time: rows of the history; None for a single "row".
+    """
+    schema, scaling = model.schema, model.scaling
+    generator = torch.Generator(model.device).manual_seed(rows)
+    series = torch.randint(max(len(schema.series), 1), (rows,), generator=generator, device=model.device)
+
+    def draw(name: str, *shape: int) -> Tensor:
+        center: Tensor
+        center, scale = (getattr(scaling, f"{name}_{part}") for part in ("center", "scale"))
+        row = series if len(center) > 1 else torch.zeros_like(series)
+        size = (rows, *shape, center.shape[1])
+        values = torch.randn(size, generator=generator, dtype=center.dtype, device=center.device)
+        center, scale = (part[row].view(rows, *[1] * len(shape), -1) for part in (center, scale))
+        return values * scale + center
+
+    inputs = {"row": draw("feature")} if time is None else {"history": draw("feature", time)}
+    inputs |= {"known": draw("known", schema.horizon), "static": draw("static"), "last": draw("target")}
+    if schema.series:
+        inputs["series"] = series
+    return {name: values for name, values in inputs.items() if values.shape[-1]}
+
+
+def read(function: nn.Module, inputs: Mapping[str, Tensor | list[Tensor]]) -> list[str]:
+    """The names of the inputs that the outputs depend on, at all."""
+    asked = {
+        name: values.clone().requires_grad_()
+        for name, values in inputs.items()
+        if isinstance(values, Tensor) and values.is_floating_point()
+    }
+    with torch.enable_grad():
+        outputs = function(**{**inputs, **asked})
+        total = torch.stack([part.double().sum() for part in tree_leaves(outputs) if part.is_floating_point()]).sum()
+        gradients = torch.autograd.grad(total, list(asked.values()), allow_unused=True)
+    unread = [name for name, gradient in zip(asked, gradients, strict=True) if gradient is None]
+    return [name for name in inputs if name not in unread]

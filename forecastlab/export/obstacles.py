@@ -1,0 +1,91 @@
+"""What stands in the way of an export, in words."""
+
+import linecache
+import re
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from forecastlab.backbones.any_length import GrowingStateError
+
+_TORCH = str(Path(torch.__file__).parent)
+_HERE = str(Path(__file__).parent)
+
+
+def obstacle(error: BaseException) -> str | None:
+    """The operation that an export failed at: its name, or the line that calls it; None if the error tells neither."""
+    for cause in _chain(error):
+        if isinstance(cause, GrowingStateError):
+            return str(cause)
+        if found := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", str(cause)):
+            return f"{found[1]} has no counterpart in ONNX"
+    for cause in _chain(error):
+        if where := _line(traceback.extract_tb(cause.__traceback__)):
+            return f"{where}: {str(cause).strip().splitlines()[0]}"
+    return None
+
+
+def first_line(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+
+
+class LengthWatch(nn.Module):
+    """Calls a function of a sequence, and notes the first line that makes a number of a length that is not known.
+
+    Attributes:
+        found: the line, once it has been called; None for none.
+    """
+
+    def __init__(self, function: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+        self.found: str | None = None
+
+    def forward(self, history: Tensor, **others: Tensor) -> Any:
+        """As the function's."""
+        with _Watch(history.shape[1]) as watch:
+            try:
+                return self.function(history, **others)
+            finally:
+                self.found = watch.found
+
+
+class _Watch(TorchFunctionMode):
+    def __init__(self, length: Any) -> None:
+        super().__init__()
+        self.length = length
+        self.found: str | None = None
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if self.found is None and self.length.node.expr.is_number:
+            where = _line(traceback.extract_stack())
+            self.found = f"{where} needs the number of rows in advance" if where else None
+        return result
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _line(frames: traceback.StackSummary) -> str | None:
+    """The innermost line of a network, as "file.py, line 3 (`h = h[-1]`)"."""
+    for frame in reversed(frames):
+        inner = frame.filename.startswith((_TORCH, _HERE, "<"))
+        if not inner and linecache.getline(frame.filename, frame.lineno or 0):
+            return f"{Path(frame.filename).name}, line {frame.lineno} (`{frame.line}`)"
+    return None

@@ -1,0 +1,307 @@
+"""A trained network captured by torch.export: one program for every batch size and, where it can be, every length."""
+
+import contextlib
+import io
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.utils._pytree import tree_leaves
+
+from forecastlab import __version__
+from forecastlab.errors import ConfigError, DataError
+from forecastlab.export.functions import Forecasting, Stepping, example, read
+from forecastlab.export.obstacles import LengthWatch, first_line, obstacle
+from forecastlab.forecaster import Forecaster
+
+VERSION = 1
+"""Of the layout of what describes a program."""
+
+WORST = 1e-3
+"""The largest difference from the network, relative to its largest output, with which a program is written."""
+
+STATE = "state_"
+"""The names of the tensors of a state begin with it, and those of the next one with "next_" before it."""
+
+Axes: TypeAlias = list[str | int]
+"""Of a tensor: the size of each axis, or its name where any size will do."""
+
+Run: TypeAlias = Callable[[Mapping[str, Tensor]], Sequence[Tensor]]
+"""Runs a program: inputs by name -> the outputs, in order."""
+
+
+class Exported(NamedTuple):
+    """What an export has done."""
+
+    files: list[Path]
+    """What was written."""
+    lines: list[str]
+    """What there is to say about it."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A network as torch.export captured it.
+
+    Attributes:
+        function: what was captured.
+        exported: what torch.export made of it.
+        inputs: axes of what goes in, by name and in order.
+        outputs: axes of what comes out, likewise.
+        symbols: names of the axes, by their symbols in `exported`.
+        about: what whoever runs it must know, as plain data.
+        fixed: why the number of rows of the history is fixed; None if it is not.
+    """
+
+    function: Forecasting | Stepping
+    exported: ExportedProgram
+    inputs: dict[str, Axes]
+    outputs: dict[str, Axes]
+    symbols: dict[str, str]
+    about: dict[str, Any]
+    fixed: str | None
+
+    def lines(self) -> list[str]:
+        """Its tensors with their axes, and which of those are dynamic, in words."""
+        found = [
+            f"{kind}: " + ", ".join(f"{name} ({', '.join(map(str, axes))})" for name, axes in tensors.items())
+            for kind, tensors in (("inputs", self.inputs), ("outputs", self.outputs))
+        ]
+        found.append(f"dynamic axes: {', '.join(dict.fromkeys(self.symbols.values()))}")
+        if self.fixed is not None:
+            found.append(f"time is fixed at {self.inputs['history'][1]}: {self.fixed}")
+        return found
+
+    def check(self, model: Forecaster, run: Run) -> float:
+        """Compares what was written with the network, on random inputs of other sizes than it was made with.
+
+        Args:
+            model: the network.
+            run: runs what was written.
+
+        Returns:
+            The largest difference, relative to the largest value of an output.
+
+        Raises:
+            DataError: if they differ by more than rounding explains.
+        """
+        worst = 0.0
+        with model.evaluating():
+            for rows in (1, 5):
+                inputs = self.draw(model, rows)
+                expected = tree_leaves(self.function(**nested(inputs)))
+                for ours, theirs in zip(expected, run(inputs), strict=True):
+                    difference = (ours.cpu().double() - theirs.double()).abs().max()
+                    worst = max(worst, float(difference / ours.abs().max().clamp(min=1e-30)))
+        if not worst <= WORST:
+            raise DataError(
+                f"the exported program differs from the network by {worst:.0e} of the largest value: it is not written"
+            )
+        return worst
+
+    def draw(self, model: Forecaster, rows: int) -> dict[str, Tensor]:
+        """Random inputs.
+
+        Args:
+            model: the network.
+            rows: of the batch.
+        """
+        if isinstance(self.function, Stepping):
+            drawn = example(model, rows, None)
+            drawn |= {f"{STATE}{number}": part for number, part in enumerate(_states(self.function, rows)[-1])}
+        else:
+            given = self.inputs["history"][1]
+            drawn = example(model, rows, given if isinstance(given, int) else _length(model) + 3)
+        return {name: drawn[name] for name in self.inputs}
+
+
+def capture(model: Forecaster, step: bool = False) -> Program:
+    """Captures a network.
+
+    Args:
+        model: the network.
+        step: whether the program takes one row and the state before it, and gives the state after it.
+
+    Raises:
+        ConfigError: if it cannot be captured; it says which operation stands in the way.
+    """
+    model.find_scalings(model.schema.series)
+    with model.evaluating(), quiet():
+        return _steps(model) if step else _windows(model)
+
+
+def nested(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs by name as what was captured takes them: the tensors of the state, if there is one, as a list."""
+    state = [values for name, values in inputs.items() if name.startswith(STATE)]
+    rest = {name: values for name, values in inputs.items() if not name.startswith(STATE)}
+    return rest | {"state": state} if state else rest
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps to itself what torch's exporters say on their way, which is for their authors."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def _windows(model: Forecaster) -> Program:
+    function = Forecasting(model)
+    inputs = example(model, 2, _length(model))
+    inputs = {name: inputs[name] for name in read(function, inputs)}
+    rows = {name: {0: Dim.DYNAMIC} for name in inputs}
+    fixed = None
+    try:
+        exported = _export(function, inputs, {**rows, "history": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}})
+    except Exception as error:
+        fixed = obstacle(error) or _maker_of_length(function, inputs) or first_line(error)
+        if model.schema.lookback == "full":
+            raise ConfigError(f"lookback: full needs a program for histories of any length, but {fixed}") from error
+        inputs["history"] = example(model, 2, int(model.schema.lookback))["history"]
+        try:
+            exported = _export(function, inputs, rows)
+        except Exception as again:
+            raise ConfigError(f"the network cannot be exported: {obstacle(again) or first_line(again)}") from again
+    return _program(model, function, exported, fixed)
+
+
+def _steps(model: Forecaster) -> Program:
+    if not model.backbone.causal:
+        raise ConfigError(f"{type(model.backbone).__name__} is not causal: it cannot be run row by row")
+    if model.schema.lookback != "full":
+        raise ConfigError(
+            f"the network forecasts from windows of {model.schema.lookback} rows, not from a state: export it as it "
+            "is, and give it the last rows each time"
+        )
+    function = Stepping(model)
+    before = _states(function, 2)
+    inputs: dict[str, Any] = {**example(model, 2, None), "state": before[-1]}
+    inputs = {name: inputs[name] for name in read(function, inputs)}
+    shapes: dict[str, Any] = {name: {0: Dim.DYNAMIC} for name in inputs}
+    shapes["state"] = [
+        {
+            axis: Dim.DYNAMIC
+            for axis in range(parts[0].dim())
+            if not axis or len({part.shape[axis] for part in parts}) > 1
+        }
+        for parts in zip(*before, strict=True)
+    ]
+    try:
+        exported = _export(function, inputs, shapes)
+    except Exception as error:
+        raise ConfigError(f"the network cannot be exported: {obstacle(error) or first_line(error)}") from error
+    return _program(model, function, exported, None)
+
+
+def _export(function: nn.Module, inputs: Mapping[str, Any], shapes: Mapping[str, Any]) -> ExportedProgram:
+    exported = torch.export.export(function, (), kwargs=dict(inputs), dynamic_shapes=dict(shapes), strict=False)
+    for module in exported.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # the files of whoever exports are nobody's business
+    return exported
+
+
+def _program(
+    model: Forecaster, function: Forecasting | Stepping, exported: ExportedProgram, fixed: str | None
+) -> Program:
+    nodes = {node.name: node for node in exported.graph.nodes}
+    symbols: dict[str, str] = {}
+    inputs = {name: _axes(name, nodes[name], symbols) for name in exported.graph_signature.user_inputs}
+    state = [name for name in inputs if name.startswith(STATE)]
+    names = ["forecast", *(["quantiles"] if model.levels else []), *(f"next_{name}" for name in state)]
+    outputs = {
+        name: _axes(name, nodes[node], symbols)
+        for name, node in zip(names, exported.graph_signature.user_outputs, strict=True)
+    }
+    start = function.initial(1) if isinstance(function, Stepping) else []
+    about = {
+        "format": "forecastlab",
+        "version": VERSION,
+        "forecastlab": __version__,
+        **{name: list(getattr(model.schema, name)) for name in ("features", "targets", "known", "static", "series")},
+        "horizon": model.schema.horizon,
+        "lookback": model.schema.lookback,
+        "levels": list(model.levels),
+        "inputs": inputs,
+        "outputs": outputs,
+        "state": [_described(name, part[0]) for name, part in zip(state, start, strict=True)],
+    }
+    return Program(function, exported, inputs, outputs, symbols, about, fixed)
+
+
+def _axes(name: str, node: torch.fx.Node, symbols: dict[str, str]) -> Axes:
+    """The axes of an input or output; symbols that are new get a name."""
+    found: Axes = []
+    for axis, size in enumerate(node.meta["val"].shape):
+        if isinstance(size, int):
+            found.append(size)
+            continue
+        for symbol in size.node.expr.free_symbols:
+            symbols.setdefault(str(symbol), _axis_name(name, axis, symbols))
+        found.append(re.sub(r"\w+", lambda part: symbols.get(part[0], part[0]), str(size)))
+    return found
+
+
+def _axis_name(name: str, axis: int, symbols: Mapping[str, str]) -> str:
+    if axis == 0:
+        return "batch"
+    if name == "history":
+        return "time"
+    number = len({other for other in symbols.values() if other.startswith("past")})
+    return f"past_{number}" if number else "past"
+
+
+def _described(name: str, values: Tensor) -> dict[str, Any]:
+    """A tensor of the state before the first row: in NumPy full((batch, *shape), value, dtype)."""
+    value = values.flatten()[0].item() if values.numel() else 0.0
+    return {
+        "input": name,
+        "output": f"next_{name}",
+        "shape": list(values.shape),
+        "dtype": str(values.dtype).removeprefix("torch."),
+        "value": value if bool((values == value).all()) else values.tolist(),
+    }
+
+
+def _states(function: Stepping, rows: int) -> list[list[Tensor]]:
+    """The tensors of the state before the first row, and after each of some."""
+    found = [function.initial(rows)]
+    for _ in range(3):
+        found.append(function(example(function.model, rows, None)["row"], found[-1])["state"])
+    return found
+
+
+def _length(model: Forecaster) -> int:
+    """Rows of a history to make a program with; that of a single row would be taken for a constant."""
+    return 8 if model.schema.lookback == "full" else max(int(model.schema.lookback), 2)
+
+
+def _maker_of_length(function: nn.Module, inputs: Mapping[str, Tensor]) -> str | None:
+    """Traces again, for the line that makes a number of the length."""
+    watch = LengthWatch(function)
+    with contextlib.suppress(Exception):
+        _export(
+            watch,
+            inputs,
+            {
+                "history": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC},
+                "others": {name: {0: Dim.DYNAMIC} for name in inputs if name != "history"},
+            },
+        )
+    return watch.found

@@ -1,0 +1,253 @@
+"""Networks as ONNX files, run by ONNX Runtime."""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from forecastlab.backbones.gru import GRU
+from forecastlab.backbones.rnn import RNN
+from forecastlab.batch import Schema
+from forecastlab.decoders import AttentionPooling, Linear, Seq2Seq
+from forecastlab.errors import ConfigError
+from forecastlab.export import save_onnx
+from forecastlab.hybrids.attentive import Attentive
+from forecastlab.hybrids.bidirectional import Bidirectional
+from forecastlab.losses import GaussianNLL, JointMeanQuantile, Quantile
+from forecastlab.registry import registered_backbones
+from tests.backbones.variants import cases
+from tests.export.networks import RICH, SMALL, WHOLE, forecasts, inputs, network
+from tests.series import Series, noise
+
+SOON = {"ALSTM", "Bidirectional", "LARNN", "LSTM", "MLSTM", "PeepholeLSTM"}
+"""Backbones that are exported in the quick tests too: one for each way to run along time."""
+
+EVERY = [
+    pytest.param(case, id=case.name, marks=[] if case.cls.__name__ in SOON else pytest.mark.slow)
+    for case in cases()
+    if case.default
+]
+CAUSAL = [case for case in EVERY if case.values[0].build().causal]
+SMALL_RNN = partial(RNN, hidden_size=4)
+DECODERS = {
+    "Linear": Linear,
+    "AttentionPooling": AttentionPooling,
+    "AttentionPooling(linear)": partial(AttentionPooling, score="linear"),
+    **{
+        f"Seq2Seq({score})": partial(Seq2Seq, attention=score)
+        for score in ("none", "additive", "dot", "general", "scaled_dot")
+    },
+    "Seq2Seq(gru)": partial(Seq2Seq, cell="gru", num_layers=2),
+}
+
+
+def session(path):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def described(run):
+    return json.loads(run.get_modelmeta().custom_metadata_map["forecastlab"])
+
+
+def assert_forecasts_alike(model, run, *sizes):
+    """Compares what a file computes with what the network computes, for (rows, time) each."""
+    names = [part.name for part in run.get_inputs()]
+    outputs = [part.name for part in run.get_outputs()]
+    for rows, time in sizes:
+        given = inputs(model, rows, time)
+        expected = forecasts(model, given)
+        found = dict(zip(outputs, run.run(None, {name: given[name].numpy() for name in names}), strict=True))
+        for name, values in found.items():
+            assert values.dtype == np.float32
+            np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=1e-5 * np.abs(expected[name]).max())
+
+
+def test_no_backbone_is_left_out():
+    assert {case.values[0].cls.__name__ for case in EVERY} == set(registered_backbones())
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_every_backbone_runs_for_any_batch_and_any_length(tmp_path, case):
+    model = network(partial(case.cls, **case.arguments), anchor="last")
+    exported = save_onnx(model, tmp_path / "a.onnx")
+    assert exported.files == [tmp_path / "a.onnx"]
+    assert exported.lines[0] == "inputs: history (batch, time, 2), last (batch, 1)"
+    assert exported.lines[2] == "dynamic axes: batch, time"
+    assert_forecasts_alike(model, session(tmp_path / "a.onnx"), (1, 6), (3, 6), (2, 40))
+
+
+@pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS)
+def test_every_decoder_runs_for_any_batch_and_any_length(tmp_path, decoder):
+    model = network(SMALL_RNN, RICH, decoder=decoder)
+    exported = save_onnx(model, tmp_path / "a.onnx")
+    assert exported.lines[2] == "dynamic axes: batch, time"
+    assert_forecasts_alike(model, session(tmp_path / "a.onnx"), (1, 6), (3, 6), (2, 11))
+
+
+SETTINGS = {
+    "quantiles": {"loss": partial(Quantile, quantiles=[0.1, 0.5, 0.9]), "anchor": "last"},
+    "mean and quantiles": {"loss": JointMeanQuantile, "intervals": [0.9]},
+    "a distribution": {"loss": GaussianNLL, "decoder": Seq2Seq},
+    "intervals": {"intervals": [0.5, 0.9], "anchor": "last", "window_norm": "standard", "linear_skip": True},
+    "changes": {"anchor": "last", "window_norm": "last", "dropout": 0.5},
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_scaling_anchor_and_quantiles_are_inside(tmp_path, settings):
+    model = network(SMALL_RNN, RICH, **settings)
+    save_onnx(model, tmp_path / "a.onnx")
+    run = session(tmp_path / "a.onnx")
+    outputs = {part.name: part.shape for part in run.get_outputs()}
+    levels = [len(model.levels)] if model.levels else []
+    assert outputs == {"forecast": ["batch", 3, 2]} | ({"quantiles": ["batch", 3, 2, *levels]} if levels else {})
+    assert_forecasts_alike(model, run, (1, 6), (3, 6), (4, 9))
+
+
+def test_only_what_the_network_reads_goes_in(tmp_path):
+    def names(model):
+        save_onnx(model, tmp_path / "a.onnx")
+        return [(part.name, part.type, part.shape) for part in session(tmp_path / "a.onnx").get_inputs()]
+
+    history = ("history", "tensor(float)", ["batch", "time", 2])
+    assert names(network()) == [history]
+    assert names(network(anchor="last")) == [history, ("last", "tensor(float)", ["batch", 1])]
+    assert names(network(decoder=Seq2Seq)) == [history, ("last", "tensor(float)", ["batch", 1])]
+    assert names(network(schema=RICH)) == [
+        ("history", "tensor(float)", ["batch", "time", 4]),
+        ("known", "tensor(float)", ["batch", 3, 1]),
+        ("static", "tensor(float)", ["batch", 3]),
+        ("series", "tensor(int64)", ["batch"]),
+    ]
+
+
+def test_the_file_says_what_it_is(tmp_path):
+    save_onnx(network(schema=RICH, loss=partial(Quantile, quantiles=[0.2, 0.5])), tmp_path / "a.onnx")
+    about = described(session(tmp_path / "a.onnx"))
+    assert {name: about[name] for name in ("features", "targets", "known", "static", "series")} == {
+        "features": ["a", "y", "z", "b"],
+        "targets": ["z", "y"],
+        "known": ["b"],
+        "static": ["s", "t", "u"],
+        "series": ["one", "two", "three"],
+    }
+    assert (about["horizon"], about["lookback"], about["levels"], about["state"]) == (3, 6, [0.2, 0.5], [])
+    assert about["inputs"]["history"] == ["batch", "time", 4]
+    assert about["outputs"]["quantiles"] == ["batch", 3, 2, 2]
+
+
+def test_the_file_does_not_say_where_it_was_made(tmp_path):
+    save_onnx(network(SMALL_RNN), tmp_path / "a.onnx")
+    content = (tmp_path / "a.onnx").read_bytes()
+    assert b".py" not in content
+    assert b"forward" not in content
+
+
+def test_a_window_of_one_row_is_forecast_from(tmp_path):
+    model = network(schema=Schema(("x", "y"), ("y",), lookback=1))
+    save_onnx(model, tmp_path / "a.onnx")
+    assert_forecasts_alike(model, session(tmp_path / "a.onnx"), (1, 1), (3, 1), (2, 4))
+
+
+def test_a_long_history_is_attended_to_at_once(tmp_path):
+    model = network(partial(Attentive, backbone=SMALL_RNN, score="additive"), WHOLE)
+    save_onnx(model, tmp_path / "a.onnx")
+    assert_forecasts_alike(model, session(tmp_path / "a.onnx"), (1, 300), (2, 20))
+
+
+def test_double_precision_is_kept(tmp_path):
+    model = network().double()
+    save_onnx(model, tmp_path / "a.onnx")
+    run = session(tmp_path / "a.onnx")
+    given = {name: part.double() if part.is_floating_point() else part for name, part in inputs(model, 3, 6).items()}
+    (found,) = run.run(None, {"history": given["history"].numpy()})
+    np.testing.assert_allclose(found, forecasts(model, given)["forecast"], rtol=1e-12)
+
+
+# ---- step by step ----
+
+
+def stepped(run, rows, batch=1):
+    """Feeds rows, a mapping of inputs each, one after the other: the outputs after each, and the last state."""
+    about = described(run)
+    state = {part["input"]: np.full((batch, *part["shape"]), part["value"], part["dtype"]) for part in about["state"]}
+    names = [part.name for part in run.get_outputs()]
+    found = []
+    for row in rows:
+        given = {name: values for name, values in row.items() if name in about["inputs"]}
+        found.append(dict(zip(names, run.run(None, given | state), strict=True)))
+        state = {part["input"]: found[-1][part["output"]] for part in about["state"]}
+    return found, state
+
+
+@pytest.mark.parametrize("case", CAUSAL)
+def test_every_causal_backbone_is_streamed_with_numpy_alone(tmp_path, case):
+    frame = noise(50)
+    data = Series(frame, fold=2, lookback="full", horizon=2)
+    model = network(partial(case.cls, **case.arguments), data.schema, anchor="last")
+    save_onnx(model, tmp_path / "a.onnx", step=True)
+    found, _ = stepped(
+        session(tmp_path / "a.onnx"),
+        [{"row": np.float32([[x, y]]), "last": np.float32([[y]])} for x, y in frame.to_numpy()],
+    )
+    stream = model.stream()
+    for row, ours in zip(frame.reset_index(names="time").to_dict("records"), found, strict=True):
+        expected = stream.update(row)["forecast"].to_numpy()
+        np.testing.assert_allclose(ours["forecast"].flatten(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("decoder", [Linear, AttentionPooling, Seq2Seq])
+def test_steps_end_where_the_whole_history_does(tmp_path, decoder):
+    """With every kind of input, a batch, and a decoder that attends to the past or not."""
+    schema = replace(RICH, lookback="full")
+    model = network(partial(GRU, hidden_size=4), schema, decoder=decoder, intervals=[0.9])
+    save_onnx(model, tmp_path / "a.onnx", step=True)
+    whole = inputs(model, 3, 9)
+    others = {name: whole[name].numpy() for name in ("known", "static", "last", "series")}
+    run = session(tmp_path / "a.onnx")
+    found, _ = stepped(run, [{"row": row.numpy(), **others} for row in whole["history"].unbind(1)], 3)
+    for name, expected in forecasts(model, whole).items():
+        np.testing.assert_allclose(found[-1][name], expected, rtol=1e-5)
+
+
+def test_the_tensors_of_a_state_are_described(tmp_path):
+    exported = save_onnx(network(SMALL, WHOLE), tmp_path / "a.onnx", step=True)
+    about = described(session(tmp_path / "a.onnx"))
+    zeros = {"shape": [1, 3], "dtype": "float32", "value": 0.0}
+    assert about["state"] == [
+        {"input": "state_0", "output": "next_state_0", **zeros},
+        {"input": "state_1", "output": "next_state_1", **zeros},
+    ]
+    assert exported.lines[:2] == [
+        "inputs: row (batch, 2), state_0 (batch, 1, 3), state_1 (batch, 1, 3)",
+        "outputs: forecast (batch, 2, 1), next_state_0 (batch, 1, 3), next_state_1 (batch, 1, 3)",
+    ]
+
+
+def test_a_state_that_grows_has_an_axis_of_any_length(tmp_path):
+    exported = save_onnx(
+        network(partial(GRU, hidden_size=4), WHOLE, decoder=AttentionPooling), tmp_path / "a.onnx", True
+    )
+    about = described(session(tmp_path / "a.onnx"))
+    assert about["state"][1]["shape"] == [0, 4]
+    assert about["inputs"]["state_1"] == ["batch", "past", 4]
+    assert about["outputs"]["next_state_1"] == ["batch", "past + 1", 4]
+    assert exported.lines[2] == "dynamic axes: batch, past"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "forecasts from windows of 6 rows"),
+        ({"backbone": partial(Attentive, backbone=Bidirectional)}, "Attentive is not causal"),
+    ],
+)
+def test_what_has_no_steps_is_refused(tmp_path, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        save_onnx(network(**arguments), tmp_path / "a.onnx", step=True)
+    assert not list(tmp_path.iterdir())
