@@ -692,7 +692,7 @@ def test_weights_that_cannot_be_read_are_named(tmp_path, content, words):
 # ---- refusals ----
 
 
-class TakesTwo(Linear):
+class _TakesTwo(Linear):
     def __init__(self, width, horizon):
         raise AssertionError
 
@@ -709,7 +709,7 @@ class TakesTwo(Linear):
         ({"backbone": partial(Parallel, branches=[MSE])}, "model.backbone: "),
         ({"backbone": {"class_path": "not_there.LSTM"}}, "model.backbone: not_there.LSTM is not imported"),
         ({"decoder": LSTM}, "model.decoder: .*LSTM is not a subclass of Decoder"),
-        ({"decoder": TakesTwo}, "model.decoder: .*takes 3 positional arguments but 6 were given"),
+        ({"decoder": _TakesTwo}, "model.decoder: .*takes 3 positional arguments but 6 were given"),
         ({"loss": nn.MSELoss}, "model.loss: .*MSELoss is not a subclass of Loss"),
         ({"lr_scheduler": "StepLR"}, "model.lr_scheduler: expected a class"),
         ({"penalties": [MSE]}, "model.penalties.0: .*MSE is not a subclass of Penalty"),

@@ -17,9 +17,9 @@ from forecastlab.batch import State
 class ALSTM(Layered):
     """Attention LSTM: each head weighs a function of all inputs so far; the heads are summed.
 
-    H   = sum over heads k of  W^k a(X Theta^k)                          output (time, hidden_size)
-    W^k = S^k / rowsum(S^k)                                              attention weights (time, time)
-    S^k = exp(scale * X Q^k K^k X^T) * L,  L lower-triangular ones       masked scores
+        H   = sum over heads k of  W^k a(X Theta^k)                          output (time, hidden_size)
+        W^k = S^k / rowsum(S^k)                                              attention weights (time, time)
+        S^k = exp(scale * X Q^k K^k X^T) * L,  L lower-triangular ones       masked scores
 
     Source: van Diepen, "Improving the performance of recurrent neural networks for time series prediction by combining
     LSTM and attention LSTM", eq. 3, parentheses balanced so that L masks S before it is normalised. This is causal

@@ -13,11 +13,11 @@ from forecastlab.batch import State
 class GRU(Recurrent):
     """The gated recurrent unit: a hidden state of which gates keep a part.
 
-    r_t = s(W_r x_t + b_r + U_r h_{t-1} + b'_r)             reset gate
-    z_t = s(W_z x_t + b_z + U_z h_{t-1} + b'_z)             update gate
-    n_t = a(W_n x_t + b_n + r_t * (U_n h_{t-1} + b'_n))     candidate, reset_after=True
-    n_t = a(W_n x_t + b_n + U_n (r_t * h_{t-1}) + b'_n)     candidate, reset_after=False
-    h_t = (1 - z_t) * n_t + z_t * h_{t-1}                   hidden state, the output
+        r_t = s(W_r x_t + b_r + U_r h_{t-1} + b'_r)             reset gate
+        z_t = s(W_z x_t + b_z + U_z h_{t-1} + b'_z)             update gate
+        n_t = a(W_n x_t + b_n + r_t * (U_n h_{t-1} + b'_n))     candidate, reset_after=True
+        n_t = a(W_n x_t + b_n + U_n (r_t * h_{t-1}) + b'_n)     candidate, reset_after=False
+        h_t = (1 - z_t) * n_t + z_t * h_{t-1}                   hidden state, the output
 
     Source: Cho et al. 2014, whose candidate is the one of reset_after=False; torch.nn.GRU's is the other, and the
     default. `rnn` is torch's module, with its parameters (rows in the order reset, update, candidate); both forms use

@@ -14,12 +14,12 @@ from forecastlab.batch import State
 class LSTM(Recurrent):
     """Long short-term memory: a cell state that gates write to, erase and read.
 
-    i_t = s(W_i x_t + U_i h_{t-1} + b_i)      input gate
-    f_t = s(W_f x_t + U_f h_{t-1} + b_f)      forget gate
-    g_t = a(W_g x_t + U_g h_{t-1} + b_g)      candidate
-    o_t = s(W_o x_t + U_o h_{t-1} + b_o)      output gate
-    c_t = f_t * c_{t-1} + i_t * g_t           cell state
-    h_t = o_t * a'(c_t)                       hidden state, the output
+        i_t = s(W_i x_t + U_i h_{t-1} + b_i)      input gate
+        f_t = s(W_f x_t + U_f h_{t-1} + b_f)      forget gate
+        g_t = a(W_g x_t + U_g h_{t-1} + b_g)      candidate
+        o_t = s(W_o x_t + U_o h_{t-1} + b_o)      output gate
+        c_t = f_t * c_{t-1} + i_t * g_t           cell state
+        h_t = o_t * a'(c_t)                       hidden state, the output
 
     Source: Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000, in the form of torch.nn.LSTM;
     `rnn` is that module, with its parameters (rows in the order input, forget, candidate, output; each bias b is the

@@ -17,12 +17,12 @@ from forecastlab.batch import State
 class PeepholeLSTM(Layered):
     """LSTM with peepholes: input and forget gate see the previous cell state, the output gate sees the new one.
 
-    i_t = s(W_i x_t + U_i h_{t-1} + V_i c_{t-1} + b_i)
-    f_t = s(W_f x_t + U_f h_{t-1} + V_f c_{t-1} + b_f)
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)                 the candidate sees no cell state
-    c_t = f_t * c_{t-1} + i_t * g_t
-    o_t = s(W_o x_t + U_o h_{t-1} + V_o c_t + b_o)          c_t, not c_{t-1}
-    h_t = o_t * tanh(c_t)
+        i_t = s(W_i x_t + U_i h_{t-1} + V_i c_{t-1} + b_i)
+        f_t = s(W_f x_t + U_f h_{t-1} + V_f c_{t-1} + b_f)
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)                 the candidate sees no cell state
+        c_t = f_t * c_{t-1} + i_t * g_t
+        o_t = s(W_o x_t + U_o h_{t-1} + V_o c_t + b_o)          c_t, not c_{t-1}
+        h_t = o_t * tanh(c_t)
 
     Source: Gers, Schraudolph and Schmidhuber 2002, where each V is diagonal (a cell sees itself only); Zangari, eqs.
     2.39-2.41, prints full matrices, which are `peephole="full"`.

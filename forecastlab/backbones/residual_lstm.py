@@ -17,12 +17,12 @@ from forecastlab.batch import State
 class ResidualLSTM(Layered):
     """LSTM with a spatial shortcut inside the output gate: what leaves the cell is added to what entered the layer.
 
-    i_t = s(W_i x_t + U_i h_{t-1} + v_i * c_{t-1} + b_i)
-    f_t = s(W_f x_t + U_f h_{t-1} + v_f * c_{t-1} + b_f)
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
-    c_t = f_t * c_{t-1} + i_t * g_t
-    o_t = s(W_o x_t + U_o h_{t-1} + v_o * c_t + b_o)
-    h_t = o_t * (W_p tanh(c_t) + W_r x_t)
+        i_t = s(W_i x_t + U_i h_{t-1} + v_i * c_{t-1} + b_i)
+        f_t = s(W_f x_t + U_f h_{t-1} + v_f * c_{t-1} + b_f)
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+        c_t = f_t * c_{t-1} + i_t * g_t
+        o_t = s(W_o x_t + U_o h_{t-1} + v_o * c_t + b_o)
+        h_t = o_t * (W_p tanh(c_t) + W_r x_t)
 
     The terms with v are left out with `peephole="none"`, W_p with `projection=False`. W_r is the identity,
     without a parameter, where x_t is as wide as h_t: in every layer but, as a rule, the first.

@@ -16,9 +16,9 @@ from forecastlab.batch import State
 class SelfAttention(Layered):
     """Causal multi-head self-attention: every step attends to itself and the steps before it.
 
-    Attention(Q, K, V) = softmax(Q K^T / sqrt(d) + mask) V,     d = hidden_size / num_heads
-    head_i = Attention(X W_i^Q, X W_i^K, X W_i^V)
-    Y      = concat(head_1, ..., head_m) W^O
+        Attention(Q, K, V) = softmax(Q K^T / sqrt(d) + mask) V,     d = hidden_size / num_heads
+        head_i = Attention(X W_i^Q, X W_i^K, X W_i^V)
+        Y      = concat(head_1, ..., head_m) W^O
 
     Source: Vaswani et al. 2017, sections 3.2 and 3.5; Zangari, eqs. 2.62-2.64; van Diepen, eq. 2 before its
     simplification. Each layer equals torch.nn.MultiheadAttention with a causal mask, and names its parameters alike.

@@ -19,7 +19,7 @@ COMMANDS = {
     "compare": "several crossval runs side by side: tables, figures and one HTML report",
     "reproduce": "van-diepen: the paper's five models on its five splits, beside its tables",
     "explain": "what a checkpoint looks at: gates, states, attention, importance of features; figures and tables",
-    "export": "the network of a checkpoint for other programs: --format safetensors (weights, and JSON beside them)",
+    "export": "the network of a checkpoint for other programs: --format onnx, torch or safetensors; --step to stream",
     "tune": "look for config values of low validation loss: --space S.yaml; processes and machines share a study",
     "runs": "the runs so far, newest first: what was trained, how far, and the figures",
     "data": "what the source holds: rows, range, gaps, missing values, folds",

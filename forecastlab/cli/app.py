@@ -18,13 +18,22 @@ from forecastlab.cli.export import export
 from forecastlab.cli.options import take
 from forecastlab.cli.reproduce import reproduce
 from forecastlab.cli.run_table import runs
+from forecastlab.errors import ForecastlabError
 from forecastlab.signals import Stopped
 
 
 def tune(args: Sequence[str]) -> int:
-    """Imports what `tune` needs, an extra that others may not have, only when it is called."""
-    from forecastlab.cli.tune import tune
+    """Imports what `tune` needs, which is an extra, only when it is called.
 
+    Raises:
+        ForecastlabError: if it is not installed.
+    """
+    try:
+        from forecastlab.cli.tune import tune
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "optuna":
+            raise
+        raise ForecastlabError("tune needs optuna, which is not installed: pip install 'forecastlab[tune]'") from None
     return tune(args)
 
 

@@ -122,13 +122,13 @@ def _options(actions: Mapping[str, argparse.Action]) -> argparse.ArgumentParser:
 
 def _of_classes(given: Mapping[str, argparse.Action]) -> Iterator[Option]:
     """Options whose values are those of arguments of classes, if the given ones are those of `fit` or `data`."""
-    for name, cls in (
+    for name, part in (
         ("--trainer", Trainer),
         ("--model", Forecaster),
         ("--early_stopping", EarlyStopping),
         ("--checkpoints", Checkpoints),
     ):
-        yield from (option for option in _arguments(name, cls) if option.name in given)
+        yield from (option for option in _arguments(name, part) if option.name in given)
     chosen: dict[str, tuple[Mapping[str, Callable[..., object]], int]] = {
         "--data": (_concrete(ForecastDataModule), 0),
         "--model.backbone": (registered_backbones(), 1),
@@ -150,7 +150,7 @@ def _of_classes(given: Mapping[str, argparse.Action]) -> Iterator[Option]:
 def _arguments(prefix: str, cls: Callable[..., object], sizes: int = 0) -> list[Option]:
     """The arguments of a class as options, without the first ones, which a config does not give."""
     with contextlib.suppress(NameError, TypeError):  # names that only type checkers import
-        hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+        hints = typing.get_type_hints(cls.__init__)
         return [Option(f"{prefix}.{name}", _values(hints.get(name))) for name in _names(cls)[sizes:]]
     return [Option(f"{prefix}.{name}") for name in _names(cls)[sizes:]]
 
@@ -172,7 +172,7 @@ def _values(hint: Any) -> list[str]:
 
 def _concrete(base: type) -> dict[str, Callable[..., object]]:
     """The public classes below a base that are not abstract, by name, sorted."""
-    below = list(base.__subclasses__())
+    below: list[type] = base.__subclasses__()
     for cls in below:
         below += cls.__subclasses__()
     public = {cls.__name__: cls for cls in below if cls.__name__[0] != "_" and not inspect.isabstract(cls)}

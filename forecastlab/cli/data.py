@@ -72,21 +72,42 @@ def parser() -> ArgumentParser:
 
 def describe(module: ForecastDataModule) -> str:
     """What a data module's source holds, as text."""
-    tables, recipe = module.tables, module.recipe
-    shown, unseen = tables[:MOST], len(tables) - MOST
-    further = [f"  ... and {unseen} more"] if unseen > 0 else []
+    return "\n".join([*_series(module), *_columns(module), *_missing(module), *_folds(module)])
+
+
+def _series(module: ForecastDataModule) -> list[str]:
+    """Names, rows and gaps."""
+    tables, regular = module.tables, module.recipe.regular
     if len(tables) == 1:
-        lines = [f"series      {tables[0].name}", *_rows(tables[0])]
-    else:
-        times = module.times[: -module.horizon]
-        lines = [
-            f"series      {len(tables)}, {sum(len(table.times) for table in tables)} rows on {len(times)} steps of "
-            f"the calendar ({_span(times)}, frequency {tables[0].frequency})",
-            *(line for table in shown for line in [f"  {table.name}", *(f"    {line}" for line in _rows(table))]),
-            *further,
-        ]
-    columns = len(tables[0].values.columns) + len(recipe.static)
-    lines.append(f"columns     {columns}: {len(module.features)} features, target {', '.join(module.targets)}")
+        return [f"series      {tables[0].name}", *_rows(tables[0], regular)]
+    times = module.times[: -module.horizon]
+    lines = [
+        f"series      {len(tables)}, {sum(len(table.times) for table in tables)} rows on {len(times)} steps of the "
+        f"calendar ({_span(times)}, frequency {tables[0].frequency})"
+    ]
+    for table in tables[:MOST]:
+        lines += [f"  {table.name}", *(f"    {line}" for line in _rows(table, regular))]
+    return [*lines, f"  ... and {len(tables) - MOST} more"] if len(tables) > MOST else lines
+
+
+def _rows(table: Table, regular: bool) -> list[str]:
+    """Rows of a series, and the steps of its calendar that have no value; no row unless it is regular."""
+    holes = gaps(table.times[table.observed.any(axis=1)] if regular else table.times, table.frequency)
+    what = "steps without any value" if regular else "missing steps"
+    spans = [f"              {_day(hole['from'])} .. {_day(hole['to'])}" for _, hole in holes[:MOST].iterrows()]
+    return [
+        f"rows        {len(table.times)} ({_span(table.times)}, frequency {table.frequency})",
+        f"gaps        {len(holes)}, {holes['missing'].sum()} {what}",
+        *spans,
+        *([f"              ... and {len(holes) - MOST} more"] if len(holes) > MOST else []),
+    ]
+
+
+def _columns(module: ForecastDataModule) -> list[str]:
+    """What the columns are, and how some are made."""
+    tables, recipe = module.tables, module.recipe
+    count = len(tables[0].values.columns) + len(recipe.static)
+    lines = [f"columns     {count}: {len(module.features)} features, target {', '.join(module.targets)}"]
     for name, parts in recipe.derive.items():
         terms = " ".join(f"{'-' if factor < 0 else '+'} {_times(factor)}{source}" for source, factor in parts.items())
         lines.append(f"derived     {name} = {terms.removeprefix('+ ')}")
@@ -96,19 +117,24 @@ def describe(module: ForecastDataModule) -> str:
         lines.append(f"known       {', '.join(known)}{steps}")
     if recipe.static:
         lines.append(f"static      {', '.join(recipe.static)}")
-    missing = pd.concat([~table.observed for table in tables])
+    return lines
+
+
+def _missing(module: ForecastDataModule) -> list[str]:
+    """How many values are missing, and where most are."""
+    missing = pd.concat([~table.observed for table in module.tables])
     counts = missing.sum()
+    targets = ", ".join(f"{name}: {counts[name] or 'none'}" for name in module.targets)
+    lines = [
+        f"missing     {missing.to_numpy().sum()} values in {missing.any(axis=1).sum()} rows, "
+        f"{TREATED[module.recipe.missing]}; {targets}"
+    ]
     others = counts.drop(module.targets).sort_values(ascending=False, kind="stable")
     others = others[others > 0]
-    lines.append(
-        f"missing     {missing.to_numpy().sum()} values in {missing.any(axis=1).sum()} rows, "
-        f"{TREATED[recipe.missing]}; " + ", ".join(f"{name}: {counts[name] or 'none'}" for name in module.targets)
-    )
     if len(others):
         more = f" and {len(others) - MOST} more" if len(others) > MOST else ""
         lines.append(f"              {', '.join(f'{name}: {count}' for name, count in others[:MOST].items())}{more}")
-    lines.append(f"folds       target rows, half-open: fit, validation ({module.validation}), test")
-    return "\n".join([*lines, *_folds(module)])
+    return lines
 
 
 def _folds(module: ForecastDataModule) -> list[str]:
@@ -117,7 +143,7 @@ def _folds(module: ForecastDataModule) -> list[str]:
     Raises:
         ConfigError: if no fold has any.
     """
-    lines, errors = [], []
+    lines, errors = [f"folds       target rows, half-open: fit, validation ({module.validation}), test"], []
     for number in range(1, module.splits + 1):
         try:
             fold = module.ranges_of(number)
@@ -130,19 +156,6 @@ def _folds(module: ForecastDataModule) -> list[str]:
     if len(errors) == module.splits:
         raise errors[0]
     return lines
-
-
-def _rows(table: Table) -> list[str]:
-    """Rows and range of a series, and the steps of its calendar that had no value."""
-    holes = gaps(table.times[table.observed.any(axis=1)], table.frequency)
-    spans = [f"              {_day(hole['from'])} .. {_day(hole['to'])}" for _, hole in holes[:MOST].iterrows()]
-    if len(holes) > MOST:
-        spans.append(f"              ... and {len(holes) - MOST} more")
-    return [
-        f"rows        {len(table.times)} ({_span(table.times)}, frequency {table.frequency})",
-        f"gaps        {len(holes)}, {holes['missing'].sum()} missing steps",
-        *spans,
-    ]
 
 
 def _span(times: pd.DatetimeIndex) -> str:

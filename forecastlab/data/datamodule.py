@@ -304,6 +304,10 @@ class ForecastDataModule(LightningDataModule, ABC):
             views.append(view)
         return views
 
+    def samples(self, name: Literal["fit", "validation", "test"]) -> int:
+        """How many samples of a range have a target to score; a series of a panel may have none."""
+        return len(self._cut(name).scored())
+
     def setup(self, stage: str) -> None:
         """Checks that the stage has something to run on, before anything is trained.
 

@@ -65,10 +65,7 @@ def ozone_path(path: str | os.PathLike[str] | None = None) -> Path:
     Raises:
         DataError: as `forecastlab.data.cache.locate`.
     """
-    hint = (
-        "or anywhere, and name it: --data.path FILE\n"
-        "Or train on the built-in synthetic sample: --data.source sample"
-    )
+    hint = "or anywhere, and name it: --data.path FILE\nOr train on the built-in synthetic sample: --data.source sample"
     return locate(RELATIVE, URL, SHA256, SIZE, path, hint)
 
 

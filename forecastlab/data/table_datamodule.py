@@ -20,9 +20,10 @@ class TableDataModule(ForecastDataModule):
     """A CSV or Parquet file: one series or many, a row per time (and series), columns by name.
 
     A wide file has a column per variable. A long one names the series of each row in `series_column`, and one network
-    is trained on all of them. Rows are ordered by time within each series. Steps of the calendar that have no row are
-    rows of missing values. A series ends with its last row that has a target; rows after it tell what is known in
-    advance.
+    is trained on all of them. Text is UTF-8; its first line holds the names, separated by commas, semicolons or tabs,
+    and numbers have a decimal point. Times are written as 2024-01-31, 2024-01-31 13:00 or 31.01.2024, all in one way
+    and zone. Rows are ordered by time within each series. Steps of the calendar that have no row are rows of missing
+    values. A series ends with its last row that has a target; rows after it tell what is known in advance.
 
     Published series, for `dataset`: "airline" (international passengers in thousands, monthly 1949-1960; Box and
     Jenkins 1976, series G; part of this package), "electricity" (Germany's consumption, wind and solar generation in
@@ -46,8 +47,9 @@ class TableDataModule(ForecastDataModule):
         end: time of the last row that is used; None for all.
         frequency: step of the calendar as a pandas offset (D, h, MS, ...); None to find it out.
         missing: "error" refuses missing values; "ffill" holds the last value; "interpolate" does so until the next
-            value is known, and is linear between the two from then on; "mask" holds the last value, or 0 before the
-            first, and adds an input to each feature that tells whether it was observed. Filled targets are not scored.
+            value is known, and is linear between the two from then on, which needs an integer lookback; "mask" begins
+            with the first target, holds the last value, or 0 before the first, and adds an input to each feature that
+            tells whether it was observed. Filled targets are not scored; known columns must have a value everywhere.
         calendar: calendar cycles that are inputs and known in advance, as sine and cosine.
         holidays: country whose public holidays are an input that is known in advance, such as "DE": the share of its
             states that have one.
@@ -57,7 +59,7 @@ class TableDataModule(ForecastDataModule):
         fold: number of the walk-forward fold, from 1; "all" trains on every row, for a model to be deployed.
         splits: number of folds.
         test_size: rows in each test range; None for rows // (splits + 1), or up to the next cutoff.
-        cutoffs: times of the first test row of each fold, instead of `splits`.
+        cutoffs: times of the first test row of each fold, instead of `splits`; where there is no row, the next.
         train_size: rows that train, a window that slides; None for all rows before the test range.
         gap: rows left out between training and test.
         validation: "tail" stops on the last `val_fraction` of the training targets; "test" on the test range, which
@@ -66,7 +68,8 @@ class TableDataModule(ForecastDataModule):
         val_size: rows in the tail; None for `val_fraction`.
         context: "carried" gives the network the true past before a validation or test range; "cold" starts it at the
             first row of the range, so that fewer of its rows are forecast.
-        scaler: what the network's inputs and target are scaled with, fitted on the rows of the fold only.
+        scaler: what the network's inputs and target are scaled with, fitted on the rows of the fold only; what "mask"
+            filled does not count.
         scale_by: "global" scales all series together, "series" each by itself; a network of the latter kind forecasts
             no series that it was not trained on.
         season_length: rows in a season, for MASE and RMSSE.

@@ -147,7 +147,7 @@ def _part(
 
 
 class Windows(Dataset[Batch]):
-    """Samples, all of a batch cut by one index operation per tensor.
+    """Samples, all of a batch cut by one index operation per tensor; a sample takes 32 bytes until then.
 
     Those of a batch that differ in length are padded on the right by their last row, from which nothing is scored.
 
@@ -197,13 +197,15 @@ class Windows(Dataset[Batch]):
 
     def scored(self) -> "Windows":
         """The samples in which a target counts: a batch of none but the others would have no mean loss."""
+        if not len(self):
+            return self
         keep = []
-        longest = int((self.ends - self.origins).max()) + 1 if len(self) else 1
+        longest = int((self.ends - self.origins).max()) + 1
         for chosen in torch.arange(len(self)).split(max(1, _AT_ONCE // longest)):
             history, steps, counts = self._cut(chosen)
             index = self.rows.base[self.series[chosen], None] + history[:, -steps:]
             keep.append(self._weight(index, index[:, :, None] + self._steps, counts).flatten(1).any(1))
-        kept = torch.cat(keep) if keep else torch.zeros(0, dtype=torch.bool)
+        kept = torch.cat(keep)
         series, begins, origins, ends = (part[kept] for part in (self.series, self.begins, self.origins, self.ends))
         return Windows(self.rows, series, begins, origins, ends, self.score_gaps)
 

@@ -68,7 +68,7 @@ def evaluate(baseline: Baseline, data: ForecastDataModule) -> Evaluation:
     parts = [
         _forecast_view(baseline, view, number, int(data.rows.first[number]))
         for number, view in enumerate(data.views())
-        if view.ranges.test
+        if view.samples("test")
     ]
     found = Prediction(*map(torch.cat, zip(*(part for part, _ in parts), strict=True)))
     last = torch.cat([last for _, last in parts])

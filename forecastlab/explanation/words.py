@@ -132,8 +132,9 @@ def completeness(attributed: Attribution, steps: int) -> str:
     """
     gap, change = np.abs(attributed.gap), np.abs(attributed.change)
     return (
-        f"integrated gradients: {len(gap)} origins, {steps} points, from the training mean of every input; "
-        f"completeness gap at most {gap.max():.2g}, mean {gap.mean():.2g}, of changes of {change.mean():.3g} on average"
+        f"integrated gradients: {len(gap)} origins, {steps} points, from the centre of every input's scaling "
+        f"(standard: its training mean); completeness gap at most {gap.max():.2g}, mean {gap.mean():.2g}, of changes "
+        f"of {change.mean():.3g} on average"
     )
 
 

@@ -132,15 +132,15 @@ def example(model: Forecaster, rows: int, time: int | None) -> dict[str, Tensor]
         time: rows of the history; None for a single "row".
     """
     schema, scaling = model.schema, model.scaling
-    generator = torch.Generator(model.device).manual_seed(rows)
-    series = torch.randint(max(len(schema.series), 1), (rows,), generator=generator, device=model.device)
+    generator = torch.Generator().manual_seed(rows)
+    series = torch.randint(max(len(schema.series), 1), (rows,), generator=generator)
 
     def draw(name: str, *shape: int) -> Tensor:
         center: Tensor
         center, scale = (getattr(scaling, f"{name}_{part}") for part in ("center", "scale"))
         row = series if len(center) > 1 else torch.zeros_like(series)
         size = (rows, *shape, center.shape[1])
-        values = torch.randn(size, generator=generator, dtype=center.dtype, device=center.device)
+        values = torch.randn(size, generator=generator, dtype=center.dtype)
         center, scale = (part[row].view(rows, *[1] * len(shape), -1) for part in (center, scale))
         return values * scale + center
 

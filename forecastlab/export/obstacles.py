@@ -1,6 +1,5 @@
 """What stands in the way of an export, in words."""
 
-import linecache
 import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +24,7 @@ def obstacle(error: BaseException) -> str | None:
         if found := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", str(cause)):
             return f"{found[1]} has no counterpart in ONNX"
     for cause in _chain(error):
-        if where := _line(traceback.extract_tb(cause.__traceback__)):
+        for where in _lines(traceback.extract_tb(cause.__traceback__)):
             return f"{where}: {str(cause).strip().splitlines()[0]}"
     return None
 
@@ -38,29 +37,27 @@ def first_line(error: BaseException) -> str:
 class LengthWatch(nn.Module):
     """Calls a function of a sequence, and notes the first line that makes a number of a length that is not known.
 
-    Attributes:
-        found: the line, once it has been called; None for none.
+    Args:
+        function: the function.
+        found: where the line is put; a module's own attributes are put back after an export.
     """
 
-    def __init__(self, function: nn.Module) -> None:
+    def __init__(self, function: nn.Module, found: list[str]) -> None:
         super().__init__()
         self.function = function
-        self.found: str | None = None
+        self.found = found
 
     def forward(self, history: Tensor, **others: Tensor) -> Any:
         """As the function's."""
-        with _Watch(history.shape[1]) as watch:
-            try:
-                return self.function(history, **others)
-            finally:
-                self.found = watch.found
+        with _Watch(history.shape[1], self.found):
+            return self.function(history, **others)
 
 
 class _Watch(TorchFunctionMode):
-    def __init__(self, length: Any) -> None:
+    def __init__(self, length: Any, found: list[str]) -> None:
         super().__init__()
         self.length = length
-        self.found: str | None = None
+        self.found = found
 
     def __torch_function__(
         self,
@@ -70,9 +67,10 @@ class _Watch(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if self.found is None and self.length.node.expr.is_number:
-            where = _line(traceback.extract_stack())
-            self.found = f"{where} needs the number of rows in advance" if where else None
+        if not self.found and self.length.node.expr.is_number:
+            self.found += [
+                f"{where} needs the number of rows in advance" for where in _lines(traceback.extract_stack())
+            ]
         return result
 
 
@@ -82,10 +80,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _line(frames: traceback.StackSummary) -> str | None:
-    """The innermost line of a network, as "file.py, line 3 (`h = h[-1]`)"."""
-    for frame in reversed(frames):
-        inner = frame.filename.startswith((_TORCH, _HERE, "<"))
-        if not inner and linecache.getline(frame.filename, frame.lineno or 0):
-            return f"{Path(frame.filename).name}, line {frame.lineno} (`{frame.line}`)"
-    return None
+def _lines(frames: traceback.StackSummary) -> list[str]:
+    """The lines of a network, innermost first, as "file.py, line 3 (`h = h[-1]`)"."""
+    return [
+        f"{Path(frame.filename).name}, line {frame.lineno} (`{frame.line}`)"
+        for frame in reversed(frames)
+        if frame.line and not frame.filename.startswith((_TORCH, _HERE, "<"))
+    ]

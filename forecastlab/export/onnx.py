@@ -57,7 +57,7 @@ def save_onnx(model: Forecaster, path: str | Path, step: bool = False) -> Export
     _name_axes(onnx_ir, written.model, program)
     written.model.metadata_props[KEY] = json.dumps(program.about)
     content: bytes = written.model_proto.SerializeToString()
-    worst = program.check(model, _running(runtime, content))
+    worst = program.check(_running(runtime, content))
     write(path, content)
     return Exported(
         [path], [*program.lines(), f"largest difference from the network: {worst:.0e} of the largest value"]
@@ -78,7 +78,7 @@ def _running(runtime: Any, content: bytes) -> Any:
     session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def run(inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
-        return [torch.from_numpy(part) for part in session.run(None, {k: v.cpu().numpy() for k, v in inputs.items()})]
+        return [torch.from_numpy(part) for part in session.run(None, {k: v.numpy() for k, v in inputs.items()})]
 
     return run
 

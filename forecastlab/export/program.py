@@ -79,11 +79,10 @@ class Program:
             found.append(f"time is fixed at {self.inputs['history'][1]}: {self.fixed}")
         return found
 
-    def check(self, model: Forecaster, run: Run) -> float:
+    def check(self, run: Run) -> float:
         """Compares what was written with the network, on random inputs of other sizes than it was made with.
 
         Args:
-            model: the network.
             run: runs what was written.
 
         Returns:
@@ -93,26 +92,21 @@ class Program:
             DataError: if they differ by more than rounding explains.
         """
         worst = 0.0
-        with model.evaluating():
-            for rows in (1, 5):
-                inputs = self.draw(model, rows)
-                expected = tree_leaves(self.function(**nested(inputs)))
-                for ours, theirs in zip(expected, run(inputs), strict=True):
-                    difference = (ours.cpu().double() - theirs.double()).abs().max()
-                    worst = max(worst, float(difference / ours.abs().max().clamp(min=1e-30)))
+        for rows in (1, 5):
+            inputs = self.draw(rows)
+            expected = tree_leaves(self.function(**nested(inputs)))
+            for ours, theirs in zip(expected, run(inputs), strict=True):
+                difference = (ours.double() - theirs.double()).abs().max()
+                worst = max(worst, float(difference / ours.abs().max().clamp(min=1e-30)))
         if not worst <= WORST:
             raise DataError(
                 f"the exported program differs from the network by {worst:.0e} of the largest value: it is not written"
             )
         return worst
 
-    def draw(self, model: Forecaster, rows: int) -> dict[str, Tensor]:
-        """Random inputs.
-
-        Args:
-            model: the network.
-            rows: of the batch.
-        """
+    def draw(self, rows: int) -> dict[str, Tensor]:
+        """Random inputs for a batch of some rows."""
+        model = self.function.model
         if isinstance(self.function, Stepping):
             drawn = example(model, rows, None)
             drawn |= {f"{STATE}{number}": part for number, part in enumerate(_states(self.function, rows)[-1])}
@@ -123,7 +117,7 @@ class Program:
 
 
 def capture(model: Forecaster, step: bool = False) -> Program:
-    """Captures a network.
+    """Captures a network, on the CPU.
 
     Args:
         model: the network.
@@ -132,9 +126,10 @@ def capture(model: Forecaster, step: bool = False) -> Program:
     Raises:
         ConfigError: if it cannot be captured; it says which operation stands in the way.
     """
-    model.find_scalings(model.schema.series)
-    with model.evaluating(), quiet():
-        return _steps(model) if step else _windows(model)
+    twin = Forecaster.rebuild(model.hparams, {name: part.cpu() for name, part in model.state_dict().items()})
+    twin.requires_grad_(False)  # nobody who runs it needs gradients of the weights
+    with quiet():
+        return _steps(twin) if step else _windows(twin)
 
 
 def nested(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,11 +161,12 @@ def _windows(model: Forecaster) -> Program:
     inputs = example(model, 2, _length(model))
     inputs = {name: inputs[name] for name in read(function, inputs)}
     rows = {name: {0: Dim.DYNAMIC} for name in inputs}
+    all_axes = {**rows, "history": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}}
     fixed = None
     try:
-        exported = _export(function, inputs, {**rows, "history": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}})
+        exported = _export(function, inputs, all_axes)
     except Exception as error:
-        fixed = obstacle(error) or _maker_of_length(function, inputs) or first_line(error)
+        fixed = obstacle(error) or _maker_of_length(function, inputs, all_axes) or first_line(error)
         if model.schema.lookback == "full":
             raise ConfigError(f"lookback: full needs a program for histories of any length, but {fixed}") from error
         inputs["history"] = example(model, 2, int(model.schema.lookback))["history"]
@@ -292,16 +288,9 @@ def _length(model: Forecaster) -> int:
     return 8 if model.schema.lookback == "full" else max(int(model.schema.lookback), 2)
 
 
-def _maker_of_length(function: nn.Module, inputs: Mapping[str, Tensor]) -> str | None:
-    """Traces again, for the line that makes a number of the length."""
-    watch = LengthWatch(function)
+def _maker_of_length(function: nn.Module, inputs: Mapping[str, Tensor], shapes: Mapping[str, Any]) -> str | None:
+    """Captures again, for the line that makes a number of the length."""
+    found: list[str] = []
     with contextlib.suppress(Exception):
-        _export(
-            watch,
-            inputs,
-            {
-                "history": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC},
-                "others": {name: {0: Dim.DYNAMIC} for name in inputs if name != "history"},
-            },
-        )
-    return watch.found
+        _export(LengthWatch(function, found), inputs, shapes)
+    return found[0] if found else None

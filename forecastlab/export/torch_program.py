@@ -35,7 +35,7 @@ def save_torch(model: Forecaster, path: str | Path, step: bool = False) -> Expor
         torch.export.save(program.exported, content)
         content.seek(0)
         module = torch.export.load(content).module()
-    worst = program.check(model, lambda inputs: tree_leaves(module(**nested(inputs))))
+    worst = program.check(lambda inputs: tree_leaves(module(**nested(inputs))))
     files = [path, path.with_suffix(".json")]
     write(files[0], content.getvalue())
     write(files[1], json.dumps(program.about, indent=2).encode() + b"\n")

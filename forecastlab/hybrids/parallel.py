@@ -15,7 +15,7 @@ from forecastlab.hybrids.composed import Composed, require_branches
 class Parallel(Composed):
     """Backbones side by side: all read the inputs, their outputs are concatenated.
 
-    y = [f_1(x) ; f_2(x) ; ...]
+        y = [f_1(x) ; f_2(x) ; ...]
 
     Source: van Diepen's combination 1 (its Figure 4), whose linear layer over the concatenation is the decoder's. The
     state is the tuple of the branches' states; the signals of `trace` are the branches', named "branches.0.<signal>"

@@ -13,7 +13,7 @@ from forecastlab.hybrids.composed import Composed, chain
 class Residual(Composed):
     """A chain of backbones with a shortcut around each: what a backbone gives is added to what it read.
 
-    h_1 = P_1 x + f_1(x),   h_{n+1} = P_n h_n + f_n(h_n),   y = the last h
+        h_1 = P_1 x + f_1(x),   h_{n+1} = P_n h_n + f_n(h_n),   y = the last h
 
     Source: Zangari, eqs. 2.29-2.31, after He et al. 2016, where P_n is the identity. Where the widths of the input and
     the output of f_n differ, P_n is a learned matrix (`shortcuts.n`, without a bias), He's projection shortcut.

@@ -15,8 +15,8 @@ from forecastlab.hybrids.composed import Composed, chain
 class Series(Composed):
     """Backbones in series: each later one reads the inputs next to what the one before it found.
 
-    y_1 = f_1(x),   y_{n+1} = f_{n+1}([x ; y_n])          feed="hidden"
-                    y_{n+1} = f_{n+1}([x ; w_n y_n + b_n])   feed="prediction"
+        y_1 = f_1(x),   y_{n+1} = f_{n+1}([x ; y_n])          feed="hidden"
+                        y_{n+1} = f_{n+1}([x ; w_n y_n + b_n])   feed="prediction"
 
     The output is the last one's. Source: van Diepen's combinations 2 (LSTM, then ALSTM: the default) and 3 (ALSTM, then
     LSTM), "with the features and the result of the first model as an input for the second model". What that result is

@@ -29,7 +29,7 @@ def logs(tmp_path, monkeypatch):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures that are made, but not drawn, which takes most of the time."""
-    monkeypatch.setattr("forecastlab.evaluation.page.png", lambda figure: b"")
+    monkeypatch.setattr("forecastlab.evaluation.page.png", lambda figure, colours: b"")
 
 
 def test_everything_is_written_and_the_table_printed(logs, capsys):

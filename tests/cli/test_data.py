@@ -1,9 +1,11 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.model_selection import TimeSeriesSplit
 
 from forecastlab.data.sample import sample_ozone
 from tests.cli.commands import CONFIG
+from tests.series import panel
 
 SAMPLE = "--data.source=sample"
 
@@ -46,8 +48,101 @@ def test_the_sample_is_described_as_it_is(cli):
 def test_missing_days_become_rows_when_asked_for(cli):
     answer = cli("data", SAMPLE, "--data.reindex=true")
     assert "rows        1513 " in answer.out
-    assert "gaps        0, 0 missing steps" in answer.out
+    days = np.diff(sample_ozone(1500).index) // np.timedelta64(1, "D")
+    gaps = f"gaps        {(days > 1).sum()}, 13 steps without any value"
+    assert gaps in answer.out.splitlines()
     assert "T_PK: 13" in answer.out
+
+
+def test_a_file_of_one_series_is_described_as_it_is(cli, tmp_path):
+    hours = pd.date_range("2024-01-01", periods=60, freq="h")
+    frame = pd.DataFrame({"time": hours, "load": np.arange(60.0), "wind": 1.0, "price": 2.0, "height": 7.0})
+    frame.loc[[10, 11, 30], "wind"] = np.nan
+    frame.loc[30, "load"] = np.nan
+    frame.loc[55:, ["load", "wind"]] = np.nan
+    frame.drop([20, 40, 41]).to_csv(tmp_path / "own.csv", index=False)
+    given = {"targets": "[rest]", "features": "[rest,wind]", "time_column": "time", "missing": "ffill"}
+    given |= {"static": "[height]", "derive": "{rest: {load: 1, wind: -2}}", "calendar": "[hour]", "holidays": "DE"}
+    given |= {"cutoffs": "['2024-01-02 06:00', '2024-01-03']", "lookback": 2, "val_size": 5}
+    options = [f"--data.{name}={value}" for name, value in given.items()]
+    answer = cli("data", "--data=TableDataModule", f"--data.path={tmp_path / 'own.csv'}", *options)
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.out.splitlines() == [
+        "series      series",
+        "rows        55 (2024-01-01 .. 2024-01-03 06:00, frequency h)",
+        "gaps        4, 6 steps without any value",
+        "              2024-01-01 09:00 .. 2024-01-01 12:00",
+        "              2024-01-01 19:00 .. 2024-01-01 21:00",
+        "              2024-01-02 05:00 .. 2024-01-02 07:00",
+        "              2024-01-02 15:00 .. 2024-01-02 18:00",
+        "columns     3: 2 features, target rest",
+        "derived     rest = load - 2 wind",
+        "known       hour_sin, hour_cos, holiday",
+        "static      height",
+        "missing     12 values in 6 rows, filled forward; rest: 6",
+        "              wind: 6",
+        "folds       target rows, half-open: fit, validation (tail), test",
+        "  1           2..25, 25..30, 30..48  (test from 2024-01-02 06:00)",
+        "  2           2..43, 43..48, 48..55  (test from 2024-01-03)",
+    ]
+
+
+def test_what_is_known_in_advance_is_described_with_the_steps_that_the_file_holds(cli, tmp_path):
+    days = pd.date_range("2024-01-01", periods=40)
+    frame = pd.DataFrame({"ds": days, "y": np.arange(40.0), "price": 2.0})
+    frame.loc[37:, "y"] = np.nan
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    path = f"--data.path={tmp_path / 'own.csv'}"
+    answer = cli("data", "--data=TableDataModule", path, "--data.known=[price]", "--data.lookback=2")
+    assert "known       price; the file holds 3 steps behind the last row" in answer.out.splitlines()
+    assert "rows        37 (2024-01-01 .. 2024-02-06, frequency D)" in answer.out.splitlines()
+
+
+def test_a_file_of_several_series_is_described_as_it_is(cli, tmp_path):
+    raw = panel(a=(0, 40), b=(6, 33)).reset_index(names="ds").drop(index=[20, 50])
+    raw.to_csv(tmp_path / "own.csv", index=False)
+    given = {"series_column": "id", "features": "[x]", "missing": "ffill", "lookback": 2, "splits": 3}
+    options = [f"--data.{name}={value}" for name, value in given.items()]
+    answer = cli("data", "--data=TableDataModule", f"--data.path={tmp_path / 'own.csv'}", *options)
+    assert answer.out.splitlines()[:-4] == [
+        "series      2, 67 rows on 40 steps of the calendar (2020-01-01 .. 2020-02-09, frequency D)",
+        "  a",
+        "    rows        40 (2020-01-01 .. 2020-02-09, frequency D)",
+        "    gaps        1, 1 steps without any value",
+        "                  2020-01-20 .. 2020-01-22",
+        "  b",
+        "    rows        27 (2020-01-07 .. 2020-02-02, frequency D)",
+        "    gaps        1, 1 steps without any value",
+        "                  2020-01-16 .. 2020-01-18",
+        "columns     2: 1 features, target y",
+        "missing     4 values in 2 rows, filled forward; y: 2",
+        "              x: 2",
+    ]
+
+
+def test_of_many_series_gaps_and_columns_the_first_are_named(cli, tmp_path):
+    raw = panel(**{f"s{number}": (0, 60) for number in range(13)}).reset_index(names="ds")
+    raw = raw[raw["x"] % 4 != 3]
+    raw = raw.assign(**{f"c{number}": raw["x"].where(raw["x"] % 8 != 1 + number % 2) for number in range(14)})
+    raw.to_csv(tmp_path / "own.csv", index=False)
+    features = "[" + ",".join(f"c{number}" for number in range(14)) + "]"
+    given = {"series_column": "id", "features": features, "missing": "ffill", "lookback": 2, "splits": 3}
+    options = [f"--data.{name}={value}" for name, value in given.items()]
+    out = cli("data", "--data=TableDataModule", f"--data.path={tmp_path / 'own.csv'}", *options).out.splitlines()
+    assert "  s9" in out
+    assert "  s10" not in out
+    assert "  ... and 3 more" in out
+    assert out.count("                  ... and 4 more") == 10
+    assert sum(line.endswith(" and 4 more") and "c0: " in line for line in out) == 1
+
+
+def test_a_fold_that_cannot_be_used_says_why_and_the_others_are_shown(cli):
+    answer = cli("data", "--data=TableDataModule", "--data.dataset=airline", "--data.targets=[passengers]")
+    assert answer.status == 0
+    *_, folds, first, _, _, _, last = answer.out.splitlines()
+    assert folds == "folds       target rows, half-open: fit, validation (tail), test"
+    assert first.startswith("  1           none: fold 1 trains on rows 0 .. 23, but the first row that can be a target")
+    assert last == "  5           30..102, 102..120, 120..144  (test from 1959-01-01)"
 
 
 def test_the_data_part_of_a_config_is_read_and_options_win(cli, tmp_path):
@@ -65,6 +160,8 @@ def test_the_data_part_of_a_config_is_read_and_options_win(cli, tmp_path):
         ([SAMPLE, "--data.rows=3"], "rows"),
         (["--data=Ozone"], "unknown ForecastDataModule 'Ozone'; did you mean OzoneDataModule?"),
         (["--date.rows=3"], "unknown option --date.rows"),
+        (["--data=TableDataModule", "--data.path=/nowhere.csv"], "there is no file /nowhere.csv"),
+        (["--data=TableDataModule"], "name the data: either path, a CSV or Parquet file, or dataset"),
         (["--config=/nowhere.yaml"], "cannot read the config /nowhere.yaml: No such file or directory"),
         (["--data.path=/nowhere/eighthr.data"], "/nowhere/eighthr.data: there is no such file"),
     ],

@@ -37,6 +37,7 @@ def test_the_curve_is_the_loss_of_each_step_at_rising_rates(config, tmp_path, cl
 
 def test_a_tenth_of_the_rate_of_the_lowest_loss_is_suggested_and_nothing_is_trained(config, tmp_path, cli):
     answer = cli(*fit(config, tmp_path, "--lr-find"))
+    assert answer.status == 0, answer.err
     curve = pd.read_csv(folder(tmp_path, NAME) / "lr_find.csv")
     rate = curve["learning_rate"][curve["smoothed"].argmin()] / 10
     assert f"suggested  learning rate {rate:.2g}" in answer.out

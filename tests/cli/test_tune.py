@@ -342,7 +342,8 @@ def test_a_space_that_cannot_be_searched_is_named_before_anything_runs(config, t
 
 
 def test_without_optuna_the_extra_is_named(config, space, tmp_path, cli, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith(("forecastlab.tuning", "forecastlab.cli.t"))]:
+    needing = ("optuna", "forecastlab.tuning", "forecastlab.cli.tune", "forecastlab.cli.study", "forecastlab.cli.trial")
+    for name in [name for name in sys.modules if name.startswith(needing)]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "optuna", None)
     answer = cli(*tune(config, space, tmp_path))

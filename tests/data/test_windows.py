@@ -147,12 +147,14 @@ def batches(samples, batch_size, processes, **arguments):
 
 
 @given(**SIZES, seed=st.none() | st.integers(0, 2**32), epoch=st.integers(0, 1000))
+@settings(deadline=None)
 def test_processes_share_out_the_samples_and_none_is_lost_or_doubled(samples, batch_size, processes, seed, epoch):
     given_out = batches(samples, batch_size, processes, seed=seed, epoch=epoch)
     assert sorted(number for part in given_out for batch in part for number in batch) == list(range(samples))
 
 
 @given(**SIZES, seed=st.integers(0, 2**32))
+@settings(deadline=None)
 def test_in_training_every_process_has_the_same_number_of_batches_and_none_is_empty(
     samples, batch_size, processes, seed
 ):
@@ -164,6 +166,7 @@ def test_in_training_every_process_has_the_same_number_of_batches_and_none_is_em
 
 
 @given(samples=st.integers(12, 150), batch_size=st.integers(2, 20), processes=st.integers(1, 6))
+@settings(deadline=None)
 def test_in_training_no_batch_has_a_single_sample_which_batch_normalisation_could_not_take(
     samples, batch_size, processes
 ):
@@ -171,6 +174,7 @@ def test_in_training_no_batch_has_a_single_sample_which_batch_normalisation_coul
 
 
 @given(**SIZES)
+@settings(deadline=None)
 def test_a_step_of_all_processes_holds_the_samples_that_one_process_would_take(samples, batch_size, processes):
     shared = batches(samples, batch_size, processes, seed=3, epoch=5)
     alone = batches(samples, batch_size * processes, 1, seed=3, epoch=5)[0]

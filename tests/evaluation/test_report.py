@@ -24,7 +24,7 @@ def compare(*folders):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures that are made, but not drawn, which takes most of the time."""
-    monkeypatch.setattr("forecastlab.evaluation.page.png", lambda figure: b"")
+    monkeypatch.setattr("forecastlab.evaluation.page.png", lambda figure, colours: b"")
 
 
 def report_of(folders, path):

@@ -11,9 +11,11 @@ import pytest
 from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.rnn import RNN
 from forecastlab.batch import Schema
-from forecastlab.decoders import AttentionPooling, Linear, Seq2Seq
+from forecastlab.decoders import AttentionPooling, Decoder, Linear, Seq2Seq
 from forecastlab.errors import ConfigError
 from forecastlab.export import save_onnx
+from forecastlab.export.program import capture
+from forecastlab.factory import subclasses
 from forecastlab.hybrids.attentive import Attentive
 from forecastlab.hybrids.bidirectional import Bidirectional
 from forecastlab.losses import GaussianNLL, JointMeanQuantile, Quantile
@@ -22,15 +24,16 @@ from tests.backbones.variants import cases
 from tests.export.networks import RICH, SMALL, WHOLE, forecasts, inputs, network
 from tests.series import Series, noise
 
-SOON = {"ALSTM", "Bidirectional", "LARNN", "LSTM", "MLSTM", "PeepholeLSTM"}
-"""Backbones that are exported in the quick tests too: one for each way to run along time."""
 
-EVERY = [
-    pytest.param(case, id=case.name, marks=[] if case.cls.__name__ in SOON else pytest.mark.slow)
-    for case in cases()
-    if case.default
-]
-CAUSAL = [case for case in EVERY if case.values[0].build().causal]
+def every(cases, *quick):
+    """Parameters of a test, of which all but some are slow."""
+    return [
+        pytest.param(case, id=name, marks=[] if name in quick else pytest.mark.slow) for name, case in cases.items()
+    ]
+
+
+BACKBONES = {case.cls.__name__: case for case in cases() if case.default}
+CAUSAL = {name: case for name, case in BACKBONES.items() if case.build().causal}
 SMALL_RNN = partial(RNN, hidden_size=4)
 DECODERS = {
     "Linear": Linear,
@@ -67,11 +70,12 @@ def assert_forecasts_alike(model, run, *sizes):
             np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=1e-5 * np.abs(expected[name]).max())
 
 
-def test_no_backbone_is_left_out():
-    assert {case.values[0].cls.__name__ for case in EVERY} == set(registered_backbones())
+def test_no_backbone_and_no_decoder_is_left_out():
+    assert set(BACKBONES) == set(registered_backbones())
+    assert {name.partition("(")[0] for name in DECODERS} == set(subclasses(Decoder))
 
 
-@pytest.mark.parametrize("case", EVERY)
+@pytest.mark.parametrize("case", every(BACKBONES, "ALSTM", "LARNN", "LSTM", "MLSTM"))
 def test_every_backbone_runs_for_any_batch_and_any_length(tmp_path, case):
     model = network(partial(case.cls, **case.arguments), anchor="last")
     exported = save_onnx(model, tmp_path / "a.onnx")
@@ -81,7 +85,7 @@ def test_every_backbone_runs_for_any_batch_and_any_length(tmp_path, case):
     assert_forecasts_alike(model, session(tmp_path / "a.onnx"), (1, 6), (3, 6), (2, 40))
 
 
-@pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS)
+@pytest.mark.parametrize("decoder", every(DECODERS, "AttentionPooling", "Seq2Seq(additive)", "Seq2Seq(general)"))
 def test_every_decoder_runs_for_any_batch_and_any_length(tmp_path, decoder):
     model = network(SMALL_RNN, RICH, decoder=decoder)
     exported = save_onnx(model, tmp_path / "a.onnx")
@@ -98,7 +102,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("settings", every(SETTINGS, "intervals"))
 def test_scaling_anchor_and_quantiles_are_inside(tmp_path, settings):
     model = network(SMALL_RNN, RICH, **settings)
     save_onnx(model, tmp_path / "a.onnx")
@@ -110,15 +114,12 @@ def test_scaling_anchor_and_quantiles_are_inside(tmp_path, settings):
 
 
 def test_only_what_the_network_reads_goes_in(tmp_path):
-    def names(model):
-        save_onnx(model, tmp_path / "a.onnx")
-        return [(part.name, part.type, part.shape) for part in session(tmp_path / "a.onnx").get_inputs()]
-
-    history = ("history", "tensor(float)", ["batch", "time", 2])
-    assert names(network()) == [history]
-    assert names(network(anchor="last")) == [history, ("last", "tensor(float)", ["batch", 1])]
-    assert names(network(decoder=Seq2Seq)) == [history, ("last", "tensor(float)", ["batch", 1])]
-    assert names(network(schema=RICH)) == [
+    history, last = {"history": ["batch", "time", 2]}, {"last": ["batch", 1]}
+    assert capture(network()).inputs == history
+    assert capture(network(anchor="last")).inputs == history | last
+    assert capture(network(decoder=Seq2Seq)).inputs == history | last
+    save_onnx(network(schema=RICH), tmp_path / "a.onnx")
+    assert [(part.name, part.type, part.shape) for part in session(tmp_path / "a.onnx").get_inputs()] == [
         ("history", "tensor(float)", ["batch", "time", 4]),
         ("known", "tensor(float)", ["batch", 3, 1]),
         ("static", "tensor(float)", ["batch", 3]),
@@ -185,7 +186,7 @@ def stepped(run, rows, batch=1):
     return found, state
 
 
-@pytest.mark.parametrize("case", CAUSAL)
+@pytest.mark.parametrize("case", every(CAUSAL, "ALSTM", "LSTM"))
 def test_every_causal_backbone_is_streamed_with_numpy_alone(tmp_path, case):
     frame = noise(50)
     data = Series(frame, fold=2, lookback="full", horizon=2)
@@ -201,7 +202,9 @@ def test_every_causal_backbone_is_streamed_with_numpy_alone(tmp_path, case):
         np.testing.assert_allclose(ours["forecast"].flatten(), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("decoder", [Linear, AttentionPooling, Seq2Seq])
+@pytest.mark.parametrize(
+    "decoder", every({cls.__name__: cls for cls in (Linear, AttentionPooling, Seq2Seq)}, "Seq2Seq")
+)
 def test_steps_end_where_the_whole_history_does(tmp_path, decoder):
     """With every kind of input, a batch, and a decoder that attends to the past or not."""
     schema = replace(RICH, lookback="full")
@@ -215,29 +218,25 @@ def test_steps_end_where_the_whole_history_does(tmp_path, decoder):
         np.testing.assert_allclose(found[-1][name], expected, rtol=1e-5)
 
 
-def test_the_tensors_of_a_state_are_described(tmp_path):
-    exported = save_onnx(network(SMALL, WHOLE), tmp_path / "a.onnx", step=True)
-    about = described(session(tmp_path / "a.onnx"))
+def test_the_tensors_of_a_state_are_described():
+    program = capture(network(SMALL, WHOLE), step=True)
     zeros = {"shape": [1, 3], "dtype": "float32", "value": 0.0}
-    assert about["state"] == [
+    assert program.about["state"] == [
         {"input": "state_0", "output": "next_state_0", **zeros},
         {"input": "state_1", "output": "next_state_1", **zeros},
     ]
-    assert exported.lines[:2] == [
+    assert program.lines()[:2] == [
         "inputs: row (batch, 2), state_0 (batch, 1, 3), state_1 (batch, 1, 3)",
         "outputs: forecast (batch, 2, 1), next_state_0 (batch, 1, 3), next_state_1 (batch, 1, 3)",
     ]
 
 
-def test_a_state_that_grows_has_an_axis_of_any_length(tmp_path):
-    exported = save_onnx(
-        network(partial(GRU, hidden_size=4), WHOLE, decoder=AttentionPooling), tmp_path / "a.onnx", True
-    )
-    about = described(session(tmp_path / "a.onnx"))
-    assert about["state"][1]["shape"] == [0, 4]
-    assert about["inputs"]["state_1"] == ["batch", "past", 4]
-    assert about["outputs"]["next_state_1"] == ["batch", "past + 1", 4]
-    assert exported.lines[2] == "dynamic axes: batch, past"
+def test_a_state_that_grows_has_an_axis_of_any_length():
+    program = capture(network(partial(GRU, hidden_size=4), WHOLE, decoder=AttentionPooling), step=True)
+    assert program.about["state"][1]["shape"] == [0, 4]
+    assert program.inputs["state_1"] == ["batch", "past", 4]
+    assert program.outputs["next_state_1"] == ["batch", "past + 1", 4]
+    assert program.lines()[2] == "dynamic axes: batch, past"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import jsonargparse
+import optuna
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -60,7 +61,13 @@ def test_a_private_method_is_there_and_takes_what_it_took(owner, name, arguments
     assert found == arguments, f"{method.__qualname__} takes {found} now, not {arguments}: {use}"
 
 
-ATTRIBUTES = {"_subcommand_parsers", "_option_string_actions", "_checkpoint_connector", "_accelerator_connector"}
+ATTRIBUTES = {
+    "_subcommand_parsers",
+    "_option_string_actions",
+    "_checkpoint_connector",
+    "_accelerator_connector",
+    "_trial_id",
+}
 ATTRIBUTES |= {"_C", "_is_tracing", "_are_functorch_transforms_active"}
 """Private attributes that the tests below look at."""
 PYTHON = {"_replace", "_asdict", "_fields"}
@@ -119,6 +126,11 @@ def test_the_trainer_and_a_launcher_hold_what_ours_looks_at():
     assert isinstance(_Loop.restarting, property), "Checkpoints.on_train_start sets it"
     assert _Loop.restarting.fset is not None, "Checkpoints.on_train_start sets it"
     assert rank_zero_only.rank == 0, "ForecastCLI asks it which process is the first"
+
+
+def test_a_trial_of_a_study_knows_its_number_in_the_storage():
+    study = optuna.create_study()
+    assert study._storage.get_trial(study.ask()._trial_id).number == 0, "tuning/study.py tells the storage by it"
 
 
 def test_torch_says_whether_it_traces_or_transforms():

@@ -1,0 +1,121 @@
+"""The scripts that complete command lines, asked in a real bash."""
+
+import contextlib
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from forecastlab.cli import COMMANDS, main
+from forecastlab.registry import registered_backbones
+
+ASK = """
+eval "$(cat "$1")"
+COMP_WORDS=("${@:2}")
+COMP_CWORD=$(($# - 2))
+COMP_LINE="${*:2}"
+COMP_POINT=${#COMP_LINE}
+set -- $(complete -p forecastlab)
+while [[ $1 != -F ]]; do shift; done
+$2
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory):
+    """The file of each shell's script; made once, for it takes seconds."""
+    folder = tmp_path_factory.mktemp("scripts")
+    made = {}
+    for shell in ("bash", "zsh"):
+        made[shell] = folder / shell
+        with made[shell].open("w") as file, contextlib.redirect_stdout(file):
+            assert main(["completion", shell]) == 0
+    return made
+
+
+@pytest.fixture
+def complete(scripts, tmp_path):
+    """What bash offers for the last word of a command line."""
+
+    def ask(*words):
+        done = subprocess.run(
+            ["bash", "--norc", "-c", ASK, "bash", scripts["bash"], "forecastlab", *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=tmp_path,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.split()
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["cro"], ["crossval"]),
+        (["fit", "--trainer.max_e"], ["--trainer.max_epochs"]),
+        (["fit", "--lr"], ["--lr-find"]),
+        (["test", "--lr"], []),
+        (["crossval", "--fol"], ["--folds"]),
+        (["crossval", "--jobs", "2", "--trainer.max_e"], ["--trainer.max_epochs"]),
+        (["tune", "--sampler", "t"], ["tpe"]),
+        (["tune", "--early_stopping.pat"], ["--early_stopping.patience"]),
+        (["explain", "--thresh"], ["--threshold"]),
+        (["explain", "--ckpt"], ["--ckpt_path"]),
+        (["data", "--data.series_c"], ["--data.series_column"]),
+        (["fit", "--data", "T"], ["TableDataModule"]),
+        (["fit", "--data.scale_by", ""], ["global", "series"]),
+        (["fit", "--data.horiz"], ["--data.horizon"]),
+        (["fit", "--model.anchor", ""], ["none", "last"]),
+        (["fit", "--model.backbone.num_l"], ["--model.backbone.num_layers"]),
+        (["fit", "--model.optimizer.momentum_"], ["--model.optimizer.momentum_decay"]),
+        (["fit", "--trainer.inference_mode", "f"], ["false"]),
+        (["reproduce", "van"], ["van-diepen"]),
+        (["completion", ""], ["bash", "zsh"]),
+        (["runs", "--allow"], ["--allow-import"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_a_word_is_completed(complete, words, offered):
+    assert complete(*words) == offered
+
+
+def test_every_command_and_every_backbone_is_offered(complete):
+    assert complete("") == list(COMMANDS)
+    assert complete("crossval", "--model.backbone", "") == list(registered_backbones())
+
+
+@pytest.mark.parametrize("option", ["--config", "--ckpt_path"])
+def test_names_of_files_are_completed(complete, tmp_path, option):
+    (tmp_path / "mine.yaml").write_text("")
+    (tmp_path / "other.yaml").write_text("")
+    assert complete("fit", option, "mi") == ["mine.yaml"]
+
+
+def test_where_nothing_is_known_bash_completes_names_of_files_by_itself(scripts):
+    ask = f"source {shlex.quote(str(scripts['bash']))}; complete -p forecastlab"
+    done = subprocess.run(["bash", "--norc", "-c", ask], capture_output=True, text=True, timeout=60)
+    assert "-o default" in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_script_of_zsh_describes_every_command_in_words_that_a_shell_can_read(scripts):
+    text = scripts["zsh"].read_text()
+    assert text.startswith("#compdef forecastlab\n")
+    for command in COMMANDS:
+        (listed,) = re.findall(rf"^_shtab_forecastlab_{command}_options=\(\n(.*?)^\)", text, re.DOTALL | re.MULTILINE)
+        words = shlex.split(listed)  # fails where a quote of a help text is left open
+        assert any("--allow-import" in word for word in words)
+        assert all(re.match(r"(\(- : \*\))?(\*|\{|-|:|\()", word) for word in words)
+    assert '"--trainer.max_epochs[' in text
+    assert "compdef _shtab_forecastlab" in text
+
+
+def test_another_shell_is_refused(cli):
+    answer = cli("completion", "fish")
+    assert answer.status == 2
+    assert "bash" in answer.err
