@@ -1,9 +1,9 @@
-"""Forecasts of exported networks, with NumPy and ONNX Runtime alone.
+"""Forecasts of an exported network, with NumPy and ONNX Runtime alone: a line of numbers per forecast.
 
-python onnx_consumer.py best.onnx rows.csv            a window: the forecast from the last row
-python onnx_consumer.py best.step.onnx rows.csv       step by step: the forecast from each row
+python onnx_consumer.py best.onnx rows.csv            from the last row, of all rows as one history
+python onnx_consumer.py best.step.onnx rows.csv       from each row, one after the other
 
-rows.csv has a header, and in it the network's features and targets; other columns do not matter.
+rows.csv has a header, and among its columns the network's features and targets.
 """
 
 import csv
@@ -13,23 +13,29 @@ import sys
 import numpy as np
 import onnxruntime
 
-
-class Network:
-    """An exported network: `about` says what it is, calling it runs it."""
-
-    def __init__(self, path):
-        self.session = onnxruntime.InferenceSession(path)
-        self.about = json.loads(self.session.get_modelmeta().custom_metadata_map["forecastlab"])
-        self.outputs = [output.name for output in self.session.get_outputs()]
-
-    def __call__(self, **inputs):
-        """Inputs by name -> outputs by name; of the inputs, what the network does not read is passed over."""
-        read = {name: np.asarray(inputs[name], np.float32) for name in self.about["inputs"] if name in inputs}
-        return dict(zip(self.outputs, self.session.run(None, read), strict=True))
+path, table = sys.argv[1:]
+network = onnxruntime.InferenceSession(path)
+about = json.loads(network.get_modelmeta().custom_metadata_map["forecastlab"])
+outputs = [output.name for output in network.get_outputs()]
 
 
-class Stream:
-    """The forecast from each row, as the rows come; of a network that was exported with --step."""
+def run(**inputs):
+    """Inputs by name, of which the network may not read all -> outputs by name."""
+    read = {name: values for name, values in inputs.items() if name in about["inputs"]}
+    return dict(zip(outputs, network.run(None, read), strict=True))
 
-    def __init__(self, network):
-        self.network = network
+
+with open(table) as file:
+    rows = list(csv.DictReader(file))
+features, targets = (
+    np.array([[row[name] for name in about[kind]] for row in rows], np.float32) for kind in ("features", "targets")
+)
+
+if "history" in about["inputs"]:
+    print(*run(history=features[None], last=targets[-1:])["forecast"].flat)
+else:
+    state = {part["input"]: np.full((1, *part["shape"]), part["value"], part["dtype"]) for part in about["state"]}
+    for row, last in zip(features, targets, strict=True):
+        found = run(row=row[None], last=last[None], **state)
+        state = {part["input"]: found[part["output"]] for part in about["state"]}
+        print(*found["forecast"].flat)
