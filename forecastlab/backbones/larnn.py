@@ -120,9 +120,7 @@ class LARNNLayer(GatedLayer):
         queue = self.bias.new_zeros(batch_size, self.window, 2 * self.hidden_size)  # a zero cell has zero key and value
         return zeros, zeros.clone(), queue, torch.zeros(batch_size, dtype=torch.long, device=self.bias.device)
 
-    def _attend(
-        self, query: Tensor, queue: Tensor, positions: Tensor | None, missing: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _attend(self, query: Tensor, queue: Tensor, positions: Tensor | None, missing: Tensor) -> tuple[Tensor, Tensor]:
         """A query (batch, hidden_size) and the queue -> the attention result and weights (batch, heads, window)."""
         queue = self.activation(queue if positions is None else queue + positions)
         keys, values = queue.reshape(*queue.shape[:2], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
