@@ -1,3 +1,27 @@
 """forecastlab: recurrent networks for time series, with numbers that can be trusted."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from forecastlab.data.ozone_datamodule import OzoneDataModule
+    from forecastlab.data.table_datamodule import TableDataModule
+    from forecastlab.export import load_safetensors
+    from forecastlab.forecaster import Forecaster
+
 __version__ = "0.1.0"
+__all__ = ["Forecaster", "OzoneDataModule", "TableDataModule", "load_safetensors"]
+
+_MODULES = {
+    "Forecaster": "forecastlab.forecaster",
+    "OzoneDataModule": "forecastlab.data.ozone_datamodule",
+    "TableDataModule": "forecastlab.data.table_datamodule",
+    "load_safetensors": "forecastlab.export",
+}
+"""Where the public names are; importing the package imports none of them, and no torch."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

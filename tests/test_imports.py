@@ -144,3 +144,10 @@ def test_mathematics_and_data_run_in_a_process_without_lightning():
     loaded = loaded_after(*(name for name in PURE if room(name) != "baselines"))
     assert "torch" in loaded
     assert not loaded & {"lightning", "pytorch_lightning", "jsonargparse"}
+
+
+def test_the_public_names_are_there_when_they_are_asked_for():
+    for name in forecastlab.__all__:
+        assert getattr(forecastlab, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'Forcaster'"):
+        _ = forecastlab.Forcaster

@@ -32,12 +32,12 @@ def consume(*arguments):
     return np.array([line.split() for line in ended.stdout.splitlines()], float)
 
 
-@pytest.mark.parametrize(
-    "backbone", [partial(LSTM, hidden_size=4), partial(ALSTM, hidden_size=4)], ids=["LSTM", "ALSTM"]
-)
+@pytest.mark.parametrize("backbone", [LSTM, pytest.param(ALSTM, marks=pytest.mark.slow)])
 def test_it_forecasts_as_the_network_does(tmp_path, backbone):
     frame = noise(30)
-    model = network(backbone, Series(frame, fold=2, lookback="full", horizon=2).schema, anchor="last")
+    model = network(
+        partial(backbone, hidden_size=4), Series(frame, fold=2, lookback="full", horizon=2).schema, anchor="last"
+    )
     frame.to_csv(tmp_path / "rows.csv", index_label="time")
     stream = model.stream()
     expected = [stream.update(row)["forecast"] for row in frame.reset_index(names="time").to_dict("records")]
