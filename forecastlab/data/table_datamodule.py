@@ -56,7 +56,8 @@ class TableDataModule(ForecastDataModule):
         horizon: number of steps predicted from each origin.
         lookback: rows in a window, or "full" for one sequence per fold and series in which every row is an origin.
         stride: rows from one training window to the next; evaluation uses every origin.
-        fold: number of the walk-forward fold, from 1; "all" trains on every row, for a model to be deployed.
+        fold: number of the walk-forward fold, from 1; "last" is the one that trains on most rows; "all" trains on every
+            row, for a model to be deployed.
         splits: number of folds.
         test_size: rows in each test range; None for rows // (splits + 1), or up to the next cutoff.
         cutoffs: times of the first test row of each fold, instead of `splits`; where there is no row, the next.
@@ -101,7 +102,7 @@ class TableDataModule(ForecastDataModule):
         horizon: int = 1,
         lookback: int | Literal["full"] = 30,
         stride: int = 1,
-        fold: int | Literal["all"] = 1,
+        fold: int | Literal["last", "all"] = "last",
         splits: int = 5,
         test_size: int | None = None,
         cutoffs: Sequence[str] = (),
@@ -154,7 +155,7 @@ class TableDataModule(ForecastDataModule):
             horizon=horizon,
             lookback=lookback,
             stride=stride,
-            fold=fold,
+            fold=(len(cutoffs) or splits) if fold == "last" else fold,
             splits=splits,
             test_size=test_size,
             cutoffs=cutoffs,

@@ -37,7 +37,7 @@ def module(written):
 
     def make(frame, **arguments):
         settings = {"lookback": 2, "splits": 3, "validation": "test"}
-        return TableDataModule(written(frame), **{**settings, **arguments})
+        return TableDataModule(written(frame), **{"fold": 1, **settings, **arguments})
 
     return make
 
@@ -67,7 +67,7 @@ def window(data, origin, name="fit"):
 
 @pytest.mark.parametrize("name", ["data.csv", "data.parquet"])
 def test_a_wide_file_is_one_series(written, name):
-    data = TableDataModule(written(days(40), name), features=["x", "y"], lookback=2, splits=3, validation="test")
+    data = TableDataModule(written(days(40), name), fold=1, features=["x", "y"], lookback=2, splits=3, validation="test")
     assert data.table.name == "series"
     assert data.table.frequency == "D"
     assert data.schema["features"] == ["x", "y"]
@@ -91,7 +91,7 @@ def test_a_long_file_is_a_panel(written, name):
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_the_separator_does_not_matter(written, separator):
-    data = TableDataModule(written(days(40), sep=separator), lookback=2, splits=3, validation="test")
+    data = TableDataModule(written(days(40), sep=separator), fold=1, lookback=2, splits=3, validation="test")
     assert targets(data, "test") == list(range(10, 20))
 
 
@@ -102,7 +102,7 @@ def test_columns_have_any_names_and_any_order(written):
     )
     assert data.table.name == "grid"
     assert data.schema["recipe"]["frequency"] == "D"
-    assert targets(data, "test") == list(range(10, 20))
+    assert targets(data, "test") == list(range(30, 40))
 
 
 def test_only_the_targets_are_inputs_unless_more_are_named(module):
@@ -538,3 +538,10 @@ def test_gaps_that_are_interpolated_cost_eight_bytes_a_feature_more(module):
         data = module(frame, features=["x", "y"], missing=missing)
         held[missing] = sum(part.nbytes for part in vars(data.rows).values() if isinstance(part, torch.Tensor))
     assert held["interpolate"] - held["ffill"] == (20_000 + 1) * 2 * 8
+
+
+def test_the_last_fold_is_the_default_and_counts_splits_or_cutoffs():
+    assert TableDataModule(dataset="airline", targets=["passengers"], splits=3).fold == 3
+    cutoffs = ["1957-01-01", "1959-01-01"]
+    assert TableDataModule(dataset="airline", targets=["passengers"], cutoffs=cutoffs).fold == 2
+    assert TableDataModule(dataset="airline", targets=["passengers"], cutoffs=cutoffs, fold=1).fold == 1

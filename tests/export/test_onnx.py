@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import onnxruntime
 import pytest
+from torch.utils._pytree import tree_leaves
 
 from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.rnn import RNN
