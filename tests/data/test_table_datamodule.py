@@ -67,7 +67,9 @@ def window(data, origin, name="fit"):
 
 @pytest.mark.parametrize("name", ["data.csv", "data.parquet"])
 def test_a_wide_file_is_one_series(written, name):
-    data = TableDataModule(written(days(40), name), fold=1, features=["x", "y"], lookback=2, splits=3, validation="test")
+    data = TableDataModule(
+        written(days(40), name), fold=1, features=["x", "y"], lookback=2, splits=3, validation="test"
+    )
     assert data.table.name == "series"
     assert data.table.frequency == "D"
     assert data.schema["features"] == ["x", "y"]

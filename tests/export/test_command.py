@@ -107,6 +107,19 @@ def test_onnx_and_torch_say_what_they_wrote_and_which_axes_are_dynamic(run, caps
     assert capsys.readouterr().out.splitlines()[:2] == [str(run / "export" / f"last.{end}") for end in ("pt2", "json")]
 
 
+def test_a_network_of_whole_sequences_is_exported_step_by_step(tmp_path, capsys):
+    (tmp_path / "tiny.yaml").write_text(CONFIG)
+    place = f"--trainer.default_root_dir={tmp_path}"
+    whole = ["--data.lookback=full", "--data.batch_size=1", "--trainer.max_epochs=1"]
+    assert main(["fit", "--config", str(tmp_path / "tiny.yaml"), place, *whole]) == 0
+    capsys.readouterr()
+    assert main(["export", place, "--format=onnx", "--step"]) == 0
+    file, read, given, *_ = capsys.readouterr().out.splitlines()
+    assert file.endswith("/export/best.step.onnx")
+    assert read.endswith("), state_0 (batch, 1, 4), state_1 (batch, 1, 4)")
+    assert given.endswith("), next_state_0 (batch, 1, 4), next_state_1 (batch, 1, 4)")
+
+
 def test_an_exported_checkpoint_forecasts_as_the_checkpoint_does(run, capsys):
     assert main(of_run(run, "--format=onnx")) == 0
     model = Forecaster.load(run / "checkpoints" / "best.ckpt")

@@ -1,6 +1,7 @@
 """Networks as ONNX files, run by ONNX Runtime."""
 
 import json
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.rnn import RNN
 from forecastlab.batch import Schema
 from forecastlab.decoders import AttentionPooling, Decoder, Linear, Seq2Seq
-from forecastlab.errors import ConfigError
+from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.export import save_onnx
 from forecastlab.export.program import capture, nested
 from forecastlab.factory import subclasses
@@ -74,7 +75,8 @@ def assert_forecasts_alike(model, run, *sizes):
 
 def test_no_backbone_and_no_decoder_is_left_out():
     assert set(BACKBONES) == set(registered_backbones())
-    assert {name.partition("(")[0] for name in DECODERS} == set(subclasses(Decoder))
+    ours = {name for name, cls in subclasses(Decoder).items() if cls.__module__.startswith("forecastlab.")}
+    assert {name.partition("(")[0] for name in DECODERS} == ours
 
 
 @pytest.mark.parametrize("case", every(BACKBONES, "ALSTM", "LSTM"))
@@ -113,6 +115,13 @@ def test_scaling_anchor_and_quantiles_are_inside(tmp_path, settings):
     levels = [len(model.levels)] if model.levels else []
     assert outputs == {"forecast": ["batch", 3, 2]} | ({"quantiles": ["batch", 3, 2, *levels]} if levels else {})
     assert_forecasts_alike(model, run, (1, 6), (3, 6), (4, 9))
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])
+def test_the_package_is_asked_for_where_it_is_missing(tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ForecastlabError, match=rf"needs {package}, .*pip install 'forecastlab\[export\]'"):
+        save_onnx(network(), tmp_path / "a.onnx")
 
 
 def test_only_what_the_network_reads_goes_in(tmp_path):
