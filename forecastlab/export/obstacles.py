@@ -25,13 +25,13 @@ def obstacle(error: BaseException) -> str | None:
             return f"{found[1]} has no counterpart in ONNX"
     for cause in _chain(error):
         for where in _lines(traceback.extract_tb(cause.__traceback__)):
-            return f"{where}: {str(cause).strip().splitlines()[0]}"
+            return f"{where}: {first_line(cause)}"
     return None
 
 
 def first_line(error: BaseException) -> str:
     """The kind of an error and the first line of what it says."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
 
 
 class LengthWatch(nn.Module):
