@@ -339,17 +339,21 @@ class ForecastDataModule(LightningDataModule, ABC):
             )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self._windows("fit"), shuffle=True)
+        return self._loader(self._windows("fit"), self.batch_size, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self._windows("validation"))
+        return self._loader(self._windows("validation"), self.batch_size)
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self._windows("test"))
+        return self._loader(self._windows("test"), self.batch_size)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """The last row of each series, from which the steps beyond it are forecast."""
-        return self._loader(self.panel.at_the_end(self.lookback), batch_size=1 if self.lookback == "full" else None)
+        """The last row of each series, from which the steps beyond it are forecast.
+
+        Every device gets all of them: one without any would not take part in what the devices do together.
+        """
+        size = 1 if self.lookback == "full" else self.batch_size
+        return self._loader(self.panel.at_the_end(self.lookback), size, shared=False)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Moves the tensors; Lightning's own way, through any nesting, costs as much as a short step of training."""
@@ -418,15 +422,17 @@ class ForecastDataModule(LightningDataModule, ABC):
             raise ConfigError(f"cutoffs: {cutoff} is not within the data, {times[0]} .. {times[-1]}")
         return row
 
-    def _loader(self, windows: Windows, shuffle: bool = False, batch_size: int | None = None) -> DataLoader[Batch]:
+    def _loader(
+        self, windows: Windows, batch_size: int, shuffle: bool = False, shared: bool = True
+    ) -> DataLoader[Batch]:
         trainer = self.trainer
         sampler = BatchSampler(
             len(windows),
-            batch_size or self.batch_size,
+            batch_size,
             seed=self._seed if shuffle else None,
             epoch=trainer.current_epoch if trainer else 0,
-            rank=trainer.global_rank if trainer else 0,
-            processes=trainer.world_size if trainer else 1,
+            rank=trainer.global_rank if trainer and shared else 0,
+            processes=trainer.world_size if trainer and shared else 1,
         )
         return DataLoader(
             windows,
