@@ -59,6 +59,7 @@ def test_processes_that_cut_batches_end_with_a_training_that_is_killed(tmp_path,
     running = start(tmp_path / "output", fit(config, tmp_path, "--data.num_workers=2", epochs=1000))
     running.until(lambda: len(descendants(running.process.pid)) >= 4)  # two for training and two for validation
     loaders = descendants(running.process.pid)
+    time.sleep(2)  # until they know whose death they watch for: torch has them ask only when they have begun
     running.send(signal.SIGKILL)
     running.ended()
     deadline = time.monotonic() + 30

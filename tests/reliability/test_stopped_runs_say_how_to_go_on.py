@@ -74,7 +74,8 @@ def test_a_stopped_evaluation_ends_with_the_same_status(tmp_path, config, cli):
     running.until(lambda: "test batch 1" in running.said())
     running.send(signal.SIGINT)
     assert running.ended() == 130
-    assert running.said().splitlines()[-1] == "forecastlab: stopped by SIGINT"
+    # the line that the test's own callback prints may not have come to its end
+    assert running.said().splitlines()[-1].endswith("forecastlab: stopped by SIGINT")
     assert not (folder(tmp_path) / "predictions.csv").exists()
 
 
