@@ -100,7 +100,7 @@ def commands() -> argparse.ArgumentParser:
         command.add_argument("--allow-import", metavar="PACKAGE", help="whose classes a config may name")
         for option, action in command._option_string_actions.items():
             if option in FILES or option in FOLDERS:
-                action.complete = shtab.FILE if option in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]
+                action.complete = shtab.FILE if option in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]  # for shtab
     return root
 
 

@@ -44,7 +44,7 @@ def prepare(allowed: Iterable[str] = ()) -> None:
         factory.allow_import(package)
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(factory.allowed_imports()))
     registered_backbones()
-    for module in (*DATA_MODULES, "forecastlab.penalties"):
+    for module in DATA_MODULES:
         importlib.import_module(module)
     for message in OF_LIGHTNING:
         warnings.filterwarnings("ignore", message=message)
