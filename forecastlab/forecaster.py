@@ -21,10 +21,11 @@ from forecastlab.checkpoint import read_checkpoint
 from forecastlab.data.panel import Panel
 from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
+from forecastlab.data.windows import Windows
 from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError, DataError, NotFiniteError
 from forecastlab.factory import Described, build, describe
-from forecastlab.intervals import SplitConformal
+from forecastlab.intervals import RecentMargins, SplitConformal
 from forecastlab.losses import MSE, Loss
 from forecastlab.metrics import ForecastMetrics
 from forecastlab.penalties import Penalty
@@ -35,7 +36,7 @@ Schedule = Callable[[Optimizer], ReduceLROnPlateau] | Callable[[Optimizer], LRSc
 """In this order the short name of ReduceLROnPlateau means Lightning's, which has a `monitor`, not its base in torch."""
 
 AT_ONCE = 256
-"""Windows that `Forecaster.forecast` takes together."""
+"""Windows that are forecast together where no batch size says how many."""
 
 
 class Forecaster(LightningModule):
@@ -58,6 +59,8 @@ class Forecaster(LightningModule):
         penalties: what is added to the loss in training for the encoding itself.
         intervals: probabilities, such as 0.9, of prediction intervals that are calibrated on the validation range
             (`SplitConformal`); those of a loss with quantiles must be among its own.
+        interval_window: number of origins by whose forecasts they are calibrated anew at each origin, as far as their
+            truth is known there, so that they follow a series that changes; None keeps the validation range's.
         weights_from: checkpoint whose weights the training begins with; the scaling is that of the new data.
         compile: has torch.compile turn chunks of the backbone's steps into one call (`compile_steps`): tens of seconds
             at first, for cells without a kernel of their own.
@@ -80,6 +83,7 @@ class Forecaster(LightningModule):
         dropout: float = 0.0,
         penalties: Sequence[Callable[[], Penalty]] = (),
         intervals: Sequence[float] = (),
+        interval_window: int | None = None,
         weights_from: str | None = None,
         compile: bool = False,
         *,
@@ -107,6 +111,7 @@ class Forecaster(LightningModule):
             "dropout": float(dropout),
             "penalties": described,
             "intervals": [float(coverage) for coverage in intervals],
+            "interval_window": interval_window,
             "compile": bool(compile),
             "schema": schema,
         }  # not weights_from: it has done its work when there is something to save
@@ -137,10 +142,15 @@ class Forecaster(LightningModule):
         self.penalties = nn.ModuleList(
             _built(f"penalties.{number}", part, Penalty) for number, part in enumerate(described)
         )
+        if interval_window is not None and not intervals:
+            raise ConfigError("model.interval_window calibrates intervals, and there are none: set model.intervals")
         try:
-            self.intervals = SplitConformal(intervals, self.loss.levels, horizon, targets) if intervals else None
+            self.intervals = (
+                SplitConformal(intervals, self.loss.levels, horizon, targets, interval_window) if intervals else None
+            )
         except ValueError as error:
             raise ConfigError(f"model.intervals: {error}") from error
+        self._recent: RecentMargins | None = None
         self._scaling_of: Tensor | None = None
         self._sums: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._errors: list[tuple[Tensor, Tensor]] = []
@@ -185,6 +195,11 @@ class Forecaster(LightningModule):
         return model.eval()
 
     @property
+    def before(self) -> int:
+        """How many origins before an origin have a say in the intervals there; 0 without an `interval_window`."""
+        return 0 if self.intervals is None else self.intervals.before
+
+    @property
     def levels(self) -> tuple[float, ...]:
         """Probability levels of the quantiles that are forecast, ascending; () if there are none."""
         return self.loss.levels if self.intervals is None else self.intervals.levels
@@ -206,13 +221,10 @@ class Forecaster(LightningModule):
         """
         panel = Panel.of(Recipe.from_dict(self.schema.recipe).tables(frame), self.schema)
         self.find_scalings(panel.names)
-        windows = panel.at_the_end(self.schema.lookback)
-        chunks = torch.arange(len(windows)).split(1 if self.schema.lookback == "full" else AT_ONCE)
+        lookback = self.schema.lookback
+        recent = self._margins_at(panel.at_the_end(lookback, self.before), last=1)
         with self.evaluating():
-            parts = [
-                self.predict_step(Batch(*(part.to(self.device) for part in windows[chosen.tolist()])))
-                for chosen in chunks
-            ]
+            parts = [self._predicted(batch, recent) for batch in self._batches(panel.at_the_end(lookback))]
         found = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
         return predictions_table(panel.names, panel.times, self.schema.targets, self.levels, found)
 
@@ -232,6 +244,15 @@ class Forecaster(LightningModule):
                 "of them a scaling of its own; train with scale_by: global to forecast new series"
             )
         self._scaling_of = torch.tensor([self.schema.series.index(name) for name in names])
+
+    def recalibrate(self, windows: Windows) -> None:
+        """Has `predict_step` forecast with intervals calibrated at each origin, if there is an `interval_window`.
+
+        Args:
+            windows: consecutive origins of each series: those to come in batches, and `before` more before them. No
+                truth behind an origin has a say there.
+        """
+        self._recent = self._margins_at(windows)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -294,6 +315,7 @@ class Forecaster(LightningModule):
                 raise ConfigError(
                     "model.intervals are calibrated on the validation range, which validation: test scores"
                 )
+            self._require_errors(data)
             self.scaling.load_state_dict(data.scaling.state_dict())
 
     def on_fit_start(self) -> None:
@@ -347,15 +369,14 @@ class Forecaster(LightningModule):
         raw, _, _ = self._raw(batch)
         self._add("val/loss", self._loss(raw, batch), batch)
         if self.intervals is not None and self._calibrates():
-            errors = self.intervals.errors(self.loss.point(raw), self.loss.quantiles(raw), self._target(batch))
-            self._errors.append((errors.flatten(0, 1), batch.weight.flatten(0, 1)))
+            self._errors.append((self.errors(raw, batch).flatten(0, 1), batch.weight.flatten(0, 1)))
 
     def on_validation_epoch_end(self) -> None:
         self._calibrate()
         self.log("val/loss", self._mean("val/loss"), sync_dist=True)
 
     def on_test_start(self) -> None:
-        """Takes the units of the metrics from the data module.
+        """Takes the units of the metrics from the data module, and calibrates the intervals at each origin.
 
         Raises:
             ConfigError: if there is none.
@@ -366,6 +387,8 @@ class Forecaster(LightningModule):
                 "the test metrics need the training rows: pass the data module, trainer.test(model, data)"
             )
         self.metrics = ForecastMetrics(data.reference, self.levels).to(self.device)
+        if self.before:
+            self.recalibrate(data.origins("test", self.before))
 
     def test_step(self, batch: Batch) -> Prediction:  # type: ignore[override]  # callbacks get any output
         prediction = self.predict_step(batch)
@@ -377,15 +400,48 @@ class Forecaster(LightningModule):
         self.log_dict(self.metrics.compute(), sync_dist=True)
 
     def predict_step(self, batch: Batch) -> Prediction:
-        x = self.inputs(batch)
-        encoded, _ = self.backbone(x)
-        return self.prediction(x, encoded, batch)
+        return self._predicted(batch, self._recent)
 
-    def prediction(self, x: Tensor, encoded: Tensor, batch: Batch) -> Prediction:
-        """The forecasts that follow from an encoding, in original units."""
-        raw, _, _ = self._decode(x, encoded, batch)
-        quantiles = self._quantiles(raw, batch)
+    def on_test_end(self) -> None:
+        self._recent = None
+
+    def on_predict_start(self) -> None:
+        """Calibrates the intervals at the ends of the series.
+
+        Raises:
+            ConfigError: if there is no data module, whose rows that takes.
+        """
+        if self.before:
+            data = getattr(self.trainer, "datamodule", None)
+            if data is None:
+                raise ConfigError(
+                    "model.interval_window needs the rows before the origins: pass the data module, "
+                    "trainer.predict(model, data)"
+                )
+            self.recalibrate(data.origins("predict", self.before))
+
+    def on_predict_end(self) -> None:
+        self._recent = None
+
+    def decode(self, x: Tensor, encoded: Tensor, batch: Batch) -> Tensor:
+        """What the decoder makes of an encoding, (batch, origins, horizon, targets, outputs), in scaled units."""
+        return self._decode(x, encoded, batch)[0]
+
+    def prediction(self, raw: Tensor, batch: Batch, margin: Tensor | None = None) -> Prediction:
+        """The forecasts that follow from what the decoder gave, in original units.
+
+        Args:
+            raw: as `decode` gives it.
+            batch: the samples.
+            margin: (batch, origins, coverages, horizon, targets): margins of the intervals; None for the validation's.
+        """
+        quantiles = self._quantiles(raw, batch, margin)
         return Prediction(batch.series, batch.index, self._point(raw, batch), batch.target, batch.weight, quantiles)
+
+    def errors(self, raw: Tensor, batch: Batch) -> Tensor:
+        """What the margins of the intervals are fitted to, (batch, origins, horizon, targets, coverages)."""
+        assert self.intervals is not None
+        return self.intervals.errors(self.loss.point(raw), self.loss.quantiles(raw), self._target(batch))
 
     def trace(self, batch: Batch) -> dict[str, Tensor]:
         """Inner signals of the backbone and, under "decoder.", of the decoder, as their own `trace` give them."""
@@ -394,6 +450,41 @@ class Forecaster(LightningModule):
         known, last, _ = self._decoder_inputs(batch)
         signals = self.backbone.trace(x)
         return signals | {f"decoder.{k}": v for k, v in self.decoder.trace(encoded, known, last).items()}
+
+    def _predicted(self, batch: Batch, recent: RecentMargins | None) -> Prediction:
+        x = self.inputs(batch)
+        encoded, _ = self.backbone(x)
+        margin = None if recent is None else recent.at(batch.series, batch.index)
+        return self.prediction(self.decode(x, encoded, batch), batch, margin)
+
+    def _margins_at(self, windows: Windows, last: int | None = None) -> RecentMargins | None:
+        """The margins of the intervals at some origins, of each series at the `last` ones; None if these are all alike.
+
+        An origin that has no target itself has no say: a stream gives no forecast there either.
+        """
+        if self.intervals is None or not self.before:
+            return None
+        rows, found = windows.rows, []
+        with self.evaluating():
+            for batch in self._batches(windows):
+                series, index = batch.series.repeat_interleave(batch.index.shape[1]), batch.index.flatten()
+                observed = rows.observed[rows.base[series.cpu()] + index.cpu()].any(-1).to(self.device)
+                weight = batch.weight.flatten(0, 1) * observed[:, None, None]
+                errors = self.errors(self._raw(batch)[0], batch)
+                found.append((series, index, errors.flatten(0, 1), weight))
+        series, index, errors, weight = (torch.cat(part) for part in zip(*found, strict=True))
+        counts = series.unique_consecutive(return_counts=True)[1].tolist()
+        parts = zip(*(part.split(counts) for part in (series, index, errors, weight)), strict=True)
+        kept = []
+        for number, row, error, counted in parts:
+            margins = self.intervals.recent(error, counted, last)
+            kept.append((number[-len(margins) :], row[-len(margins) :], margins))
+        return RecentMargins(*map(torch.cat, zip(*kept, strict=True)))
+
+    def _batches(self, windows: Windows) -> Iterator[Batch]:
+        """The samples on this device, some together; whole sequences, which differ in length, one by one."""
+        for chosen in torch.arange(len(windows)).split(1 if self.schema.lookback == "full" else AT_ONCE):
+            yield Batch(*(part.to(self.device) for part in windows[chosen.tolist()]))
 
     def _build(self, part: str, base: type, *sizes: Any) -> Any:
         return _built(part, self._parts[part], base, *sizes)
@@ -472,7 +563,7 @@ class Forecaster(LightningModule):
         # an anchored change of 0 is exactly 0 in original units too
         return self.loss.point(raw) * scale + (batch.last[:, :, None] if self.anchor == "last" else center)
 
-    def _quantiles(self, raw: Tensor, batch: Batch) -> Tensor:
+    def _quantiles(self, raw: Tensor, batch: Batch, margin: Tensor | None = None) -> Tensor:
         """(batch, origins, horizon, targets, levels), in original units, ascending."""
         quantiles = self.loss.quantiles(raw)
         if self.intervals is not None:
@@ -480,7 +571,7 @@ class Forecaster(LightningModule):
                 raise ConfigError(
                     "model.intervals are calibrated by the validations of a training, and this network has had none"
                 )
-            quantiles = self.intervals(self.loss.point(raw), quantiles)
+            quantiles = self.intervals(self.loss.point(raw), quantiles, margin)
         center, scale = (unit.unsqueeze(-1) for unit in self._units(batch))
         return quantiles * scale + (batch.last[:, :, None, :, None] if self.anchor == "last" else center)
 
@@ -556,6 +647,16 @@ class Forecaster(LightningModule):
             f"{_spans(rows)}{dates}; nothing of this epoch is kept.\n"
             "Look at these rows, or lower the learning rate, or set --trainer.gradient_clip_val 1"
         )
+
+    def _require_errors(self, data: Any) -> None:
+        window = None if self.intervals is None else self.intervals.window
+        known = len(data.ranges.validation) - self.schema.horizon + 1
+        if window is not None and window > known:
+            raise ConfigError(
+                f"model.interval_window is {window} origins, but the validation range has {known}: those before them "
+                "are of rows that the network is trained on, and its errors there are smaller than those to come. Set "
+                f"it to {known} or less, or enlarge data.val_size"
+            )
 
     def _require_rows(self, data: Schema) -> None:
         normalises = any(getattr(module, "needs_several_rows", False) for module in self.backbone.modules())

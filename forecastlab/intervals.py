@@ -1,10 +1,13 @@
 """Prediction intervals that are calibrated on forecasts whose truth is known."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+
+_AT_ONCE = 1 << 22
+"""Errors that are sorted together."""
 
 
 class SplitConformal(nn.Module):
@@ -16,19 +19,33 @@ class SplitConformal(nn.Module):
     exchangeable with those to come, it would hold the truth with at least that probability; those of a time series are
     not quite, so measure the coverage. Sources: Lei et al. 2018; with quantiles Romano, Patterson and Candès 2019.
 
+    A series that changes makes errors of another size than those of the validation range. With a `window` the margin of
+    each origin is that of the forecasts from the last origins before it, as far as their truth is known there
+    (`recent`): a rolling calibration, as Gibbs and Candès 2021 compare their adaptive one to.
+
     Args:
         coverages: probabilities that intervals hold the truth with.
         levels: probability levels of the forecast's quantiles, those of the intervals among them; () without any.
         horizon: number of steps.
         targets: number of targets.
+        window: origins whose errors set the margin of an origin, step by step; None for those of `fit` alone.
 
     Raises:
-        ValueError: for a coverage that is no probability, or whose quantiles are not among the levels.
+        ValueError: for a coverage that is no probability, or whose quantiles are not among the levels, and for a window
+            that is too short for a coverage.
     """
 
     margin: Tensor
+    """(coverages, horizon, targets): that of `fit`, in the unit of its errors."""
 
-    def __init__(self, coverages: Sequence[float], levels: Sequence[float], horizon: int, targets: int) -> None:
+    def __init__(
+        self,
+        coverages: Sequence[float],
+        levels: Sequence[float],
+        horizon: int,
+        targets: int,
+        window: int | None = None,
+    ) -> None:
         super().__init__()
         if any(not 0 < coverage < 1 for coverage in coverages) or len(set(coverages)) < len(coverages):
             raise ValueError(f"intervals must be different probabilities between 0 and 1, got {list(coverages)}")
@@ -39,6 +56,16 @@ class SplitConformal(nn.Module):
         """Probability levels of what `forward` gives, ascending."""
         self.pairs = [(_position(self.levels, low), _position(self.levels, high)) for low, high in ends]
         self.register_buffer("margin", torch.full((len(self.pairs), horizon, targets), torch.nan))
+        if window is not None and window < (least := _least(self.coverages[-1])):
+            raise ValueError(
+                f"intervals of {100 * self.coverages[-1]:g} % need a window of {least} origins or more, got {window}"
+            )
+        self.window = window
+
+    @property
+    def before(self) -> int:
+        """How many origins before an origin, at most, have a say in its margin."""
+        return 0 if self.window is None else self.window + self.margin.shape[1] - 1
 
     @property
     def fitted(self) -> bool:
@@ -75,24 +102,106 @@ class SplitConformal(nn.Module):
                     rank = math.ceil((len(known) + 1) * coverage - 1e-9)
                     if rank > len(known):
                         raise ValueError(
-                            f"intervals of {100 * coverage:g} % need {math.ceil(coverage / (1 - coverage) - 1e-9)} "
+                            f"intervals of {100 * coverage:g} % need {_least(coverage)} "
                             f"forecasts of every step in the validation range, step {step + 1} has {len(known)}: "
                             "enlarge it"
                         )
                     self.margin[number, step, target] = known[:, number].kthvalue(rank).values
 
-    def forward(self, point: Tensor, quantiles: Tensor) -> Tensor:
+    def recent(self, errors: Tensor, weight: Tensor, last: int | None = None) -> Tensor:
+        """The margins at consecutive origins of one series, (last, coverages, horizon, targets).
+
+        At origin t the margin of step h is of the `window` origins t - h - window + 1 .. t - h, whose truth is known
+        at t, but for those of weight 0. Where that many origins are not there, or too few of them count for a coverage,
+        it is that of `fit`.
+
+        Args:
+            errors: (origins, horizon, targets, coverages)
+            weight: (origins, horizon, targets): 0 where an error is not known, or does not count.
+            last: number of origins at the end whose margins are wanted; None for all.
+        """
+        if self.window is None:
+            raise ValueError("the margins are those of fit: there is no window")
+        count = len(errors)
+        last = count if last is None else last
+        margins = self.margin.expand(count, *self.margin.shape).clone()
+        for step in range(errors.shape[1]):
+            first = max(self.window + step, count - last)  # of the origins that have a whole window before them
+            start, stop = first - step - self.window, count - step - 1
+            if first >= count:
+                continue
+            counts = weight[start:stop, step] > 0
+            kept = errors[start:stop, step].where(counts[..., None], torch.inf)
+            at_once = max(1, _AT_ONCE // (self.window * kept[0].numel()))
+            parts = zip(_sliding(kept, self.window, at_once), _sliding(counts, self.window, at_once), strict=True)
+            found = torch.cat([self._ranked(part, known.sum(-1)) for part, known in parts])
+            margins[first:, :, step] = found.where(found.isfinite(), margins[first:, :, step])
+        return margins[count - last :]
+
+    def _ranked(self, errors: Tensor, known: Tensor) -> Tensor:
+        """The margins of windows, infinite where too few errors are known: (windows, coverages, targets).
+
+        Args:
+            errors: (windows, targets, coverages, window), infinite where not known.
+            known: (windows, targets): how many are.
+        """
+        ascending = errors.sort(-1).values
+        coverages = torch.tensor(self.coverages, dtype=torch.float64, device=errors.device)
+        rank = ((known[..., None] + 1) * coverages - 1e-9).ceil().long()
+        enough = rank <= known[..., None]
+        found = ascending.gather(-1, (rank - 1).clamp(max=errors.shape[-1] - 1)[..., None])[..., 0]
+        return found.where(enough, torch.inf).transpose(1, 2)
+
+    def forward(self, point: Tensor, quantiles: Tensor, margin: Tensor | None = None) -> Tensor:
         """The quantiles of the intervals, (..., horizon, targets, levels), ascending.
 
         Args:
             point: (..., horizon, targets)
             quantiles: (..., horizon, targets, levels)
+            margin: (..., coverages, horizon, targets), of each origin; None for that of `fit`.
         """
         ends = quantiles.clone() if self.given else point.unsqueeze(-1).repeat(*[1] * point.dim(), len(self.levels))
-        for (low, high), margin in zip(self.pairs, self.margin, strict=True):
-            ends[..., low] -= margin
-            ends[..., high] += margin
+        margins = (self.margin if margin is None else margin).unbind(-3)
+        for (low, high), each in zip(self.pairs, margins, strict=True):
+            ends[..., low] -= each
+            ends[..., high] += each
         return ends.sort(-1).values
+
+
+class RecentMargins:
+    """The margins of the origins of some series, found by series and row.
+
+    Args:
+        series: (origins,), integer: the number of each origin's series; those of one stand together.
+        index: (origins,), integer: its row; consecutive within a series.
+        margins: (origins, coverages, horizon, targets)
+    """
+
+    def __init__(self, series: Tensor, index: Tensor, margins: Tensor) -> None:
+        self._margins = margins
+        numbers, counts = torch.unique_consecutive(series, return_counts=True)
+        self._first = series.new_zeros(int(numbers.max()) + 1)
+        self._first[numbers] = counts.cumsum(0) - counts
+        self._row = index[self._first]
+
+    def at(self, series: Tensor, index: Tensor) -> Tensor:
+        """(batch, origins, coverages, horizon, targets).
+
+        Args:
+            series: (batch,)
+            index: (batch, origins): the rows of its origins.
+        """
+        return self._margins[self._first[series, None] + index - self._row[series, None]]
+
+
+def _sliding(values: Tensor, window: int, at_once: int) -> Iterator[Tensor]:
+    """All windows of consecutive rows, (windows, ..., window), some at a time."""
+    return iter(values.unfold(0, window, 1).split(at_once))
+
+
+def _least(coverage: float) -> int:
+    """How many errors an interval needs at least."""
+    return math.ceil(coverage / (1 - coverage) - 1e-9)
 
 
 def _position(levels: Sequence[float], level: float) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from numbers import Number
 from typing import Any, Protocol, cast
 
@@ -20,6 +21,7 @@ from forecastlab.data.table import calendar_between
 from forecastlab.data.times import parse_times
 from forecastlab.decoders.base import Decoder
 from forecastlab.errors import DataError
+from forecastlab.intervals import SplitConformal
 
 Array = NDArray[np.float64]
 MOST = float(np.finfo(np.float32).max)
@@ -32,6 +34,10 @@ class Network(Protocol):
     schema: Schema
     backbone: Backbone
     decoder: Decoder
+    intervals: SplitConformal | None
+
+    @property
+    def before(self) -> int: ...
 
     @property
     def levels(self) -> tuple[float, ...]: ...
@@ -45,7 +51,11 @@ class Network(Protocol):
 
     def inputs(self, batch: Batch) -> Tensor: ...
 
-    def prediction(self, x: Tensor, encoded: Tensor, batch: Batch) -> Prediction: ...
+    def decode(self, x: Tensor, encoded: Tensor, batch: Batch) -> Tensor: ...
+
+    def errors(self, raw: Tensor, batch: Batch) -> Tensor: ...
+
+    def prediction(self, raw: Tensor, batch: Batch, margin: Tensor | None = None) -> Prediction: ...
 
 
 class Stream:
@@ -78,6 +88,7 @@ class Stream:
         self._state: State | None = None
         self._inputs = torch.empty(0)
         self._encoded: Tensor | None = None
+        self._recent = _Recent(model) if model.before else None
 
     def update(self, row: Mapping[str, Any], ahead: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame | None:
         """Takes in the next row of the series.
@@ -99,6 +110,7 @@ class Stream:
             ConfigError: for a series that the network has no scaling for.
         """
         before = dict(vars(self))
+        self._recent = copy(self._recent)
         try:
             with self.model.evaluating():
                 return self._update(row, ahead)
@@ -113,7 +125,7 @@ class Stream:
             self._take({}, between)
         if not self._take(row, time):
             return None
-        if self._schema.lookback != "full" and len(self._past) < int(self._schema.lookback):
+        if not self._full:
             return None
         return self._forecast(time, ahead)
 
@@ -189,7 +201,16 @@ class Stream:
             self._past = [(time, x, filled[targets])]
         else:
             self._past = [*self._past, (time, x, filled[targets])][-int(self._schema.lookback) :]
+        if self._recent is not None:
+            self._recent.observe(filled[targets], observed[targets])
+            if self._full:
+                self._recent.add()
         return found
+
+    @property
+    def _full(self) -> bool:
+        """Whether there are as many rows as a forecast takes."""
+        return self._schema.lookback == "full" or len(self._past) == int(self._schema.lookback)
 
     def _value(self, row: Mapping[str, Any], column: str) -> float:
         """A column of a row; derived ones are added up."""
@@ -263,7 +284,9 @@ class Stream:
         if self._schema.lookback != "full":
             self._inputs = self.model.inputs(batch)
             self._encoded, _ = self.model.backbone(self._inputs)
-        found = self.model.prediction(self._inputs, cast(Tensor, self._encoded), batch)
+        raw = self.model.decode(self._inputs, cast(Tensor, self._encoded), batch)
+        margin = None if self._recent is None else self._recent.margin(raw, batch)
+        found = self.model.prediction(raw, batch, margin)
         alone = Prediction(*(part.cpu() for part in found))._replace(series=torch.zeros(1, dtype=torch.int64))
         return predictions_table([name], times, self._schema.targets, self.model.levels, alone)
 
@@ -284,6 +307,51 @@ class Stream:
             series=torch.zeros(1, dtype=torch.int64),
         )
         return Batch(*(part.to(self.model.device) for part in batch))
+
+
+class _Recent:
+    """The errors of a stream's last forecasts, and the margins of the intervals that follow from them.
+
+    Args:
+        model: a network with an `interval_window`.
+    """
+
+    def __init__(self, model: Network) -> None:
+        self._model = model
+        intervals = cast(SplitConformal, model.intervals)
+        self._intervals = intervals
+        coverages, horizon, targets = intervals.margin.shape
+        self._errors = torch.zeros(0, horizon, targets, coverages, device=model.device)
+        self._weight = torch.zeros(0, horizon, targets, device=model.device)
+        self._forecasts: list[tuple[Tensor, Batch] | None] = []
+        """What the decoder gave at the last origins, as many as there are steps, and the batch it was given for."""
+
+    def observe(self, values: Array, observed: NDArray[np.bool_]) -> None:
+        """Takes in the targets of the next row, (targets,), which are the truth of one step of each forecast."""
+        waiting = [(steps, made) for steps, made in enumerate(reversed(self._forecasts), 1) if made is not None]
+        if not waiting:
+            return
+        batch = Batch(*map(torch.cat, zip(*(batch for _, (_, batch) in waiting), strict=True)))
+        truth = torch.as_tensor(values, dtype=torch.float32, device=batch.target.device)
+        raw = torch.cat([raw for _, (raw, _) in waiting])
+        errors = self._model.errors(raw, batch._replace(target=truth.expand_as(batch.target)))
+        steps = torch.tensor([steps for steps, _ in waiting])
+        self._errors, self._weight = self._errors.clone(), self._weight.clone()
+        self._errors[-steps, steps - 1] = errors[torch.arange(len(steps)), 0, steps - 1]
+        self._weight[-steps, steps - 1] = torch.as_tensor(observed, dtype=torch.float32, device=self._weight.device)
+
+    def add(self) -> None:
+        """Makes the row an origin, from which nothing is forecast so far."""
+        kept, horizon = self._model.before, self._errors.shape[1]
+        self._errors, self._weight = (
+            torch.cat([part[-kept:], part.new_zeros(1, *part.shape[1:])]) for part in (self._errors, self._weight)
+        )
+        self._forecasts = [*self._forecasts, None][-horizon:]
+
+    def margin(self, raw: Tensor, batch: Batch) -> Tensor:
+        """The margins at the last origin, (1, 1, coverages, horizon, targets), whose forecast is taken note of."""
+        self._forecasts = [*self._forecasts[:-1], (raw, batch._replace(history=batch.history[:, -1:]))]
+        return self._intervals.recent(self._errors, self._weight, last=1)[None]
 
 
 def _timestamp(given: Any) -> pd.Timestamp:

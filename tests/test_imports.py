@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "checkpoint": {"errors"},
     "metrics": {"losses", "batch"},
     "data": {"batch", "errors"},
-    "stream": {"data", "backbones", "decoders", "batch", "errors"},
+    "stream": {"data", "backbones", "decoders", "batch", "errors", "intervals"},
     "forecaster": {
         *("decoders", "hybrids", "losses", "penalties", "metrics", "backbones", "batch"),
         *("intervals", "window_norm", "checkpoint", "stream", "data", *TOOLS),

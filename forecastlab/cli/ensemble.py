@@ -50,8 +50,7 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     data.setup(command)
     for model in models:
         require_alike(model.schema, Schema.from_dict(data.schema))
-    batches = list(data.test_dataloader() if command == "test" else data.predict_dataloader())
-    found = forecast_together(models, data, batches)
+    found = forecast_together(models, data, "test" if command == "test" else "predict")
     table, spread = (
         predictions_table(data.panel.names, data.times, data.targets, models[0].levels, part)
         for part in (found.mean(), found.mean()._replace(forecast=found.spread()))

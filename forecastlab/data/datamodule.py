@@ -355,6 +355,17 @@ class ForecastDataModule(LightningDataModule, ABC):
         size = 1 if self.lookback == "full" else self.batch_size
         return self._loader(self.panel.at_the_end(self.lookback), size, shared=False)
 
+    def origins(self, stage: Literal["test", "predict"], before: int) -> Windows:
+        """The origins of a stage and, of each series, up to so many before them, in order.
+
+        Whether targets follow their origin on the calendar does not matter: all that are there count.
+        """
+        if stage == "predict":
+            return self.panel.at_the_end(self.lookback, before)
+        windows = self._cut("test", before)
+        windows.score_gaps = True
+        return windows
+
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Moves the tensors; Lightning's own way, through any nesting, costs as much as a short step of training."""
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
@@ -376,8 +387,8 @@ class ForecastDataModule(LightningDataModule, ABC):
             )
         return windows
 
-    def _cut(self, name: Literal["fit", "validation", "test"]) -> Windows:
-        """The samples of a range, those of one series after another."""
+    def _cut(self, name: Literal["fit", "validation", "test"], before: int = 0) -> Windows:
+        """The samples of a range, those of one series after another, with some origins more before each series'."""
         targets: range = getattr(self.ranges, name)
         cold = self.context == "cold" and name != "fit"
         start = targets.start if cold else self.ranges.train_start if name == "fit" else 0
@@ -386,9 +397,11 @@ class ForecastDataModule(LightningDataModule, ABC):
             first, stop = int(self.rows.first[number]), int(self.rows.stop[number])
             begin = max(start, first)
             own = range(targets.start, min(targets.stop, stop))
-            found = origins(own, self.horizon, begin if self.lookback == "full" else begin + self.lookback - 1)
+            earliest = begin if self.lookback == "full" else begin + self.lookback - 1
+            found = origins(own, self.horizon, earliest)
             if not found:
                 continue
+            found = range(max(found.start - before, earliest), found.stop)
             if self.lookback == "full":
                 parts.append(torch.tensor([[number], [begin], [found[0]], [found[-1]]]))
             else:

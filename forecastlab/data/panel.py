@@ -65,8 +65,12 @@ class Panel:
         """The series' names."""
         return [table.name for table in self.tables]
 
-    def at_the_end(self, lookback: int | str) -> Windows:
+    def at_the_end(self, lookback: int | str, before: int = 0) -> Windows:
         """The last origin of each series, from which the steps beyond its rows are forecast.
+
+        Args:
+            lookback: rows in a window, or "full".
+            before: origins before the last one that are wanted too, as far as there are so many.
 
         Raises:
             DataError: if a series is shorter than the lookback, or what is known in advance is not there.
@@ -90,4 +94,10 @@ class Panel:
                 f"{self.times[int(rows.stop[number]) - 1 + rows.horizon]}: append rows with their values, the targets "
                 "left empty"
             )
-        return Windows(rows, torch.arange(len(ends)), begins, ends, ends)
+        series = torch.arange(len(ends))
+        if lookback == "full":
+            return Windows(rows, series, begins, torch.maximum(ends - before, begins), ends)
+        counts = (begins - rows.first).clamp(max=before) + 1
+        series = series.repeat_interleave(counts)
+        ends = torch.cat([torch.arange(end + 1 - count, end + 1) for end, count in zip(ends, counts, strict=True)])
+        return Windows(rows, series, ends + 1 - int(lookback), ends, ends)

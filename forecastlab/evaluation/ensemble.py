@@ -1,7 +1,7 @@
 """Several networks as one forecaster: the mean of their forecasts, and how far they are apart."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,20 +36,25 @@ class Ensemble(NamedTuple):
 
 
 @torch.no_grad()
-def forecast_together(models: Sequence[Forecaster], data: ForecastDataModule, batches: Sequence[Batch]) -> Ensemble:
-    """The forecasts of several networks for the same batches, on the CPU.
+def forecast_together(
+    models: Sequence[Forecaster], data: ForecastDataModule, stage: Literal["test", "predict"]
+) -> Ensemble:
+    """The forecasts of several networks for the same rows, on the CPU.
 
     Args:
         models: trained networks of one schema.
-        data: what the batches are from.
-        batches: from one of the data module's loaders.
+        data: set up for the stage.
+        stage: "test" for the origins of the test range, "predict" for the last of each series.
 
     Raises:
         ConfigError: for a series that a network has no scaling for.
     """
+    batches: list[Batch] = list(data.test_dataloader() if stage == "test" else data.predict_dataloader())
     members = []
     for model in models:
         model.find_scalings(data.panel.names)
+        if model.before:
+            model.recalibrate(data.origins(stage, model.before))
         parts = [_by_origin(model.predict_step(batch)) for batch in batches]
         members.append(Prediction(*(torch.cat(part) for part in zip(*parts, strict=True))))
     return Ensemble(members, torch.cat([batch.last.flatten(0, 1).unsqueeze(1) for batch in batches]))

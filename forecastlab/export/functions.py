@@ -87,7 +87,7 @@ class Stepping(nn.Module):
         before, *past = tree_unflatten(state, self.form)
         y, after = self.model.backbone.step(x[:, 0], before)
         encoded = torch.cat([*past, y.unsqueeze(1)], 1)
-        outputs = _outputs(self.model, self.model.prediction(x, encoded, batch))
+        outputs = _outputs(self.model, self.model.prediction(self.model.decode(x, encoded, batch), batch))
         parts = tree_leaves((after, encoded) if past else (after,))
         return {**outputs, "state": [part.contiguous() for part in parts]}
 
