@@ -25,7 +25,7 @@ from forecastlab.data.recipe import Recipe, unique_names
 from forecastlab.data.scaling import Scaler, fit_scaling
 from forecastlab.data.table import Table
 from forecastlab.data.times import time_of
-from forecastlab.data.windows import BatchSampler, Rows, Windows
+from forecastlab.data.windows import BatchSampler, Loader, Rows, Windows
 from forecastlab.errors import ConfigError
 
 Validation = Literal["tail", "test"]
@@ -447,7 +447,7 @@ class ForecastDataModule(LightningDataModule, ABC):
             rank=trainer.global_rank if trainer and shared else 0,
             processes=trainer.world_size if trainer and shared else 1,
         )
-        return DataLoader(
+        return Loader(
             windows,
             sampler=sampler,
             batch_size=None,

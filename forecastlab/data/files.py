@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,11 +12,15 @@ from forecastlab.errors import DataError
 PARQUET = (".parquet", ".pq")
 
 
-def read_frame(path: str | Path) -> pd.DataFrame:
+def read_frame(path: str | Path, series: str | None = None) -> pd.DataFrame:
     """Reads a CSV or Parquet file, (rows, columns).
 
     The file is Parquet if its name ends so, else text in UTF-8 whose first line holds the names, separated by commas,
     semicolons or tabs, whichever that line has most of. Empty cells are missing values.
+
+    Args:
+        path: the file.
+        series: column that names the series; its text is taken as it stands, for one may be called NA or 007.
 
     Raises:
         DataError: if it is not there, or cannot be read as such a table.
@@ -24,7 +29,7 @@ def read_frame(path: str | Path) -> pd.DataFrame:
     try:
         if not path.is_file():
             raise DataError(f"{path} is a folder, expected a file" if path.is_dir() else f"there is no file {path}")
-        return _read_parquet(path) if path.suffix.lower() in PARQUET else _read_text(path)
+        return _read_parquet(path) if path.suffix.lower() in PARQUET else _read_text(path, series)
     except ImportError:
         raise DataError(f"reading {path} needs pyarrow: pip install 'forecastlab[parquet]'") from None
     except UnicodeDecodeError as error:
@@ -45,18 +50,20 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return frame.reset_index(level=named) if named else frame  # times, often
 
 
-def _read_text(path: Path) -> pd.DataFrame:
+def _read_text(path: Path, series: str | None) -> pd.DataFrame:
     with path.open(encoding="utf-8-sig") as file:
         header = next((line for line in file if line.strip()), "")
     separators = re.sub('"[^"]*"', "", header)
     separator = max(",;\t", key=separators.count)
+    read = partial(pd.read_csv, path, sep=separator, encoding="utf-8-sig", skipinitialspace=True)
     with warnings.catch_warnings():
         # Without index_col=False a column that has no name would become the index, and every name move by one.
         warnings.simplefilter("error", pd.errors.ParserWarning)
-        frame = pd.read_csv(
-            path, sep=separator, encoding="utf-8-sig", low_memory=False, skipinitialspace=True, index_col=False
-        )
-        names = pd.read_csv(path, sep=separator, encoding="utf-8-sig", skipinitialspace=True, header=None, nrows=1)
+        frame = read(low_memory=False, index_col=False)
+        names = read(header=None, nrows=1)
+        if series in frame:
+            texts = read(index_col=False, usecols=[series], dtype=str, keep_default_na=False)[series]
+            frame[series] = texts.where(texts != "")
     given = names.iloc[0].dropna()
     if given.duplicated().any():  # pandas calls the second one y.1
         raise DataError(f"the names of columns must differ; {path} has {given[given.duplicated()].iloc[0]} twice")

@@ -185,7 +185,7 @@ class TableDataModule(ForecastDataModule):
         """The file's columns, (rows, columns), within `start` and `end`."""
         path = published_path(self.dataset) if self.dataset is not None else self.path
         assert path is not None
-        frame = read_frame(path)
+        frame = read_frame(path, self.recipe.series)
         if self.bounds == [None, None]:
             return frame
         times = self.recipe.times(frame)

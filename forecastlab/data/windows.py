@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from forecastlab.batch import Batch, Schema
 from forecastlab.data.table import Table, elapsed
@@ -237,6 +237,13 @@ class Windows(Dataset[Batch]):
         if counts is not None:
             weight = weight & counts[:, :, None, None]
         return weight.float()
+
+
+class Loader(DataLoader[Batch]):
+    """A DataLoader that, without worker processes, cuts each batch where it is asked for, and does no more."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # torch's own way of it takes as long as the cut
+        return super().__iter__() if self.num_workers else map(self.dataset.__getitem__, self.sampler)
 
 
 class BatchSampler(DistributedSampler[list[int]]):

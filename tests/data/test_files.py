@@ -56,6 +56,14 @@ def test_the_same_table_in_other_clothes_is_the_same(written, text):
     pd.testing.assert_frame_equal(read_frame(written(text)), pd.DataFrame(PLAIN), check_dtype=False)
 
 
+def test_names_of_series_are_taken_as_they_stand(written):
+    path = written("unique_id,ds,y\nNA,2024-01-01,1\n 007,2024-01-01,NA\n1e3,2024-01-01,2\n,2024-01-01,3\n")
+    frame = read_frame(path, series="unique_id")
+    assert frame["unique_id"].iloc[:3].tolist() == ["NA", "007", "1e3"]
+    assert frame["unique_id"].isna().tolist() == [False, False, False, True]
+    np.testing.assert_array_equal(frame["y"], [1, np.nan, 2, 3])
+
+
 def test_commas_in_quoted_names_do_not_count(written):
     frame = read_frame(written('ds;"load, in GWh"\n2024-01-01;1.5\n'))
     assert frame.columns.tolist() == ["ds", "load, in GWh"]
