@@ -125,7 +125,7 @@ def test_a_flipped_bit_is_noticed(path):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_is_refused_or_holds_the_same(tmp_path, data):
     path = tmp_path / "x.ckpt"
     saved(path, OLD)

@@ -69,7 +69,7 @@ def test_evaluating_a_run_appends_to_its_log(tmp_path):
     sessions=st.lists(st.integers(0, 12), min_size=1, max_size=4),
     every=st.integers(1, 5),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_resumed_curves_go_on_without_gaps_or_doubled_steps(tmp_path_factory, sessions, every):
     root = tmp_path_factory.mktemp("runs")
     start = 0

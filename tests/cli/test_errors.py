@@ -226,7 +226,7 @@ def test_a_config_that_is_no_text_or_a_folder_is_refused(cli, tmp_path, refused_
 
 
 @given(content=st.binary(max_size=60))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_bytes_as_a_config_are_refused(tmp_path, content):
     path = tmp_path / "random.yaml"
     path.write_bytes(content)
@@ -239,7 +239,7 @@ TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dict
 
 
 @given(tree=st.dictionaries(KEYS, TREES, max_size=3))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_keys_and_values_as_a_config_are_refused(tmp_path, tree):
     path = tmp_path / "random.yaml"
     path.write_text(yaml.safe_dump(tree))  # none of them names a data module

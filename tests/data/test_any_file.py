@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from forecastlab.data.table_datamodule import TableDataModule
 from forecastlab.errors import ConfigError, DataError
 
-QUIETLY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUIETLY = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CELLS = st.sampled_from(
     [
         *("1.5", "-3", "", "nan", "NA", "inf", "-Infinity", "1e39", "1e400", "9" * 25, "0x1f", "1_000", "1,5", "True"),

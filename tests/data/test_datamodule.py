@@ -253,7 +253,7 @@ SETTINGS = {
 
 
 @given(**SETTINGS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_no_history_holds_a_row_after_its_origin_and_every_forecast_is_scored_once(rows, **arguments):
     data = Series(counting(rows), **arguments)
     lookback, horizon = arguments["lookback"], arguments["horizon"]

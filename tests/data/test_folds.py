@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.model_selection import TimeSeriesSplit
 
@@ -55,7 +55,6 @@ def test_folds_equal_scikit_learns_on_1500_rows(arguments):
     val_fraction=st.floats(0.01, 0.99),
     validation=st.sampled_from(["tail", "test"]),
 )
-@settings(deadline=None)
 def test_ranges_follow_each_other_and_none_overlaps_the_test_range(
     rows, splits, test_size, gap, lookback, val_fraction, validation
 ):
@@ -171,7 +170,6 @@ def test_origins_are_the_rows_whose_targets_all_lie_in_the_range(targets, horizo
 
 
 @given(start=st.integers(1, 30), size=st.integers(0, 30), horizon=st.integers(1, 12), earliest=st.integers(0, 30))
-@settings(deadline=None)
 def test_origins_equal_a_search_over_all_rows(start, size, horizon, earliest):
     targets = range(start, start + size)
     expected = [row for row in range(earliest, 100) if all(row + step in targets for step in range(1, horizon + 1))]

@@ -269,7 +269,7 @@ def check_any_content(write, content):
     assert len(message.splitlines()) <= 10
 
 
-fuzz = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzz = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(st.binary(max_size=2000))

@@ -64,7 +64,7 @@ def test_series_may_be_called_by_numbers(names):
 
 
 @given(order=st.permutations(["ds", "y", "x", "k", "unused"]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_columns_are_found_by_name_in_any_order(order):
     frame = daily(y=[1.0, 2, 3], x=[4.0, 5, 6], k=[7.0, 8, 9], unused=[0, 0, 0])
     made = recipe(features=("y", "x"), known=("k",))

@@ -51,7 +51,7 @@ def test_a_shorter_series_is_the_beginning_of_a_longer_one(sample, rows):
 
 
 @given(rows=st.integers(1, 3200), more=st.integers(0, 400), seed=st.integers(0, 2**64))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_length_and_seed_is_the_beginning_of_a_longer_one(rows, more, seed):
     shorter = sample_ozone(rows, seed)
     assert len(shorter) == rows

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forecastlab.data.table import Table, elapsed, fill, gaps, reindex
@@ -32,7 +32,6 @@ def test_filling_leaves_the_raw_frame_alone():
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=30), st.integers(0, 30))
-@settings(deadline=None)
 def test_filling_never_looks_ahead(cells, cut):
     cells = [0.0, *cells]
     raw = pd.DataFrame({"a": np.array(cells, dtype="float64")})
@@ -133,7 +132,6 @@ def test_reindexing_inserts_the_missing_steps_as_missing_values():
 
 
 @given(st.sets(st.integers(0, 200), min_size=1, max_size=40))
-@settings(deadline=None)
 def test_reindexing_keeps_every_row_and_adds_exactly_the_gaps(days):
     times = pd.Timestamp("2020-01-01") + pd.to_timedelta(sorted(days), unit="D")
     raw = pd.DataFrame({"a": np.arange(float(len(times)))}, index=times)

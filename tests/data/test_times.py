@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forecastlab.data.times import find_frequency, parse_times, require_steady, row_name, time_of
@@ -123,7 +123,6 @@ def test_months_that_are_counted_from_their_middle_have_none():
     start=st.datetimes(pd.Timestamp("1950").to_pydatetime(), pd.Timestamp("2050").to_pydatetime()),
     missing=st.sets(st.integers(3, 38), max_size=4),
 )
-@settings(deadline=None)
 def test_times_of_a_calendar_lie_on_the_one_that_is_found(frequency, start, missing):
     start = pd.Timestamp(start).floor("s")
     times = pd.date_range(start, periods=40, freq=frequency).delete(sorted(missing))

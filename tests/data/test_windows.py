@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DistributedSampler
 
@@ -111,7 +111,6 @@ def test_samples_across_a_gap_are_dropped_where_gaps_are_not_scored():
     origins=st.integers(1, 4),
     score_gaps=st.booleans(),
 )
-@settings(deadline=None)
 def test_every_value_equals_a_loop_over_the_table(missing, days, horizon, lookback, origins, score_gaps):
     day = [0, *sorted(days)]
     y = [NAN if row in missing else float(row) for row in range(40)]
@@ -147,14 +146,12 @@ def batches(samples, batch_size, processes, **arguments):
 
 
 @given(**SIZES, seed=st.none() | st.integers(0, 2**32), epoch=st.integers(0, 1000))
-@settings(deadline=None)
 def test_processes_share_out_the_samples_and_none_is_lost_or_doubled(samples, batch_size, processes, seed, epoch):
     given_out = batches(samples, batch_size, processes, seed=seed, epoch=epoch)
     assert sorted(number for part in given_out for batch in part for number in batch) == list(range(samples))
 
 
 @given(**SIZES, seed=st.integers(0, 2**32))
-@settings(deadline=None)
 def test_in_training_every_process_has_the_same_number_of_batches_and_none_is_empty(
     samples, batch_size, processes, seed
 ):
@@ -166,7 +163,6 @@ def test_in_training_every_process_has_the_same_number_of_batches_and_none_is_em
 
 
 @given(samples=st.integers(12, 150), batch_size=st.integers(2, 20), processes=st.integers(1, 6))
-@settings(deadline=None)
 def test_in_training_no_batch_has_a_single_sample_which_batch_normalisation_could_not_take(
     samples, batch_size, processes
 ):
@@ -174,7 +170,6 @@ def test_in_training_no_batch_has_a_single_sample_which_batch_normalisation_coul
 
 
 @given(**SIZES)
-@settings(deadline=None)
 def test_a_step_of_all_processes_holds_the_samples_that_one_process_would_take(samples, batch_size, processes):
     shared = batches(samples, batch_size, processes, seed=3, epoch=5)
     alone = batches(samples, batch_size * processes, 1, seed=3, epoch=5)[0]

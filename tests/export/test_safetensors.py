@@ -146,7 +146,7 @@ def test_a_description_that_does_not_fit_is_refused(saved, changes, message):
 
 
 @given(content=st.binary(max_size=50) | st.text(alphabet='[]{}":,1e9nul', max_size=40).map(str.encode))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_as_a_description_are_refused(saved, content):
     saved.with_suffix(".json").write_bytes(content)
     with pytest.raises(DataError):

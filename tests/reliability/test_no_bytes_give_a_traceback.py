@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from forecastlab.cli import main
 from tests.reliability.processes import CONFIG, fit, folder
 
-QUIETLY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUIETLY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 WORDS = [
     "data",
     "model",

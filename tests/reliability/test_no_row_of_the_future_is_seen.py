@@ -108,7 +108,7 @@ def loader(data, name):
     | st.sampled_from([("ffill", "full", 1), ("mask", "full", 1)]),
     **SETTINGS,
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_history_holds_what_was_known_at_its_end_and_every_forecast_is_scored_once(raw, regime, **arguments):
     policy, lookback, stride = regime
     data = module(raw, policy, lookback=lookback, stride=stride, **arguments)
@@ -159,7 +159,7 @@ def test_a_history_holds_what_was_known_at_its_end_and_every_forecast_is_scored_
 
 
 @given(raw=frames(series=1), gap=st.integers(0, 3), size=st.integers(1, 6), cutoffs=SETTINGS["cutoffs"])
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_over_all_folds_every_target_is_tested_once_and_trained_on_before_only(raw, gap, size, cutoffs):
     count = len(cutoffs) if cutoffs else 3
     tested, own = [], whole(raw, 0)
@@ -183,7 +183,7 @@ def test_over_all_folds_every_target_is_tested_once_and_trained_on_before_only(r
 
 
 @given(raw=frames(), policy=st.sampled_from(POLICIES), lookback=st.integers(1, 9), **SETTINGS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_rows_behind_the_fitting_targets_change_neither_the_scaling_nor_a_training_batch(
     raw, policy, lookback, **arguments
 ):
@@ -200,7 +200,6 @@ def test_rows_behind_the_fitting_targets_change_neither_the_scaling_nor_a_traini
 
 
 @given(cells=CELLS, policy=st.sampled_from(POLICIES), part=st.integers(1, 30))
-@settings(deadline=None)
 def test_filling_a_beginning_gives_the_beginning_of_the_filled(cells, policy, part):
     times = pd.date_range("2020-01-01", periods=len(cells) + 1)
     raw = pd.DataFrame({"a": np.array([0.5, *cells], dtype="float64")}, index=times)
@@ -212,7 +211,6 @@ def test_filling_a_beginning_gives_the_beginning_of_the_filled(cells, policy, pa
 
 
 @given(cells=CELLS)
-@settings(deadline=None)
 def test_a_mask_holds_the_last_value_or_zero(cells):
     raw = pd.DataFrame({"a": np.array(cells, dtype="float64")})
     expected, last = [], 0.0
@@ -227,7 +225,6 @@ def test_a_mask_holds_the_last_value_or_zero(cells):
     scaler=st.sampled_from(["standard", "minmax", "robust", "none"]),
     series=st.integers(1, 3),
 )
-@settings(deadline=None)
 def test_unscaling_gives_back_what_was_scaled_to_the_rounding_of_float32(values, scaler, series):
     parts = []
     for number in range(series):
@@ -254,7 +251,6 @@ def test_unscaling_gives_back_what_was_scaled_to_the_rounding_of_float32(values,
     gap=st.integers(0, 10),
     train_size=st.none() | st.integers(1, 200),
 )
-@settings(deadline=None)
 def test_folds_without_cutoffs_are_those_of_time_series_split(rows, splits, test_size, gap, train_size):
     try:
         expected = list(
@@ -287,7 +283,6 @@ def test_folds_without_cutoffs_are_those_of_time_series_split(rows, splits, test
     gap=st.integers(0, 2),
     train_size=st.none() | st.integers(3, 50),
 )
-@settings(deadline=None)
 def test_folds_of_cutoffs_begin_at_them_and_end_before_the_next(cutoffs, test_size, gap, train_size):
     folds = [
         walk_forward(100, fold, cutoffs=cutoffs, test_size=test_size, gap=gap, train_size=train_size, validation="test")
