@@ -21,7 +21,7 @@ class SplitConformal(nn.Module):
 
     A series that changes makes errors of another size than those of the validation range. With a `window` the margin of
     each origin is that of the forecasts from the last origins before it, as far as their truth is known there
-    (`recent`): a rolling calibration, as Gibbs and Candès 2021 compare their adaptive one to.
+    (`recent`). On calibration that follows what comes see Gibbs and Candès 2021.
 
     Args:
         coverages: probabilities that intervals hold the truth with.
