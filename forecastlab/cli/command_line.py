@@ -45,6 +45,7 @@ from forecastlab.cli.runs import (
     CONFIG,
     LOGS,
     Run,
+    config_of,
     experiment_name,
     open_checkpoint,
     read_configs,
@@ -55,6 +56,7 @@ from forecastlab.cli.slurm import begun_before, requeue, sign
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 from forecastlab.forecaster import Forecaster
+from forecastlab.loops import short_epochs
 from forecastlab.signals import Stopped
 
 CONFIG_KEYS = ("seed_everything", "threads", "experiment", "early_stopping", "checkpoints", "trainer", "model", "data")
@@ -134,7 +136,7 @@ class ForecastCLI(LightningCLI):
         if ckpt_path:
             self._load(ckpt_path[-1])
             if command != "fit" or not values_of(given, "--config", "-c"):
-                given = ["--config", self.loaded["config"], *given]
+                given = ["--config", config_of(self.loaded, given), *given]
         strict = {"exit_on_error": False, "allow_abbrev": False}
         usage = "forecastlab {} [--config FILE] [--OPTION VALUE ...]"  # the generated one has eighty lines
         usages = {name: {**strict, "usage": usage.format(name)} for name in self.subcommands()}
@@ -291,7 +293,7 @@ class ForecastCLI(LightningCLI):
         if config["log_every_n_steps"] is None:
             config["log_every_n_steps"] = 1  # curves are per epoch; a step is logged only by a callback of the user's
         try:
-            return self._instantiate_trainer(config, [])
+            return short_epochs(self._instantiate_trainer(config, []))
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise ConfigError(f"trainer: {error}") from error
 

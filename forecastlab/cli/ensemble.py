@@ -12,7 +12,7 @@ import yaml
 from forecastlab.batch import Schema
 from forecastlab.cli.data import data_module
 from forecastlab.cli.options import take
-from forecastlab.cli.runs import CONFIG, LOGS, Run, load_checkpoint, write_whole
+from forecastlab.cli.runs import CONFIG, LOGS, Run, config_of, load_checkpoint, write_whole
 from forecastlab.data.predictions import predictions_table
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.ensemble import forecast_together
@@ -42,10 +42,11 @@ def ensemble(command: str, args: Sequence[str]) -> None:
             f"--data.*, got {other[0]}"
         )
     paths = [path for pattern in given for path in _matching(pattern)]
-    configs = [yaml.safe_load(load_checkpoint(path)["config"]) for path in paths]
+    checkpoints = [load_checkpoint(path) for path in paths]
+    configs = [yaml.safe_load(checkpoint["config"]) for checkpoint in checkpoints]
     models = [Forecaster.load(path) for path in paths]
     _require_together(command, paths, configs, models)
-    data = data_module([configs[0]["data"]], rest)
+    data = data_module([yaml.safe_load(config_of(checkpoints[0], rest))["data"]], rest)
     data.prepare_data()
     data.setup(command)
     for model in models:

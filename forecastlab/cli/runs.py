@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -267,6 +267,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not all(isinstance(checkpoint.get(name), kind) for name, kind in kinds.items()):
         raise DataError(f"{path} was not written by forecastlab fit: it holds no config; use a checkpoint of a run")
     return checkpoint
+
+
+def config_of(checkpoint: Mapping[str, Any], args: Sequence[str]) -> str:
+    """The config that a checkpoint carries, for a command line.
+
+    Another file, `--data.path`, has times of its own: the `start` and `end` of the training's data do not hold for it.
+    """
+    text: str = checkpoint["config"]
+    config = yaml.safe_load(text)
+    settings = config["data"].get("init_args", {})
+    bounds = [f"data.{name}" for name in ("start", "end") if settings.get(name)]
+    if not bounds or not values_of(args, "--data.path"):
+        return text
+    _note(f"--data.path is another file: the training's {' and '.join(bounds)} left out")
+    config["data"]["init_args"] = {name: value for name, value in settings.items() if f"data.{name}" not in bounds}
+    return yaml.safe_dump(config, sort_keys=False)
 
 
 def experiment_name(args: Sequence[str]) -> str | None:

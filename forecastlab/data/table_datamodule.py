@@ -34,8 +34,8 @@ class TableDataModule(ForecastDataModule):
     downloaded there and checked by sha256.
 
     Args:
-        path: the file; None for a `dataset`.
-        dataset: name of a published series, instead of `path`.
+        path: the file; beside a `dataset`, one with the same columns that is read in its place.
+        dataset: name of a published series.
         targets: columns to predict.
         time_column: column of the times; None for the dataset's own, or "ds".
         series_column: column that tells the series apart, such as "unique_id"; None for one series.
@@ -119,10 +119,9 @@ class TableDataModule(ForecastDataModule):
         num_workers: int = 0,
         name: str | None = None,
     ) -> None:
-        if (path is None) == (dataset is None):
+        if path is None and dataset is None:
             raise ConfigError(
-                "name the data: either path, a CSV or Parquet file, or dataset, one of "
-                f"{', '.join(PUBLISHED)}; got {'both' if path else 'neither'}"
+                f"name the data: either path, a CSV or Parquet file, or dataset, one of {', '.join(PUBLISHED)}"
             )
         if dataset is not None and dataset not in PUBLISHED:
             raise ConfigError(f"dataset must be one of {', '.join(PUBLISHED)}, got {dataset!r}")
@@ -173,7 +172,7 @@ class TableDataModule(ForecastDataModule):
             num_workers=num_workers,
         )
         self.path = path
-        self.dataset = dataset
+        self.dataset = dataset if path is None else None
         self.bounds = [None if time is None else time_of(key, time) for key, time in (("start", start), ("end", end))]
 
     def prepare_data(self) -> None:

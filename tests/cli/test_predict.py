@@ -221,6 +221,24 @@ def test_a_model_trained_on_everything_forecasts_beyond_it(cli, tmp_path):
     assert log["val/loss"].notna().sum() == 3, "the validation tail is kept"
 
 
+@pytest.mark.parametrize("checkpoints", [["best"], ["best", "last"]])
+def test_another_file_takes_the_place_of_a_published_series_and_of_its_ends(cli, tmp_path, checkpoints):
+    config, newer = tmp_path / "own.yaml", tmp_path / "newer.csv"
+    config.write_text(AIRLINE)
+    bounds = ["--data.start=1950-01-01", "--data.end=1958-12-01"]
+    assert cli(*fit(config, tmp_path, *bounds, "--checkpoints.write_interval=0", epochs=2)).status == 0
+    months = pd.date_range("1959-01-01", periods=30, freq="MS")
+    pd.DataFrame({"month": months, "passengers": np.arange(400.0, 430)}).to_csv(newer, index=False)
+    paths = [f"--ckpt_path={folder(tmp_path, 'own') / 'checkpoints' / name}.ckpt" for name in checkpoints]
+    answer = cli("predict", *paths, f"--data.path={newer}", f"--trainer.default_root_dir={tmp_path}")
+    assert answer.status == 0
+    assert "--data.path is another file: the training's data.start and data.end left out" in answer.err
+    (path,) = tmp_path.rglob("predictions.csv")
+    table = pd.read_csv(path, parse_dates=["cutoff"])
+    assert table["cutoff"].unique().tolist() == [months[-1]]
+    assert (table["unique_id"] == "airline").all()
+
+
 # ---- a warm start ----
 
 

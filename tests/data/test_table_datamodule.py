@@ -371,14 +371,22 @@ def test_the_test_year_of_electricity_has_the_origins_of_its_horizons(real_data,
     assert sum(len(batch.index) for batch in batches(data, "test")) == origins
 
 
+def test_a_file_takes_the_place_of_a_published_one(tmp_path):
+    newer = pd.DataFrame({"month": pd.date_range("1961-01-01", periods=40, freq="MS"), "passengers": np.arange(40.0)})
+    newer.to_csv(tmp_path / "newer.csv", index=False)
+    data = TableDataModule(str(tmp_path / "newer.csv"), "airline", targets=["passengers"])
+    assert data.table.name == "airline"
+    assert data.table.values["passengers"].tolist() == newer["passengers"].tolist()
+    assert data.table.times[0] == pd.Timestamp("1961-01-01")
+
+
 # ---- settings ----
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({}, "either path, a CSV or Parquet file, or dataset, one of airline, electricity, etth1; got neither"),
-        ({"path": "a.csv", "dataset": "etth1"}, "; got both"),
+        ({}, "either path, a CSV or Parquet file, or dataset, one of airline, electricity, etth1"),
         ({"dataset": "etth2"}, "dataset must be one of airline, electricity, etth1, got 'etth2'"),
         ({"path": "a.csv", "targets": []}, "targets: expected at least one column"),
         ({"path": "a.csv", "targets": ["y", "y"]}, "targets: y is given twice"),
