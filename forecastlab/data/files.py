@@ -2,8 +2,8 @@
 
 import re
 import warnings
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -55,7 +55,11 @@ def _read_text(path: Path, series: str | None) -> pd.DataFrame:
         header = next((line for line in file if line.strip()), "")
     separators = re.sub('"[^"]*"', "", header)
     separator = max(",;\t", key=separators.count)
-    read = partial(pd.read_csv, path, sep=separator, encoding="utf-8-sig", skipinitialspace=True)
+
+    def read(**options: Any) -> pd.DataFrame:
+        frame: pd.DataFrame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", skipinitialspace=True, **options)
+        return frame
+
     with warnings.catch_warnings():
         # Without index_col=False a column that has no name would become the index, and every name move by one.
         warnings.simplefilter("error", pd.errors.ParserWarning)

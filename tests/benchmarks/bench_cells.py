@@ -3,7 +3,7 @@
 import inspect
 import subprocess
 import sys
-from functools import partial
+from functools import cache, partial
 
 import pytest
 import torch
@@ -12,12 +12,17 @@ from torch import nn
 from forecastlab.registry import registered_backbones
 
 SIZES = {
-    "32 x 30, 72 to 64": (32, 30, 72, 64),
-    "128 x 64, 8 to 128": (128, 64, 8, 128),
-    "1 x 1250, 72 to 64": (1, 1250, 72, 64),
+    "32 x 30 steps, 72 to 64": (32, 30, 72, 64),
+    "128 x 64 steps, 8 to 128": (128, 64, 8, 128),
+    "1 x 1250 steps, 72 to 64": (1, 1250, 72, 64),
 }
+"""Sequences, their steps, inputs, hidden units; two layers, but for cells that have none."""
+LONG = "1 x 1250 steps, 72 to 64"
 LAYERS = 2
 CELLS = registered_backbones()
+TORCHS = {"torch.nn.RNN": nn.RNN, "torch.nn.GRU": nn.GRU}
+SAME = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
+"""Those of ours that compute what a layer of torch's does, with parameters of the same names."""
 FUSED = [name for name, cls in CELLS.items() if "fused" in inspect.signature(cls).parameters]
 
 every_size = pytest.mark.parametrize("size", SIZES)
@@ -25,9 +30,17 @@ every_size = pytest.mark.parametrize("size", SIZES)
 
 def built(name, width, hidden, layers=LAYERS, **arguments):
     """A cell of a size, as far as its class has such arguments, in evaluation: batch norm refuses a batch of one."""
+    if name in TORCHS:
+        return TORCHS[name](width, hidden, layers, batch_first=True)
     known = inspect.signature(CELLS[name]).parameters
     sizes = {"hidden_size": hidden, "num_layers": layers}
     return CELLS[name](width, **{key: value for key, value in sizes.items() if key in known}, **arguments).eval()
+
+
+def label(name):
+    """The name of a cell, saying where it has another width than what it is measured beside."""
+    sized = name in TORCHS or "hidden_size" in inspect.signature(CELLS[name]).parameters
+    return name if sized else f"{name} (default sizes)"
 
 
 def forward(model, x):
@@ -45,14 +58,27 @@ PASSES = {"forward": forward, "forward and backward": both_ways}
 
 @every_size
 @pytest.mark.parametrize("passes", PASSES)
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [*CELLS, *TORCHS])
 def test_cell_against_torchs_lstm(name, passes, size, compare):
     batch, time, width, hidden = SIZES[size]
     x = torch.randn(batch, time, width)
     model, lstm = built(name, width, hidden), nn.LSTM(width, hidden, LAYERS, batch_first=True)
     assert model(x)[0].isfinite().all()
+    if name in SAME:
+        require_same(model, SAME[name](width, hidden, LAYERS, batch_first=True), x)
     run = PASSES[passes]
-    compare(f"time over torch.nn.LSTM's, {passes}", name, size, partial(run, model, x), partial(run, lstm, x))
+    table = f"time of a cell / time of torch.nn.LSTM, {passes}"
+    compare(table, label(name), size, partial(run, model, x), partial(run, lstm, x))
+
+
+def require_same(model, torchs, x):
+    """Raises AssertionError unless a layer of torch's gives the same with the same weights, and the same gradients."""
+    torchs.load_state_dict(model.rnn.state_dict())
+    torch.testing.assert_close(model(x)[0], torchs(x)[0], rtol=1e-4, atol=1e-5)
+    both_ways(model, x)
+    both_ways(torchs, x)
+    for ours, other in zip(model.parameters(), torchs.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, other.grad, rtol=1e-3, atol=1e-4 * other.grad.abs().max().item())
 
 
 @every_size
@@ -70,11 +96,15 @@ def test_kernel_against_what_runs_without_it(name, size, compare):
         gradients.append([parameter.grad.clone() for parameter in model.parameters()])
     for found, expected in zip(*gradients, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
-    compare("time with fused=True over fused=False", name, size, *(partial(both_ways, model, x) for model in models))
+    table = "time with fused=True / time with fused=False, forward and backward"
+    compare(table, name, size, *(partial(both_ways, model, x) for model in models))
+
+
+MATRIX = "time of one layer of the MLSTM / time of ..., forward and backward"
 
 
 def test_matrix_lstm_against_its_recurrent_form(compare):
-    batch, time, width, hidden = SIZES[size := "1 x 1250, 72 to 64"]
+    batch, time, width, hidden = SIZES[LONG]
     x = torch.randn(batch, time, width)
     model = built("MLSTM", width, hidden, 1)
 
@@ -89,15 +119,15 @@ def test_matrix_lstm_against_its_recurrent_form(compare):
         return y
 
     torch.testing.assert_close(stepped(), model(x)[0], rtol=1e-3, atol=1e-4)
-    compare("time of one layer of the MLSTM over", "its own steps", size, partial(both_ways, model, x), stepped)
+    compare(MATRIX, "its own steps", LONG, partial(both_ways, model, x), stepped)
 
 
 def test_matrix_lstm_against_one_layer_of_torchs_lstm(compare):
-    batch, time, width, hidden = SIZES[size := "1 x 1250, 72 to 64"]
+    batch, time, width, hidden = SIZES[LONG]
     x = torch.randn(batch, time, width)
     model, lstm = built("MLSTM", width, hidden, 1), nn.LSTM(width, hidden, 1, batch_first=True)
     ours, other = partial(both_ways, model, x), partial(both_ways, lstm, x)
-    compare("time of one layer of the MLSTM over", "torch.nn.LSTM", size, ours, other)
+    compare(MATRIX, "torch.nn.LSTM, one layer", LONG, ours, other)
 
 
 @pytest.mark.parametrize("name", [name for name, cls in CELLS.items() if built(name, 4, 8, 1).causal])
@@ -108,14 +138,14 @@ def test_streaming_step_against_torchs_lstm(name, compare):
         whole, (_, state), kept = model(x)[0], model(x[:, :-1]), lstm(x[:, :-1])[1]
         step = partial(model.step, x[:, -1], state)
         torch.testing.assert_close(step()[0], whole[:, -1], rtol=1e-3, atol=1e-4)
-        compare("time of a step over torch.nn.LSTM's", name, "1 x 1, 72 to 64", step, partial(lstm, x[:, -1:], kept))
+        table, size = "time of a streaming step / time of torch.nn.LSTM's", "1 x 1 step, 72 to 64, after 199"
+        compare(table, label(name), size, step, partial(lstm, x[:, -1:], kept))
 
 
-@pytest.mark.parametrize("name", CELLS)
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
-def test_peak_memory_of_long_sequences(name, record):
-    def peak(build):
-        code = f"""
+@cache
+def peak_kib(build):
+    """What a pass forward and backward takes at most beyond what there was before it, in a process of its own."""
+    code = f"""
 import torch
 from pathlib import Path
 from torch import nn
@@ -134,8 +164,19 @@ before = kib("VmRSS")
 both_ways(model, x)
 print(kib("VmHWM") - before)
 """
-        return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
-    ours, other = peak(f"built({name!r}, 72, 64)"), peak("nn.LSTM(72, 64, 2, batch_first=True)")
-    table = "peak memory of forward and backward over torch.nn.LSTM's"
-    record(table=table, name=name, size="8 x 1250, 72 to 64", ratio=ours / other, ours_kib=ours, other_kib=other)
+
+@pytest.mark.parametrize("name", [*CELLS, *TORCHS])
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+def test_peak_memory_of_long_sequences(name, record):
+    ours, other = peak_kib(f"built({name!r}, 72, 64)"), peak_kib("nn.LSTM(72, 64, 2, batch_first=True)")
+    table = "peak memory of a cell / peak memory of torch.nn.LSTM, forward and backward"
+    record(
+        table=table,
+        name=label(name),
+        size="8 x 1250 steps, 72 to 64",
+        ratio=ours / other,
+        ours_kib=ours,
+        other_kib=other,
+    )
