@@ -142,6 +142,8 @@ class Scaling(nn.Module):
             values: (batch, ..., width)
             series: (batch,), integer: the number of the scaling, which a single one ignores.
         """
+        if not values.shape[-1]:
+            return values
         return (values - self._of(f"{name}_center", values, series)) / self._of(f"{name}_scale", values, series)
 
     def target_units(self, values: Tensor, series: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,7 +152,7 @@ class Scaling(nn.Module):
 
     def _of(self, name: str, values: Tensor, series: Tensor) -> Tensor:
         buffer: Tensor = getattr(self, name)
-        if len(buffer) == 1:
+        if buffer.shape[0] == 1:
             return buffer[0]
         rows = buffer[series]
         return rows.view(rows.shape[0], *[1] * (values.dim() - 2), rows.shape[1])

@@ -1,5 +1,6 @@
 """`Forecaster`, the LightningModule: it composes backbone, decoder and loss, and holds the training policy."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -340,12 +341,13 @@ class Forecaster(LightningModule):
         raw, output, dropped = self._raw(batch)
         loss = self._loss(raw, batch)
         self._add("train/loss", loss.detach(), batch)
-        finite = loss.detach().isfinite()
+        finite = math.isfinite(loss.item())
         if self.trainer.world_size > 1:  # gradients are averaged over devices, whose batches may differ in weight
             weight = batch.weight.sum()
-            total, bad = self.trainer.strategy.reduce(torch.stack([weight, (~finite).to(weight)]), reduce_op="sum")
+            ours = torch.stack([weight, torch.full_like(weight, not finite)])
+            total, bad = self.trainer.strategy.reduce(ours, reduce_op="sum")
             loss = loss * weight * self.trainer.world_size / total
-            finite = bad == 0  # all devices stop together: none waits for another
+            finite = bool(bad == 0)  # all devices stop together: none waits for another
         if not finite:
             raise self._not_finite("train/loss")
         for penalty in self.penalties:
@@ -353,13 +355,7 @@ class Forecaster(LightningModule):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        mean = self._mean("train/loss")
-        if self._is_read():
-            self.log("train/loss", mean, sync_dist=True)  # equal on all devices, but Lightning cannot know
-            return
-        # straight to the loggers: `log` would cost more than a short step of training
-        for logger in self.trainer.loggers:
-            logger.log_metrics({"train/loss": float(mean), "epoch": self.current_epoch}, self.global_step - 1)
+        self._publish("train/loss", self._mean("train/loss"))
 
     def on_validation_epoch_start(self) -> None:
         self._sums.pop("val/loss", None)
@@ -373,7 +369,11 @@ class Forecaster(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._calibrate()
-        self.log("val/loss", self._mean("val/loss"), sync_dist=True)
+        mean, trainer = self._mean("val/loss"), self.trainer
+        if trainer.state.fn == "fit" and trainer.is_last_batch and not trainer.sanity_checking:
+            self._publish("val/loss", mean)
+        else:
+            self.log("val/loss", mean, sync_dist=True)  # equal on all devices, but Lightning cannot know
 
     def on_test_start(self) -> None:
         """Takes the units of the metrics from the data module, and calibrates the intervals at each origin.
@@ -614,21 +614,23 @@ class Forecaster(LightningModule):
         weight = batch.weight.sum()
         self._sums.setdefault(name, []).append((torch.stack([mean * weight, weight]), batch.index))
 
-    def _is_read(self) -> bool:
-        """Whether anything but a logger may read the training loss of this epoch: a schedule, or whoever validates."""
+    def _publish(self, name: str, mean: Tensor) -> None:
+        """Gives the mean of an epoch, equal on all devices, to callbacks, schedules and loggers.
+
+        That is what `log` comes to, which by itself would cost more than half of a short step of training.
+        """
         trainer = self.trainer
-        every = trainer.check_val_every_n_epoch
-        last = self.current_epoch + 1 == trainer.max_epochs
-        scheduled = any(config.monitor == "train/loss" for config in trainer.lr_scheduler_configs)
-        return every is None or (self.current_epoch + 1) % every == 0 or last or scheduled
+        trainer.callback_metrics[name] = trainer.logged_metrics[name] = mean
+        for logger in trainer.loggers:
+            logger.log_metrics({name: float(mean), "epoch": self.current_epoch}, self.global_step - 1)
 
     def _mean(self, name: str) -> Tensor:
         """The weighted mean over all batches of all devices; a device may have had no batch."""
         ours = [sums for sums, _ in self._sums.get(name, [])]
-        none = torch.zeros(2, device=self.device)
-        sums = self.trainer.strategy.reduce(torch.stack([none, *ours]).sum(0), reduce_op="sum")
+        total = ours[0].clone() if len(ours) == 1 else torch.stack([torch.zeros(2, device=self.device), *ours]).sum(0)
+        sums = self.trainer.strategy.reduce(total, reduce_op="sum")
         mean = sums[0] / sums[1]
-        if not mean.isfinite():
+        if not math.isfinite(mean.item()):
             raise self._not_finite(name)
         self._sums.pop(name, None)
         return mean

@@ -33,6 +33,7 @@ MAY_IMPORT = {
         *("decoders", "hybrids", "losses", "penalties", "metrics", "backbones", "batch"),
         *("intervals", "window_norm", "checkpoint", "stream", "data", *TOOLS),
     },
+    "loops": {"data"},
     "callbacks": {"data", "checkpoint", "batch", "metrics", "errors"},
     "baselines": {"batch", "metrics", "data", "errors"},
     "export": {"forecaster", "backbones", "batch", "errors"},
@@ -42,7 +43,7 @@ MAY_IMPORT = {
 }
 """What each room may import: DESIGN's arrows, and the small modules that serve several rooms."""
 
-LIGHTNING_ROOMS = {"forecaster", "callbacks", "evaluation", "explanation", "export", "cli"}
+LIGHTNING_ROOMS = {"forecaster", "callbacks", "loops", "evaluation", "explanation", "export", "cli"}
 
 
 def modules():

@@ -147,7 +147,9 @@ class Recurrent(Backbone, Stepped):
         return self.new_zeros(batch_size, self.num_layers, self.hidden_size)
 
     def _faster_than_torch(self, x: Tensor) -> bool:
-        return self.fused and usable(x, *self._layer(0)) and x.shape[0] * self.hidden_size <= self.fused_up_to
+        if not (self.fused and self.fused_up_to):
+            return False
+        return usable(x, *self._layer(0)) and x.shape[0] * self.hidden_size <= self.fused_up_to
 
     def _layer(self, layer: int) -> TorchGateParameters:
         names = TorchGateParameters._fields

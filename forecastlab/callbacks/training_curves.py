@@ -1,5 +1,7 @@
 """Gradient norm and learning rate as curves."""
 
+from statistics import fmean
+
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -21,12 +23,13 @@ class TrainingCurves(Callback):
         self._norms.clear()  # of an epoch that was interrupted
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
-        self._norms.append(torch.nn.utils.get_total_norm(gradients))
+        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        self._norms.append(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
         self._rate = optimizer.param_groups[0]["lr"]  # at the end of the epoch the schedule has stepped already
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        norm = float(torch.stack(self._norms).mean())  # gradients, and so their norms, are the same on all devices
+        norm = fmean(torch.stack(self._norms).tolist())  # gradients, and so their norms, are the same on all devices
         # straight to the loggers: these two are only looked at, and `log` would cost more than a short step of training
         for logger in trainer.loggers:
             metrics = {"train/gradient_norm": norm, "train/learning_rate": self._rate}

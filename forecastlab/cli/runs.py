@@ -275,13 +275,17 @@ def config_of(checkpoint: Mapping[str, Any], args: Sequence[str]) -> str:
     Another file, `--data.path`, has times of its own: the `start` and `end` of the training's data do not hold for it.
     """
     text: str = checkpoint["config"]
-    config = yaml.safe_load(text)
-    settings = config["data"].get("init_args", {})
-    bounds = [f"data.{name}" for name in ("start", "end") if settings.get(name)]
-    if not bounds or not values_of(args, "--data.path"):
+    if not values_of(args, "--data.path"):
         return text
-    _note(f"--data.path is another file: the training's {' and '.join(bounds)} left out")
-    config["data"]["init_args"] = {name: value for name, value in settings.items() if f"data.{name}" not in bounds}
+    try:
+        config = yaml.safe_load(text)
+        settings = config["data"].get("init_args", {})
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return text  # the parser says what is wrong with it
+    bounds = [name for name in ("start", "end") if settings.pop(name, None) is not None]
+    if not bounds:
+        return text
+    _note(f"--data.path is another file: the training's data.{' and data.'.join(bounds)} left out")
     return yaml.safe_dump(config, sort_keys=False)
 
 

@@ -17,6 +17,6 @@ class Linear(Decoder):
         self.linear = nn.Linear(width + horizon * known, horizon * targets * outputs)
 
     def forward(self, encoded: Tensor, known: Tensor, last: Tensor, target: Tensor | None = None) -> Tensor:
-        origins = known.shape[1]
-        y: Tensor = self.linear(torch.cat([encoded[:, -origins:], known.flatten(2)], -1))
+        x = encoded[:, -known.shape[1] :]
+        y: Tensor = self.linear(torch.cat([x, known.flatten(2)], -1) if self.known else x)
         return y.view(*y.shape[:2], self.horizon, self.targets, self.outputs)

@@ -285,6 +285,7 @@ def test_no_tag_in_a_yaml_file_runs_code(tmp_path, cli, trained, marker, tag):
     torch.save({**load(trained), "config": f"experiment: {evil}\n"}, tmp_path / "evil.ckpt")
     for command in (*COMMANDS, "export"):
         refused(cli(command, "--ckpt_path", tmp_path / "evil.ckpt"), marker)
+    refused(cli("predict", "--ckpt_path", tmp_path / "evil.ckpt", "--data.path=x.csv"), marker)
     run = folder(tmp_path)
     run.mkdir(parents=True)
     for name in ("config.yaml", "settings.yaml"):
