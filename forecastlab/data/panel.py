@@ -52,7 +52,8 @@ class Panel:
             axis = calendar_between(
                 min(table.times[0] for table in tables), max(table.times[-1] for table in tables), frequency
             )
-            if other := next((table for table in tables if not table.times.isin(axis).all()), None):
+            if not tables[0].times.append([table.times for table in tables[1:]]).isin(axis).all():
+                other = next(table for table in tables if not table.times.isin(axis).all())
                 raise DataError(f"series {other.name} is not on the calendar of the others, {frequency} from {axis[0]}")
         times = cast(pd.DatetimeIndex, axis.append(calendar_after(axis[-1], schema.horizon, frequency)))
         cycles = [cast(Cycle, name) for name in schema.calendar]

@@ -1,7 +1,8 @@
 """`Recipe`: how a frame of raw columns becomes tables; plain data, so that a checkpoint can do it to new rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache, partial
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from pandas.api.types import (
     is_string_dtype,
 )
 
-from forecastlab.data.table import Missing, Table, reindex
+from forecastlab.data.table import Missing, Table, calendar_between, lay_out
 from forecastlab.data.times import find_frequency, parse_times, require_steady, row_name
 from forecastlab.errors import ConfigError, DataError
 
@@ -81,15 +82,22 @@ class Recipe:
         """
         self._require_columns(frame)
         times = self.times(frame)
-        raw = self._numbers(frame, times)
+        numbers = self._numbers(frame)
         if self.series is None:
-            return [self._table(self.name, raw)]
+            return [self._table(self.name, times, numbers)]
         names = frame[self.series]
         if names.isna().any():
             row = int(np.flatnonzero(names.isna())[0])
             raise DataError(f"{row_name(frame.index, row)}: no name of a series in {self.series}")
-        groups = raw.groupby(names.astype(str).to_numpy(), sort=False)
-        return [self._table(cast(str, name), group) for name, group in groups]
+        codes, found = pd.factorize(names.astype(str).to_numpy())
+        order = np.argsort(codes, kind="stable")
+        times, numbers = times[order], numbers[order]
+        common = lru_cache(maxsize=1)(partial(_common_calendar, times))  # as a rule all have the same frequency
+        stops = np.cumsum(np.bincount(codes)).tolist()
+        return [
+            self._table(name, times[start:stop], numbers[start:stop], common)
+            for name, start, stop in zip(found, [0, *stops[:-1]], stops, strict=True)
+        ]
 
     def _require_columns(self, frame: pd.DataFrame) -> None:
         derived = [source for parts in self.derive.values() for source in parts]
@@ -105,6 +113,18 @@ class Recipe:
     def _columns(self) -> list[str]:
         """Every column that becomes one of the table, each once."""
         return list(dict.fromkeys([*self.features, *self.targets, *self.known, *self.static]))
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Numbers of the columns of the tables, without static ones."""
+        changing = [name for name in self._columns() if name not in self.static]
+        return {name: place for place, name in enumerate(changing)}
+
+    @cached_property
+    def _labels(self) -> tuple["pd.Index[Any]", "pd.Index[Any]"]:
+        """Names of the columns of the tables, and of those known in advance."""
+        labels = pd.Index(list(self._places))
+        return labels, labels[[self._places[name] for name in self.known]]
 
     def times(self, frame: pd.DataFrame) -> pd.DatetimeIndex:
         """The times of a frame's rows, (rows,), in their order.
@@ -126,8 +146,8 @@ class Recipe:
             raise DataError(f"{what} holds numbers such as {given.iloc[0]}; expected times such as 2024-01-31 13:00")
         return parse_times(given, what).rename(self.time)
 
-    def _numbers(self, frame: pd.DataFrame, times: pd.DatetimeIndex) -> pd.DataFrame:
-        """The columns as finite float64 or NaN, derived ones added up, indexed by the times."""
+    def _numbers(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Columns that change and then static ones, (rows, columns), finite or NaN; derived ones added up."""
         sources = [source for parts in self.derive.values() for source in parts]
         plain = [name for name in dict.fromkeys([*self._columns(), *sources]) if name not in self.derive]
         numbers = {name: _numeric(frame[name]) for name in plain}
@@ -136,42 +156,54 @@ class Recipe:
         for name, parts in self.derive.items():
             numbers[name] = np.sum([factor * numbers[source] for source, factor in parts.items()], axis=0)
             _require_finite(name, numbers[name], frame.index)
-        return pd.DataFrame({name: numbers[name] for name in self._columns()}, index=times)
+        columns = [*self._places, *self.static]
+        together = np.empty((len(frame), len(columns)))
+        for place, name in enumerate(columns):
+            together[:, place] = numbers[name]
+        return together
 
-    def _table(self, name: str, raw: pd.DataFrame) -> Table:
+    def _table(
+        self,
+        name: str,
+        times: pd.DatetimeIndex,
+        numbers: NDArray[np.float64],
+        common: Callable[[str], pd.DatetimeIndex | None] = lambda frequency: None,
+    ) -> Table:
+        """A table of the rows of one series; `common` gives the calendar of all series, if there is one."""
         try:
-            times = cast(pd.DatetimeIndex, raw.index)
             _require_increasing(times)
-            static = {column: _constant(column, raw[column]) for column in self.static}
-            raw = raw[[column for column in raw.columns if column not in self.static]]
+            values, constants = numbers[:, : len(self._places)], numbers[:, len(self._places) :]
+            static = {column: _constant(column, constants[:, place]) for place, column in enumerate(self.static)}
             frequency = self.frequency or find_frequency(times)
             if self.regular:
-                require_steady(times, frequency, found=not self.frequency)
-                raw = reindex(raw, frequency)
-            observed = np.flatnonzero(raw[list(self.targets)].notna().any(axis=1))
+                calendar, periods = lay_out(times, frequency, within=common(frequency))
+                require_steady(times, periods, frequency, found=not self.frequency)
+                times = calendar.rename(times.name)
+                values = _placed(values, periods)
+            targets = values[:, [self._places[target] for target in self.targets]]
+            observed = np.flatnonzero(~np.isnan(targets).all(axis=1))
             if not observed.size:
                 raise DataError(f"the targets ({', '.join(self.targets)}) have no value at all")
-            first = int(observed[0]) if self.missing == "mask" else 0
-            rows = raw.iloc[first : observed[-1] + 1]
-            ahead = self._ahead(rows, raw.iloc[observed[-1] + 1 :])
-            table = Table.from_raw(name, rows, frequency, missing=self.missing)
-            return Table(name, table.times, table.values, table.observed, frequency, table.later, ahead, static)
+            first, stop = int(observed[0]) if self.missing == "mask" else 0, int(observed[-1]) + 1
+            ahead = self._ahead(times, values, first, stop)
+            times, values, columns = times[first:stop], values[first:stop], self._labels[0]
+            return Table.from_numbers(name, times, columns, values, frequency, self.missing, ahead, static)
         except DataError as error:
             raise DataError(f"series {name}: {error}") from None
 
-    def _ahead(self, rows: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-        """What is known in advance of the steps after the last row; nothing promised as known has holes."""
-        known, after = rows[list(self.known)], after[list(self.known)]
-        whole = after.notna().all(axis=1).to_numpy()
-        steps = int(whole.argmin()) if not whole.all() else len(after)
-        known = pd.concat([known, after.iloc[:steps] if not whole[steps:].any() else after])
-        if known.isna().to_numpy().any():
-            row, column = np.argwhere(known.isna().to_numpy())[0]
+    def _ahead(self, times: pd.DatetimeIndex, values: NDArray[np.float64], first: int, stop: int) -> pd.DataFrame:
+        """What is known in advance of the steps after a table's rows; nothing promised as known has holes."""
+        known = values[:, [self._places[name] for name in self.known]]
+        complete = np.flatnonzero(~np.isnan(known).any(axis=1))
+        end = max([stop, *complete[-1:] + 1])
+        holes = np.argwhere(np.isnan(known[first:end]))
+        if len(holes):
+            row, column = holes[0]
             raise DataError(
-                f"{self.known[column]} is promised as known in advance, but has no value at {known.index[row]}: fill "
+                f"{self.known[column]} is promised as known in advance, but has no value at {times[first + row]}: fill "
                 "it, or name it under features instead of known"
             )
-        return after.iloc[:steps]
+        return pd.DataFrame(known[stop:end], times[stop:end], self._labels[1], copy=True)
 
 
 def _unknown(names: Sequence[str], frame: pd.DataFrame) -> DataError:
@@ -212,8 +244,27 @@ def _shown(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:40]}..."
 
 
-def _constant(name: str, column: "pd.Series[float]") -> float:
-    values = column.dropna().unique()
+def _common_calendar(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex | None:
+    """A calendar from the first of all times to the last, without a zone; None where there is none such."""
+    if times.tz is not None:
+        return None
+    try:
+        return calendar_between(times.min(), times.max(), frequency)
+    except (DataError, ConfigError):
+        return None  # a part of it may be laid out all the same, or tells what is wrong
+
+
+def _placed(values: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values at the given rows, up to the last of them, and NaN between."""
+    if len(values) == rows[-1] + 1:
+        return values
+    placed = np.full((rows[-1] + 1, values.shape[1]), np.nan)
+    placed[rows] = values
+    return placed
+
+
+def _constant(name: str, column: Numbers) -> float:
+    values = pd.unique(column[~np.isnan(column)])
     if len(values) != 1:
         raise DataError(
             f"static covariate {name} must have one value in a series, got {len(values)}: name it under features or "
@@ -223,7 +274,8 @@ def _constant(name: str, column: "pd.Series[float]") -> float:
 
 
 def _require_increasing(times: pd.DatetimeIndex) -> None:
-    wrong = np.flatnonzero(times[1:] <= times[:-1])
+    stamps = times.asi8
+    wrong = np.flatnonzero(stamps[1:] <= stamps[:-1])
     if wrong.size:
         row = int(wrong[0]) + 1
         kind = "a second row" if times[row] == times[row - 1] else f"after {times[row - 1]}"

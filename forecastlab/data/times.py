@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.tseries.frequencies import to_offset
 
-from forecastlab.data.table import elapsed
 from forecastlab.errors import ConfigError, DataError
 
 _DAY = pd.Timedelta(days=1)
@@ -122,7 +122,7 @@ def find_frequency(times: pd.DatetimeIndex) -> str:
     if len(times) < 3:
         raise DataError(f"{len(times)} rows do not tell the frequency: give it, --data.frequency D (or h, MS, ...)")
     wall = times.tz_localize(None)  # a day of summer time's begin has 23 hours
-    usual = pd.Series(wall[1:] - wall[:-1]).mode().iloc[0]
+    usual = pd.Timedelta(_most_common(np.diff(wall.to_numpy())))
     if usual < _DAY or usual % _DAY:
         return _tick(usual)
     days = usual // _DAY
@@ -141,6 +141,12 @@ def find_frequency(times: pd.DatetimeIndex) -> str:
     return "D" if days == 1 else f"{days}D"
 
 
+def _most_common(values: NDArray[Any]) -> Any:
+    """Of several, the lowest."""
+    found, counts = np.unique(values, return_counts=True)
+    return found[counts.argmax()]
+
+
 def _tick(step: pd.Timedelta) -> str:
     try:
         return to_offset(step).freqstr
@@ -151,7 +157,7 @@ def _tick(step: pd.Timedelta) -> str:
 def _months(wall: pd.DatetimeIndex, side: str) -> str:
     """The frequency of times that lie on first ("S"), or on last ("E"), days of months."""
     month = 12 * wall.year + wall.month
-    months = int(pd.Series(np.diff(month)).mode().iloc[0])
+    months = int(_most_common(np.diff(month)))
     if months == 12:
         return f"Y{side}-{wall[0]:%b}".upper()
     if months == 3:
@@ -159,16 +165,17 @@ def _months(wall: pd.DatetimeIndex, side: str) -> str:
     return f"M{side}" if months == 1 else f"{months}M{side}"
 
 
-def require_steady(times: pd.DatetimeIndex, frequency: str, found: bool) -> None:
+def require_steady(times: pd.DatetimeIndex, periods: NDArray[np.int64], frequency: str, found: bool) -> None:
     """Raises DataError unless rows follow each other by a frequency, but for gaps.
 
     Args:
         times: (rows,), strictly increasing.
+        periods: (rows,), the number of calendar steps to each, as `elapsed` counts them.
         frequency: the step of the calendar as a pandas offset.
         found: whether it was found out from these rows, and not given.
     """
-    steps = np.diff(elapsed(times, frequency))
-    if len(steps) < 4:
+    steps = np.diff(periods)
+    if len(steps) < 4 or steps.max() == 1:
         return
     common = int(np.gcd.reduce(steps))
     if common > 1:

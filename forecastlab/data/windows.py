@@ -1,12 +1,13 @@
 """Samples cut from tensors: windows of a fixed lookback, or one sequence in which every step is an origin."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
@@ -18,6 +19,9 @@ _AT_ONCE = 1 << 14
 
 _NEVER = np.int32(1 << 30)
 """Behind every row; half of what an int32 holds, so that the first row of a series can be added."""
+
+Flat = NDArray[np.float32]
+"""(flat rows, columns)"""
 
 
 @dataclass(frozen=True)
@@ -72,78 +76,89 @@ class Rows:
             mask: whether the features <name>_observed tell which values were observed.
         """
         horizon = schema.horizon
-        firsts = times.get_indexer(pd.DatetimeIndex([table.times[0] for table in tables]))
         lengths = np.array([len(table.times) for table in tables])
-        gaps = any(table.later is not None for table in tables)
-        parts = [
-            _part(table, int(first), horizon, schema, calendar, mask, gaps)
-            for table, first in zip(tables, firsts, strict=True)
-        ]
-        begins = np.cumsum(lengths + horizon) - lengths - horizon
+        stops = np.cumsum(lengths + horizon)
+        begins = stops - lengths - horizon
+        on_axis = times.searchsorted(tables[0].times.append([table.times for table in tables[1:]]))
+        firsts = on_axis[np.cumsum(lengths) - lengths]
+        behind = stops[:, None] - horizon + np.arange(horizon)
+        own = np.ones(stops[-1], np.bool_)
+        own[behind] = False
+        periods = np.empty(stops[-1], np.int32)
+        periods[own] = elapsed(times[:-horizon], tables[0].frequency)[on_axis]
+        periods[behind] = periods[behind[:, :1] - 1] + np.arange(1, horizon + 1)
+
+        def laid(frames: Iterable[pd.DataFrame], names: Sequence[str]) -> Flat:
+            return _laid((_columns(frame, names) for frame in frames), stops, len(names))
+
+        known = np.empty((stops[-1], len(schema.known)), np.float32)
+        axis_rows = np.arange(stops[-1]) - np.repeat(begins - firsts, lengths + horizon)
+        for place, name in enumerate(schema.known):
+            if name in calendar.columns:
+                known[:, place] = calendar[name].to_numpy()[axis_rows]
+        if in_file := [name for name in schema.known if name not in calendar.columns]:
+            whole = (
+                np.concatenate([_columns(table.values, in_file), _columns(table.ahead, in_file)[:horizon]])
+                for table in tables
+            )
+            known[:, [schema.known.index(name) for name in in_file]] = _laid(whole, stops, len(in_file))
+
+        past = [name for name in schema.features if name in tables[0].values.columns and name not in schema.known]
+        told = [laid((table.observed for table in tables), past)] if mask else []
+        features = np.concatenate([laid((table.values for table in tables), past), *told, known], axis=1)
         later = settled = None
-        if gaps:
-            later = torch.cat([part["later"] for part in parts])
-            settled = torch.cat([part["settled"] + int(begin) for part, begin in zip(parts, begins, strict=True)])
-        ahead = [min(len(table.ahead), horizon) if _in_file(schema, calendar) else horizon for table in tables]
+        if any(table.later is not None for table in tables):
+            filled = (table.values if table.later is None else table.later for table in tables)
+            later = torch.from_numpy(np.concatenate([laid(filled, past), *told, known], axis=1))
+            settled = torch.from_numpy(_settled(tables, past, stops, later.shape[1]))
+        observed = laid((table.observed for table in tables), schema.targets)
+        static = np.array([[table.static[name] for name in schema.static] for table in tables], np.float32)
+        known_ahead = [min(len(table.ahead), horizon) if in_file else horizon for table in tables]
         return cls(
-            features=torch.cat([part["features"] for part in parts]),
-            known=torch.cat([part["known"] for part in parts]),
-            target=torch.cat([part["target"] for part in parts]),
-            observed=torch.cat([part["observed"] for part in parts]),
-            elapsed=torch.cat([part["elapsed"] for part in parts]),
-            static=_float([[table.static[name] for name in schema.static] for table in tables]),
-            base=torch.as_tensor(begins - firsts),
-            first=torch.as_tensor(firsts),
-            stop=torch.as_tensor(firsts + lengths),
-            known_stop=torch.as_tensor(firsts + lengths + ahead),
+            features=torch.from_numpy(features),
+            known=torch.from_numpy(known),
+            target=torch.from_numpy(laid((table.values for table in tables), schema.targets)),
+            observed=torch.from_numpy(observed.astype(np.bool_) & own[:, None]),
+            elapsed=torch.from_numpy(periods),
+            static=torch.from_numpy(static),
+            base=torch.from_numpy(begins - firsts),
+            first=torch.from_numpy(firsts),
+            stop=torch.from_numpy(firsts + lengths),
+            known_stop=torch.from_numpy(firsts + lengths + known_ahead),
             horizon=horizon,
             later=later,
             settled=settled,
         )
 
 
-def _in_file(schema: Schema, calendar: pd.DataFrame) -> list[str]:
-    """Names of the known covariates that the times do not tell."""
-    return [name for name in schema.known if name not in calendar.columns]
+def _columns(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[Any]:
+    """(rows, names), in the order of the names."""
+    places = [cast(int, frame.columns.get_loc(name)) for name in names]
+    return frame.to_numpy().T[places].T  # a frame holds its columns one after another
 
 
-def _part(
-    table: Table, first: int, horizon: int, schema: Schema, calendar: pd.DataFrame, mask: bool, gaps: bool
-) -> dict[str, Tensor]:
-    """The tensors of one series."""
-    rows = len(table.times)
-    own = calendar.iloc[first : first + rows + horizon]
-    in_file = _in_file(schema, calendar)
-    known = pd.concat([table.values[in_file], table.ahead[in_file].iloc[:horizon]]) if in_file else own[[]]
-    columns = [
-        _padded(known[name].to_numpy(), rows + horizon) if name in in_file else own[name].to_numpy()
-        for name in schema.known
-    ]
-    covariates = _float(np.stack(columns, 1) if columns else np.empty((rows + horizon, 0)))
-    past = [name for name in schema.features if name in table.values.columns and name not in schema.known]
-    indicators = table.observed[past].to_numpy(np.float32) if mask else np.empty((rows, 0), np.float32)
+def _laid(parts: Iterable[NDArray[Any]], stops: NDArray[np.int64], width: int) -> Flat:
+    """Puts series one behind another, the last row of each repeated up to where the next begins."""
+    laid = np.empty((stops[-1], width), np.float32)
+    begin = 0
+    for part, stop in zip(parts, stops.tolist(), strict=True):
+        laid[begin : begin + len(part)] = part
+        laid[begin + len(part) : stop] = part[-1]
+        begin = stop
+    return laid
 
-    def with_known(values: pd.DataFrame) -> Tensor:
-        own_values = np.concatenate([values[past].to_numpy(np.float32), indicators], 1)
-        return torch.cat([_float(_padded(own_values, rows + horizon)), covariates], 1)
 
-    periods = elapsed(table.times, table.frequency)
-    ahead = periods[-1] + np.arange(1, horizon + 1)
-    targets = list(schema.targets)
-    part = {
-        "features": with_known(table.values),
-        "known": covariates,
-        "target": _float(_padded(table.values[targets].to_numpy(), rows + horizon)),
-        "observed": torch.from_numpy(np.pad(table.observed[targets].to_numpy(), ((0, horizon), (0, 0)))),
-        "elapsed": torch.from_numpy((first + np.concatenate([periods, ahead])).astype(np.int32)),
-    }
-    if gaps:
-        part["later"] = with_known(table.values if table.later is None else table.later)
-        following = np.where(table.observed[past].to_numpy(), np.arange(rows, dtype=np.int32)[:, None], _NEVER)
-        settled = np.zeros(part["features"].shape, np.int32)
-        settled[:rows, : len(past)] = np.minimum.accumulate(following[::-1], axis=0)[::-1]
-        part["settled"] = torch.from_numpy(settled)
-    return part
+def _settled(tables: Sequence[Table], names: Sequence[str], stops: NDArray[np.int64], width: int) -> NDArray[np.int32]:
+    """The flat row from which on values are final, (flat rows, width); those behind the names are from the first."""
+    settled = np.empty((stops[-1], width), np.int32)
+    begin = 0
+    for table, stop in zip(tables, stops.tolist(), strict=True):
+        settled[begin:stop] = begin
+        rows = np.arange(begin, begin + len(table.times), dtype=np.int32)
+        following = np.where(_columns(table.observed, names), rows[:, None], begin + _NEVER)
+        settled[rows, : len(names)] = np.minimum.accumulate(following[::-1], axis=0)[::-1]
+        begin = stop
+    return settled
 
 
 class Windows(Dataset[Batch]):
@@ -172,12 +187,26 @@ class Windows(Dataset[Batch]):
         self._steps = torch.arange(1, rows.horizon + 1)
         lengths = torch.stack([ends - begins, origins - begins])
         self._alike = tuple(lengths[:, 0].tolist()) if len(ends) and (lengths == lengths[:, :1]).all() else None
+        self._only: tuple[Batch, list[int]] | None = None
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def __getitem__(self, samples: list[int] | int) -> Batch:
-        """A batch of the samples of these numbers; of one, where Lightning puts a sampler of its own (overfitting)."""
+        """A batch of the samples of these numbers; of one, where Lightning puts a sampler of its own (overfitting).
+
+        Where there is one sample only, such as a whole sequence, it is kept, and cut again if somebody changed it.
+        """
+        if len(self) > 1 or samples not in (0, [0]):
+            return self._batch(samples)
+        if self._only is not None and _versions(self._only[0]) == self._only[1]:
+            return self._only[0]
+        batch = self._batch(samples)
+        if not torch.is_inference_mode_enabled():  # its tensors would be of no use in training
+            self._only = batch, _versions(batch)
+        return batch
+
+    def _batch(self, samples: list[int] | int) -> Batch:
         chosen = torch.as_tensor(samples).reshape(-1)
         rows, series = self.rows, self.series[chosen]
         history, origins, counts = self._cut(chosen)
@@ -239,6 +268,11 @@ class Windows(Dataset[Batch]):
         return weight.float()
 
 
+def _versions(batch: Batch) -> list[int]:
+    """How often each tensor was written to; views count for what they are views of."""
+    return [tensor._version for tensor in batch]
+
+
 class Loader(DataLoader[Batch]):
     """A DataLoader that, without worker processes, cuts each batch where it is asked for, and does no more."""
 
@@ -283,7 +317,7 @@ class BatchSampler(DistributedSampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         order = torch.arange(self._samples)
-        if self._seed is not None:
+        if self._seed is not None and self._samples > 1:
             order = torch.randperm(
                 self._samples, generator=torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
             )
@@ -299,12 +333,3 @@ class BatchSampler(DistributedSampler[list[int]]):
             starts.pop()
         stops = [*starts[1:], self._samples]
         return list(zip(starts, stops, strict=True)) if starts else []
-
-
-def _padded(values: NDArray[np.generic], rows: int) -> NDArray[np.generic]:
-    """Repeats the last row until there are so many."""
-    return np.pad(values, ((0, rows - len(values)), *[(0, 0)] * (values.ndim - 1)), mode="edge")
-
-
-def _float(values: ArrayLike) -> Tensor:
-    return torch.from_numpy(np.array(values, dtype=np.float32))  # a copy: pandas hands out read-only views

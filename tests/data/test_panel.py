@@ -69,6 +69,15 @@ def test_the_axis_of_one_series_is_its_own_rows_also_where_it_leaves_days_out():
     assert found.rows.elapsed.tolist() == [0, 3, 4, 5]
 
 
+def test_the_columns_of_each_series_are_found_by_name():
+    times = pd.date_range("2020-01-01", periods=2)
+    one = Table.from_raw("a", pd.DataFrame({"y": [1, 2], "x": [3, 4]}, index=times), "D")
+    other = Table.from_raw("b", pd.DataFrame({"x": [7, 8], "unused": [0, 0], "y": [5, 6]}, index=times), "D")
+    found = Panel.of([one, other], Schema(("x", "y"), ("y",), horizon=1)).rows
+    assert found.features.tolist() == [[3, 1], [4, 2], [4, 2], [7, 5], [8, 6], [8, 6]]
+    assert found.target.flatten().tolist() == [1, 2, 2, 5, 6, 6]
+
+
 def test_a_series_with_no_row_in_common_with_another_has_its_place():
     found = Panel.of([table("a", [1, 2]), table("b", [3, 4], "2020-01-11")], SCHEMA)
     assert len(found.times) == 12 + 2

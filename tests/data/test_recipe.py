@@ -57,6 +57,44 @@ def test_a_frame_of_several_series_has_a_table_for_each_in_order_of_appearance()
         assert tables["a"].times[0] == pd.Timestamp("2024-02-01")
 
 
+@given(
+    spans=st.lists(st.tuples(st.integers(0, 30), st.integers(3, 20)), min_size=1, max_size=5),
+    frequency=st.sampled_from(["h", "D", "2D", "B", "MS", "2MS", "W-WED"]),
+    zone=st.sampled_from([None, "UTC", "Europe/Berlin"]),
+    missing=st.sampled_from(["ffill", "interpolate", "mask"]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_table_of_a_series_is_the_same_whatever_other_series_are_in_the_frame(
+    spans, frequency, zone, missing, seed
+):
+    generator = np.random.default_rng(seed)
+    axis = pd.date_range("2021-03-01", periods=50, freq=frequency, tz=zone)
+    series = []
+    for number, (start, rows) in enumerate(spans):
+        columns = {"y": generator.normal(size=rows), "x": generator.normal(size=rows), "k": np.arange(float(rows))}
+        frame = pd.DataFrame({"id": f"s{number}", "ds": axis[start : start + rows], **columns})
+        frame.loc[generator.random(rows) < 0.2, "x"] = NAN
+        frame.loc[0, "x"] = 0
+        frame.loc[rows - 1, "y"] = NAN
+        series.append(frame)
+    arguments = {"features": ("y", "x"), "known": ("k",), "frequency": frequency, "missing": missing}
+    mixed = pd.concat(series).sort_values("ds", kind="stable")
+    tables = {table.name: table for table in recipe(series="id", **arguments).tables(mixed)}
+    for number, frame in enumerate(series):
+        (alone,) = recipe(**arguments).tables(frame)
+        together = tables.pop(f"s{number}")
+        for part in ("values", "observed", "later", "ahead"):
+            found, expected = getattr(together, part), getattr(alone, part)
+            assert (found is None) == (expected is None)
+            if expected is not None:
+                pd.testing.assert_frame_equal(found, expected, check_exact=True)
+        assert alone.times.equals(pd.DatetimeIndex(frame["ds"][:-1]))
+        np.testing.assert_array_equal(alone.observed["x"], frame["x"][:-1].notna())
+        np.testing.assert_array_equal(alone.values["x"], frame["x"][:-1].ffill())
+    assert not tables
+
+
 @pytest.mark.parametrize("names", [[7, 7, 7, 12, 12, 12], ["7"] * 3 + ["12"] * 3])
 def test_series_may_be_called_by_numbers(names):
     frame = pd.concat([daily(y=[1, 2, 3]), daily(y=[4, 5, 6])]).assign(id=names)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler
 
 from forecastlab.batch import Schema
 from forecastlab.data.table import Table
-from forecastlab.data.windows import BatchSampler, Rows, Windows
+from forecastlab.data.windows import BatchSampler, Loader, Rows, Windows
 
 NAN = np.nan
 
@@ -59,6 +59,50 @@ def test_samples_come_in_the_order_that_is_asked_for():
 def test_a_single_number_gives_a_batch_of_one():
     windows = cut(rows(range(10)), torch.arange(3, 9), time=2)
     assert all(torch.equal(one, batch) for one, batch in zip(windows[4], windows[[4]], strict=True))
+
+
+def test_the_only_sample_is_cut_once_and_again_when_somebody_changed_it():
+    windows = cut(rows([0, 1, 2, 3, 4, 5]), torch.tensor([4]), time=5, origins=2)
+    batch = windows[[0]]
+    assert windows[[0]] is batch
+    batch.history[:, 1:] += 7
+    again = windows[[0]]
+    assert again is not batch
+    assert again.history.flatten().tolist() == [0, 1, 2, 3, 4]
+    assert windows[[0, 0]].history.shape == (2, 5, 1)
+    again.target.flatten()[0] = 9  # through a view
+    assert windows[0].target.flatten().tolist() == [4, 5]
+
+
+def test_what_was_cut_for_inference_is_cut_again_for_training():
+    windows = cut(rows([0, 1, 2, 3]), torch.tensor([2]), time=2)
+    with torch.inference_mode():
+        assert windows[[0]].history.is_inference()
+    batch = windows[[0]]
+    assert not any(tensor.is_inference() for tensor in batch)
+    with torch.inference_mode():
+        assert windows[[0]].history.tolist() == batch.history.tolist()
+
+
+def test_of_several_samples_every_batch_is_cut_for_itself():
+    windows = cut(rows(range(10)), torch.arange(3, 9), time=2)
+    assert windows[[1]] is not windows[[1]]
+    assert windows[[1]].index.tolist() == [[4]]
+    assert windows[[2]].index.tolist() == [[5]]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("seed", [None, 3])
+def test_a_loader_gives_what_torchs_own_gives(workers, seed):
+    windows = cut(rows(range(20)), torch.arange(3, 18), time=3)
+    ours, theirs = (
+        kind(windows, sampler=BatchSampler(len(windows), 4, seed=seed), batch_size=None, num_workers=workers)
+        for kind in (Loader, DataLoader)
+    )
+    assert len(ours) == len(theirs)
+    for _ in range(2):
+        found, expected = ([[part.tolist() for part in batch] for batch in loader] for loader in (ours, theirs))
+        assert found == expected
 
 
 def test_targets_beyond_the_data_are_finite_and_do_not_count():
