@@ -533,7 +533,7 @@ class Forecaster(LightningModule):
         last = self.scaling.scale("target", batch.last, self._row(batch))
         if self.anchor == "last":
             last = torch.zeros_like(last)
-        if not self.training:
+        if not (self.training and self.decoder.feeds_back):
             return known, last, None
         target = self._target(batch)
         if self.window_norm is not None:
@@ -620,7 +620,8 @@ class Forecaster(LightningModule):
         That is what `log` comes to, which by itself would cost more than half of a short step of training.
         """
         trainer = self.trainer
-        trainer.callback_metrics[name] = trainer.logged_metrics[name] = mean
+        connector = trainer._logger_connector
+        connector._callback_metrics[name] = connector._logged_metrics[name] = mean
         for logger in trainer.loggers:
             logger.log_metrics({name: float(mean), "epoch": self.current_epoch}, self.global_step - 1)
 

@@ -272,6 +272,32 @@ class ShortValidationLoop(_EvaluationLoop):
         if self.hooks is not None:
             self.hooks.verified = True
 
+    def _on_evaluation_start(self, *args: Any, **kwargs: Any) -> None:
+        if self.hooks is None:
+            super()._on_evaluation_start(*args, **kwargs)
+        else:
+            self.hooks("on_validation_start")
+
+    def _on_evaluation_epoch_start(self, *args: Any, **kwargs: Any) -> None:
+        if self.hooks is None:
+            super()._on_evaluation_epoch_start(*args, **kwargs)
+        else:
+            self.hooks("on_validation_epoch_start")
+
+    def _on_evaluation_epoch_end(self) -> None:
+        if self.hooks is None:
+            super()._on_evaluation_epoch_end()
+        else:
+            self.hooks("on_validation_epoch_end")
+            self.trainer._logger_connector.on_epoch_end()
+
+    def _on_evaluation_end(self, *args: Any, **kwargs: Any) -> None:
+        if self.hooks is None:
+            super()._on_evaluation_end(*args, **kwargs)
+        else:
+            self.hooks("on_validation_end")
+            self.trainer._logger_connector.reset_results()
+
     def _evaluation_step(self, batch: Any, batch_idx: int, dataloader_idx: int, dataloader_iter: Any) -> None:
         if self.hooks is None or self.num_dataloaders > 1 or dataloader_iter is not None:
             super()._evaluation_step(batch, batch_idx, dataloader_idx, dataloader_iter)

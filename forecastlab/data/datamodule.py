@@ -368,6 +368,8 @@ class ForecastDataModule(LightningDataModule, ABC):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Moves the tensors; Lightning's own way, through any nesting, costs as much as a short step of training."""
+        if batch.history.device == device:
+            return batch
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
 
     def _windows(self, name: Literal["fit", "validation", "test"]) -> Windows:

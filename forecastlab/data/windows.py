@@ -316,12 +316,14 @@ class BatchSampler(DistributedSampler[list[int]]):
         return len(self._steps())
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = torch.arange(self._samples)
-        if self._seed is not None and self._samples > 1:
-            order = torch.randperm(
-                self._samples, generator=torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-            )
-        for start, stop in self._steps():
+        steps = self._steps()
+        if self._seed is None or self._samples == 1:
+            for start, stop in steps:
+                yield list(range(start + self._rank, stop, self._processes))
+            return
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        order = torch.randperm(self._samples, generator=generator)
+        for start, stop in steps:
             yield order[start + self._rank : stop : self._processes].tolist()
 
     def _steps(self) -> list[tuple[int, int]]:

@@ -48,7 +48,8 @@ class Decoder(nn.Module, ABC):
             known: (batch, origins, horizon, known), scaled.
             last: (batch, origins, targets): the target's own value at the origin, scaled (and relative to itself, so
                 0, where the forecaster anchors).
-            target: (batch, origins, horizon, targets), in training only, for teacher forcing; in the units of `last`.
+            target: (batch, origins, horizon, targets), in training only, where the decoder `feeds_back`: for
+                teacher forcing, in the units of `last`.
 
         Returns:
             (batch, origins, horizon, targets, outputs)

@@ -1,4 +1,7 @@
-"""Criteria of a single output, the point forecast."""
+"""Criteria of a single output, the point forecast.
+
+They squeeze it: the gradient of an index would be copied into zeros, which short steps of training notice.
+"""
 
 from torch import Tensor
 from torch.nn.functional import huber_loss
@@ -10,14 +13,14 @@ class MSE(Loss):
     """Mean squared error; its point forecast is the mean."""
 
     def elementwise(self, raw: Tensor, target: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
-        return (raw[..., 0] - target).square()
+        return (raw.squeeze(-1) - target).square()
 
 
 class MAE(Loss):
     """Mean absolute error; its point forecast is the median."""
 
     def elementwise(self, raw: Tensor, target: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
-        return (raw[..., 0] - target).abs()
+        return (raw.squeeze(-1) - target).abs()
 
 
 class MAPE(Loss):
@@ -44,7 +47,7 @@ class MAPE(Loss):
     def elementwise(self, raw: Tensor, target: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
         # all in scales, so that the difference is of the scaled values, which have more digits
         truth = target + offset / scale
-        return 100 * (raw[..., 0] - target).abs() / truth.abs().clamp(min=self.epsilon)
+        return 100 * (raw.squeeze(-1) - target).abs() / truth.abs().clamp(min=self.epsilon)
 
 
 class Huber(Loss):
@@ -64,4 +67,4 @@ class Huber(Loss):
         self.delta = delta
 
     def elementwise(self, raw: Tensor, target: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
-        return huber_loss(raw[..., 0], target, reduction="none", delta=self.delta)
+        return huber_loss(raw.squeeze(-1), target, reduction="none", delta=self.delta)
