@@ -153,7 +153,7 @@ class Forecaster(LightningModule):
             raise ConfigError(f"model.intervals: {error}") from error
         self._recent: RecentMargins | None = None
         self._scaling_of: Tensor | None = None
-        self._sums: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._means: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
         self._errors: list[tuple[Tensor, Tensor]] = []
 
     @classmethod
@@ -324,7 +324,7 @@ class Forecaster(LightningModule):
             self._take_weights(self.weights_from)
 
     def on_train_epoch_start(self) -> None:
-        self._sums.pop("train/loss", None)  # of an epoch that was interrupted
+        self._means.pop("train/loss", None)  # of an epoch that was interrupted
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Steps the schedule.
@@ -358,7 +358,7 @@ class Forecaster(LightningModule):
         self._publish("train/loss", self._mean("train/loss"))
 
     def on_validation_epoch_start(self) -> None:
-        self._sums.pop("val/loss", None)
+        self._means.pop("val/loss", None)
         self._errors.clear()
 
     def validation_step(self, batch: Batch) -> None:
@@ -611,8 +611,7 @@ class Forecaster(LightningModule):
 
     def _add(self, name: str, mean: Tensor, batch: Batch) -> None:
         """Adds a batch's mean to the epoch's."""
-        weight = batch.weight.sum()
-        self._sums.setdefault(name, []).append((torch.stack([mean * weight, weight]), batch.index))
+        self._means.setdefault(name, []).append((mean, batch.weight.sum(), batch.index))
 
     def _publish(self, name: str, mean: Tensor) -> None:
         """Gives the mean of an epoch, equal on all devices, to callbacks, schedules and loggers.
@@ -627,18 +626,22 @@ class Forecaster(LightningModule):
 
     def _mean(self, name: str) -> Tensor:
         """The weighted mean over all batches of all devices; a device may have had no batch."""
-        ours = [sums for sums, _ in self._sums.get(name, [])]
-        total = ours[0].clone() if len(ours) == 1 else torch.stack([torch.zeros(2, device=self.device), *ours]).sum(0)
-        sums = self.trainer.strategy.reduce(total, reduce_op="sum")
-        mean = sums[0] / sums[1]
+        ours = self._means.get(name, [])
+        if len(ours) == 1 and self.trainer.world_size == 1:
+            mean = ours[0][0]
+        else:
+            weighted = [torch.stack([mean * weight, weight]) for mean, weight, _ in ours]
+            total = torch.stack([torch.zeros(2, device=self.device), *weighted]).sum(0)
+            sums = self.trainer.strategy.reduce(total, reduce_op="sum")
+            mean = sums[0] / sums[1]
         if not math.isfinite(mean.item()):
             raise self._not_finite(name)
-        self._sums.pop(name, None)
+        self._means.pop(name, None)
         return mean
 
     def _not_finite(self, name: str) -> NotFiniteError:
         """The error for a loss of this epoch that is infinite or not a number; it names the rows."""
-        found = [(float(sums[0]), index) for sums, index in self._sums[name] if not sums[0].isfinite()]
+        found = [(float(mean), index) for mean, _, index in self._means[name] if not mean.isfinite()]
         if not found:
             return NotFiniteError(f"{name} is not finite on another device: see there")
         value, index = found[0]
