@@ -120,8 +120,7 @@ class SplitConformal(nn.Module):
             weight: (origins, horizon, targets): 0 where an error is not known, or does not count.
             last: number of origins at the end whose margins are wanted; None for all.
         """
-        if self.window is None:
-            raise ValueError("the margins are those of fit: there is no window")
+        assert self.window is not None
         count = len(errors)
         last = count if last is None else last
         margins = self.margin.expand(count, *self.margin.shape).clone()
