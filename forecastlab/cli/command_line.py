@@ -136,7 +136,7 @@ class ForecastCLI(LightningCLI):
         if ckpt_path:
             self._load(ckpt_path[-1])
             if command != "fit" or not values_of(given, "--config", "-c"):
-                given = ["--config", config_of(self.loaded, given), *given]
+                given = ["--config", config_of(self.loaded, command, given), *given]
         strict = {"exit_on_error": False, "allow_abbrev": False}
         usage = "forecastlab {} [--config FILE] [--OPTION VALUE ...]"  # the generated one has eighty lines
         usages = {name: {**strict, "usage": usage.format(name)} for name in self.subcommands()}

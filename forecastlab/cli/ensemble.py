@@ -46,7 +46,7 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     configs = [yaml.safe_load(checkpoint["config"]) for checkpoint in checkpoints]
     models = [Forecaster.load(path) for path in paths]
     _require_together(command, paths, configs, models)
-    data = data_module([yaml.safe_load(config_of(checkpoints[0], rest))["data"]], rest)
+    data = data_module([yaml.safe_load(config_of(checkpoints[0], command, rest))["data"]], rest)
     data.prepare_data()
     data.setup(command)
     for model in models:

@@ -269,13 +269,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def config_of(checkpoint: Mapping[str, Any], args: Sequence[str]) -> str:
+def config_of(checkpoint: Mapping[str, Any], command: str, args: Sequence[str]) -> str:
     """The config that a checkpoint carries, for a command line.
 
-    Another file, `--data.path`, has times of its own: the `start` and `end` of the training's data do not hold for it.
+    `predict` goes beyond the end of the data: if it is given another file, `--data.path`, the `start` and `end` of the
+    training's do not hold for it. What is scored stays within them, unless other ones are given.
     """
     text: str = checkpoint["config"]
-    if not values_of(args, "--data.path"):
+    paths = values_of(args, "--data.path")
+    if command != "predict" or not paths:
         return text
     try:
         config = yaml.safe_load(text)
@@ -283,7 +285,7 @@ def config_of(checkpoint: Mapping[str, Any], args: Sequence[str]) -> str:
     except (yaml.YAMLError, KeyError, TypeError, AttributeError):
         return text  # the parser says what is wrong with it
     bounds = [name for name in ("start", "end") if settings.pop(name, None) is not None]
-    if not bounds:
+    if not bounds or paths[-1] == settings.get("path"):
         return text
     _note(f"--data.path is another file: the training's data.{' and data.'.join(bounds)} left out")
     return yaml.safe_dump(config, sort_keys=False)

@@ -239,6 +239,23 @@ def test_another_file_takes_the_place_of_a_published_series_and_of_its_ends(cli,
     assert (table["unique_id"] == "airline").all()
 
 
+@pytest.mark.parametrize("command", ["predict", "test"])
+def test_the_same_file_keeps_the_ends_and_a_test_never_loses_them(cli, tmp_path, command):
+    config, path = tmp_path / "own.yaml", tmp_path / "own.csv"
+    config.write_text(AIRLINE)
+    months = pd.date_range("1949-01-01", periods=144, freq="MS")
+    pd.DataFrame({"month": months, "passengers": np.arange(400.0, 544)}).to_csv(path, index=False)
+    given = [f"--data.path={path}", f"--trainer.default_root_dir={tmp_path}"]
+    options = ["--data.end=1958-12-01", "--checkpoints.write_interval=0"]
+    assert cli("fit", "--config", config, *given, *options, "--trainer.max_epochs=1").status == 0
+    if command == "test":
+        given[0] = f"--data.path={path.rename(tmp_path / 'moved.csv')}"
+    assert cli(command, "--ckpt_path=best", *given).status == 0
+    (found,) = tmp_path.rglob("predictions.csv")
+    last = {"predict": "1958-12-01", "test": "1958-06-01"}[command]  # a horizon of 6 months
+    assert pd.read_csv(found)["cutoff"].max() == last
+
+
 # ---- a warm start ----
 
 
