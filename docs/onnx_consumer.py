@@ -28,7 +28,7 @@ def run(**inputs):
 with open(table) as file:
     rows = list(csv.DictReader(file))
 features, targets = (
-    np.array([[row[name] for name in about[kind]] for row in rows], np.float32) for kind in ("features", "targets")
+    np.array([[row[name] for name in about[kind]] for row in rows], np.float64) for kind in ("features", "targets")
 )
 
 if "history" in about["inputs"]:

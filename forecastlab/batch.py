@@ -1,6 +1,6 @@
 """The types that every room of the package shares: `Batch`, `Schema`, `State` and `Scaling`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -13,6 +13,9 @@ State: TypeAlias = Tensor | tuple["State", ...]
 
 class Batch(NamedTuple):
     """A batch of forecasting samples in original units, batch first; every value is finite.
+
+    Original units are in double precision (float64): a level of 1e9 would leave single precision with steps of 64. They
+    become the network's own precision when they are scaled, and not before.
 
     A value that does not exist is filled and its weight is 0. A *forecast origin* is the last observed step; the steps
     +1..+horizon after it are predicted. The origins of a sample are the last `origins` positions of its history.
@@ -37,7 +40,7 @@ class Batch(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """Forecasts beside the truth, in original units."""
+    """Forecasts beside the truth, in original units and in double precision."""
 
     series: Tensor
     """(batch,), integer: number of the series."""
@@ -114,6 +117,9 @@ class Scaling(nn.Module):
     It holds plain buffers, so that it is saved with the weights and a checkpoint alone forecasts in original units.
     An unfitted one is the identity. Each series may have a scaling of its own; static covariates have one for all.
 
+    The buffers are in double precision, and so is all that is computed with them. They stay so when the network around
+    them changes its precision, and when older weights are loaded that hold them in single precision.
+
     Args:
         features: number of features.
         known: number of known covariates.
@@ -131,11 +137,12 @@ class Scaling(nn.Module):
             ("target", series, targets),
             ("static", 1, static),
         ):
-            self.register_buffer(f"{name}_center", torch.zeros(rows, width))
-            self.register_buffer(f"{name}_scale", torch.ones(rows, width))
+            self.register_buffer(f"{name}_center", torch.zeros(rows, width, dtype=torch.float64))
+            self.register_buffer(f"{name}_scale", torch.ones(rows, width, dtype=torch.float64))
+        self.register_load_state_dict_pre_hook(_in_double_precision)  # type: ignore[no-untyped-call]  # torch's
 
     def scale(self, name: Literal["feature", "known", "target", "static"], values: Tensor, series: Tensor) -> Tensor:
-        """(batch, ..., width) in original units -> the same shape, scaled.
+        """(batch, ..., width) in original units -> the same shape, scaled, in double precision.
 
         Args:
             name: what the values are.
@@ -144,7 +151,8 @@ class Scaling(nn.Module):
         """
         if not values.shape[-1]:
             return values
-        return (values - self._of(f"{name}_center", values, series)) / self._of(f"{name}_scale", values, series)
+        change = values - self._of(f"{name}_center", values, series)
+        return change.div_(self._of(f"{name}_scale", values, series))
 
     def target_units(self, values: Tensor, series: Tensor) -> tuple[Tensor, Tensor]:
         """Centre and scale of targets, which broadcast to `values`, (batch, ..., targets)."""
@@ -156,3 +164,15 @@ class Scaling(nn.Module):
             return buffer[0]
         rows = buffer[series]
         return rows.view(rows.shape[0], *[1] * (values.dim() - 2), rows.shape[1])
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Scaling":
+        """Follows the network to another device, but not to another precision."""
+        super()._apply(lambda buffer: buffer.to(fn(buffer).device), recurse)  # type: ignore[no-untyped-call]  # torch's
+        return self
+
+
+def _in_double_precision(scaling: nn.Module, state: dict[str, Any], prefix: str, *others: Any) -> None:
+    """Turns the buffers of a state_dict that is about to be loaded into double precision."""
+    for name, _ in scaling.named_buffers():
+        if isinstance(state.get(prefix + name), Tensor):
+            state[prefix + name] = state[prefix + name].double()

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pandas as pd
 import torch
@@ -42,6 +42,9 @@ AT_ONCE = 256
 
 class Forecaster(LightningModule):
     """Trains and applies a backbone and a decoder; batches come and forecasts leave in original units.
+
+    Those are in double precision whatever the network computes in: values become the network's precision when they are
+    scaled, and forecasts leave it before they are turned back.
 
     Parts are classes, `functools.partial(cls, **arguments)`, or mappings of `class_path` and `init_args`; they are
     saved as such mappings, so that a checkpoint rebuilds the network without any other file.
@@ -181,7 +184,8 @@ class Forecaster(LightningModule):
 
         Args:
             settings: the arguments of `Forecaster`, which are its `hparams`.
-            weights: its `state_dict`, scaling included; they keep their precision.
+            weights: its `state_dict`, scaling included; they keep their precision, but for an older scaling in single
+                precision.
 
         Raises:
             DataError: if these do not make a network.
@@ -190,6 +194,7 @@ class Forecaster(LightningModule):
         try:
             model = cls(**settings)
             model.load_state_dict(weights, assign=True)
+            model.to(next(model.parameters()).dtype)  # what is no part of the weights follows them
         except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
             reason = "\n".join(str(error).splitlines()[:4])
             raise DataError(f"they do not make a network: {reason}") from error
@@ -300,8 +305,10 @@ class Forecaster(LightningModule):
         """Takes over the scaling that the data module fitted, before training only.
 
         Raises:
-            ConfigError: if the data are not of the form that the network was built for.
+            ConfigError: if the data are not of the form that the network was built for, or the device or the precision
+                of the trainer leaves no room for original units.
         """
+        _require_double(self.trainer)
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
             return
@@ -490,9 +497,7 @@ class Forecaster(LightningModule):
         return _built(part, self._parts[part], base, *sizes)
 
     def _loss(self, raw: Tensor, batch: Batch) -> Tensor:
-        center, scale = self._units(batch)
-        offset = batch.last[:, :, None] if self.anchor == "last" else center
-        loss: Tensor = self.loss(raw, self._target(batch), batch.weight, offset, scale)
+        loss: Tensor = self.loss(raw, self._target(batch), batch.weight, *self._units(batch))
         return loss
 
     def _raw(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -510,7 +515,7 @@ class Forecaster(LightningModule):
         if self.skip is not None:
             raw = raw + self.skip(x[:, -batch.index.shape[1] :]).view_as(raw)
         if self.window_norm is not None:
-            raw = raw * self.window_norm.unit(self._scaled(batch))[:, None, ..., None]
+            raw = raw * self.window_norm.unit(self._scaled(batch))[:, None, ..., None].to(raw)
         return raw, encoded, dropped
 
     def inputs(self, batch: Batch) -> Tensor:
@@ -519,37 +524,40 @@ class Forecaster(LightningModule):
         if self.window_norm is not None:
             x = self.window_norm.normalised(x)
         if not self.schema.static:
-            return x
+            return self._rounded(x)
         static = self.scaling.scale("static", batch.static, batch.series)
-        return torch.cat([x, static[:, None].expand(-1, x.shape[1], -1)], -1)
+        return torch.cat([self._rounded(x), self._rounded(static)[:, None].expand(-1, x.shape[1], -1)], -1)
 
     def _scaled(self, batch: Batch) -> Tensor:
-        """The history, (batch, time, features), scaled."""
+        """The history, (batch, time, features), scaled, in double precision."""
         return self.scaling.scale("feature", batch.history, self._row(batch))
+
+    def _rounded(self, scaled: Tensor) -> Tensor:
+        """Scaled values in the network's own precision."""
+        return scaled.to(cast(torch.dtype, self.dtype))
 
     def _decoder_inputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
         """Known covariates, last values and, in training, targets, all in the units in which the decoder forecasts."""
-        known = self.scaling.scale("known", batch.known, self._row(batch))
-        last = self.scaling.scale("target", batch.last, self._row(batch))
+        known = self._rounded(self.scaling.scale("known", batch.known, self._row(batch)))
+        last = self._rounded(self.scaling.scale("target", batch.last, self._row(batch)))
         if self.anchor == "last":
             last = torch.zeros_like(last)
         if not (self.training and self.decoder.feeds_back):
             return known, last, None
         target = self._target(batch)
         if self.window_norm is not None:
-            target = target / self.window_norm.unit(self._scaled(batch))[:, None]
+            target = target / self.window_norm.unit(self._scaled(batch))[:, None].to(target)
         return known, last, target
 
     def _target(self, batch: Batch) -> Tensor:
-        """The truth, (batch, origins, horizon, targets), scaled and anchored."""
-        target = self.scaling.scale("target", batch.target, self._row(batch))
-        if self.anchor == "last":
-            target = target - self.scaling.scale("target", batch.last, self._row(batch))[:, :, None]
-        return target
+        """The truth, (batch, origins, horizon, targets), scaled and anchored, in the network's own precision."""
+        offset, scale = self._units(batch)
+        return self._rounded((batch.target - offset).div_(scale))
 
     def _units(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Centre and scale of the targets, of a shape that broadcasts to theirs."""
-        return self.scaling.target_units(batch.target, self._row(batch))
+        """Offset and scale, which broadcast to targets: a target is its scaled value * scale + offset."""
+        center, scale = self.scaling.target_units(batch.target, self._row(batch))
+        return (batch.last[:, :, None] if self.anchor == "last" else center), scale
 
     def _row(self, batch: Batch) -> Tensor:
         """The number of each sample's scaling, (batch,)."""
@@ -559,9 +567,8 @@ class Forecaster(LightningModule):
         return self._scaling_of[batch.series]
 
     def _point(self, raw: Tensor, batch: Batch) -> Tensor:
-        center, scale = self._units(batch)
-        # an anchored change of 0 is exactly 0 in original units too
-        return self.loss.point(raw) * scale + (batch.last[:, :, None] if self.anchor == "last" else center)
+        offset, scale = self._units(batch)
+        return self.loss.point(raw) * scale + offset  # an anchored change of 0 is exactly 0 in original units too
 
     def _quantiles(self, raw: Tensor, batch: Batch, margin: Tensor | None = None) -> Tensor:
         """(batch, origins, horizon, targets, levels), in original units, ascending."""
@@ -572,8 +579,8 @@ class Forecaster(LightningModule):
                     "model.intervals are calibrated by the validations of a training, and this network has had none"
                 )
             quantiles = self.intervals(self.loss.point(raw), quantiles, margin)
-        center, scale = (unit.unsqueeze(-1) for unit in self._units(batch))
-        return quantiles * scale + (batch.last[:, :, None, :, None] if self.anchor == "last" else center)
+        offset, scale = (unit.unsqueeze(-1) for unit in self._units(batch))
+        return quantiles * scale + offset
 
     def _calibrates(self) -> bool:
         """Whether this validation is one of a training, and no trial of a few batches."""
@@ -703,6 +710,18 @@ class Forecaster(LightningModule):
             )
 
 
+def _require_double(trainer: Any) -> None:
+    """Raises ConfigError unless batches reach the network in double precision."""
+    if trainer.strategy.root_device.type == "mps":
+        raise ConfigError("Apple's GPU has no double precision, which scaling needs: set --trainer.accelerator cpu")
+    plugin = trainer.precision_plugin
+    if plugin.convert_input(torch.zeros(1, dtype=torch.float64)).dtype != torch.float64:
+        raise ConfigError(
+            f"trainer.precision {plugin.precision} would round values before they are scaled: set 32-true, 64-true or "
+            "bf16-mixed"
+        )
+
+
 def _is_learned(name: str) -> bool:
     """Whether an entry of the state_dict belongs to the network, and not to the data that it was fitted on."""
     return name.partition(".")[0] not in ("scaling", "intervals")
@@ -723,7 +742,7 @@ def _unpadded(batch: Batch) -> Tensor | None:
     """(batch, time): 1 for a row, 0 for padding, which repeats the last one; None without any."""
     if batch.index.shape[1] == 1 or len(batch.index) == 1:
         return None
-    weight = batch.history.new_ones(batch.history.shape[:2])
+    weight = batch.weight.new_ones(batch.history.shape[:2])
     origins = batch.index.shape[1]
     weight[:, weight.shape[1] - origins + 1 :] = (batch.index.diff(dim=1) > 0).to(weight)
     return weight

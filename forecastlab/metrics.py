@@ -1,7 +1,8 @@
 """What a test measures, and the torchmetrics classes that the library lacks.
 
-All are in original units and kept as sums, so that they depend neither on batches nor on devices. Percentages are in
-percent: a forecast that is off by half is off by 50.
+All are in original units and kept as sums in double precision, so that they depend neither on batches nor on devices,
+and squares of large and of small values are numbers. Percentages are in percent: a forecast that is off by half is off
+by 50.
 """
 
 import math
@@ -26,7 +27,7 @@ class _Mean(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")  # not every GPU has float64
+        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def _add(self, values: Tensor) -> None:
@@ -102,8 +103,8 @@ class WeightedPercentageError(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("error", torch.tensor(0.0), dist_reduce_fx="sum")  # not every GPU has float64
-        self.add_state("size", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("error", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("size", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Adds forecasts and truth of one shape."""
@@ -129,8 +130,8 @@ class Skill(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("error", torch.tensor(0.0), dist_reduce_fx="sum")  # not every GPU has float64
-        self.add_state("reference_error", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("error", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("reference_error", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor, reference: Tensor) -> None:
         """Adds forecasts, truth and the reference's forecasts, all of one shape."""
@@ -196,7 +197,7 @@ class PinballLoss(_Mean):
 
     def __init__(self, levels: Sequence[float]) -> None:
         super().__init__()
-        self.register_buffer("levels", torch.tensor(tuple(levels)), persistent=False)
+        self.register_buffer("levels", torch.tensor(tuple(levels), dtype=torch.float64), persistent=False)
 
     def update(self, quantiles: Tensor, target: Tensor) -> None:
         """Adds quantiles, (..., levels), and truth, (...)."""
@@ -250,7 +251,7 @@ class ForecastMetrics(nn.Module):
 
     def __init__(self, reference: Reference, levels: Sequence[float] = ()) -> None:
         super().__init__()
-        # a plain attribute, which follows the forecasts: not every device has its double precision
+        # a plain attribute, which follows the forecasts to their device
         self._units = torch.stack(
             [reference.variance.sqrt(), reference.seasonal_error, reference.seasonal_squared_error]
         )
@@ -272,6 +273,8 @@ class ForecastMetrics(nn.Module):
             self.coverage = IntervalCoverage()
             self.width = IntervalWidth()
             self.winkler = WinklerScore(2 * self.levels[self.interval[0]])
+        for metric in (self.mse_scaled, self.mae, self.rmse):
+            metric.set_dtype(torch.float64)  # torchmetrics' own keep single precision, whatever the values are in
 
     def update(
         self,

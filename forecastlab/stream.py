@@ -257,7 +257,7 @@ class Stream:
 
     def _step(self, x: Array) -> None:
         """Takes the network one step on."""
-        inputs = self.model.inputs(self._batch(torch.as_tensor(x, dtype=torch.float32)[None, None]))
+        inputs = self.model.inputs(self._batch(torch.as_tensor(x)[None, None]))
         backbone = self.model.backbone
         state = backbone.initial_state(1) if self._state is None else self._state
         encoded, self._state = backbone.step(inputs[:, 0], state)
@@ -279,7 +279,7 @@ class Stream:
             if self._time_column in given and _timestamp(given[self._time_column]) != step:
                 raise DataError(f"ahead: expected what is known of {step}, got that of {given[self._time_column]}")
         known = self._known(ahead[:horizon] if self._recipe.known else [{}] * horizon, times[1:])
-        history = torch.as_tensor(np.stack([x for _, x, _ in self._past]), dtype=torch.float32)[None]
+        history = torch.as_tensor(np.stack([x for _, x, _ in self._past]))[None]
         batch = self._batch(history, known, self._past[-1][2])
         if self._schema.lookback != "full":
             self._inputs = self.model.inputs(batch)
@@ -295,14 +295,14 @@ class Stream:
         horizon, targets = self._schema.horizon, len(self._schema.targets)
         last = np.zeros(targets) if last is None else last
         known = np.zeros((horizon, len(self._schema.known))) if known is None else known
-        nothing = torch.zeros(1, 1, horizon, targets)
+        nothing = torch.zeros(1, 1, horizon, targets, dtype=torch.float64)
         batch = Batch(
             history=history,
-            known=torch.as_tensor(known, dtype=torch.float32)[None, None],
-            static=torch.tensor([list(self._static.values())], dtype=torch.float32).view(1, -1),
-            last=torch.as_tensor(last, dtype=torch.float32)[None, None],
+            known=torch.as_tensor(known)[None, None],
+            static=torch.tensor([list(self._static.values())], dtype=torch.float64).view(1, -1),
+            last=torch.as_tensor(last)[None, None],
             target=nothing,
-            weight=nothing,
+            weight=nothing.float(),
             index=torch.zeros(1, 1, dtype=torch.int64),
             series=torch.zeros(1, dtype=torch.int64),
         )
@@ -332,7 +332,7 @@ class _Recent:
         if not waiting:
             return
         batch = Batch(*map(torch.cat, zip(*(batch for _, (_, batch) in waiting), strict=True)))
-        truth = torch.as_tensor(values, dtype=torch.float32, device=batch.target.device)
+        truth = torch.as_tensor(values, device=batch.target.device)
         raw = torch.cat([raw for _, (raw, _) in waiting])
         errors = self._model.errors(raw, batch._replace(target=truth.expand_as(batch.target)))
         steps = torch.tensor([steps for steps, _ in waiting])

@@ -79,7 +79,7 @@ class Baseline(ABC):
 
 def target_values(data: ForecastDataModule) -> Array:
     """The targets of every row, (rows, targets), in their units; missing ones filled forward."""
-    values: Array = data.rows.target[: len(data.table.times)].double().numpy()
+    values: Array = data.rows.target[: len(data.table.times)].numpy().copy()
     return values
 
 

@@ -65,9 +65,9 @@ class Lags:
         """The inputs of the forecasts from some origins, each of which has `rows` rows up to itself."""
         other = [number for number, name in enumerate(data.targets) if name not in data.features]
         values = target_values(data)
-        table = [data.rows.features[: len(values), : len(data.features)].double().numpy(), values[:, other]]
+        table = [data.rows.features[: len(values), : len(data.features)].numpy(), values[:, other]]
         cycles = [cycle for cycle in self.calendar if cycle not in data.calendar]
-        known = [data.rows.known.double().numpy(), calendar_covariates(data.times, cycles).to_numpy()]
+        known = [data.rows.known.numpy(), calendar_covariates(data.times, cycles).to_numpy()]
         index = np.array(origins)[:, None]
         past = np.concatenate(table, axis=1)[index - np.arange(self.rows)]
         ahead = np.concatenate(known, axis=1)[index + np.arange(1, data.horizon + 1)]
@@ -125,7 +125,7 @@ def training_samples(data: ForecastDataModule, first_origin: int) -> Samples:
     steps = np.arange(1, data.horizon + 1)
     return Samples(
         found,
-        target=batch.target[:, 0].double().numpy(),
+        target=batch.target[:, 0].numpy(),
         scored=(batch.weight[:, 0] > 0).numpy(),
         tail=np.array(found)[:, None] + steps >= tail,
     )

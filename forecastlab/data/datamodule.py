@@ -262,7 +262,7 @@ class ForecastDataModule(LightningDataModule, ABC):
             first, last = int(self.rows.first[number]), int(self.rows.stop[number])
             seen = slice(*(int(self.rows.base[number]) + min(max(row, first), last) for row in (start, stop)))
             part = {
-                name: tensor[seen].double().numpy()
+                name: tensor[seen].numpy().copy()
                 for name, tensor in (
                     ("feature", self.rows.features),
                     ("known", self.rows.known),
@@ -281,7 +281,7 @@ class ForecastDataModule(LightningDataModule, ABC):
             parts.append(part)
         if self.scale_by == "global":
             parts = [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}]
-        return fit_scaling(self.scaler, parts, self.rows.static.double().numpy())
+        return fit_scaling(self.scaler, parts, self.rows.static.numpy())
 
     @cached_property
     def reference(self) -> Reference:

@@ -33,8 +33,8 @@ def fit_scaling(scaler: Scaler, series: Sequence[Mapping[str, Columns]], static:
             if there.any():
                 row = 0 if name == "static" else number
                 center, scale = _FITTERS[scaler](columns[:, there])
-                getattr(scaling, f"{name}_center")[row, there] = torch.as_tensor(center, dtype=torch.float32)
-                getattr(scaling, f"{name}_scale")[row, there] = torch.as_tensor(scale, dtype=torch.float32)
+                getattr(scaling, f"{name}_center")[row, there] = torch.as_tensor(center)
+                getattr(scaling, f"{name}_scale")[row, there] = torch.as_tensor(scale)
     return scaling
 
 

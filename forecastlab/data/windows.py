@@ -20,17 +20,17 @@ _AT_ONCE = 1 << 14
 _NEVER = np.int32(1 << 30)
 """Behind every row; half of what an int32 holds, so that the first row of a series can be added."""
 
-Flat = NDArray[np.float32]
+Flat = NDArray[np.float64]
 """(flat rows, columns)"""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """One or more series as flat tensors, in original units, one after another.
+    """One or more series as flat tensors, in original units and double precision, one after another.
 
     Each series takes its own rows and `horizon` more behind them, which are filled. A row of the common axis of all
-    series is found at `base` + row. A row takes 4 bytes per feature, known covariate and target, 1 per target and 4
-    more, and with interpolated gaps another 8 per feature.
+    series is found at `base` + row. A row takes 8 bytes per feature, known covariate and target, 1 per target and 4
+    more, and with interpolated gaps another 12 per feature.
 
     Attributes:
         features: (flat rows, features)
@@ -91,7 +91,7 @@ class Rows:
         def laid(frames: Iterable[pd.DataFrame], names: Sequence[str]) -> Flat:
             return _laid((_columns(frame, names) for frame in frames), stops, len(names))
 
-        known = np.empty((stops[-1], len(schema.known)), np.float32)
+        known = np.empty((stops[-1], len(schema.known)))
         axis_rows = np.arange(stops[-1]) - np.repeat(begins - firsts, lengths + horizon)
         for place, name in enumerate(schema.known):
             if name in calendar.columns:
@@ -112,7 +112,7 @@ class Rows:
             later = torch.from_numpy(np.concatenate([laid(filled, past), *told, known], axis=1))
             settled = torch.from_numpy(_settled(tables, past, stops, later.shape[1]))
         observed = laid((table.observed for table in tables), schema.targets)
-        static = np.array([[table.static[name] for name in schema.static] for table in tables], np.float32)
+        static = np.array([[table.static[name] for name in schema.static] for table in tables], np.float64)
         known_ahead = [min(len(table.ahead), horizon) if in_file else horizon for table in tables]
         return cls(
             features=torch.from_numpy(features),
@@ -139,7 +139,7 @@ def _columns(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[Any]:
 
 def _laid(parts: Iterable[NDArray[Any]], stops: NDArray[np.int64], width: int) -> Flat:
     """Puts series one behind another, the last row of each repeated up to where the next begins."""
-    laid = np.empty((stops[-1], width), np.float32)
+    laid = np.empty((stops[-1], width))
     begin = 0
     for part, stop in zip(parts, stops.tolist(), strict=True):
         laid[begin : begin + len(part)] = part

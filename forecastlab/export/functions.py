@@ -32,7 +32,7 @@ class Forecasting(nn.Module):
         """The forecast; what the network does not read may be left out.
 
         Args:
-            history: (batch, time, features)
+            history: (batch, time, features), like all but the last argument in double precision.
             known: (batch, horizon, known): of the steps that are forecast.
             static: (batch, static)
             last: (batch, targets): the targets' last values.
@@ -40,7 +40,7 @@ class Forecasting(nn.Module):
 
         Returns:
             "forecast" (batch, horizon, targets) and, if the network has them, "quantiles" (batch, horizon, targets,
-            levels), ascending.
+            levels), ascending; in double precision.
         """
         batch = _batch(self.model, history, known, static, last, series)
         return _outputs(self.model, self.model.predict_step(batch))
@@ -72,7 +72,7 @@ class Stepping(nn.Module):
         """The forecast and the next state; what the network does not read may be left out.
 
         Args:
-            row: (batch, features)
+            row: (batch, features), like all but the state and the last argument in double precision.
             state: the tensors of the state, one after the other.
             known: (batch, horizon, known): of the steps that are forecast.
             static: (batch, static)

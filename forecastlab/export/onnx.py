@@ -12,7 +12,7 @@ from torch import Tensor
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.export.files import with_ending, write
 from forecastlab.export.obstacles import first_line, obstacle
-from forecastlab.export.program import Exported, Program, capture, quiet
+from forecastlab.export.program import Exported, Program, capture, difference, quiet
 from forecastlab.forecaster import Forecaster
 
 KEY = "forecastlab"
@@ -59,9 +59,7 @@ def save_onnx(model: Forecaster, path: str | Path, step: bool = False) -> Export
     content: bytes = written.model_proto.SerializeToString()
     worst = program.check(_running(runtime, content))
     write(path, content)
-    return Exported(
-        [path], [*program.lines(), f"largest difference from the network: {worst:.0e} of the largest value"]
-    )
+    return Exported([path], [*program.lines(), difference(worst)])
 
 
 def _name_axes(onnx_ir: Any, graph_of: Any, program: Program) -> None:

@@ -21,14 +21,17 @@ from forecastlab.export.functions import Forecasting, Stepping, example, read
 from forecastlab.export.obstacles import LengthWatch, first_line, obstacle
 from forecastlab.forecaster import Forecaster
 
-VERSION = 1
-"""Of the layout of what describes a program."""
+VERSION = 2
+"""Of the layout of what describes a program; since 2 original units are in double precision."""
 
 WORST = 1e-3
-"""The largest difference from the network, relative to its largest output, with which a program is written."""
+"""The largest difference from the network, relative to its largest scaled output, with which a program is written."""
 
 STATE = "state_"
 """The names of the tensors of a state begin with it, and those of the next one with "next_" before it."""
+
+FORECASTS = ("forecast", "quantiles")
+"""The names of the outputs in original units."""
 
 Axes: TypeAlias = list[str | int]
 """Of a tensor: the size of each axis, or its name where any size will do."""
@@ -86,7 +89,8 @@ class Program:
             run: runs what was written.
 
         Returns:
-            The largest difference, relative to the largest value of an output.
+            The largest difference, relative to the largest value of an output; forecasts are scaled for it, so that the
+            level of a series does not hide it.
 
         Raises:
             DataError: if they differ by more than rounding explains.
@@ -95,16 +99,27 @@ class Program:
         for rows in (1, 5):
             inputs = self.draw(rows)
             expected = tree_leaves(self.function(**nested(inputs)))
-            for ours, theirs in zip(expected, run(inputs), strict=True):
+            for name, *both in zip(self.outputs, expected, run(inputs), strict=True):
+                ours, theirs = (self._scaled(name, values.double(), inputs) for values in both)
                 if not ours.numel():
                     continue
-                difference = (ours.double() - theirs.double()).abs().max()
-                worst = max(worst, float(difference / ours.abs().max().clamp(min=1e-30)))
+                largest = ours.abs().max().clamp(min=1e-3)  # a thousandth of the target's scale is as good as nothing
+                worst = max(worst, float((ours - theirs).abs().max() / largest))
         if not worst <= WORST:
             raise DataError(
-                f"the exported program differs from the network by {worst:.0e} of the largest value: it is not written"
+                f"the exported program differs from the network by {worst:.0e} of the largest scaled value: it is not "
+                "written"
             )
         return worst
+
+    def _scaled(self, name: str, values: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+        """An output in scaled units; the tensors of a state are as they are."""
+        if name not in FORECASTS:
+            return values
+        scaling, series = self.function.model.scaling, inputs.get("series", torch.zeros(len(values), dtype=torch.int64))
+        if name == "forecast":
+            return scaling.scale("target", values, series)
+        return scaling.scale("target", values.mT, series).mT
 
     def draw(self, rows: int) -> dict[str, Tensor]:
         """Random inputs for a batch of some rows."""
@@ -139,6 +154,11 @@ def nested(inputs: Mapping[str, Any]) -> dict[str, Any]:
     state = [values for name, values in inputs.items() if name.startswith(STATE)]
     rest = {name: values for name, values in inputs.items() if not name.startswith(STATE)}
     return rest | {"state": state} if state else rest
+
+
+def difference(worst: float) -> str:
+    """What `Program.check` found, in words."""
+    return f"largest difference from the network: {worst:.0e} of the largest scaled value"
 
 
 @contextlib.contextmanager
@@ -215,7 +235,7 @@ def _program(
     symbols: dict[str, str] = {}
     inputs = {name: _axes(name, nodes[name], symbols) for name in exported.graph_signature.user_inputs}
     state = [name for name in inputs if name.startswith(STATE)]
-    names = ["forecast", *(["quantiles"] if model.levels else []), *(f"next_{name}" for name in state)]
+    names = [*FORECASTS[: 2 if model.levels else 1], *(f"next_{name}" for name in state)]
     outputs = {
         name: _axes(name, nodes[node], symbols)
         for name, node in zip(names, exported.graph_signature.user_outputs, strict=True)
@@ -231,6 +251,7 @@ def _program(
         "levels": list(model.levels),
         "inputs": inputs,
         "outputs": outputs,
+        "dtypes": {name: _dtype(node.meta["val"]) for name, node in nodes.items() if name in inputs},
         "state": [_described(name, part[0]) for name, part in zip(state, start, strict=True)],
     }
     return Program(function, exported, inputs, outputs, symbols, about, fixed)
@@ -265,9 +286,14 @@ def _described(name: str, values: Tensor) -> dict[str, Any]:
         "input": name,
         "output": f"next_{name}",
         "shape": list(values.shape),
-        "dtype": str(values.dtype).removeprefix("torch."),
+        "dtype": _dtype(values),
         "value": value if bool((values == value).all()) else values.tolist(),
     }
+
+
+def _dtype(values: Tensor) -> str:
+    """What NumPy calls the type of a tensor's numbers."""
+    return str(values.dtype).removeprefix("torch.")
 
 
 def _states(function: Stepping, rows: int) -> list[list[Tensor]]:

@@ -12,8 +12,8 @@ from forecastlab.errors import DataError, ForecastlabError
 from forecastlab.export.files import with_ending, write
 from forecastlab.forecaster import Forecaster
 
-VERSION = 1
-"""Of the layout of the JSON file."""
+VERSION = 2
+"""Of the layout of the two files; before 2 the scaling was in single precision, which is read all the same."""
 
 
 def save_safetensors(model: Forecaster, path: str | Path, config: Mapping[str, Any] | None = None) -> list[Path]:
@@ -21,9 +21,9 @@ def save_safetensors(model: Forecaster, path: str | Path, config: Mapping[str, A
 
     The first holds `model.state_dict()`: every weight, and the scaling. The second says what they are: `model` are the
     arguments that build the network, its schema among them (names and order of the columns, horizon, lookback);
-    `scaling` repeats the scaling in readable numbers, in the order of the schema's columns: scaled = (value - center) /
-    scale; `config` is what the run was told; `sha256` is that of the first file, so that two that do not belong
-    together are noticed.
+    `scaling` repeats the scaling, which is in double precision, in readable numbers, in the order of the schema's
+    columns: scaled = (value - center) / scale; `config` is what the run was told; `sha256` is that of the first file,
+    so that two that do not belong together are noticed.
 
     Args:
         model: the network.
@@ -78,10 +78,10 @@ def load_safetensors(path: str | Path) -> Forecaster:
         raise DataError(f"{described} is not JSON: {error}; export the network again") from None
     if not isinstance(about, dict) or about.get("format") != "forecastlab" or not isinstance(about.get("model"), dict):
         raise DataError(f"{described} was not written by forecastlab export; give the file that it wrote")
-    if about.get("version") != VERSION:
+    if about.get("version") not in range(1, VERSION + 1):
         raise DataError(
-            f"{described} is of version {about.get('version')!r}, but {VERSION} is expected: export the network again, "
-            "with this version of forecastlab"
+            f"{described} is of version {about.get('version')!r}, but {VERSION} or less is expected: export the "
+            "network again, with this version of forecastlab"
         )
     if about.get("sha256") != hashlib.sha256(content).hexdigest():
         raise DataError(f"{path} and {described} do not belong together, or one is damaged: export the network again")

@@ -8,7 +8,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from forecastlab.export.files import with_ending, write
-from forecastlab.export.program import Exported, capture, nested, quiet
+from forecastlab.export.program import Exported, capture, difference, nested, quiet
 from forecastlab.forecaster import Forecaster
 
 
@@ -39,4 +39,4 @@ def save_torch(model: Forecaster, path: str | Path, step: bool = False) -> Expor
     files = [path, path.with_suffix(".json")]
     write(files[0], content.getvalue())
     write(files[1], json.dumps(program.about, indent=2).encode() + b"\n")
-    return Exported(files, [*program.lines(), f"largest difference from the network: {worst:.0e} of the largest value"])
+    return Exported(files, [*program.lines(), difference(worst)])

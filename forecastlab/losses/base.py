@@ -9,6 +9,8 @@ from torch import Tensor, nn
 class Loss(nn.Module, ABC):
     """A criterion on the raw outputs of a decoder, which are in scaled units: original = scaled * scale + offset.
 
+    Scaled values are in the network's own precision, offset and scale in double precision.
+
     Attributes:
         homogeneous: whether all outputs are in the unit of the target, and double with it.
         outputs: number of values that the decoder gives per target.

@@ -46,7 +46,7 @@ class MAPE(Loss):
 
     def elementwise(self, raw: Tensor, target: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
         # all in scales, so that the difference is of the scaled values, which have more digits
-        truth = target + offset / scale
+        truth = target + (offset / scale).to(target)
         return 100 * (raw.squeeze(-1) - target).abs() / truth.abs().clamp(min=self.epsilon)
 
 
