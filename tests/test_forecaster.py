@@ -43,11 +43,11 @@ def batch(schema=SCHEMA, samples=3, origins=1, time=5):
     targets = len(schema.targets)
     shape = (samples, origins, schema.horizon, targets)
     return Batch(
-        history=20 + torch.randn(samples, time, len(schema.features)),
-        known=torch.randn(samples, origins, schema.horizon, len(schema.known)),
-        static=torch.empty(samples, 0),
-        last=100 + 5 * torch.randn(samples, origins, targets),
-        target=100 + 5 * torch.randn(shape),
+        history=20 + torch.randn(samples, time, len(schema.features)).double(),
+        known=torch.randn(samples, origins, schema.horizon, len(schema.known)).double(),
+        static=torch.empty(samples, 0).double(),
+        last=100 + 5 * torch.randn(samples, origins, targets).double(),
+        target=100 + 5 * torch.randn(shape).double(),
         weight=torch.ones(shape),
         index=torch.arange(origins).expand(samples, origins),
         series=torch.zeros(samples, dtype=torch.int64),
@@ -93,8 +93,8 @@ def test_a_network_of_zeros_without_an_anchor_forecasts_the_centre():
 def test_the_forecast_is_that_of_the_parts_in_original_units(anchor):
     model, x = forecaster(SMALL, anchor=anchor, linear_skip=True), batch(origins=2)
     scaling = dict(model.scaling.named_buffers())
-    scaled = (x.history - scaling["feature_center"]) / scaling["feature_scale"]
-    known = (x.known - scaling["known_center"]) / scaling["known_scale"]
+    scaled = ((x.history - scaling["feature_center"]) / scaling["feature_scale"]).float()
+    known = ((x.known - scaling["known_center"]) / scaling["known_scale"]).float()
     encoded, _ = model.backbone(scaled)
     raw = model.decoder.linear(torch.cat([encoded[:, -2:], known.flatten(2)], -1)) + model.skip(scaled[:, -2:])
     raw = raw.view(3, 2, 2, 1)
@@ -300,7 +300,7 @@ def test_dropout_acts_in_training_only():
 def test_static_covariates_are_inputs_of_every_step(linear_skip):
     schema = Schema(("x", "y"), ("y",), static=("area", "height"), horizon=2, lookback=5)
     model = forecaster(SMALL, linear_skip=linear_skip, schema=schema)
-    x = batch(schema)._replace(static=100 * torch.randn(3, 2))
+    x = batch(schema)._replace(static=100 * torch.randn(3, 2).double())
     s = dict(model.scaling.named_buffers())
     inputs = torch.cat(
         [
@@ -308,7 +308,7 @@ def test_static_covariates_are_inputs_of_every_step(linear_skip):
             ((x.static - s["static_center"]) / s["static_scale"])[:, None].repeat(1, 5, 1),
         ],
         -1,
-    )
+    ).float()
     assert model.backbone.input_size == 4
     hidden, _ = model.backbone.rnn(inputs)
     raw = model.decoder.linear(hidden[:, -1])

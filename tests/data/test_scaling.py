@@ -14,7 +14,7 @@ LEARNED = {"standard": StandardScaler, "minmax": MinMaxScaler, "robust": RobustS
 
 
 def tensor(values):
-    return torch.as_tensor(values, dtype=torch.float32)
+    return torch.as_tensor(values, dtype=torch.float64)
 
 
 def fitted(scaler, features=FEATURES, known=KNOWN, targets=TARGETS):
@@ -39,27 +39,27 @@ def test_scaled_columns_equal_scikit_learns(scaler):
     scaling = fitted(scaler)
     for name, columns in (("feature", FEATURES), ("known", KNOWN), ("target", TARGETS)):
         expected = LEARNED[scaler]().fit_transform(columns)
-        rounding = 2**-23 * (np.abs(columns).max(0) / columns.std(0)).max()  # of the values and of the centre, at most
+        rounding = 2**-52 * (np.abs(columns).max(0) / columns.std(0)).max()  # of the values and of the centre, at most
         np.testing.assert_allclose(scale(scaling, name, columns).numpy(), expected, atol=2 * rounding)
 
 
 def test_the_standard_scaler_takes_the_mean_and_the_deviation_without_correction():
     scaling = fitted("standard")
-    np.testing.assert_allclose(scaling.target_center[0].numpy(), TARGETS.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(scaling.target_scale[0].numpy(), TARGETS.std(0, ddof=0), rtol=1e-6)
+    np.testing.assert_allclose(scaling.target_center[0].numpy(), TARGETS.mean(0), rtol=1e-13)
+    np.testing.assert_allclose(scaling.target_scale[0].numpy(), TARGETS.std(0, ddof=0), rtol=1e-13)
 
 
 def test_minmax_takes_the_seen_range_to_0_and_1():
     scaled = scale(fitted("minmax"), "feature", FEATURES).numpy()
-    np.testing.assert_allclose(scaled.min(0), 0, atol=1e-4)
-    np.testing.assert_allclose(scaled.max(0), 1, atol=1e-4)
+    np.testing.assert_allclose(scaled.min(0), 0, atol=1e-12)
+    np.testing.assert_allclose(scaled.max(0), 1, atol=1e-12)
 
 
 def test_robust_takes_the_median_and_the_quartiles():
     scaling = fitted("robust")
     lower, median, upper = np.percentile(TARGETS, [25, 50, 75], axis=0)
-    np.testing.assert_allclose(scaling.target_center[0].numpy(), median, rtol=1e-6)
-    np.testing.assert_allclose(scaling.target_scale[0].numpy(), upper - lower, rtol=1e-6)
+    np.testing.assert_allclose(scaling.target_center[0].numpy(), median, rtol=1e-13)
+    np.testing.assert_allclose(scaling.target_scale[0].numpy(), upper - lower, rtol=1e-13)
 
 
 def test_none_and_an_unfitted_scaling_leave_every_value_as_it_is():
@@ -71,11 +71,11 @@ def test_none_and_an_unfitted_scaling_leave_every_value_as_it_is():
 
 
 @pytest.mark.parametrize("scaler", ["standard", "minmax", "robust", "none"])
-def test_unscaling_is_the_inverse_of_scaling_to_the_precision_of_float32(scaler):
+def test_unscaling_is_the_inverse_of_scaling_to_the_precision_of_float64(scaler):
     scaling = fitted(scaler)
     target = tensor(TARGETS)
     back = unscale(scaling, scale(scaling, "target", target))
-    np.testing.assert_allclose(back.numpy(), target.numpy(), rtol=0, atol=4 * 2**-24 * np.abs(TARGETS).max())
+    np.testing.assert_allclose(back.numpy(), target.numpy(), rtol=0, atol=4 * 2**-53 * np.abs(TARGETS).max())
 
 
 @pytest.mark.parametrize("scaler", ["standard", "minmax", "robust", "none"])

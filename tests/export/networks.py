@@ -40,7 +40,7 @@ def inputs(model, rows, time, seed=1):
     schema, generator = model.schema, torch.Generator().manual_seed(seed)
 
     def draw(*shape):
-        return torch.randn(shape, generator=generator) * 3 + 10
+        return torch.randn(shape, generator=generator, dtype=torch.float64) * 3 + 10
 
     return {
         "history": draw(rows, time, len(schema.features)),

@@ -69,7 +69,7 @@ def assert_forecasts_alike(model, run, *sizes):
         expected = forecasts(model, given)
         found = dict(zip(outputs, run.run(None, {name: given[name].numpy() for name in names}), strict=True))
         for name, values in found.items():
-            assert values.dtype == np.float32
+            assert values.dtype == np.float64
             np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=1e-5 * np.abs(expected[name]).max())
 
 
@@ -178,7 +178,7 @@ def test_double_precision_is_kept(tmp_path):
     model = network().double()
     save_onnx(model, tmp_path / "a.onnx")
     run = session(tmp_path / "a.onnx")
-    given = {name: part.double() if part.is_floating_point() else part for name, part in inputs(model, 3, 6).items()}
+    given = inputs(model, 3, 6)
     (found,) = run.run(None, {"history": given["history"].numpy()})
     np.testing.assert_allclose(found, forecasts(model, given)["forecast"], rtol=1e-12)
 
@@ -207,7 +207,7 @@ def test_every_causal_backbone_is_streamed_with_numpy_alone(tmp_path, case):
     save_onnx(model, tmp_path / "a.onnx", step=True)
     found, _ = stepped(
         session(tmp_path / "a.onnx"),
-        [{"row": np.float32([[x, y]]), "last": np.float32([[y]])} for x, y in frame.to_numpy()],
+        [{"row": np.array([[x, y]]), "last": np.array([[y]])} for x, y in frame.to_numpy()],
     )
     stream = model.stream()
     for row, ours in zip(frame.reset_index(names="time").to_dict("records"), found, strict=True):

@@ -225,23 +225,19 @@ def test_a_mask_holds_the_last_value_or_zero(cells):
     scaler=st.sampled_from(["standard", "minmax", "robust", "none"]),
     series=st.integers(1, 3),
 )
-def test_unscaling_gives_back_what_was_scaled_to_the_rounding_of_float32(values, scaler, series):
+def test_unscaling_gives_back_what_was_scaled_to_the_rounding_of_float64(values, scaler, series):
     parts = []
     for number in range(series):
         columns = np.array(values, dtype="float64")[:, None] * (number + 1) + number
         parts.append({"feature": columns, "known": columns[:, :0], "target": columns})
     scaling = fit_scaling(scaler, parts, np.empty((series, 0)))
     numbers = torch.arange(series)
-    targets = torch.stack([torch.tensor(part["target"], dtype=torch.float32) for part in parts])
+    targets = torch.stack([torch.tensor(part["target"]) for part in parts])
     center, scale = scaling.target_units(targets, numbers)
     back = scaling.scale("target", targets, numbers) * scale + center
     # a value and its centre are each rounded once, and so is what is between
     size = torch.maximum(targets.abs(), center.abs()) + scale
-    assert ((back - targets).abs() <= 4 * torch.finfo(torch.float32).eps * size).all()
-    double = scaling.double()
-    center, scale = double.target_units(targets.double(), numbers)
-    exact = double.scale("target", targets.double(), numbers) * scale + center
-    torch.testing.assert_close(exact, targets.double(), rtol=1e-12, atol=1e-9)
+    assert ((back - targets).abs() <= 4 * torch.finfo(torch.float64).eps * size).all()
 
 
 @given(
