@@ -39,8 +39,8 @@ def fitted(folder, frame, **arguments):
 def by_hand(model, values, targets=1):
     """The forecast of a window of raw inputs (time, features), (horizon, targets)."""
     s = dict(model.scaling.named_buffers())
-    x = (torch.tensor(values.astype("f")) - s["feature_center"]) / s["feature_scale"]
-    hidden, _ = model.backbone.rnn(x[None])
+    x = (torch.tensor(values.astype(float)) - s["feature_center"]) / s["feature_scale"]
+    hidden, _ = model.backbone.rnn(x[None].float())
     raw = model.decoder.linear(hidden[0, -1]).view(-1, targets)
     return (raw * s["target_scale"] + s["target_center"]).detach().numpy()
 

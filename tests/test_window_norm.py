@@ -128,14 +128,15 @@ def test_each_window_has_a_unit_of_its_own():
 
 
 def test_a_constant_window_is_forecast_and_has_a_gradient():
-    model, x = forecaster().float(), Batch(*(part.float() if part.is_floating_point() else part for part in batch()))
+    model, x = forecaster().float(), batch()
     history, last = x.history.clone(), x.last.clone()
     history[1][:, OWN], last[1] = 20.0, 20.0
     x = x._replace(history=history, last=last)
     model._loss(model._raw(x)[0], x).backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
-    raw = model.decoder(model.backbone(model.inputs(x))[0], x.known, torch.zeros_like(x.last))[1, :, :, :, 0]
-    torch.testing.assert_close(model(x)[1], 20 + math.sqrt(EPSILON) * raw)
+    encoded, _ = model.backbone(model.inputs(x))
+    raw = model.decoder(encoded, x.known.float(), torch.zeros_like(x.last).float())[1, :, :, :, 0]
+    torch.testing.assert_close(model(x)[1], 20 + math.sqrt(EPSILON) * raw.double())
 
 
 def test_the_loss_is_taken_in_scaled_units_and_not_in_those_of_the_window():

@@ -76,7 +76,7 @@ def test_a_missing_value_is_bridged_not_filled():
     np.testing.assert_allclose(
         found - mean, [phi * last, phi**2 * last, phi**3 * last, phi * next_seen], rtol=1e-5, atol=1e-6
     )
-    direct = statsmodels.ARIMA(y[:STOP].astype(np.float32).astype(float), order=(1, 0, 0), concentrate_scale=True)
+    direct = statsmodels.ARIMA(y[:STOP], order=(1, 0, 0), concentrate_scale=True)
     np.testing.assert_allclose(direct.fit().params, [mean, phi], rtol=1e-6)
 
 
@@ -94,7 +94,6 @@ def test_forecasts_are_those_of_statsmodels_with_observations_appended(order, se
     time = np.arange(ROWS)
     y = autoregression(0.5, seed=2) + 0.05 * time + 3 * np.sin(2 * np.pi * time / 7)
     y[40] = np.nan
-    y = y.astype(np.float32).astype(float)
     data = module(y, horizon=5)
     baseline, coefficients = fitted(ARIMA(order, season, trend), data)
     found = baseline.forecast(data, range(STOP - 1, ROWS))[..., 0]
@@ -112,7 +111,7 @@ def test_the_likelihood_is_as_great_as_another_search_finds():
     y = autoregression(0.6, 0.2, seed=4)
     baseline, coefficients = fitted(ARIMA((2, 0, 1)), module(y))
     assert list(baseline.coefficients[0]) == ["const", "ar.L1", "ar.L2", "ma.L1"]
-    y = y[:STOP].astype(np.float32).astype(float)
+    y = y[:STOP]
     ours = statsmodels.ARIMA(y, order=(2, 0, 1), concentrate_scale=True).loglike(coefficients)
     other = SARIMAX(y, order=(2, 0, 1), trend="c").fit(method="nm", maxiter=4000, disp=False)
     assert ours > other.llf - 0.05

@@ -17,7 +17,7 @@ def test_it_is_scikit_learns_with_the_number_of_trees_of_least_error_in_the_tail
     found = baseline.forecast(data, range(stop - 1, rows - 1))[:, 0, 0]
 
     cycle = calendar_covariates(data.times, ["day_of_year"]).to_numpy()
-    values = raw.to_numpy().astype(np.float32).astype(float)
+    values = raw.to_numpy()
     x, change = np.concatenate([values[:-1], cycle[1:-1]], axis=1), np.diff(values[:, 1])
     train, tail = slice(0, stop - 31), slice(stop - 31, stop - 1)
 

@@ -141,7 +141,10 @@ def scaled(data, batches):
     """What a network sees of batches, and what it is to give: (batch, time, features) and (batch, origins, 1)."""
     scale = data.scaling.scale
     return [
-        (scale("feature", batch.history, batch.series), scale("target", batch.target, batch.series)[:, :, 0])
+        (
+            scale("feature", batch.history, batch.series).float(),
+            scale("target", batch.target, batch.series)[:, :, 0].float(),
+        )
         for batch in batches
     ]
 

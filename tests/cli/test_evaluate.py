@@ -59,12 +59,12 @@ def model(trained):
 def by_hand(model, module, origins):
     """Forecasts from origins, one window at a time."""
     table = module.table.values
-    last, features = (torch.tensor(table[name].to_numpy(np.float32)) for name in ("T_PK", module.features))
+    last, features = (torch.tensor(table[name].to_numpy()) for name in ("T_PK", module.features))
     found = []
     with torch.no_grad():
         for row in origins:
             x = (features[row - 3 : row + 1] - model.scaling.feature_center) / model.scaling.feature_scale
-            encoded, _ = model.backbone.rnn(x[None])
+            encoded, _ = model.backbone.rnn(x[None].float())
             change = model.decoder.linear(encoded[0, -1])
             found.append(float(last[row] + change * model.scaling.target_scale))
     return np.array(found)

@@ -484,4 +484,4 @@ def test_on_the_real_file_every_test_row_of_a_fold_is_scored_once(real_ozone, fo
     assert index == list(range(250 * fold - 1, 250 * fold + 249))
     values = data.table.values["T_PK"].to_numpy()
     found = torch.cat([batch.target.flatten() for batch in batches(data, "test")]).numpy()
-    np.testing.assert_array_equal(found, values[250 * fold : 250 * fold + 250].astype(np.float32))
+    np.testing.assert_array_equal(found, values[250 * fold : 250 * fold + 250])

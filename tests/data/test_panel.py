@@ -273,7 +273,7 @@ def test_what_is_known_in_advance_is_taken_from_the_rows_behind_the_end():
     assert batch.history[0, :, 2].tolist() == [180, 190]
     for batch in batches(data, "test"):
         expected = 10 * (batch.index[:, :, None] + torch.arange(1, 4))
-        assert torch.equal(batch.known[..., 0], expected.float())
+        assert torch.equal(batch.known[..., 0], expected.double())
 
 
 def test_what_was_promised_and_is_not_there_is_named_when_it_is_needed():
@@ -415,7 +415,7 @@ def test_a_series_that_is_too_short_for_a_season_has_no_unit():
 
 def test_calendar_covariates_are_those_of_the_time_whatever_the_series():
     data = module(fold=3, lookback=4, horizon=2, calendar=["day_of_week"])
-    expected = calendar_covariates(pd.date_range("2020-01-01", periods=42), ["day_of_week"]).to_numpy("float32")
+    expected = calendar_covariates(pd.date_range("2020-01-01", periods=42), ["day_of_week"]).to_numpy()
     for name in ("fit", "test", "predict"):
         for batch in batches(data, name):
             for known, history, index in zip(batch.known, batch.history, batch.index[:, 0].tolist(), strict=True):

@@ -73,7 +73,7 @@ def test_the_future_of_what_is_known_counts_for_its_feature(lookback):
         model.decoder.linear.weight[:, -4:] = torch.tensor([[2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.0, 0.0]])
     found = attributed(model, module, origins=14, steps=2)
     center, scale = model.scaling.known_center[0, 0].item(), model.scaling.known_scale[0, 0].item()
-    known = (module.rows.known[:, 0].double().numpy() - center) / scale * float(model.scaling.target_scale)
+    known = (module.rows.known[:, 0].numpy() - center) / scale * float(model.scaling.target_scale)
     np.testing.assert_allclose(found.contributions[names[0]], known[15:29] + 2 * known[16:30], rtol=1e-4, atol=1e-5)
     assert (found.contributions[names[1]] == 0).all()
     np.testing.assert_allclose(found.gap, 0, atol=1e-5)

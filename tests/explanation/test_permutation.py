@@ -101,7 +101,7 @@ def test_what_is_known_in_advance_is_permuted_with_its_past():
     orders = block_orders(rows, 1, 5)
     found, error = importance(model, module, {name: [name] for name in names}, orders)
     assert found.loc[names[1], "mse"] == 0
-    known = module.rows.known[13:30, 0].double().numpy()
+    known = module.rows.known[13:30, 0].numpy()
     center, scale = model.scaling.known_center[0, 0].item(), model.scaling.known_scale[0, 0].item()
     truth = weather()["y"].to_numpy()[15:30]
     unit, middle = float(model.scaling.target_scale), float(model.scaling.target_center)

@@ -103,7 +103,7 @@ def test_a_part_that_reads_backwards_is_put_into_the_order_of_time():
     model = network(module, partial(Bidirectional, backbone=partial(RNN, hidden_size=3)))
     found = traced(model, module)
     batch = samples(module)[list(range(15))]
-    encoded, _ = model.backbone(model.scaling.scale("feature", batch.history, batch.series))
+    encoded, _ = model.backbone(model.inputs(batch))
     both = np.concatenate([found.signals[f"{half}.layers.0.hidden"] for half in ("forwards", "backwards")], 1)
     np.testing.assert_allclose(both, encoded[:, -1].detach(), rtol=1e-5, atol=1e-7)
 
@@ -116,7 +116,7 @@ def test_attention_of_windows_is_that_of_their_last_step():
     assert found.steps is None
     np.testing.assert_allclose(found.weights.sum(2), 1, rtol=1e-6)
     batch = samples(module)[[3]]
-    x = model.scaling.scale("feature", batch.history, batch.series)[0].double().numpy()
+    x = model.scaling.scale("feature", batch.history, batch.series)[0].numpy()
     layer = model.backbone.layers[0]
     query, key = (weight.detach().double().numpy().reshape(2, 3, 4) for weight in (layer.query, layer.key))
     for head in (0, 1):
