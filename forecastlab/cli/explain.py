@@ -114,7 +114,7 @@ def _write(explanation: Explanation, folder: Path) -> None:
             path.unlink()
     for finding in explanation.findings:
         write(finding.picture.png(), folder / f"{finding.picture.name}.png")
-        write(finding.table.to_csv(index=False, float_format="%.6g"), folder / f"{finding.picture.name}.csv")
+        write(finding.table.to_csv(index=False), folder / f"{finding.picture.name}.csv")
     write(explanation.summary + "\n", folder / SUMMARY)
 
 

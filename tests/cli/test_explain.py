@@ -68,7 +68,7 @@ def test_the_forecasts_are_those_of_test(cli, explained):
     assert cli("test", "--ckpt_path", run / "checkpoints" / "best.ckpt").status == 0
     expected = pd.read_csv(run / "predictions.csv")
     found = pd.read_csv(run / "explain" / "gates_layer_0.csv")
-    np.testing.assert_allclose(found["forecast"], expected["forecast"], rtol=1e-5)
+    np.testing.assert_allclose(found["forecast"], expected["forecast"], rtol=1e-6)
     assert list(found["ds"]) == list(expected["ds"])
     assert list(found["cutoff"]) == list(expected["cutoff"])
     assert found.filter(like="forget_gate").shape == (250, 4)

@@ -164,7 +164,7 @@ def test_prediction_is_from_the_last_row_whatever_the_fold(lookback, fold):
 def test_known_covariates_are_the_calendar_of_the_target_also_beyond_the_data(lookback):
     data = Series(counting(60, "h"), "h", lookback=lookback, horizon=4, calendar=["hour", "day_of_week"])
     expected = calendar_covariates(pd.date_range("2020-01-01", periods=64, freq="h"), ["hour", "day_of_week"])
-    expected = torch.tensor(expected.to_numpy().tolist())
+    expected = torch.tensor(expected.to_numpy())
     assert data.schema["known"] == ["hour_sin", "hour_cos", "day_of_week_sin", "day_of_week_cos"]
     assert data.schema["features"] == ["x", "y", *data.schema["known"]]
     for name in ("fit", "test", "predict"):

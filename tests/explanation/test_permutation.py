@@ -85,7 +85,8 @@ def test_rows_of_all_histories_change_places_and_groups_together(lookback, first
 def test_a_feature_that_is_not_used_has_no_importance():
     module = data(lookback=5)
     found, _ = importance(linear(module, WEIGHTS), module, {"wind": ["wind"]}, block_orders(19, 1, 3))
-    np.testing.assert_array_equal(found.to_numpy(), 0)
+    # not exactly: the variants are run together, and a matrix product of another size is rounded otherwise
+    np.testing.assert_allclose(found.to_numpy(), 0, atol=1e-6)
 
 
 def test_what_is_known_in_advance_is_permuted_with_its_past():

@@ -183,6 +183,26 @@ def test_double_precision_is_kept(tmp_path):
     np.testing.assert_allclose(found, forecasts(model, given)["forecast"], rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"anchor": "last"}, {"anchor": "last", "window_norm": "standard", "loss": Quantile}],
+    ids=["", "windows"],
+)
+@pytest.mark.parametrize("level", [1e9, -1e12])
+def test_a_series_of_a_high_level_is_forecast_as_less_its_level(tmp_path, level, settings):
+    plain, moved = (network(anchor="last", **settings) for _ in range(2))
+    given = inputs(plain, 3, 6)
+    expected = forecasts(plain, given)
+    moved.scaling.feature_center += level
+    moved.scaling.target_center += level
+    save_onnx(moved, tmp_path / "a.onnx")
+    run = session(tmp_path / "a.onnx")
+    assert described(run)["dtypes"] == {"history": "float64", "last": "float64"}
+    found = run.run(None, {name: given[name].numpy() + level for name in ("history", "last")})
+    for name, values in zip([part.name for part in run.get_outputs()], found, strict=True):
+        np.testing.assert_allclose(values - level, expected[name], atol=1e-3)
+
+
 # ---- step by step ----
 
 
