@@ -4,10 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from forecastlab.cli.runs import CHECKPOINTS, Run, find_runs
-
-JOB = "slurm_job"
-"""File in the folder of a run: the job that began it."""
+from forecastlab.cli.runs import CHECKPOINTS, JOB, Run, find_runs
 
 
 def job() -> str | None:
