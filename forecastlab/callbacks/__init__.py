@@ -1,4 +1,4 @@
-"""What Lightning lacks: lean and whole checkpoints, exact resume, a folder and a log per run, predictions as a table."""
+"""What Lightning lacks: lean and whole checkpoints, exact resume, a folder and log per run, predictions as a table."""
 
 from forecastlab.callbacks.checkpoint_io import AtomicCheckpointIO
 from forecastlab.callbacks.checkpoints import Checkpoints

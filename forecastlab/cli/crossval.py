@@ -193,7 +193,5 @@ def _run(values: dict[str, Any], experiment: str | None, new: bool) -> Run:
     }  # where it is does not make another experiment
     root = Path(values["trainer"]["default_root_dir"] or ".", LOGS)
     run = Run.continued(root, values["experiment"] or experiment or "default", settings, new)
-    config = run.folder / CONFIG
-    if not config.exists():
-        write_whole(config, yaml.safe_dump(values, sort_keys=False))
+    write_whole(run.folder / CONFIG, yaml.safe_dump(values, sort_keys=False))
     return run

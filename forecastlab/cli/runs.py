@@ -98,14 +98,38 @@ class Run:
             experiment: name of the experiment.
             settings: plain data; what a call must agree on to go on with a run.
             new: whether a new run is begun in any case.
+
+        Raises:
+            DataError: if it cannot be known what a run was begun with.
         """
         for run in [] if new else reversed(find_runs(root, experiment)):
-            path = run.folder / SETTINGS
-            if path.exists() and yaml.safe_load(path.read_text()) == settings:
+            if run.settings() == settings:
                 return run
         run = cls.new(root, experiment)
         write_whole(run.folder / SETTINGS, yaml.safe_dump(settings, sort_keys=False))
         return run
+
+    def settings(self) -> object:
+        """What the run was begun with, plain data; None if it is not one that a repeated call goes on with.
+
+        Raises:
+            DataError: if the file is damaged.
+        """
+        path = self.folder / SETTINGS
+        if not path.exists():
+            return None
+        try:
+            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+        else:
+            if isinstance(settings, dict):
+                return settings
+            why = "it holds no keys and values"
+        raise DataError(
+            f"{path} is damaged ({why}): it does not say what the run was begun with. Begin a new run with --new, or "
+            "delete the file: the run is then left as it is, with its checkpoints"
+        )
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
