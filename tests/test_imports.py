@@ -15,6 +15,7 @@ TOOLS = {"errors", "factory", "registry"}
 MAY_IMPORT = {
     "batch": set(),
     "errors": set(),
+    "files": set(),
     "signals": set(),
     "factory": {"errors"},
     "backbones": {"batch"},
@@ -34,12 +35,12 @@ MAY_IMPORT = {
         *("intervals", "window_norm", "checkpoint", "stream", "data", *TOOLS),
     },
     "loops": {"data"},
-    "callbacks": {"data", "checkpoint", "batch", "metrics", "errors"},
+    "callbacks": {"data", "checkpoint", "batch", "metrics", "errors", "files"},
     "baselines": {"batch", "metrics", "data", "errors"},
     "export": {"forecaster", "backbones", "batch", "errors"},
     "tuning": {"errors"},
     "explanation": {"evaluation", "forecaster", "backbones", "data", "batch", "errors"},
-    "evaluation": {"forecaster", "baselines", "data", "callbacks", "metrics", "batch", "signals", *TOOLS},
+    "evaluation": {"forecaster", "baselines", "data", "callbacks", "metrics", "batch", "signals", "files", *TOOLS},
 }
 """What each room may import: DESIGN's arrows, and the small modules that serve several rooms."""
 

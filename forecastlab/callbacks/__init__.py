@@ -1,4 +1,4 @@
-"""What Lightning lacks: checkpoints kept lean and whole, exact resume, one log per run, predictions as a table."""
+"""What Lightning lacks: lean and whole checkpoints, exact resume, a folder and log per run, predictions as a table."""
 
 from forecastlab.callbacks.checkpoint_io import AtomicCheckpointIO
 from forecastlab.callbacks.checkpoints import Checkpoints
@@ -8,6 +8,7 @@ from forecastlab.callbacks.given_settings import GivenSettings
 from forecastlab.callbacks.predictions import PredictionWriter
 from forecastlab.callbacks.pruning import Pruning
 from forecastlab.callbacks.random_state import RandomState
+from forecastlab.callbacks.run_folder import RunFolder
 from forecastlab.callbacks.run_logger import RunLogger
 from forecastlab.callbacks.stop_signals import StopSignals
 from forecastlab.callbacks.training_curves import TrainingCurves
@@ -21,6 +22,7 @@ __all__ = [
     "PredictionWriter",
     "Pruning",
     "RandomState",
+    "RunFolder",
     "RunLogger",
     "StopSignals",
     "TrainingCurves",

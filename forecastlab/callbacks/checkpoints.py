@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from forecastlab.callbacks.checkpoint_io import AtomicCheckpointIO
+from forecastlab.callbacks.run_folder import folder_of
 from forecastlab.callbacks.run_logger import RunLogger
 from forecastlab.errors import ConfigError, DataError, ForecastlabError, NotFiniteError
 
@@ -58,7 +59,7 @@ class Checkpoints(Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
-            self.folder = Path(trainer.strategy.broadcast(trainer.log_dir or trainer.default_root_dir), "checkpoints")
+            self.folder = folder_of(trainer) / "checkpoints"
             self._last_write = time.monotonic()
             if trainer.is_global_zero:
                 for partial in self.folder.glob(".*.ckpt.*"):  # of a process that was killed while it wrote
@@ -167,11 +168,17 @@ class Checkpoints(Checkpoint):
         self._last_write = time.monotonic()
 
     def _save(self, trainer: Trainer, checkpoints: dict[str, dict[str, Any]]) -> None:
+        failed: OSError | None = None
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
-                logger.flush()  # so that no step before the checkpoint is missing from the curves
+                try:
+                    logger.flush(before=trainer.global_step)  # so that the curves lack no step before the checkpoint
+                except OSError as error:  # the checkpoint is worth more than the curves
+                    failed = error
         for name, checkpoint in checkpoints.items():
             try:
                 trainer.strategy.save_checkpoint(checkpoint, self.folder / name)
             except (OSError, RuntimeError) as error:  # torch raises the latter for a full disk
                 raise DataError(f"cannot write {self.folder / name}: {error}; the one before it is kept") from error
+        if failed is not None:
+            raise DataError(f"cannot write the curves of the run: {failed}; its checkpoints are written") from failed

@@ -1,5 +1,6 @@
 """Forecast against truth as a figure in TensorBoard."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,10 @@ from matplotlib.figure import Figure
 
 from forecastlab.batch import Prediction
 from forecastlab.callbacks.checkpoints import Checkpoints
+from forecastlab.callbacks.predictions import FIGURE
+from forecastlab.callbacks.run_folder import folder_of, named_folder
 from forecastlab.data.panel import Panel
+from forecastlab.files import write_whole
 from forecastlab.metrics import central_interval
 
 
@@ -58,7 +62,9 @@ class ForecastFigure(Callback):
             self._parts.append(Prediction(*(part.cpu() for part in outputs)))
 
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
-        self.on_test_batch_end(trainer, pl_module, outputs)
+        trial = trainer.fast_dev_run  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+        if _draws(trainer) or (_sees_everything(trainer) and named_folder(trainer) is not None and not trial):
+            self._parts.append(Prediction(*(part.cpu() for part in outputs)))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         parts, self._parts = self._parts, []
@@ -71,9 +77,11 @@ class ForecastFigure(Callback):
             data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it elsewhere
             found = Prediction(*(torch.cat(part) for part in zip(*parts, strict=True)))
             figure = ahead_figure(data.panel, data.targets[0], cast(tuple[float, ...], pl_module.levels), found)
-            self.path = Path(trainer.log_dir or trainer.default_root_dir, "forecast.png")
+            drawn = io.BytesIO()
+            figure.savefig(drawn)
+            self.path = folder_of(trainer) / FIGURE
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(self.path)
+            write_whole(self.path, drawn.getvalue())
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule, name: str, parts: Sequence[Prediction]) -> None:
         """Draws the forecasts of the first series."""
@@ -93,9 +101,12 @@ class ForecastFigure(Callback):
 
 
 def _draws(trainer: Trainer) -> bool:
-    """Whether there is a place for a figure, and one device that sees its whole range."""
-    board = any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers)
-    return board and getattr(trainer, "datamodule", None) is not None and trainer.world_size == 1
+    """Whether there is a board for a figure, and one device that sees its whole range."""
+    return _sees_everything(trainer) and any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers)
+
+
+def _sees_everything(trainer: Trainer) -> bool:
+    return getattr(trainer, "datamodule", None) is not None and trainer.world_size == 1
 
 
 def forecast_figure(times: Any, truth: Any, forecast: Any, target: str) -> Figure:

@@ -1,17 +1,19 @@
 """One log per run: TensorBoard events and metrics.csv, both continued in place when a run is resumed."""
 
-import csv
 import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import hparams
 
+from forecastlab.callbacks.metrics_file import MetricsFile
+
+METRICS = "metrics.csv"
 FLUSH_INTERVAL = 5.0
 """Seconds after which what was logged is written, at the latest when something is logged again."""
 
@@ -44,8 +46,7 @@ class RunLogger(TensorBoardLogger):
         self._rows: dict[int, dict[str, float]] = {}
         self._logged: dict[int, float] = {}
         self._flushed = time.monotonic()
-        self._columns: list[str] | None = None
-        self._cut_off = False
+        self._file: MetricsFile | None = None
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -58,7 +59,7 @@ class RunLogger(TensorBoardLogger):
         self._rows.setdefault(step, {}).update({name: float(value) for name, value in metrics.items()})
         self._logged.setdefault(step, time.time())
         if time.monotonic() - self._flushed >= FLUSH_INTERVAL:
-            self._write([earlier for earlier in self._rows if earlier < step])  # of this step there may be more to come
+            self.flush(before=step)  # of this step there may be more to come
 
     @rank_zero_only
     def log_hyperparams(
@@ -72,9 +73,13 @@ class RunLogger(TensorBoardLogger):
         """Does nothing: Lightning calls it after every metric, and epochs that take milliseconds do not wait for it."""
 
     @rank_zero_only
-    def flush(self) -> None:
-        """Brings everything logged so far to the disk; a run that failed before it logged anything leaves no file."""
-        self._write(list(self._rows))
+    def flush(self, before: int | None = None) -> None:
+        """Brings what was logged to the disk; a run that failed before it logged anything leaves no file.
+
+        Args:
+            before: the first step that is not written yet; None to write all.
+        """
+        self._write([step for step in self._rows if before is None or step < before])
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -100,63 +105,9 @@ class RunLogger(TensorBoardLogger):
             values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items() if name != "epoch"]
             writer.add_summary(Summary(value=values), step, self._logged[step])
         self.experiment.flush()
-        self._append({step: self._rows[step] for step in steps})
+        if self._file is None:
+            self._file = MetricsFile(Path(self.log_dir, METRICS), self._resumed_step)
+        self._file.write({step: self._rows[step] for step in steps})
         for step in steps:  # only now: what could not be written may be tried again
             del self._rows[step], self._logged[step]
         self._flushed = time.monotonic()
-
-    def _append(self, rows: dict[int, dict[str, float]]) -> None:
-        path = Path(self.log_dir, "metrics.csv")
-        if self._columns is None:
-            self._read(path)
-        assert self._columns is not None
-        new = sorted({name for row in rows.values() for name in row}.difference(self._columns, ["epoch"]))
-        if new or self._cut_off or self._resumed_step is not None or self.evaluated_step is not None:
-            self._rewrite(path, [*self._columns, *new], rows)
-        try:
-            with path.open("a", newline="") as file:
-                self._writer(file).writerows({"step": step, **row} for step, row in rows.items())
-        except OSError:
-            self._columns = None  # the next attempt looks at how far this one came
-            raise
-
-    def _read(self, path: Path) -> None:
-        self._columns = []
-        if path.exists():
-            with path.open(newline="") as file:
-                self._columns = [name for name in next(csv.reader(file), []) if name not in ("step", "epoch")]
-            self._cut_off = not path.read_bytes().endswith(b"\n")
-
-    def _writer(self, file: IO[str]) -> "csv.DictWriter[str]":
-        return csv.DictWriter(file, ["step", "epoch", *(self._columns or [])], lineterminator="\n")
-
-    def _rewrite(self, path: Path, columns: list[str], evaluated: dict[int, dict[str, float]]) -> None:
-        """Writes the file afresh with more columns, without the steps that are about to be repeated.
-
-        A last line that a killed process left unfinished goes too. What an evaluation logged joins the row of its step,
-        and is taken out of `evaluated`.
-        """
-        rows: list[dict[str, str]] = []
-        if path.exists():
-            with path.open(newline="") as file:
-                rows = list(csv.DictReader(file))
-        if self._cut_off:
-            rows = rows[:-1]
-            self._cut_off = False
-        if self._resumed_step is not None:
-            rows = [row for row in rows if int(row["step"]) < self._resumed_step]
-            self._resumed_step = None
-        if self.evaluated_step is not None:
-            for row in rows:
-                row |= {name: str(value) for name, value in evaluated.pop(int(row["step"]), {}).items()}
-        self._columns = columns
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}")
-        try:
-            with partial.open("w", newline="") as file:
-                writer = self._writer(file)
-                writer.writeheader()
-                writer.writerows(rows)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ COMMANDS = {
     "fit": "train on one walk-forward fold; --ckpt_path last (or a path) resumes",
     "validate": "score a checkpoint on the validation range",
     "test": "score a checkpoint on the test range, and write predictions.csv",
-    "predict": "forecast beyond the end of the data: predictions.csv and a figure",
+    "predict": "forecast beyond the end of the data: forecast.csv and a figure",
     "crossval": "fit and test every fold, from fresh weights and a fresh scaler; a table beside the baselines",
     "compare": "several crossval runs side by side: tables, figures and one HTML report",
     "reproduce": "van-diepen: the paper's five models on its five splits, beside its tables",

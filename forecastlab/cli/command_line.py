@@ -33,10 +33,13 @@ from forecastlab.callbacks import (
     GivenSettings,
     PredictionWriter,
     RandomState,
+    RunFolder,
     RunLogger,
     StopSignals,
     TrainingCurves,
 )
+from forecastlab.callbacks.predictions import FORECAST
+from forecastlab.callbacks.run_folder import named_folder
 from forecastlab.cli.lr_find import SUFFIX, find_learning_rate
 from forecastlab.cli.messages import dropped_arguments, explain
 from forecastlab.cli.options import values_of
@@ -50,11 +53,11 @@ from forecastlab.cli.runs import (
     open_checkpoint,
     read_configs,
     root_folder,
-    write_whole,
 )
 from forecastlab.cli.slurm import begun_before, requeue, sign
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
+from forecastlab.files import write_whole
 from forecastlab.forecaster import Forecaster
 from forecastlab.loops import short_epochs
 from forecastlab.signals import Stopped
@@ -78,10 +81,9 @@ class RunConfig(SaveConfigCallback):
         return yaml.safe_dump({key: config[key] for key in CONFIG_KEYS if key in config}, sort_keys=False)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        log_dir = trainer.log_dir  # asks all devices: so all of them must
-        if stage != "fit" or log_dir is None or not trainer.loggers or not trainer.is_global_zero:
+        folder = named_folder(trainer)
+        if stage != "fit" or folder is None or not trainer.is_global_zero:
             return
-        folder = Path(log_dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / CONFIG, self.text)
         config = yaml.safe_load(self.text)
@@ -276,6 +278,7 @@ class ForecastCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self._get(self.config_init, "trainer")
+        self._take_folder(config)
         config["callbacks"] = self._callbacks(config)
         if TorchElasticEnvironment.detect():  # by itself each process that torchrun begins would be a run of its own
             devices = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -286,8 +289,9 @@ class ForecastCLI(LightningCLI):
                 ("strategy", "auto", "ddp"),
             ):
                 config[name] = begun if config[name] == default else config[name]
-        if config["logger"] in (None, True) and not config["fast_dev_run"]:
-            config["logger"] = self._logger(config)
+        if self.run is not None and config["logger"] is not False:
+            theirs = [] if config["logger"] in (None, True) else _listed(config["logger"])
+            config["logger"] = [*theirs, self._logger(self.run)]
         config["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in config["callbacks"])
         config["plugins"] = [*_listed(config["plugins"]), AtomicCheckpointIO()]
         if config["log_every_n_steps"] is None:
@@ -309,8 +313,7 @@ class ForecastCLI(LightningCLI):
     def after_fit(self) -> None:
         """Says what came out and how to go on."""
         checkpoints = self.trainer.checkpoint_callback
-        log_dir = self.trainer.log_dir  # asks all devices: so all of them must
-        if not isinstance(checkpoints, Checkpoints) or not self.trainer.is_global_zero:
+        if self.run is None or not isinstance(checkpoints, Checkpoints) or not self.trainer.is_global_zero:
             return
         if self._get(self.config, "lr_find"):
             return
@@ -319,10 +322,11 @@ class ForecastCLI(LightningCLI):
             return
         print(
             f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}\n"
-            f"run        {_relative(Path(log_dir or '.'))}\n"
-            f"test it    forecastlab test --ckpt_path {_relative(Path(checkpoints.best_model_path))}\n"
-            f"curves     tensorboard --logdir {_relative(self.root)}"
+            f"run        {_relative(self.run.folder)}\n"
+            f"test it    forecastlab test --ckpt_path {_relative(Path(checkpoints.best_model_path))}"
         )
+        if self.trainer.loggers:
+            print(f"curves     tensorboard --logdir {_relative(self.root)}")
 
     def after_test(self) -> None:
         """Says where the predictions are."""
@@ -332,8 +336,12 @@ class ForecastCLI(LightningCLI):
         """Says where the predictions are, and their figure."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
             if isinstance(callback, PredictionWriter | ForecastFigure) and callback.path is not None:
-                name = "predictions" if isinstance(callback, PredictionWriter) else "figure"
+                name = "figure"
+                if isinstance(callback, PredictionWriter):
+                    name = "forecast" if callback.path.name == FORECAST else "predictions"
                 print(f"{name:<11} {_relative(callback.path)}")
+                if isinstance(callback, PredictionWriter) and callback.kept is not None:
+                    print(f"before it   {_relative(callback.kept)}")
 
     def _load(self, given: str) -> None:
         self.checkpoint, self.loaded = open_checkpoint(given, self.root, self.name)
@@ -349,6 +357,8 @@ class ForecastCLI(LightningCLI):
         ]
         if config["fast_dev_run"]:
             return callbacks
+        if self.run is not None:
+            callbacks.append(RunFolder(self.run.folder))
         if config["enable_progress_bar"] is not False and sys.stdout.isatty():
             callbacks.append(RichProgressBar())
         callbacks.append(self._get(self.config_init, "early_stopping"))
@@ -356,13 +366,15 @@ class ForecastCLI(LightningCLI):
             callbacks.append(self._get(self.config_init, "checkpoints"))
         return [*callbacks, ForecastFigure()]
 
-    def _logger(self, config: Any) -> RunLogger:
-        root = Path(config["default_root_dir"] or ".", LOGS)
-        run = self.given_run or (Run.of_checkpoint(self.checkpoint) if self.checkpoint else None)
+    def _take_folder(self, config: Any) -> None:
+        """Finds or makes the folder of the run, whatever loggers it has; a run that keeps nothing has none."""
         fits = self.subcommand == "fit"
-        resumed = self.loaded["global_step"] if fits and run and self.loaded else None
-        evaluated = None if fits else max(0, self.loaded["global_step"] - 1)
+        keeps_nothing = fits and config["logger"] is False and config["enable_checkpointing"] is False
+        if config["fast_dev_run"] or keeps_nothing:
+            return
+        run = self.given_run or (Run.of_checkpoint(self.checkpoint) if self.checkpoint else None)
         if run is None:
+            root = Path(config["default_root_dir"] or ".", LOGS)
             experiment = self._get(self.config, "experiment") or "default"
             if fits and self._get(self.config, "lr_find"):
                 experiment += SUFFIX
@@ -374,6 +386,13 @@ class ForecastCLI(LightningCLI):
         if fits and not _rank():
             self._held.enter_context(run.alone())
         self.run, self.root = run, run.root
+
+    def _logger(self, run: Run) -> RunLogger:
+        """The log of the run, beside whatever other loggers there are."""
+        fits = self.subcommand == "fit"
+        goes_on = fits and self.loaded and run is not self.new_run
+        resumed = self.loaded["global_step"] if goes_on else None
+        evaluated = None if fits else max(0, self.loaded["global_step"] - 1)
         return RunLogger(run.root, run.experiment, run.version, resumed, evaluated)
 
     def _end_other_processes(self) -> None:

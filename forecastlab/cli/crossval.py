@@ -23,7 +23,7 @@ from forecastlab.cli.command_line import CONFIG_KEYS, ForecastCLI
 from forecastlab.cli.data import data_module
 from forecastlab.cli.fold import Fold, fit_and_test
 from forecastlab.cli.options import values_of
-from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name, write_whole
+from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.gather import finished_folds, gather, read_result
@@ -31,6 +31,7 @@ from forecastlab.evaluation.jobs import Job, run_jobs
 from forecastlab.evaluation.results import CrossvalRun
 from forecastlab.evaluation.scores import Evaluation, evaluate
 from forecastlab.evaluation.tables import fold_table
+from forecastlab.files import write_whole
 
 BASELINES: dict[str, type[Baseline]] = {
     "persistence": Persistence,
@@ -192,7 +193,5 @@ def _run(values: dict[str, Any], experiment: str | None, new: bool) -> Run:
     }  # where it is does not make another experiment
     root = Path(values["trainer"]["default_root_dir"] or ".", LOGS)
     run = Run.continued(root, values["experiment"] or experiment or "default", settings, new)
-    config = run.folder / CONFIG
-    if not config.exists():
-        write_whole(config, yaml.safe_dump(values, sort_keys=False))
+    write_whole(run.folder / CONFIG, yaml.safe_dump(values, sort_keys=False))
     return run

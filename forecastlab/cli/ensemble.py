@@ -10,12 +10,14 @@ import pandas as pd
 import yaml
 
 from forecastlab.batch import Schema
+from forecastlab.callbacks.predictions import PREDICTIONS, write_forecast
 from forecastlab.cli.data import data_module
 from forecastlab.cli.options import take
-from forecastlab.cli.runs import CONFIG, LOGS, Run, config_of, load_checkpoint, write_whole
+from forecastlab.cli.runs import CONFIG, LOGS, Run, config_of, load_checkpoint
 from forecastlab.data.predictions import predictions_table
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.ensemble import forecast_together
+from forecastlab.files import write_whole
 from forecastlab.forecaster import Forecaster, require_alike
 
 MEMBERS = "members.csv"
@@ -68,8 +70,10 @@ def ensemble(command: str, args: Sequence[str]) -> None:
         members = scores.iloc[:-1]
         shown = pd.DataFrame({"mean forecast": scores.iloc[-1], "members": members.mean(), "± std": members.std()})
         print(shown.to_string(float_format="{:.4f}".format))
-    write_whole(run.folder / "predictions.csv", table.to_csv(index=False))
-    print(f"predictions {os.path.relpath(run.folder / 'predictions.csv')}")
+        write_whole(run.folder / PREDICTIONS, table.to_csv(index=False))
+        print(f"predictions {os.path.relpath(run.folder / PREDICTIONS)}")
+    else:
+        print(f"forecast    {os.path.relpath(write_forecast(run.folder, table)[0])}")
 
 
 def _require_together(

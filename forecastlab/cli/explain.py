@@ -11,6 +11,7 @@ import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
+from forecastlab.callbacks.run_folder import folder_of
 from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.evaluation.page import write
 from forecastlab.explanation.explain import Explanation
@@ -53,7 +54,7 @@ def explain(args: Sequence[str]) -> None:
         threshold=given.threshold,
         seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # seed_everything
     )
-    folder = Path(cli.trainer.log_dir or ".", FOLDER)
+    folder = folder_of(cli.trainer) / FOLDER
     print(explanation.summary)
     _write(explanation, folder)
     for logger in cli.trainer.loggers:

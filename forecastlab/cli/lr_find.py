@@ -1,7 +1,5 @@
 """`forecastlab fit --lr-find`: the training loss over the learning rate, and the rate that it suggests."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -10,6 +8,7 @@ from lightning.pytorch.tuner import Tuner
 from lightning.pytorch.tuner.lr_finder import _LRCallback
 from numpy.typing import ArrayLike, NDArray
 
+from forecastlab.callbacks.run_folder import named_folder
 from forecastlab.errors import ConfigError, NotFiniteError
 from forecastlab.evaluation.figures import learning_rates, png
 from forecastlab.evaluation.page import write
@@ -36,7 +35,7 @@ def find_learning_rate(trainer: Trainer, model: LightningModule, datamodule: Lig
     if trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
         raise ConfigError("--lr-find trains a hundred steps: leave trainer.fast_dev_run out")
     trainer.fit_loop.max_epochs = STEPS  # an epoch may be a single step
-    loggers, log_dir = trainer.loggers, trainer.log_dir  # which Lightning exchanges, and does not always put back
+    loggers, folder = trainer.loggers, named_folder(trainer)  # which Lightning exchanges, and does not always put back
     try:
         finder = Tuner(trainer).lr_find(
             model, datamodule=datamodule, min_lr=LOWEST, max_lr=HIGHEST, num_training=STEPS, update_attr=False
@@ -63,15 +62,15 @@ def find_learning_rate(trainer: Trainer, model: LightningModule, datamodule: Lig
             f"suggested  learning rate {suggested:.2g}, a tenth of that of the lowest loss; the config's is {given}\n"
             f"to use it   pass --model.optimizer.init_args.lr {suggested:.2g}"
         )
-    if loggers and log_dir is not None:
+    if folder is not None:
         figure = learning_rates(curve, suggested=suggested, given=given)
-        write(curve.to_csv(index=False), Path(log_dir, "lr_find.csv"))
-        write(png(figure), Path(log_dir, "lr_find.png"))
+        write(curve.to_csv(index=False), folder / "lr_find.csv")
+        write(png(figure), folder / "lr_find.png")
         for logger in loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_figure("learning_rate", figure)
                 logger.experiment.flush()
-        print(f"curve      {Path(log_dir, 'lr_find.png')}")
+        print(f"curve      {folder / 'lr_find.png'}")
 
 
 def without_average(losses: ArrayLike) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from forecastlab import __version__
 from forecastlab.cli.crossval import PRELOAD, baselines_of, numbers
 from forecastlab.cli.data import data_module
 from forecastlab.cli.fold import Fold, fit_and_test
-from forecastlab.cli.runs import CONFIG, LOGS, Run, write_whole
+from forecastlab.cli.runs import CONFIG, LOGS, Run
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.gather import finished_folds, gather, read_result
@@ -23,6 +23,7 @@ from forecastlab.evaluation.report import pictures
 from forecastlab.evaluation.results import RESULTS, CrossvalRun
 from forecastlab.evaluation.tables import OPTIMISTIC, Table, fold_table
 from forecastlab.evaluation.van_diepen import PUBLISHED, SPLITS, paper_tables
+from forecastlab.files import write_whole
 
 EXPERIMENT = "van-diepen"
 HONEST = "-honest"

@@ -2,17 +2,22 @@
 
 import argparse
 import datetime
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from forecastlab.cli.runs import CONFIG, LOGS, Run, find_runs, read_config
-from forecastlab.errors import ForecastlabError
-from forecastlab.evaluation.results import RESULTS
+from forecastlab.callbacks.metrics_file import metrics_table
+from forecastlab.callbacks.run_logger import METRICS
+from forecastlab.cli.runs import CHECKPOINTS, CONFIG, LOGS, Run, find_runs, read_config
+from forecastlab.errors import ConfigError, ForecastlabError
+from forecastlab.evaluation.results import RESULTS, read_results
 
 COLUMNS = ("run", "begun", "model", "data", "state", "epochs", "val/loss", "test/mse_scaled", "test/mae")
+MOST_NOTES = 8
+"""Damaged files that are named."""
 
 
 def runs(args: Sequence[str]) -> None:
@@ -28,11 +33,15 @@ def runs(args: Sequence[str]) -> None:
         print(f"no runs{where} in {Path(options.root, LOGS)}")
         return
     newest = sorted(found, key=lambda run: run.begun, reverse=True)[: options.last]
-    table = pd.DataFrame([_row(run) for run in newest], columns=list(COLUMNS))
+    notes: list[str] = []
+    table = pd.DataFrame([_row(run, notes) for run in newest], columns=list(COLUMNS))
     shown = table.loc[:, table.notna().any()]
     print(shown.to_string(index=False, na_rep="", float_format="{:.4g}".format, justify="left"))
     if len(found) > len(newest):
         print(f"and {len(found) - len(newest)} older ones: --last {len(found)}")
+    more = [f"{len(notes) - MOST_NOTES} more files are damaged"] if len(notes) > MOST_NOTES else []
+    for note in [*notes[:MOST_NOTES], *more]:
+        print(f"forecastlab: {note}", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,18 +57,22 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _row(run: Run) -> dict[str, Any]:
-    """What is known of a run; a file that is missing or damaged leaves its columns empty."""
+def _row(run: Run, notes: list[str]) -> dict[str, Any]:
+    """What is known of a run; a file that is missing or damaged leaves its columns empty, and a damaged one a note."""
     row: dict[str, Any] = {"run": f"{run.experiment}/{run.version}", "state": "empty"}
     if run.begun:
         row["begun"] = f"{datetime.datetime.fromtimestamp(run.begun / 1e9):%Y-%m-%d %H:%M}"
-    row |= _settings(run.folder / CONFIG)
-    metrics, results = _read(run.folder / "metrics.csv"), _read(run.folder / RESULTS)
-    if results is not None and "fold" in results:
-        folds = results[results["seed"].notna()] if "seed" in results else results
+    try:
+        row |= _settings(run.folder / CONFIG)
+    except ForecastlabError as error:
+        notes.append(f"{error}")
+    metrics = _read(run.folder / METRICS, metrics_table, notes)
+    results = _read(run.folder / RESULTS, read_results, notes)
+    if results is not None:
+        folds = results[results["seed"].notna()]
         row["state"] = f"{folds['fold'].nunique()} folds"
         for name in ("test/mse_scaled", "test/mae"):
-            row[name] = folds[name].mean() if name in folds else None
+            row[name] = folds[name].mean()
     elif metrics is not None and len(metrics):
         row["state"] = "trained"
         row["epochs"] = f"{int(metrics['epoch'].max()) + 1}" if metrics["epoch"].notna().any() else None
@@ -68,6 +81,8 @@ def _row(run: Run) -> dict[str, Any]:
             if name in metrics and metrics[name].notna().any():
                 row[name] = metrics[name].dropna().iloc[-1]
                 row["state"] = "tested"
+    elif (run.folder / CHECKPOINTS).exists():  # without a log
+        row["state"] = "trained"
     elif (run.folder / CONFIG).exists():
         row["state"] = "begun"
     return row
@@ -77,14 +92,14 @@ def _settings(path: Path) -> dict[str, Any]:
     """Names of the network and of the data that a run's config holds."""
     if not path.exists():
         return {}
+    content = read_config(str(path))
     try:
-        content = read_config(str(path))
         data, model = content.get("data") or {}, content.get("model") or {}
         arguments = data.get("init_args") or {}
         source = arguments.get("dataset") or arguments.get("path") or _short(data)
         return {"model": _short(model.get("backbone")), "data": Path(str(source)).name if source else None}
-    except (ForecastlabError, AttributeError, OSError):
-        return {}
+    except AttributeError:  # the parts are not what they are called
+        raise ConfigError(f"the config {path} is damaged: model or data hold no settings") from None
 
 
 def _short(part: Any) -> str | None:
@@ -93,8 +108,11 @@ def _short(part: Any) -> str | None:
     return str(name).rpartition(".")[2] if name else None
 
 
-def _read(path: Path) -> pd.DataFrame | None:
+def _read(path: Path, read: Callable[[Path], pd.DataFrame], notes: list[str]) -> pd.DataFrame | None:
+    if not path.exists():
+        return None
     try:
-        return pd.read_csv(path)
-    except (OSError, ValueError, pd.errors.ParserError):
+        return read(path)
+    except ForecastlabError as error:
+        notes.append(f"{error}")
         return None

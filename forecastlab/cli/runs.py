@@ -20,11 +20,15 @@ from lightning.pytorch.utilities import rank_zero_only
 from forecastlab.checkpoint import read_checkpoint
 from forecastlab.cli.options import values_of
 from forecastlab.errors import ConfigError, DataError
+from forecastlab.files import write_whole
 
 LOGS = "lightning_logs"
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
-METRICS = "metrics.csv"
+JOB = "slurm_job"
+"""The job of SLURM that began a run."""
+EVENTS = "events.out."
+"""What the names of TensorBoard's files begin with."""
 SECTIONS = ("model", "trainer", "early_stopping", "checkpoints")
 """The parts of a config that have settings below them, or in a file of their own."""
 SETTINGS = "settings.yaml"
@@ -94,14 +98,38 @@ class Run:
             experiment: name of the experiment.
             settings: plain data; what a call must agree on to go on with a run.
             new: whether a new run is begun in any case.
+
+        Raises:
+            DataError: if it cannot be known what a run was begun with.
         """
         for run in [] if new else reversed(find_runs(root, experiment)):
-            path = run.folder / SETTINGS
-            if path.exists() and yaml.safe_load(path.read_text()) == settings:
+            if run.settings() == settings:
                 return run
         run = cls.new(root, experiment)
         write_whole(run.folder / SETTINGS, yaml.safe_dump(settings, sort_keys=False))
         return run
+
+    def settings(self) -> object:
+        """What the run was begun with, plain data; None if it is not one that a repeated call goes on with.
+
+        Raises:
+            DataError: if the file is damaged.
+        """
+        path = self.folder / SETTINGS
+        if not path.exists():
+            return None
+        try:
+            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+        else:
+            if isinstance(settings, dict):
+                return settings
+            why = "it holds no keys and values"
+        raise DataError(
+            f"{path} is damaged ({why}): it does not say what the run was begun with. Begin a new run with --new, or "
+            "delete the file: the run is then left as it is, with its checkpoints"
+        )
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -163,7 +191,7 @@ class Run:
 
     def discard_if_not_begun(self) -> None:
         """Removes the folder of a run that failed before it began, that is, before anything came of its first epoch."""
-        if not (self.folder / CHECKPOINTS).exists() and not (self.folder / METRICS).exists():
+        if all(path.name in (CONFIG, JOB) or path.name.startswith(EVENTS) for path in self.folder.glob("*")):
             shutil.rmtree(self.folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # there are other runs
                 self.folder.parent.rmdir()
@@ -200,13 +228,6 @@ def _let_go() -> None:
 
 if hasattr(os, "register_at_fork"):  # a loader's process lives on for seconds when the training is killed
     os.register_at_fork(after_in_child=_let_go)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that a process killed at any moment leaves the old one or the new one."""
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def open_checkpoint(given: str, root: Path, experiment: str | None) -> tuple[Path, dict[str, Any]]:

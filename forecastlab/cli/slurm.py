@@ -1,13 +1,12 @@
 """Jobs of SLURM whose time is up: they are queued again, and go on by themselves."""
 
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
-from forecastlab.cli.runs import CHECKPOINTS, Run, find_runs
-
-JOB = "slurm_job"
-"""File in the folder of a run: the job that began it."""
+from forecastlab.cli.runs import CHECKPOINTS, JOB, Run, find_runs
 
 
 def job() -> str | None:
@@ -28,8 +27,17 @@ def begun_before(root: Path, experiment: str | None) -> Path | None:
         return None
     for run in reversed(find_runs(root, experiment or "default")):
         last, signed = run.folder / CHECKPOINTS / "last.ckpt", run.folder / JOB
-        if last.exists() and signed.exists() and signed.read_text() == job():
+        if not last.exists() or not signed.exists():
+            continue
+        name = signed.read_bytes().decode(errors="replace")
+        if name == job():
             return last
+        if not re.fullmatch(r"\d+(_\d*)?", name):
+            print(
+                f"forecastlab: {signed} is damaged: it does not say which job began the run. If it was this one, go on "
+                f"with --ckpt_path {last}",
+                file=sys.stderr,
+            )
     return None
 
 

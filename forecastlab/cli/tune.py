@@ -11,10 +11,11 @@ from optuna.exceptions import StorageInternalError
 from forecastlab.cli.crossval import numbers
 from forecastlab.cli.data import data_module
 from forecastlab.cli.options import values_of
-from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name, read_config, write_whole
+from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name, read_config
 from forecastlab.cli.study import Configs, Tuning, as_yaml
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
+from forecastlab.files import write_whole
 from forecastlab.tuning.space import Space
 from forecastlab.tuning.study import PRUNERS, SAMPLERS, Address, Worker
 

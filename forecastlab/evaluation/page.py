@@ -1,7 +1,6 @@
 """One HTML page of text, tables and figures that needs no other file and no network."""
 
 import base64
-import contextlib
 import importlib.resources
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.figures import COLOURS, DARK, LIGHT, Theme, png
 from forecastlab.evaluation.tables import Table
+from forecastlab.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,10 @@ def write(content: str | bytes, path: Path) -> None:
     Raises:
         ConfigError: if it cannot be written.
     """
-    partial = path.with_name(f".{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(path)
+        write_whole(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise ConfigError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
 
 

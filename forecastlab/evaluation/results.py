@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from forecastlab.callbacks.metrics_file import metrics_table
 from forecastlab.data.folds import Fold, walk_forward
 from forecastlab.errors import ConfigError, DataError
 
@@ -74,13 +75,13 @@ class CrossvalRun:
             )
         text, config = _read_config(folder / CONFIG)
         experiment = str(config.get("experiment") or folder.resolve().parent.name)
-        results = _read_results(folder / RESULTS)
+        results = read_results(folder / RESULTS)
         args = _init_args(config)
         notes = _unfinished(folder, results, len(args.get("cutoffs") or ()) or args.get("splits"))
         results = results[_finite(results)].reset_index(drop=True)
         if results.empty:
             raise DataError(f"{folder / RESULTS} has no finished fold: run forecastlab crossval again, it resumes")
-        predictions = _read_predictions(folder / PREDICTIONS)
+        predictions = read_predictions(folder / PREDICTIONS)
         predictions = _scored(predictions, results, folder)
         _require_agreement(results, predictions, folder)
         run = cls(folder, experiment, results, predictions, config, text, ())
@@ -132,8 +133,11 @@ class CrossvalRun:
         for fold, seed in _folders(self.folder):
             path = self.folder / f"fold_{fold}" / f"seed_{seed}" / "metrics.csv"
             if path.is_file():
-                curve = _read_csv(path, ("epoch", "train/loss", "val/loss"))
-                found[fold, seed] = _numeric(curve, list(curve.columns), path)
+                curve = metrics_table(path)
+                absent = {"train/loss", "val/loss"}.difference(curve.columns)
+                if absent:
+                    raise DataError(f"{path} has no column {', '.join(sorted(absent))}; delete it to do without curves")
+                found[fold, seed] = curve
         return found
 
     def split(self) -> list[Fold] | None:
@@ -170,8 +174,8 @@ def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
         config = yaml.safe_load(text)
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise DataError(f"cannot read the config {path}: {str(error).splitlines()[0]}") from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise DataError(f"cannot read the config {path}: {(str(error).splitlines() or ['it is damaged'])[0]}") from None
     if not isinstance(config, dict):
         raise DataError(f"the config {path} is not a YAML file of keys and values")
     return text, config
@@ -190,9 +194,11 @@ def _init_args(config: dict[str, Any]) -> dict[str, Any]:
 def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     text = {name: str for name in ("model", "unique_id", "target", "ds", "cutoff") if name in columns}
     try:
-        table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=["", "nan", "NaN"], low_memory=False)
-    except (OSError, UnicodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"cannot read {path}: {str(error).strip() or 'it is damaged'}") from None
+        table: pd.DataFrame = pd.read_csv(
+            path, dtype=text, keep_default_na=False, na_values=["", "nan", "NaN"], low_memory=False
+        )
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: no text, or no table
+        raise DataError(f"cannot read {path}: {' '.join(str(error).split())[:200] or 'it is damaged'}") from None
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise DataError(
@@ -227,7 +233,12 @@ def _keys(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     return table.astype({"fold": "int64", "seed": "Int64"})
 
 
-def _read_results(path: Path) -> pd.DataFrame:
+def read_results(path: Path) -> pd.DataFrame:
+    """The results of a crossval: a row per model, fold and seed, with the columns `RESULT_COLUMNS`.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
     table = _read_csv(path, RESULT_COLUMNS)
     if table.empty:
         raise DataError(f"{path} has no rows: no fold has finished; run forecastlab crossval again, it resumes")
@@ -242,8 +253,21 @@ def _read_results(path: Path) -> pd.DataFrame:
     return table
 
 
-def _read_predictions(path: Path) -> pd.DataFrame:
-    table = _numeric(_keys(_read_csv(path, PREDICTION_COLUMNS), path), ["y", "forecast"], path)
+def read_predictions(path: Path, columns: Sequence[str] = PREDICTION_COLUMNS) -> pd.DataFrame:
+    """The scored rows of a table of predictions; names are text, times are times and values are floats.
+
+    Args:
+        path: the file.
+        columns: what it must have; "model", "fold" and "seed" together or not at all.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    table = _read_csv(path, columns)
+    if "model" in columns:
+        table = _keys(table, path)
+    further = [name for name in table.columns if name.startswith("forecast-")]
+    table = _numeric(table, ["y", "forecast", *further], path)
     for name in ("ds", "cutoff"):
         try:
             table[name] = pd.to_datetime(table[name], format="ISO8601")

@@ -234,8 +234,9 @@ def _journal(path: Path) -> JournalStorage:
         if path.exists():
             _mend(path, lock)
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}): begin another study with --new") from error
+    except Exception as error:  # of many kinds: every line is taken for what Optuna once wrote
+        why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise DataError(f"{path} is damaged ({why}): begin another study with --new, or delete the file") from error
 
 
 def _mend(path: Path, lock: JournalFileOpenLock) -> None:

@@ -8,7 +8,14 @@ import torch
 from sklearn.metrics import mean_absolute_error
 
 from forecastlab.backbones.lstm import LSTM
-from forecastlab.callbacks import PredictionWriter, RunLogger
+from forecastlab.callbacks import (
+    AtomicCheckpointIO,
+    Checkpoints,
+    ForecastFigure,
+    PredictionWriter,
+    RunFolder,
+    RunLogger,
+)
 from forecastlab.forecaster import Forecaster
 from tests.series import Series, counting, noise, trainer
 
@@ -25,7 +32,8 @@ def written(root, stage, data, model=None):
     running = trainer(callbacks=[writer], logger=RunLogger(root, "run", 0))
     arguments = {"verbose": False} if stage == "test" else {"return_predictions": False}
     results = getattr(running, stage)(model, data, **arguments)
-    assert writer.path == root / "run" / "version_0" / "predictions.csv"
+    name = "predictions.csv" if stage == "test" else "forecast.csv"
+    assert writer.path == root / "run" / "version_0" / name
     return pd.read_csv(writer.path, parse_dates=["ds", "cutoff"]), results
 
 
@@ -132,3 +140,84 @@ def test_what_an_interrupted_test_left_does_not_count(tmp_path):
     running.test(model, data, verbose=False)
     assert len(writer.table) == 2
     assert Path(tmp_path, "predictions.csv").exists()
+
+
+def test_a_trial_of_one_batch_leaves_no_file(tmp_path):
+    writer, data = PredictionWriter(), Series(counting(10))
+    running = trainer(callbacks=[writer], default_root_dir=tmp_path, fast_dev_run=True)
+    running.test(Forecaster(schema=data.schema), data, verbose=False)
+    running.predict(Forecaster(schema=data.schema), data)
+    assert writer.path is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_a_run_is_where_its_files_go_whatever_its_loggers_are(tmp_path):
+    data, folder = Series(counting(40), splits=3, fold=2), tmp_path / "run"
+    callbacks = [RunFolder(folder), Checkpoints(), PredictionWriter(), ForecastFigure()]
+    running = trainer(
+        max_epochs=1,
+        callbacks=callbacks,
+        default_root_dir=tmp_path / "else",
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=True,
+    )
+    model = Forecaster(partial(LSTM, hidden_size=2), schema=data.schema)
+    running.fit(model, data)
+    running.test(model, data, verbose=False)
+    running.predict(model, data)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        *("best.ckpt", "forecast.csv", "forecast.png", "last.ckpt", "predictions.csv")
+    ]
+    assert {path.parent.name for path in tmp_path.rglob("*.ckpt")} == {"checkpoints"}
+
+
+def predict(folder, raw, callbacks=None):
+    """A forecast of a persistent network beyond the end of a frame."""
+    data = Series(raw)
+    model = Forecaster(partial(LSTM, hidden_size=2), anchor="last", schema=data.schema)
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    callbacks = callbacks or [PredictionWriter(), ForecastFigure()]
+    trainer(callbacks=[RunFolder(folder), *callbacks]).predict(model, data)
+    return callbacks
+
+
+@pytest.mark.parametrize("figure_first", [False, True])
+def test_former_forecasts_are_kept_with_their_figures(tmp_path, figure_first):
+    drawn = []
+    for rows in (40, 41, 41, 42):
+        callbacks = [PredictionWriter(), ForecastFigure()]
+        predict(tmp_path, counting(rows), callbacks[::-1] if figure_first else callbacks)
+        drawn.append((tmp_path / "forecast.png").read_bytes())
+    forecasts = {path.name: pd.read_csv(path)["forecast"].tolist() for path in tmp_path.glob("forecast*.csv")}
+    assert forecasts == {"forecast-1.csv": [139], "forecast-2.csv": [140], "forecast.csv": [141]}
+    figures = {path.name: path.read_bytes() for path in tmp_path.glob("forecast*.png")}
+    assert figures == {"forecast-1.png": drawn[0], "forecast-2.png": drawn[1], "forecast.png": drawn[3]}
+    assert callbacks[0].kept == tmp_path / "forecast-2.csv"
+
+
+def test_a_forecast_is_found_as_predictions_until_a_test_writes_them(tmp_path):
+    predict(tmp_path, counting(40))
+    link = tmp_path / "predictions.csv"
+    assert link.is_symlink()
+    assert link.read_bytes() == (tmp_path / "forecast.csv").read_bytes()
+    predict(tmp_path, counting(41))
+    assert pd.read_csv(link)["forecast"].tolist() == [140]
+    data = Series(counting(10))
+    trainer(callbacks=[RunFolder(tmp_path), PredictionWriter()]).test(
+        Forecaster(schema=data.schema), data, verbose=False
+    )
+    scored = link.read_bytes()
+    assert not link.is_symlink()
+    assert pd.read_csv(tmp_path / "forecast.csv")["forecast"].tolist() == [140], "a test does not write through a link"
+    predict(tmp_path, counting(42))
+    assert link.read_bytes() == scored
+
+
+def test_where_links_are_not_possible_a_forecast_is_written_all_the_same(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("not here")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    predict(tmp_path, counting(40), [PredictionWriter()])
+    assert [path.name for path in tmp_path.iterdir()] == ["forecast.csv"]

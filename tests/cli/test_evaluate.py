@@ -26,8 +26,8 @@ def evaluate(cli, root, monkeypatch):
     return run
 
 
-def predictions(run):
-    return pd.read_csv(run / "predictions.csv", parse_dates=["ds", "cutoff"])
+def predictions(run, name="predictions.csv"):
+    return pd.read_csv(run / name, parse_dates=["ds", "cutoff"])
 
 
 def board(run):
@@ -111,14 +111,14 @@ def test_test_metrics_are_those_of_the_predictions(evaluate, root, data):
 def test_predict_forecasts_beyond_the_data(evaluate, root, data, model):
     answer = evaluate("predict", "--ckpt_path", "best")
     assert answer.status == 0
-    table = predictions(folder(root))
+    table = predictions(folder(root), "forecast.csv")
     assert list(table) == COLUMNS
     assert list(table["cutoff"]) == [data.table.times[-1]]
     assert list(table["ds"]) == [data.table.times[-1] + pd.Timedelta(days=1)]
     assert table["y"].isna().all()
     np.testing.assert_allclose(table["forecast"], by_hand(model, data, [1499]), rtol=1e-5)
     where = "lightning_logs/tiny/version_0"
-    assert answer.out.endswith(f"predictions {where}/predictions.csv\nfigure      {where}/forecast.png\n")
+    assert answer.out.endswith(f"forecast    {where}/forecast.csv\nfigure      {where}/forecast.png\n")
     with Image.open(folder(root) / "forecast.png") as image:
         assert np.asarray(image).std() > 10, "the image is not empty"
 
@@ -141,10 +141,22 @@ def test_longer_horizons_are_ordered_by_origin_and_step(cli, config, tmp_path):
     assert table["cutoff"].is_monotonic_increasing
     assert (table.groupby("cutoff")["ds"].diff().dropna() > pd.Timedelta(0)).all()
     assert cli("predict", *given).status == 0
-    table = predictions(folder(tmp_path))
+    table = predictions(folder(tmp_path), "forecast.csv")
     assert table["cutoff"].nunique() == 1
     assert list(table["ds"]) == list(table["cutoff"] + pd.to_timedelta([1, 2, 3], unit="D"))
     assert table["y"].isna().all()
+
+
+def test_a_forecast_leaves_the_scored_rows_of_the_test_and_forecasts_before_it(evaluate, root):
+    assert evaluate("test", "--ckpt_path=best").status == 0
+    scored = predictions(folder(root))
+    assert evaluate("predict", "--ckpt_path=best").status == 0
+    answer = evaluate("predict", "--ckpt_path=best", "--data.rows=1450")
+    assert "before it   lightning_logs/tiny/version_0/forecast-1.csv\n" in answer.out
+    pd.testing.assert_frame_equal(predictions(folder(root)), scored)
+    first, second = (predictions(folder(root), name) for name in ("forecast-1.csv", "forecast.csv"))
+    assert first["forecast"].item() != second["forecast"].item()
+    assert {path.name for path in folder(root).glob("forecast*.png")} == {"forecast-1.png", "forecast.png"}
 
 
 # Which checkpoint
@@ -166,7 +178,7 @@ def test_best_and_last_are_of_the_newest_run_of_the_experiment(cli, config, root
     assert cli(*fit(config, root, "--experiment=other", epochs=1)).status == 0
     assert cli("predict", *given).status == 0
     assert cli("predict", *given, "--experiment=tiny").status == 0
-    assert [(path.parent.parent.name, path.parent.name) for path in sorted(root.rglob("predictions.csv"))] == [
+    assert [(path.parent.parent.name, path.parent.name) for path in sorted(root.rglob("forecast.csv"))] == [
         ("other", "version_0"),
         ("tiny", "version_1"),
     ]
@@ -191,6 +203,7 @@ def test_a_checkpoint_alone_is_enough_wherever_it_lies(cli, trained, root, tmp_p
     assert answer.status == 0
     assert files(elsewhere) == [
         "lightning_logs/tiny/version_0/events.out",
+        "lightning_logs/tiny/version_0/forecast.csv",
         "lightning_logs/tiny/version_0/forecast.png",
         "lightning_logs/tiny/version_0/predictions.csv",
         "model.ckpt",

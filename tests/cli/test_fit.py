@@ -326,11 +326,40 @@ def test_settings_of_lightning_work_as_usual(tmp_path, config, cli, more):
     assert len(list(tmp_path.rglob("best.ckpt"))) == 1
 
 
-def test_a_run_without_a_logger_leaves_only_checkpoints(tmp_path, config, cli):
-    (tmp_path / "config.yaml").write_text(CONFIG)
-    assert cli(*fit(tmp_path / "config.yaml", tmp_path, "--trainer.logger=false", epochs=1)).status == 0
-    assert files(tmp_path) == ["checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml"]
-    assert (tmp_path / "config.yaml").read_text() == CONFIG
+def test_a_run_without_a_logger_has_a_folder_with_config_and_checkpoints(tmp_path, config, cli):
+    for _ in range(2):
+        answer = cli(*fit(config, tmp_path, "--trainer.logger=false", epochs=1))
+        assert answer.status == 0
+        assert "curves" not in answer.out
+    names = ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml")
+    assert files(tmp_path) == [f"lightning_logs/tiny/version_{number}/{name}" for number in (0, 1) for name in names]
+
+
+def test_a_run_without_a_logger_and_without_checkpoints_leaves_nothing(tmp_path, config, cli):
+    nothing = ["--trainer.logger=false", "--trainer.enable_checkpointing=false"]
+    assert cli(*fit(config, tmp_path, *nothing, epochs=1)).status == 0
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["CSVLogger", "TensorBoardLogger"])
+def test_other_loggers_write_where_they_were_told_beside_the_folder_of_the_run(tmp_path, config, cli, name):
+    assert cli(*fit(config, tmp_path, epochs=1)).status == 0
+    others = [f"--trainer.logger={name}", f"--trainer.logger.save_dir={tmp_path / 'others'}"]
+    assert cli(*fit(config, tmp_path, *others, "--model.backbone.hidden_size=3", epochs=1)).status == 0
+    run, theirs = folder(tmp_path, version=1), files(tmp_path / "others")
+    expected = "hparams.yaml" if name == "CSVLogger" else "events.out"
+    assert any(file.endswith(expected) for file in theirs)
+    assert not any(file.endswith(("ckpt", "config.yaml")) for file in theirs)
+    assert len(rows(run)) == 1
+    root = f"--trainer.default_root_dir={tmp_path}"
+    assert "tiny/version_1" in cli("runs", root).out
+    answer = cli("test", "--ckpt_path=best", root)
+    assert answer.status == 0
+    assert {path.name for path in run.iterdir()} >= {"predictions.csv", "config.yaml", "checkpoints", "metrics.csv"}
+    assert not (folder(tmp_path) / "predictions.csv").exists()
+    assert cli(*fit(config, tmp_path, *others, "--ckpt_path=last", epochs=2)).status == 0
+    assert len(rows(run)) == 2, "it goes on in place"
+    assert not folder(tmp_path, version=2).exists()
 
 
 def test_a_trial_of_one_batch_leaves_nothing(tmp_path, config, cli):

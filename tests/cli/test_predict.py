@@ -84,7 +84,7 @@ def predict(cli, tmp_path):
         checkpoint = folder(copy, "own") / "checkpoints" / "best.ckpt"
         frame.to_csv(tmp_path / "new.csv", index=False)
         answer = cli("predict", "--ckpt_path", checkpoint, f"--data.path={tmp_path / 'new.csv'}", *options)
-        path = folder(copy, "own") / "predictions.csv"
+        path = folder(copy, "own") / "forecast.csv"
         table = pd.read_csv(path, parse_dates=["ds", "cutoff"]) if path.exists() else None
         return answer, table, checkpoint
 
@@ -209,7 +209,7 @@ def test_a_model_trained_on_everything_forecasts_beyond_it(cli, tmp_path):
     assert cli(*fit(config, tmp_path, "--data.fold=all", "--checkpoints.write_interval=0", epochs=3)).status == 0
     given = ["--ckpt_path=best", f"--trainer.default_root_dir={tmp_path}"]
     assert cli("predict", *given).status == 0
-    table = pd.read_csv(folder(tmp_path, "own") / "predictions.csv", parse_dates=["ds", "cutoff"])
+    table = pd.read_csv(folder(tmp_path, "own") / "forecast.csv", parse_dates=["ds", "cutoff"])
     assert table["cutoff"].unique().tolist() == [pd.Timestamp("1960-12-01")]
     assert table["ds"].tolist() == pd.date_range("1961-01-01", periods=6, freq="MS").tolist()
     assert (table["unique_id"] == "airline").all()
@@ -233,7 +233,7 @@ def test_another_file_takes_the_place_of_a_published_series_and_of_its_ends(cli,
     answer = cli("predict", *paths, f"--data.path={newer}", f"--trainer.default_root_dir={tmp_path}")
     assert answer.status == 0
     assert "--data.path is another file: the training's data.start and data.end left out" in answer.err
-    (path,) = tmp_path.rglob("predictions.csv")
+    (path,) = tmp_path.rglob("forecast.csv")
     table = pd.read_csv(path, parse_dates=["cutoff"])
     assert table["cutoff"].unique().tolist() == [months[-1]]
     assert (table["unique_id"] == "airline").all()

@@ -2,7 +2,8 @@ import os
 
 import pandas as pd
 
-from tests.cli.commands import EPOCHS
+from forecastlab.evaluation.results import RESULT_COLUMNS
+from tests.cli.commands import EPOCHS, fit
 
 
 def listed(cli, root, *args):
@@ -47,20 +48,30 @@ def test_a_crossval_shows_the_mean_over_its_folds_without_the_baselines(cli, tmp
     folder = tmp_path / "lightning_logs" / "x" / "version_3"
     folder.mkdir(parents=True)
     results = {"model": ["x", "x", "ridge"], "fold": [1, 2, 1], "seed": [0, 0, None], "test/mae": [1.0, 3.0, 100.0]}
-    pd.DataFrame(results).to_csv(folder / "results.csv", index=False)
+    pd.DataFrame(results).reindex(columns=RESULT_COLUMNS).to_csv(folder / "results.csv", index=False)
     (row,) = listed(cli, tmp_path).splitlines()[1:]
     assert row.split() == ["x/version_3", "2", "folds", "2"]
 
 
 def test_damaged_and_empty_runs_are_listed_too(cli, tmp_path):
-    for name, files in (("empty", {}), ("bad", {"config.yaml": "a: [", "metrics.csv": "\0\0"})):
+    for name, files in (("empty", {}), ("bad", {"config.yaml": "a: [", "metrics.csv": "\0\0\n"})):
         folder = tmp_path / "lightning_logs" / name / "version_0"
         folder.mkdir(parents=True)
         for file, text in files.items():
             (folder / file).write_text(text)
-    text = listed(cli, tmp_path)
-    assert "empty/version_0" in text
-    assert "bad/version_0" in text
+    answer = cli("runs", f"--trainer.default_root_dir={tmp_path}")
+    assert answer.status == 0
+    assert "empty/version_0" in answer.out
+    assert "bad/version_0" in answer.out
+    said = answer.err.splitlines()
+    assert len(said) == 2
+    assert "bad/version_0/config.yaml is not valid YAML" in said[0]
+    assert "bad/version_0/metrics.csv" in said[1]
+
+
+def test_a_run_without_a_log_is_listed_as_trained(cli, config, tmp_path):
+    assert cli(*fit(config, tmp_path, "--trainer.logger=false", epochs=1)).status == 0
+    assert listed(cli, tmp_path).splitlines()[1].split()[-1] == "trained"
 
 
 def test_no_runs_is_no_error(cli, tmp_path):

@@ -55,6 +55,15 @@ def test_killed_at_any_moment_a_run_resumes_bit_identically(tmp_path, config, cl
     assert len(list((killed / "lightning_logs" / "tiny").iterdir())) == 1
 
 
+def test_killed_and_resumed_metrics_of_validations_within_epochs_have_the_same_columns(tmp_path, config, cli):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    killed.mkdir()
+    more = ["--trainer.val_check_interval=4", "--trainer.callbacks=LearningRateMonitor"]
+    assert cli(*fit(config, whole, *SETTINGS, *more, epochs=200)).status == 0
+    killed_again_and_again(config, killed, 2, 5, *more, epochs=200)
+    assert (folder(killed) / "metrics.csv").read_text() == (folder(whole) / "metrics.csv").read_text()
+
+
 def test_processes_that_cut_batches_end_with_a_training_that_is_killed(tmp_path, config):
     running = start(tmp_path / "output", fit(config, tmp_path, "--data.num_workers=2", epochs=1000))
     running.until(lambda: len(descendants(running.process.pid)) >= 4)  # two for training and two for validation

@@ -67,6 +67,23 @@ def test_pairs_of_processes_in_one_experiment_never_clash(tmp_path, config):
     assert all(load(last_path(tmp_path, number))["epoch"] == 1 for number in range(30))
 
 
+def test_a_run_is_tested_while_it_trains_and_the_training_does_not_notice(tmp_path, config, cli):
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    slow = ["--allow-import=tests", "--trainer.callbacks=tests.reliability.callbacks.SlowEpochs"]
+    options = ["--checkpoints.write_interval=0", "--trainer.check_val_every_n_epoch=4"]
+    training = start(tmp_path / "output", fit(config, together, *slow, *options, epochs=8))
+    training.until(lambda: last_path(together).exists())
+    given = ["--ckpt_path", last_path(together), "--trainer.callbacks=null", "--allow-import=tests"]
+    assert cli("test", *given).status == 0
+    assert "test/mae" in rows(folder(together))[0]
+    assert training.process.is_alive()
+    assert training.ended() == 0, training.said()
+    assert cli(*fit(config, alone, *options, epochs=8)).status == 0
+    tested, log = rows(folder(together)), rows(folder(alone))
+    assert [{name: row[name] for name in log[0]} for row in tested] == log
+    assert len([row for row in tested if row["test/mae"]]) == 1
+
+
 def test_a_run_is_resumed_by_one_process_at_a_time(tmp_path, config, cli, monkeypatch):
     slow = ["--allow-import=tests", "--trainer.callbacks=tests.reliability.callbacks.SlowEpochs"]
     assert cli(*fit(config, tmp_path, epochs=1)).status == 0

@@ -9,6 +9,7 @@ import time
 
 import pandas as pd
 import pytest
+import torch
 
 from tests.reliability.processes import STEPS, alive, assert_same_run, descendants, fit, folder, last_path, load, start
 
@@ -134,6 +135,26 @@ def test_a_job_of_slurm_that_cannot_be_queued_again_says_how_to_go_on(tmp_path, 
     running.send(signal.SIGUSR1)
     assert running.ended() == 128 + signal.SIGUSR1
     assert "stopped by SIGUSR1; go on with: forecastlab fit --ckpt_path" in running.said().splitlines()[-1]
+
+
+@pytest.mark.parametrize("logger", ["false", "CSVLogger"])
+def test_a_stopped_run_goes_on_in_place_whatever_its_logger_is(tmp_path, config, cli, logger):
+    given = [f"--trainer.logger={logger}", *(["--trainer.logger.save_dir=others"] if logger != "false" else [])]
+    given = [option.replace("others", str(tmp_path / "others")) for option in given]
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    running = start(tmp_path / "output", fit(config, stopped, *SLOW, *given, NEVER, epochs=4))
+    running.until(lambda: "epoch 2 batch 4" in running.said())
+    running.send(signal.SIGTERM)
+    assert running.ended() == 143, running.said()
+    said = running.said().splitlines()[-1]
+    assert f"go on with: forecastlab fit --ckpt_path {last_path(stopped)}" in said
+    again = fit(config, stopped, *given, NEVER, "--ckpt_path=last", epochs=4)
+    assert cli(*again).status == 0
+    assert cli(*fit(config, whole, NEVER, epochs=4)).status == 0
+    assert load(last_path(stopped))["epoch"] == 4
+    for name, weight in load(last_path(whole))["state_dict"].items():
+        assert torch.equal(load(last_path(stopped))["state_dict"][name], weight)
+    assert len(list(folder(stopped).parent.iterdir())) == 1
 
 
 CROSSVAL = ("--folds=3,5", "--jobs=2", "--baselines=persistence", "--checkpoints.write_interval=0.2")

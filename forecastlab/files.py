@@ -1,0 +1,81 @@
+"""Files that are whole at any moment, and that several processes may write."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file so that a process killed at any moment leaves the old one or the new one.
+
+    A link is replaced by the file; what it leads to stays as it is.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_newest(path: Path, content: bytes, companions: tuple[Path, ...] = ()) -> Path | None:
+    """Writes a file whole and keeps the former one, if that differs, under the next free number.
+
+    `forecast.csv` becomes `forecast-1.csv`, the next one `forecast-2.csv`, and so on.
+
+    Args:
+        path: the file.
+        content: its new content.
+        companions: files that belong to the former one, and get its number.
+
+    Returns:
+        Where the former file is now; None if there was none, or if it was the same.
+    """
+    with locked(path):
+        former = path.read_bytes()
+        if former == content:
+            return None
+        kept = None
+        if former:  # the lock makes an empty file where there is none
+            kept = _numbered(path, former)
+            number = kept.stem.removeprefix(path.stem)
+            for companion in filter(Path.exists, companions):
+                companion.replace(companion.with_stem(f"{companion.stem}{number}"))
+        write_whole(path, content)
+        return kept
+
+
+def _numbered(path: Path, content: bytes) -> Path:
+    """Writes a copy under the next free number."""
+    number = 1
+    while (kept := path.with_stem(f"{path.stem}-{number}")).exists():
+        number += 1
+    write_whole(kept, content)
+    return kept
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps other processes that ask for the same lock from writing a file within the block, for moments only.
+
+    The lock is on the file itself, which is made if there is none. Within the block the file may be replaced.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on every system
+        path.touch()
+        yield
+        return
+    while True:
+        file = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), path.stat()):
+                break
+        os.close(file)  # whoever held the lock has replaced the file
+    try:
+        yield
+    finally:
+        os.close(file)
