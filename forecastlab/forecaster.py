@@ -19,6 +19,7 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.stepping import compile_steps
 from forecastlab.batch import Batch, Prediction, Scaling, Schema
 from forecastlab.checkpoint import read_checkpoint
+from forecastlab.checkpoint_schema import require_structure
 from forecastlab.data.panel import Panel
 from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
@@ -277,22 +278,30 @@ class Forecaster(LightningModule):
         return self._point(raw, batch)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Checks that the weights are those of a network for the same columns.
+        """Checks that the checkpoint is whole, and its weights those of a network for the same columns.
 
         Raises:
-            ConfigError: if they are not.
+            DataError: if a part of the checkpoint has another form than its readers expect.
+            ConfigError: if the weights are those of another network.
         """
+        require_structure(checkpoint, "the checkpoint")
         trained = Schema.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]["schema"])
         require_alike(trained, self.schema)
         if trained.series != self.schema.series:
             raise ConfigError(_difference("series", trained.series, self.schema.series))
         self.weights_from = None  # a training that is resumed has begun already
 
-    def configure_optimizers(self) -> Any:
-        optimizer = self._build("optimizer", Optimizer, self.parameters())
+    def optimizer_for(self, parameters: Iterable[nn.Parameter]) -> tuple[Optimizer, LRScheduler | None]:
+        """A new optimizer of some weights, and its schedule if there is one."""
+        optimizer = self._build("optimizer", Optimizer, parameters)
         if "lr_scheduler" not in self._parts:
+            return optimizer, None
+        return optimizer, self._build("lr_scheduler", LRScheduler, optimizer)
+
+    def configure_optimizers(self) -> Any:
+        optimizer, scheduler = self.optimizer_for(self.parameters())
+        if scheduler is None:
             return optimizer
-        scheduler = self._build("lr_scheduler", LRScheduler, optimizer)
         monitor = getattr(scheduler, "monitor", "val/loss")
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": monitor}}
 
