@@ -18,7 +18,7 @@ from torch import Tensor
 from forecastlab.errors import DataError
 
 Check = Callable[[Any, str], None]
-"""Takes a value and the name of its part; raises `Unfit` if it is not as it must be."""
+"""Takes a value and the name of its part; raises `UnfitError` if it is not as it must be."""
 
 MOST = 2**53
 """The largest count: whole numbers up to here are exact as floats too."""
@@ -31,7 +31,7 @@ DTYPES = {
 """The types of weights and states."""
 
 
-class Unfit(DataError):
+class UnfitError(DataError):
     """A part of a checkpoint that is not what it must be."""
 
 
@@ -53,9 +53,10 @@ def require_structure(checkpoint: Any, path: str | Path) -> None:
         if "optimizer_states" in checkpoint:
             _mapping(dict.fromkeys(TO_RESUME, _anything), others=_anything)(checkpoint, "")
             _require_counted(checkpoint)
-    except Unfit as error:
+    except UnfitError as error:
         raise DataError(
-            f"{path}: {error}. It was not written by forecastlab fit, or it is damaged; use another checkpoint of the run"
+            f"{path}: {error}. It was not written by forecastlab fit, or it is damaged; use another checkpoint of the "
+            "run"
         ) from None
 
 
@@ -64,13 +65,13 @@ def _require_counted(checkpoint: Mapping[str, Any]) -> None:
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
     for number, state in enumerate(checkpoint["lr_schedulers"]):
         if state["last_epoch"] > epochs:
-            raise Unfit(
+            raise UnfitError(
                 f"lr_schedulers.{number}.last_epoch is {state['last_epoch']}, but only {epochs} epochs were trained"
             )
 
 
-def _wrong(value: Any, name: str, expected: str) -> Unfit:
-    return Unfit(f"{name.removeprefix('.') or 'the whole'} is {_told(value)}, expected {expected}")
+def _wrong(value: Any, name: str, expected: str) -> UnfitError:
+    return UnfitError(f"{name.removeprefix('.') or 'the whole'} is {_told(value)}, expected {expected}")
 
 
 def _told(value: Any) -> str:
@@ -171,16 +172,16 @@ def _mapping(
             raise _wrong(value, name, "a mapping")
         for field in fields:
             if field not in value:
-                raise Unfit(f"{name.removeprefix('.')}{'.' if name else ''}{field} is missing")
+                raise UnfitError(f"{name.removeprefix('.')}{'.' if name else ''}{field} is missing")
         for field, one in value.items():
             if not isinstance(field, str):
-                raise Unfit(f"{name.removeprefix('.') or 'the whole'} has the key {_told(field)}, expected texts")
+                raise UnfitError(f"{name.removeprefix('.') or 'the whole'} has the key {_told(field)}, expected texts")
             if field in known:
                 known[field](one, f"{name}.{field}")
             elif others is not None:
                 others(one, f"{name}.{field}")
             else:
-                raise Unfit(f"{name.removeprefix('.')} has the key {field[:30]!r}, expected {', '.join(known)}")
+                raise UnfitError(f"{name.removeprefix('.')} has the key {field[:30]!r}, expected {', '.join(known)}")
 
     return check
 
@@ -188,7 +189,7 @@ def _mapping(
 def _plain(value: Any, name: str, depth: int = 0) -> None:
     """Settings: numbers of a sensible size, texts, and lists and mappings of them."""
     if depth > DEEPEST:
-        raise Unfit(f"{name.removeprefix('.')[:60]}... is nested more than {DEEPEST} deep")
+        raise UnfitError(f"{name.removeprefix('.')[:60]}... is nested more than {DEEPEST} deep")
     if isinstance(value, Mapping):
         for key, one in value.items():
             _text(key, name)
@@ -216,7 +217,7 @@ def _tensor(value: Any, name: str) -> None:
     if value.layout != torch.strided or value.dtype not in DTYPES or value.is_meta or value.is_quantized:
         raise _wrong(value, name, "a dense tensor of a plain type")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise Unfit(f"{name.removeprefix('.')} is {_told(value)}, but the file does not hold that many values")
+        raise UnfitError(f"{name.removeprefix('.')} is {_told(value)}, but the file does not hold that many values")
 
 
 def _number_tensor(value: Any, name: str) -> None:
@@ -258,7 +259,7 @@ def _generators(value: Any, name: str) -> None:
         try:
             restore()
         except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-            raise Unfit(f"{name.removeprefix('.')}.{part} is no state of a generator: {error}") from None
+            raise UnfitError(f"{name.removeprefix('.')}.{part} is no state of a generator: {error}") from None
 
 
 _NAMES = _list(_text)

@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -132,8 +132,8 @@ class ResumedTraining:
             schedule.step()
         except Exception as error:  # of any kind: the class may be somebody else's
             raise ConfigError(
-                f"model.lr_scheduler: {type(schedule).__name__} with these arguments cannot go on after {steps} epochs: "
-                f"{error}. It is stepped once an epoch: give it as many steps as there are epochs in all"
+                f"model.lr_scheduler: {type(schedule).__name__} with these arguments cannot go on after {steps} "
+                f"epochs: {error}. It is stepped once an epoch: give it as many steps as there are epochs in all"
             ) from error
 
     def _try_schedule(self) -> None:
@@ -152,16 +152,12 @@ class ResumedTraining:
             weight.grad = torch.zeros_like(weight)
         try:
             self._optimizer.load_state_dict(deepcopy(state))
-            with torch.enable_grad():
-                self._optimizer.step(self._no_loss)
+            self._optimizer.step(lambda: 0.0)
         except Exception as error:  # of any kind: it is in the middle of somebody else's arithmetic
             reason = (str(error).splitlines() or [""])[0]
             raise _damaged(f"optimizer_states.0 does not fit the weights ({type(error).__name__}: {reason})") from error
         if not all(bool(weight.isfinite().all()) for weight in self._weights):
             raise _damaged("optimizer_states.0 makes weights that are not finite")
-
-    def _no_loss(self) -> Tensor:
-        return torch.zeros((), requires_grad=True)
 
 
 def _of_torch(schedule: LRScheduler) -> bool:
@@ -176,11 +172,11 @@ def _default_rate(optimizer: Optimizer) -> Any:
 
 def _numbers_of(saved: State, built: State) -> State:
     """A group of weights with the numbers that were saved; what else belongs to it follows from the settings."""
-    group = dict(built)
-    for name, value in saved.items():
-        if _are_numbers(value) and (name not in built or (name != "params" and _alike(value, built[name]))):
-            group[name] = value
-    return group
+    return built | {
+        name: value
+        for name, value in saved.items()
+        if _are_numbers(value) and (name not in built or (name != "params" and _alike(value, built[name])))
+    }
 
 
 def _are_numbers(value: Any) -> bool:

@@ -161,9 +161,9 @@ def test_the_memory_of_the_optimizer_is_kept_when_a_schedule_is_given(kind):
 
 @pytest.mark.parametrize("name", NO_DATA)
 def test_a_schedule_whose_arguments_are_no_data_is_refused_before_it_trains(name):
+    schedule = partial(OF_TORCH[name], **NO_DATA[name])
     with pytest.raises(ConfigError, match=r"^model\.lr_scheduler: "):
-        model = network(Adam, partial(OF_TORCH[name], **NO_DATA[name]))
-        model.configure_optimizers()
+        network(Adam, schedule).configure_optimizers()
 
 
 @pytest.mark.parametrize("steps", [REACHED - 2, REACHED])
