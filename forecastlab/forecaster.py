@@ -27,6 +27,7 @@ from forecastlab.data.windows import Windows
 from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError, DataError, NotFiniteError
 from forecastlab.factory import Described, build, describe
+from forecastlab.finite import largest_input, require_finite
 from forecastlab.intervals import RecentMargins, SplitConformal
 from forecastlab.losses import MSE, Loss
 from forecastlab.metrics import ForecastMetrics
@@ -67,6 +68,10 @@ class Forecaster(LightningModule):
         compile: has torch.compile turn chunks of the backbone's steps into one call (`compile_steps`): tens of seconds
             at first, for cells without a kernel of their own.
         schema: names and sizes of the data, `data.schema`.
+
+    Attributes:
+        trained: whether there is something to forecast with: an epoch of training was finished, or the weights are
+            those of a checkpoint or an export. Whoever puts weights in by hand sets it to True.
 
     Raises:
         ConfigError: for parts that do not fit each other.
@@ -118,6 +123,7 @@ class Forecaster(LightningModule):
             "schema": schema,
         }  # not weights_from: it has done its work when there is something to save
         self._set_hparams({"lr_scheduler": None, **self._parts, **settings})
+        self.trained = False
         self.anchor = anchor
         self.weights_from = weights_from
         self.schema = Schema.from_dict(schema)
@@ -172,9 +178,11 @@ class Forecaster(LightningModule):
         if not isinstance(checkpoint.get("hyper_parameters"), dict):
             raise DataError(f"{path} is no checkpoint of a Forecaster: it holds no hyper-parameters")
         try:
-            return cls.rebuild(checkpoint["hyper_parameters"], checkpoint["state_dict"])
+            model = cls.rebuild(checkpoint["hyper_parameters"], checkpoint["state_dict"])
         except DataError as error:
             raise ConfigError(f"{path} does not fit this version of forecastlab: {error}") from None
+        model.trained = checkpoint.get("global_step") != 0
+        return model
 
     @classmethod
     def rebuild(cls, settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> "Forecaster":
@@ -194,7 +202,20 @@ class Forecaster(LightningModule):
         except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
             reason = "\n".join(str(error).splitlines()[:4])
             raise DataError(f"they do not make a network: {reason}") from error
+        model.trained = True
         return model.eval()
+
+    def require_trained(self) -> None:
+        """Makes sure that there is something to forecast with.
+
+        Raises:
+            ConfigError: if the weights are still those that the network began with.
+        """
+        if not self.trained:
+            raise ConfigError(
+                "this network is not trained: what it forecasts means nothing. Train it, load a checkpoint with "
+                "Forecaster.load, or, if you have put weights into it yourself, say so: model.trained = True"
+            )
 
     @property
     def before(self) -> int:
@@ -218,15 +239,20 @@ class Forecaster(LightningModule):
             y` (empty), `forecast` and the quantiles', in original units.
 
         Raises:
-            DataError: for a frame that lacks columns or rows, or has values that cannot be used.
-            ConfigError: for a series that the network has no scaling for.
+            DataError: for a frame that lacks columns or rows, or has values that cannot be used, or if a forecast is not
+                a number.
+            ConfigError: for a series that the network has no scaling for, or if it is not trained.
         """
+        self.require_trained()
         panel = Panel.of(Recipe.from_dict(self.schema.recipe).tables(frame), self.schema)
         self.find_scalings(panel.names)
         lookback = self.schema.lookback
         recent = self._margins_at(panel.at_the_end(lookback, self.before), last=1)
         with self.evaluating():
-            parts = [self._predicted(batch, recent) for batch in self._batches(panel.at_the_end(lookback))]
+            parts = []
+            for batch in self._batches(panel.at_the_end(lookback)):
+                parts.append(self._predicted(batch, recent))
+                require_finite(parts[-1], batch, self, panel.names, panel.times)
         found = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
         return predictions_table(panel.names, panel.times, self.schema.targets, self.levels, found)
 
@@ -269,7 +295,12 @@ class Forecaster(LightningModule):
                 module.training = True
 
     def stream(self) -> Stream:
-        """An object that is fed the rows of one series, one at a time, and gives the forecast after each."""
+        """An object that is fed the rows of one series, one at a time, and gives the forecast after each.
+
+        Raises:
+            ConfigError: if the network is not trained.
+        """
+        self.require_trained()
         return Stream(self)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -289,6 +320,7 @@ class Forecaster(LightningModule):
         require_alike(trained, self.schema)
         if trained.series != self.schema.series:
             raise ConfigError(_difference("series", trained.series, self.schema.series))
+        self.trained = checkpoint["global_step"] > 0
         self.weights_from = None  # a training that is resumed has begun already
 
     def optimizer_for(self, parameters: Iterable[nn.Parameter]) -> tuple[Optimizer, LRScheduler | None]:
@@ -358,13 +390,18 @@ class Forecaster(LightningModule):
             loss = loss * weight * self.trainer.world_size / total
             finite = bool(bad == 0)  # all devices stop together: none waits for another
         if not finite:
-            raise self._not_finite("train/loss")
+            raise self._not_finite("train/loss", batch)
         for penalty in self.penalties:
             loss = loss + penalty(output, dropped, _unpadded(batch))
         return loss
 
     def on_train_epoch_end(self) -> None:
+        self.trained = True
         self._publish("train/loss", self._mean("train/loss"))
+
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn == "validate":
+            self.require_trained()
 
     def on_validation_epoch_start(self) -> None:
         self._means.pop("val/loss", None)
@@ -388,8 +425,9 @@ class Forecaster(LightningModule):
         """Takes the units of the metrics from the data module, and calibrates the intervals at each origin.
 
         Raises:
-            ConfigError: if there is none.
+            ConfigError: if there is none, or the network is not trained.
         """
+        self.require_trained()
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
             raise ConfigError(
@@ -400,7 +438,8 @@ class Forecaster(LightningModule):
             self.recalibrate(data.origins("test", self.before))
 
     def test_step(self, batch: Batch) -> Prediction:  # type: ignore[override]  # callbacks get any output
-        prediction = self.predict_step(batch)
+        prediction = self._predicted(batch, self._recent)
+        self._require_finite(prediction, batch, scored_only=True)
         quantiles = prediction.quantiles if self.levels else None
         self.metrics.update(prediction.forecast, batch.target, batch.weight, batch.last, batch.series, quantiles)
         return prediction
@@ -409,7 +448,10 @@ class Forecaster(LightningModule):
         self.log_dict(self.metrics.compute(), sync_dist=True)
 
     def predict_step(self, batch: Batch) -> Prediction:
-        return self._predicted(batch, self._recent)
+        prediction = self._predicted(batch, self._recent)
+        if self._trainer is not None:
+            self._require_finite(prediction, batch)
+        return prediction
 
     def on_test_end(self) -> None:
         self._recent = None
@@ -418,8 +460,9 @@ class Forecaster(LightningModule):
         """Calibrates the intervals at the ends of the series.
 
         Raises:
-            ConfigError: if there is no data module, whose rows that takes.
+            ConfigError: if there is no data module, whose rows that takes, or the network is not trained.
         """
+        self.require_trained()
         if self.before:
             data = getattr(self.trainer, "datamodule", None)
             if data is None:
@@ -465,6 +508,11 @@ class Forecaster(LightningModule):
         encoded, _ = self.backbone(x)
         margin = None if recent is None else recent.at(batch.series, batch.index)
         return self.prediction(self.decode(x, encoded, batch), batch, margin)
+
+    def _require_finite(self, prediction: Prediction, batch: Batch, scored_only: bool = False) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        names, times = (None, None) if data is None else (data.panel.names, data.times)
+        require_finite(prediction, batch, self, names, times, scored_only)
 
     def _margins_at(self, windows: Windows, last: int | None = None) -> RecentMargins | None:
         """The margins of the intervals at some origins, of each series at the `last` ones; None if these are all alike.
@@ -648,19 +696,20 @@ class Forecaster(LightningModule):
         self._means.pop(name, None)
         return mean
 
-    def _not_finite(self, name: str) -> NotFiniteError:
-        """The error for a loss of this epoch that is infinite or not a number; it names the rows."""
+    def _not_finite(self, name: str, batch: Batch | None = None) -> NotFiniteError:
+        """The error for a loss of this epoch that is infinite or not a number; it names rows and the largest input."""
         found = [(float(mean), index) for mean, _, index in self._means[name] if not mean.isfinite()]
         if not found:
             return NotFiniteError(f"{name} is not finite on another device: see there")
         value, index = found[0]
         rows = sorted({int(row) for row in index.flatten()})
         times = getattr(getattr(self.trainer, "datamodule", None), "times", None)
+        largest = "" if batch is None else f"\n{largest_input(self, batch)}"
         dates = "" if times is None else f" ({times[rows[0]]:%Y-%m-%d} .. {times[rows[-1]]:%Y-%m-%d})"
         return NotFiniteError(
             f"{name} is {value} in epoch {self.trainer.current_epoch}, in the batch of the origins at rows "
             f"{_spans(rows)}{dates}; nothing of this epoch is kept.\n"
-            "Look at these rows, or lower the learning rate, or set --trainer.gradient_clip_val 1"
+            f"Look at these rows, or lower the learning rate, or set --trainer.gradient_clip_val 1{largest}"
         )
 
     def _require_errors(self, data: Any) -> None:

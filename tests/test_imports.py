@@ -27,12 +27,13 @@ MAY_IMPORT = {
     "window_norm": set(),
     "checkpoint_schema": {"errors"},
     "checkpoint": {"errors", "checkpoint_schema"},
+    "finite": {"batch", "errors"},
     "metrics": {"losses", "batch"},
     "data": {"batch", "errors"},
-    "stream": {"data", "backbones", "decoders", "batch", "errors", "intervals"},
+    "stream": {"data", "backbones", "decoders", "batch", "errors", "finite", "intervals"},
     "forecaster": {
         *("decoders", "hybrids", "losses", "penalties", "metrics", "backbones", "batch"),
-        *("intervals", "window_norm", "checkpoint", "checkpoint_schema", "stream", "data", *TOOLS),
+        *("intervals", "window_norm", "checkpoint", "checkpoint_schema", "stream", "data", "finite", *TOOLS),
     },
     "loops": {"data"},
     "callbacks": {"data", "checkpoint", "batch", "metrics", "errors"},
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "export": {"forecaster", "backbones", "batch", "errors"},
     "tuning": {"errors"},
     "explanation": {"evaluation", "forecaster", "backbones", "data", "batch", "errors"},
-    "evaluation": {"forecaster", "baselines", "data", "callbacks", "metrics", "batch", "signals", *TOOLS},
+    "evaluation": {"forecaster", "baselines", "data", "callbacks", "finite", "metrics", "batch", "signals", *TOOLS},
 }
 """What each room may import: DESIGN's arrows, and the small modules that serve several rooms."""
 
