@@ -38,6 +38,9 @@ from forecastlab.window_norm import WindowNorm
 Schedule = Callable[[Optimizer], ReduceLROnPlateau] | Callable[[Optimizer], LRScheduler]
 """In this order the short name of ReduceLROnPlateau means Lightning's, which has a `monitor`, not its base in torch."""
 
+TOO_COARSE = ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16")
+"""Precisions in which the scaling itself would be rounded to two or three digits."""
+
 AT_ONCE = 256
 """Windows that are forecast together where no batch size says how many."""
 
@@ -239,8 +242,8 @@ class Forecaster(LightningModule):
             y` (empty), `forecast` and the quantiles', in original units.
 
         Raises:
-            DataError: for a frame that lacks columns or rows, or has values that cannot be used, or if a forecast is not
-                a number.
+            DataError: for a frame that lacks columns or rows, or has values that cannot be used, or if a
+                forecast is not a number.
             ConfigError: for a series that the network has no scaling for, or if it is not trained.
         """
         self.require_trained()
@@ -341,8 +344,15 @@ class Forecaster(LightningModule):
         """Takes over the scaling that the data module fitted, before training only.
 
         Raises:
-            ConfigError: if the data are not of the form that the network was built for.
+            ConfigError: if the data are not of the form that the network was built for, or the trainer's precision
+                would round the scaling.
         """
+        if self.trainer.precision in TOO_COARSE:
+            half = "bf16" if self.trainer.precision.startswith("bf16") else "16"
+            raise ConfigError(
+                f"trainer.precision: {self.trainer.precision} keeps weights, centres and scales in three digits. "
+                f"Use {half}-mixed, which calculates in half precision and keeps them whole, or 32-true"
+            )
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
             return

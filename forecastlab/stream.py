@@ -107,8 +107,8 @@ class Stream:
             target.
 
         Raises:
-            DataError: for a row that does not continue the series, values that cannot be used, or a forecast that is not
-                a number.
+            DataError: for a row that does not continue the series, values that cannot be used, or a forecast that
+                is not a number.
             ConfigError: for a series that the network has no scaling for.
         """
         before = dict(vars(self))
