@@ -25,7 +25,7 @@ from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.windows import Windows
 from forecastlab.decoders import Decoder, Linear
-from forecastlab.errors import ConfigError, DataError, NotFiniteError
+from forecastlab.errors import ConfigError, DataError, ForecastlabError, NotFiniteError
 from forecastlab.factory import Described, build, describe
 from forecastlab.finite import largest_input, require_finite
 from forecastlab.intervals import RecentMargins, SplitConformal
@@ -129,7 +129,7 @@ class Forecaster(LightningModule):
         self.trained = False
         self.anchor = anchor
         self.weights_from = weights_from
-        self.schema = Schema.from_dict(schema)
+        self.schema = _schema(schema)
         features, known, targets = (len(x) for x in (self.schema.features, self.schema.known, self.schema.targets))
         horizon, static = self.schema.horizon, len(self.schema.static)
         self.scaling = Scaling(features, known, targets, static, len(self.schema.series) or 1)
@@ -202,7 +202,9 @@ class Forecaster(LightningModule):
         try:
             model = cls(**settings)
             model.load_state_dict(weights, assign=True)
-        except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        except ForecastlabError:
+            raise
+        except Exception as error:  # of any kind: the settings and the weights are a file's
             reason = "\n".join(str(error).splitlines()[:4])
             raise DataError(f"they do not make a network: {reason}") from error
         model.trained = True
@@ -319,11 +321,14 @@ class Forecaster(LightningModule):
             ConfigError: if the weights are those of another network.
         """
         require_structure(checkpoint, "the checkpoint")
-        trained = Schema.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]["schema"])
+        if self.CHECKPOINT_HYPER_PARAMS_KEY not in checkpoint:
+            raise DataError("the checkpoint is none of a Forecaster: it holds no hyper-parameters")
+        trained = _schema(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]["schema"])
         require_alike(trained, self.schema)
         if trained.series != self.schema.series:
             raise ConfigError(_difference("series", trained.series, self.schema.series))
-        self.trained = checkpoint["global_step"] > 0
+        _require_weights(self.state_dict(), checkpoint["state_dict"])
+        self.trained = checkpoint.get("global_step") != 0
         self.weights_from = None  # a training that is resumed has begun already
 
     def optimizer_for(self, parameters: Iterable[nn.Parameter]) -> tuple[Optimizer, LRScheduler | None]:
@@ -774,6 +779,26 @@ class Forecaster(LightningModule):
 def _is_learned(name: str) -> bool:
     """Whether an entry of the state_dict belongs to the network, and not to the data that it was fitted on."""
     return name.partition(".")[0] not in ("scaling", "intervals")
+
+
+def _schema(values: Mapping[str, Any]) -> Schema:
+    """The schema that is described, whose recipe can be read too."""
+    try:
+        schema = Schema.from_dict(values)
+        Recipe.from_dict(schema.recipe)
+    except (TypeError, AttributeError) as error:
+        raise ConfigError(f"model.schema is none of this version of forecastlab: {error}") from None
+    return schema
+
+
+def _require_weights(ours: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    for name in [*ours, *saved]:
+        expected, got = (_shape(tensors.get(name)) for tensors in (ours, saved))
+        if got != expected:
+            raise ConfigError(
+                "the weights are those of another network; the first to differ is "
+                f"{name}: expected {expected}, got {got}"
+            )
 
 
 def _shape(tensor: Tensor | None) -> str:
