@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from forecastlab.checkpoint_schema import require_structure
 from forecastlab.errors import DataError
 
 
@@ -34,7 +35,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Loads a checkpoint on the CPU without running any code that it may hold.
 
     Raises:
-        DataError: if it is not there, damaged, or holds no weights.
+        DataError: if it is not there, damaged, holds no weights, or has a part of another form than its readers expect.
     """
     require_intact(path)
     try:
@@ -46,7 +47,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} is not a readable checkpoint ({type(error).__name__}): it is damaged or was written by another "
             "program; use another checkpoint of the run"
         ) from None
-    weights = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
-    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise DataError(f"{path} was not written by forecastlab fit: it holds no weights; use a checkpoint of a run")
-    return dict(checkpoint)
+    require_structure(checkpoint, path)
+    return checkpoint

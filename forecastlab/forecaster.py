@@ -19,13 +19,15 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.stepping import compile_steps
 from forecastlab.batch import Batch, Prediction, Scaling, Schema
 from forecastlab.checkpoint import read_checkpoint
+from forecastlab.checkpoint_schema import require_structure
 from forecastlab.data.panel import Panel
 from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.windows import Windows
 from forecastlab.decoders import Decoder, Linear
-from forecastlab.errors import ConfigError, DataError, NotFiniteError
+from forecastlab.errors import ConfigError, DataError, ForecastlabError, NotFiniteError
 from forecastlab.factory import Described, build, describe
+from forecastlab.finite import largest_input, require_finite
 from forecastlab.intervals import RecentMargins, SplitConformal
 from forecastlab.losses import MSE, Loss
 from forecastlab.metrics import ForecastMetrics
@@ -35,6 +37,7 @@ from forecastlab.window_norm import WindowNorm
 
 Schedule = Callable[[Optimizer], ReduceLROnPlateau] | Callable[[Optimizer], LRScheduler]
 """In this order the short name of ReduceLROnPlateau means Lightning's, which has a `monitor`, not its base in torch."""
+
 
 AT_ONCE = 256
 """Windows that are forecast together where no batch size says how many."""
@@ -69,6 +72,10 @@ class Forecaster(LightningModule):
         compile: has torch.compile turn chunks of the backbone's steps into one call (`compile_steps`): tens of seconds
             at first, for cells without a kernel of their own.
         schema: names and sizes of the data, `data.schema`.
+
+    Attributes:
+        trained: whether there is something to forecast with: an epoch of training was finished, or the weights are
+            those of a checkpoint or an export. Whoever puts weights in by hand sets it to True.
 
     Raises:
         ConfigError: for parts that do not fit each other.
@@ -120,9 +127,10 @@ class Forecaster(LightningModule):
             "schema": schema,
         }  # not weights_from: it has done its work when there is something to save
         self._set_hparams({"lr_scheduler": None, **self._parts, **settings})
+        self.trained = False
         self.anchor = anchor
         self.weights_from = weights_from
-        self.schema = Schema.from_dict(schema)
+        self.schema = _schema(schema)
         features, known, targets = (len(x) for x in (self.schema.features, self.schema.known, self.schema.targets))
         horizon, static = self.schema.horizon, len(self.schema.static)
         self.scaling = Scaling(features, known, targets, static, len(self.schema.series) or 1)
@@ -174,9 +182,11 @@ class Forecaster(LightningModule):
         if not isinstance(checkpoint.get("hyper_parameters"), dict):
             raise DataError(f"{path} is no checkpoint of a Forecaster: it holds no hyper-parameters")
         try:
-            return cls.rebuild(checkpoint["hyper_parameters"], checkpoint["state_dict"])
+            model = cls.rebuild(checkpoint["hyper_parameters"], checkpoint["state_dict"])
         except DataError as error:
             raise ConfigError(f"{path} does not fit this version of forecastlab: {error}") from None
+        model.trained = checkpoint.get("global_step") != 0
+        return model
 
     @classmethod
     def rebuild(cls, settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> "Forecaster":
@@ -195,10 +205,25 @@ class Forecaster(LightningModule):
             model = cls(**settings)
             model.load_state_dict(weights, assign=True)
             model.to(next(model.parameters()).dtype)  # what is no part of the weights follows them
-        except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        except ForecastlabError:
+            raise
+        except Exception as error:  # of any kind: the settings and the weights are a file's
             reason = "\n".join(str(error).splitlines()[:4])
             raise DataError(f"they do not make a network: {reason}") from error
+        model.trained = True
         return model.eval()
+
+    def require_trained(self) -> None:
+        """Makes sure that there is something to forecast with.
+
+        Raises:
+            ConfigError: if the weights are still those that the network began with.
+        """
+        if not self.trained:
+            raise ConfigError(
+                "this network is not trained: what it forecasts means nothing. Train it, load a checkpoint with "
+                "Forecaster.load, or, if you have put weights into it yourself, say so: model.trained = True"
+            )
 
     @property
     def before(self) -> int:
@@ -222,15 +247,20 @@ class Forecaster(LightningModule):
             y` (empty), `forecast` and the quantiles', in original units.
 
         Raises:
-            DataError: for a frame that lacks columns or rows, or has values that cannot be used.
-            ConfigError: for a series that the network has no scaling for.
+            DataError: for a frame that lacks columns or rows, or has values that cannot be used, or if a
+                forecast is not a number.
+            ConfigError: for a series that the network has no scaling for, or if it is not trained.
         """
+        self.require_trained()
         panel = Panel.of(Recipe.from_dict(self.schema.recipe).tables(frame), self.schema)
         self.find_scalings(panel.names)
         lookback = self.schema.lookback
         recent = self._margins_at(panel.at_the_end(lookback, self.before), last=1)
         with self.evaluating():
-            parts = [self._predicted(batch, recent) for batch in self._batches(panel.at_the_end(lookback))]
+            parts = []
+            for batch in self._batches(panel.at_the_end(lookback)):
+                parts.append(self._predicted(batch, recent))
+                require_finite(parts[-1], batch, self, panel.names, panel.times)
         found = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
         return predictions_table(panel.names, panel.times, self.schema.targets, self.levels, found)
 
@@ -273,7 +303,12 @@ class Forecaster(LightningModule):
                 module.training = True
 
     def stream(self) -> Stream:
-        """An object that is fed the rows of one series, one at a time, and gives the forecast after each."""
+        """An object that is fed the rows of one series, one at a time, and gives the forecast after each.
+
+        Raises:
+            ConfigError: if the network is not trained.
+        """
+        self.require_trained()
         return Stream(self)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -282,22 +317,34 @@ class Forecaster(LightningModule):
         return self._point(raw, batch)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Checks that the weights are those of a network for the same columns.
+        """Checks that the checkpoint is whole, and its weights those of a network for the same columns.
 
         Raises:
-            ConfigError: if they are not.
+            DataError: if a part of the checkpoint has another form than its readers expect.
+            ConfigError: if the weights are those of another network.
         """
-        trained = Schema.from_dict(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]["schema"])
+        require_structure(checkpoint, "the checkpoint")
+        if self.CHECKPOINT_HYPER_PARAMS_KEY not in checkpoint:
+            raise DataError("the checkpoint is none of a Forecaster: it holds no hyper-parameters")
+        trained = _schema(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]["schema"])
         require_alike(trained, self.schema)
         if trained.series != self.schema.series:
             raise ConfigError(_difference("series", trained.series, self.schema.series))
+        _require_weights(self.state_dict(), checkpoint["state_dict"])
+        self.trained = checkpoint.get("global_step") != 0
         self.weights_from = None  # a training that is resumed has begun already
 
-    def configure_optimizers(self) -> Any:
-        optimizer = self._build("optimizer", Optimizer, self.parameters())
+    def optimizer_for(self, parameters: Iterable[nn.Parameter]) -> tuple[Optimizer, LRScheduler | None]:
+        """A new optimizer of some weights, and its schedule if there is one."""
+        optimizer = self._build("optimizer", Optimizer, parameters)
         if "lr_scheduler" not in self._parts:
+            return optimizer, None
+        return optimizer, self._build("lr_scheduler", LRScheduler, optimizer)
+
+    def configure_optimizers(self) -> Any:
+        optimizer, scheduler = self.optimizer_for(self.parameters())
+        if scheduler is None:
             return optimizer
-        scheduler = self._build("lr_scheduler", LRScheduler, optimizer)
         monitor = getattr(scheduler, "monitor", "val/loss")
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": monitor}}
 
@@ -356,13 +403,18 @@ class Forecaster(LightningModule):
             loss = loss * weight * self.trainer.world_size / total
             finite = bool(bad == 0)  # all devices stop together: none waits for another
         if not finite:
-            raise self._not_finite("train/loss")
+            raise self._not_finite("train/loss", batch)
         for penalty in self.penalties:
             loss = loss + penalty(output, dropped, _unpadded(batch))
         return loss
 
     def on_train_epoch_end(self) -> None:
+        self.trained = True
         self._publish("train/loss", self._mean("train/loss"))
+
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn == "validate":
+            self.require_trained()
 
     def on_validation_epoch_start(self) -> None:
         self._means.pop("val/loss", None)
@@ -386,8 +438,9 @@ class Forecaster(LightningModule):
         """Takes the units of the metrics from the data module, and calibrates the intervals at each origin.
 
         Raises:
-            ConfigError: if there is none.
+            ConfigError: if there is none, or the network is not trained.
         """
+        self.require_trained()
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
             raise ConfigError(
@@ -398,7 +451,8 @@ class Forecaster(LightningModule):
             self.recalibrate(data.origins("test", self.before))
 
     def test_step(self, batch: Batch) -> Prediction:  # type: ignore[override]  # callbacks get any output
-        prediction = self.predict_step(batch)
+        prediction = self._predicted(batch, self._recent)
+        self._require_finite(prediction, batch, scored_only=True)
         quantiles = prediction.quantiles if self.levels else None
         self.metrics.update(prediction.forecast, batch.target, batch.weight, batch.last, batch.series, quantiles)
         return prediction
@@ -407,7 +461,10 @@ class Forecaster(LightningModule):
         self.log_dict(self.metrics.compute(), sync_dist=True)
 
     def predict_step(self, batch: Batch) -> Prediction:
-        return self._predicted(batch, self._recent)
+        prediction = self._predicted(batch, self._recent)
+        if self._trainer is not None:
+            self._require_finite(prediction, batch)
+        return prediction
 
     def on_test_end(self) -> None:
         self._recent = None
@@ -416,8 +473,9 @@ class Forecaster(LightningModule):
         """Calibrates the intervals at the ends of the series.
 
         Raises:
-            ConfigError: if there is no data module, whose rows that takes.
+            ConfigError: if there is no data module, whose rows that takes, or the network is not trained.
         """
+        self.require_trained()
         if self.before:
             data = getattr(self.trainer, "datamodule", None)
             if data is None:
@@ -463,6 +521,11 @@ class Forecaster(LightningModule):
         encoded, _ = self.backbone(x)
         margin = None if recent is None else recent.at(batch.series, batch.index)
         return self.prediction(self.decode(x, encoded, batch), batch, margin)
+
+    def _require_finite(self, prediction: Prediction, batch: Batch, scored_only: bool = False) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        names, times = (None, None) if data is None else (data.panel.names, data.times)
+        require_finite(prediction, batch, self, names, times, scored_only)
 
     def _margins_at(self, windows: Windows, last: int | None = None) -> RecentMargins | None:
         """The margins of the intervals at some origins, of each series at the `last` ones; None if these are all alike.
@@ -646,19 +709,20 @@ class Forecaster(LightningModule):
         self._means.pop(name, None)
         return mean
 
-    def _not_finite(self, name: str) -> NotFiniteError:
-        """The error for a loss of this epoch that is infinite or not a number; it names the rows."""
+    def _not_finite(self, name: str, batch: Batch | None = None) -> NotFiniteError:
+        """The error for a loss of this epoch that is infinite or not a number; it names rows and the largest input."""
         found = [(float(mean), index) for mean, _, index in self._means[name] if not mean.isfinite()]
         if not found:
             return NotFiniteError(f"{name} is not finite on another device: see there")
         value, index = found[0]
         rows = sorted({int(row) for row in index.flatten()})
         times = getattr(getattr(self.trainer, "datamodule", None), "times", None)
+        largest = "" if batch is None else f"\n{largest_input(self, batch)}"
         dates = "" if times is None else f" ({times[rows[0]]:%Y-%m-%d} .. {times[rows[-1]]:%Y-%m-%d})"
         return NotFiniteError(
             f"{name} is {value} in epoch {self.trainer.current_epoch}, in the batch of the origins at rows "
             f"{_spans(rows)}{dates}; nothing of this epoch is kept.\n"
-            "Look at these rows, or lower the learning rate, or set --trainer.gradient_clip_val 1"
+            f"Look at these rows, or lower the learning rate, or set --trainer.gradient_clip_val 1{largest}"
         )
 
     def _require_errors(self, data: Any) -> None:
@@ -725,6 +789,26 @@ def _require_double(trainer: Any) -> None:
 def _is_learned(name: str) -> bool:
     """Whether an entry of the state_dict belongs to the network, and not to the data that it was fitted on."""
     return name.partition(".")[0] not in ("scaling", "intervals")
+
+
+def _schema(values: Mapping[str, Any]) -> Schema:
+    """The schema that is described, whose recipe can be read too."""
+    try:
+        schema = Schema.from_dict(values)
+        Recipe.from_dict(schema.recipe)
+    except (TypeError, AttributeError) as error:
+        raise ConfigError(f"model.schema is none of this version of forecastlab: {error}") from None
+    return schema
+
+
+def _require_weights(ours: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    for name in [*ours, *saved]:
+        expected, got = (_shape(tensors.get(name)) for tensors in (ours, saved))
+        if got != expected:
+            raise ConfigError(
+                "the weights are those of another network; the first to differ is "
+                f"{name}: expected {expected}, got {got}"
+            )
 
 
 def _shape(tensor: Tensor | None) -> str:

@@ -21,6 +21,7 @@ from forecastlab.data.table import calendar_between
 from forecastlab.data.times import parse_times
 from forecastlab.decoders.base import Decoder
 from forecastlab.errors import DataError
+from forecastlab.finite import require_finite
 from forecastlab.intervals import SplitConformal
 
 Array = NDArray[np.float64]
@@ -106,7 +107,8 @@ class Stream:
             target.
 
         Raises:
-            DataError: for a row that does not continue the series, or values that cannot be used.
+            DataError: for a row that does not continue the series, values that cannot be used, or a forecast that
+                is not a number.
             ConfigError: for a series that the network has no scaling for.
         """
         before = dict(vars(self))
@@ -287,6 +289,7 @@ class Stream:
         raw = self.model.decode(self._inputs, cast(Tensor, self._encoded), batch)
         margin = None if self._recent is None else self._recent.margin(raw, batch)
         found = self.model.prediction(raw, batch, margin)
+        require_finite(found, batch, self.model, [name], times)
         alone = Prediction(*(part.cpu() for part in found))._replace(series=torch.zeros(1, dtype=torch.int64))
         return predictions_table([name], times, self._schema.targets, self.model.levels, alone)
 

@@ -10,6 +10,7 @@ import pandas as pd
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table
+from forecastlab.forecaster import Forecaster
 
 DEFAULTS: dict[str, Any] = {
     "calendar": [],
@@ -88,6 +89,12 @@ def noise(rows: int, seed: int = 0) -> pd.DataFrame:
     x = np.random.default_rng(seed).normal(size=rows + 1)
     y = 20 + 5 * (x[:-1] + 0.3 * np.sin(np.arange(rows)))
     return pd.DataFrame({"x": x[1:], "y": y}, index=pd.date_range("2020-01-01", periods=rows, freq="D"))
+
+
+def as_if_trained(model: Forecaster) -> Forecaster:
+    """The network, which forecasts with the weights that it has."""
+    model.trained = True
+    return model
 
 
 def trainer(**arguments: Any) -> lightning.Trainer:

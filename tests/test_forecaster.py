@@ -27,7 +27,7 @@ from forecastlab.hybrids.series import Series as InSeries
 from forecastlab.losses import MAE, MSE, Quantile
 from forecastlab.penalties import ActivationPenalty, Penalty
 from tests.frames import module, panel
-from tests.series import Series, counting, noise, trainer
+from tests.series import Series, as_if_trained, counting, noise, trainer
 
 SCHEMA = Schema(("x", "y", "hour_sin"), ("y",), known=("hour_sin",), horizon=2, lookback=5)
 SMALL = partial(LSTM, hidden_size=4)
@@ -71,7 +71,7 @@ def zeroed(model):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    return model
+    return as_if_trained(model)
 
 
 # ---- what it computes ----
@@ -440,7 +440,7 @@ def test_test_metrics_do_not_depend_on_the_batch_size(lookback):
     for batch_size in (1, 7, 1000):
         data = Series(noise(120), splits=3, fold=2, lookback=lookback, batch_size=batch_size)
         torch.manual_seed(0)
-        model = Forecaster(SMALL, schema=data.schema)
+        model = as_if_trained(Forecaster(SMALL, schema=data.schema))
         found += trainer().test(model, data, verbose=False)
     assert found[0] == pytest.approx(found[2], rel=2e-6)
     assert found[1] == pytest.approx(found[2], rel=2e-6)
@@ -482,7 +482,7 @@ def test_persistence_on_the_ozone_data_has_the_published_errors(real_ozone, fold
 def test_testing_without_a_data_module_says_what_to_pass():
     data = Series(counting(10))
     data.setup("test")
-    model = Forecaster(SMALL, schema=data.schema)
+    model = as_if_trained(Forecaster(SMALL, schema=data.schema))
     with pytest.raises(ConfigError, match="pass the data module"):
         trainer().test(model, data.test_dataloader(), verbose=False)
 
@@ -568,7 +568,7 @@ def test_a_checkpoint_that_names_a_foreign_class_is_refused_without_importing_it
 
 def test_testing_leaves_nothing_in_the_weights():
     data = Series(noise(60), fold=2)
-    model = Forecaster(SMALL, schema=data.schema)
+    model = as_if_trained(Forecaster(SMALL, schema=data.schema))
     before = set(model.state_dict())
     trainer().test(model, data, verbose=False)
     assert set(model.state_dict()) == before
@@ -576,7 +576,7 @@ def test_testing_leaves_nothing_in_the_weights():
 
 def test_evaluation_keeps_the_scaling_of_the_checkpoint():
     data = Series(noise(60), fold=2)
-    model = Forecaster(SMALL, schema=data.schema)
+    model = as_if_trained(Forecaster(SMALL, schema=data.schema))
     model.scaling.target_center.fill_(123)
     trainer().test(model, data, verbose=False)
     trainer().validate(model, data, verbose=False)
@@ -809,7 +809,7 @@ def test_data_of_another_frequency_are_refused():
 
 
 def test_a_network_for_windows_serves_windows_of_another_length():
-    model = Forecaster(SMALL, anchor="last", schema=Series(noise(60), fold=2, lookback=5).schema)
+    model = as_if_trained(Forecaster(SMALL, anchor="last", schema=Series(noise(60), fold=2, lookback=5).schema))
     (found,) = trainer().test(model, Series(noise(60), fold=2, lookback=9), verbose=False)
     assert math.isfinite(found["test/mae"])
 

@@ -11,7 +11,7 @@ import torch
 from forecastlab import forecaster
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.decoders import Seq2Seq
-from forecastlab.errors import ConfigError, DataError
+from forecastlab.errors import ConfigError, DataError, ForecastlabError
 from forecastlab.forecaster import Forecaster
 from forecastlab.losses import Quantile
 from tests.frames import module, panel, wide
@@ -319,7 +319,7 @@ def test_settings_that_this_version_does_not_know_are_refused(tmp_path, paramete
     fitted(tmp_path, wide(40))
     path = tmp_path / "x.ckpt"
     changed(path, hyper_parameters={**torch.load(path, weights_only=True)["hyper_parameters"], **parameters})
-    with pytest.raises(ConfigError):
+    with pytest.raises(ForecastlabError):
         Forecaster.load(path)
 
 

@@ -26,13 +26,15 @@ MAY_IMPORT = {
     "penalties": set(),
     "intervals": set(),
     "window_norm": set(),
-    "checkpoint": {"errors"},
+    "checkpoint_schema": {"errors"},
+    "checkpoint": {"errors", "checkpoint_schema"},
+    "finite": {"batch", "errors"},
     "metrics": {"losses", "batch"},
     "data": {"batch", "errors"},
-    "stream": {"data", "backbones", "decoders", "batch", "errors", "intervals"},
+    "stream": {"data", "backbones", "decoders", "batch", "errors", "finite", "intervals"},
     "forecaster": {
         *("decoders", "hybrids", "losses", "penalties", "metrics", "backbones", "batch"),
-        *("intervals", "window_norm", "checkpoint", "stream", "data", *TOOLS),
+        *("intervals", "window_norm", "checkpoint", "checkpoint_schema", "stream", "data", "finite", *TOOLS),
     },
     "loops": {"data"},
     "callbacks": {"data", "checkpoint", "batch", "metrics", "errors", "files"},
@@ -40,7 +42,9 @@ MAY_IMPORT = {
     "export": {"forecaster", "backbones", "batch", "errors"},
     "tuning": {"errors"},
     "explanation": {"evaluation", "forecaster", "backbones", "data", "batch", "errors"},
-    "evaluation": {"forecaster", "baselines", "data", "callbacks", "metrics", "batch", "signals", "files", *TOOLS},
+    "evaluation": {
+        *("forecaster", "baselines", "data", "callbacks", "finite", "metrics", "batch", "signals", "files", *TOOLS),
+    },
 }
 """What each room may import: DESIGN's arrows, and the small modules that serve several rooms."""
 

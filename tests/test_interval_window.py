@@ -17,7 +17,7 @@ from forecastlab.forecaster import Forecaster
 from forecastlab.intervals import RecentMargins, SplitConformal
 from forecastlab.losses import Quantile
 from tests.frames import module, panel, wide
-from tests.series import Series, noise, trainer
+from tests.series import Series, as_if_trained, noise, trainer
 
 SMALL = partial(LSTM, hidden_size=4)
 NOTHING = torch.empty(0)
@@ -39,7 +39,7 @@ def network(folder, frame, window=WINDOW, fitted=True, **arguments):
     model.scaling.load_state_dict(data.scaling.state_dict())
     if fitted:
         model.intervals.margin.copy_(torch.rand(model.intervals.margin.shape).sort(0).values)
-    return model.eval(), data
+    return as_if_trained(model).eval(), data
 
 
 def run(stage, model, data, folder):

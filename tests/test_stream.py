@@ -17,7 +17,7 @@ from forecastlab.hybrids.parallel import Parallel
 from forecastlab.losses import Quantile
 from forecastlab.stream import Stream
 from tests.frames import module, panel, wide
-from tests.series import Series, noise
+from tests.series import Series, as_if_trained, noise
 
 SMALL = partial(LSTM, hidden_size=4)
 NAN = np.nan
@@ -31,7 +31,7 @@ def network(folder, frame, backbone=SMALL, anchor="none", dropout=0.0, window_no
     settings = {"anchor": anchor, "dropout": dropout, "window_norm": window_norm}
     model = Forecaster(backbone, **parts, **settings, schema=data.schema)
     model.scaling.load_state_dict(data.scaling.state_dict())
-    return model.eval()
+    return as_if_trained(model).eval()
 
 
 def rows_of(frame):
@@ -188,7 +188,7 @@ def test_months_and_hours_are_stepped_through_as_the_calendar_has_them(tmp_path)
 
 def test_times_that_were_an_index_are_called_time():
     data = Series(noise(40), lookback=3)
-    model = Forecaster(SMALL, schema=data.schema).eval()
+    model = as_if_trained(Forecaster(SMALL, schema=data.schema)).eval()
     stream = model.stream()
     for time, values in noise(10).iterrows():
         found = stream.update({"time": time, **values})

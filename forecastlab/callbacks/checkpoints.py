@@ -12,9 +12,9 @@ from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from forecastlab.callbacks.checkpoint_io import AtomicCheckpointIO
 from forecastlab.callbacks.run_folder import folder_of
 from forecastlab.callbacks.run_logger import RunLogger
+from forecastlab.checkpoint import read_checkpoint
 from forecastlab.errors import ConfigError, DataError, ForecastlabError, NotFiniteError
 
 COPY_INTERVAL = 1.0
@@ -132,8 +132,8 @@ class Checkpoints(Checkpoint):
         will be trained again. If it is lost, the best epoch is sought from here on.
         """
         self.best_weights, best = None, {}
-        with contextlib.suppress(Exception):  # of many kinds, for a file that is lost, damaged or not to be trusted
-            best = AtomicCheckpointIO().load_checkpoint(self.best_model_path, map_location="cpu", weights_only=True)
+        with contextlib.suppress(DataError):  # it is lost, damaged or not to be trusted
+            best = read_checkpoint(self.best_model_path)
         if "best_score" in best:
             self.best_weights, self.best_score = best["state_dict"], best["best_score"]
             self.best_epoch, self.best_step = best["epoch"], best["global_step"]

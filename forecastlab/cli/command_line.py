@@ -40,8 +40,9 @@ from forecastlab.callbacks import (
 )
 from forecastlab.callbacks.predictions import FORECAST
 from forecastlab.callbacks.run_folder import named_folder
+from forecastlab.cli.environment import our_error
 from forecastlab.cli.lr_find import SUFFIX, find_learning_rate
-from forecastlab.cli.messages import dropped_arguments, explain
+from forecastlab.cli.messages import dropped_arguments, explain, not_built
 from forecastlab.cli.options import values_of
 from forecastlab.cli.runs import (
     CHECKPOINTS,
@@ -241,7 +242,13 @@ class ForecastCLI(LightningCLI):
         torch.set_num_threads(threads)
 
     def instantiate_classes(self) -> None:
-        super().instantiate_classes()
+        try:
+            super().instantiate_classes()
+        except Exception as error:  # of any kind: a logger, profiler or plugin is somebody else's
+            told = None if our_error(error) else not_built(error, vars(self._get(self.config, "trainer")))
+            if told is None:
+                raise
+            raise ConfigError(told) from error
         if self.loaded:
             _require_same_shapes(self.loaded["state_dict"], self.model, self.checkpoint)
 
@@ -297,9 +304,13 @@ class ForecastCLI(LightningCLI):
         if config["log_every_n_steps"] is None:
             config["log_every_n_steps"] = 1  # curves are per epoch; a step is logged only by a callback of the user's
         try:
-            return short_epochs(self._instantiate_trainer(config, []))
-        except (MisconfigurationException, ValueError, TypeError) as error:
-            raise ConfigError(f"trainer: {error}") from error
+            trainer = self._instantiate_trainer(config, [])
+        except Exception as error:  # of any kind: it asks packages and devices that may not be there
+            if our_error(error) is not None:
+                raise
+            reason = "\n".join(str(error).splitlines()[:6]) or type(error).__name__
+            raise ConfigError(f"trainer: {reason}") from error
+        return short_epochs(trainer)
 
     def fit(self, model: Forecaster, datamodule: ForecastDataModule, **options: Any) -> None:
         """Trains, or only looks for a learning rate."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import Callback
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -99,6 +100,39 @@ def dropped_arguments(configs: Iterable[Mapping[str, Any]], model: Mapping[str, 
         if now is not None and (lost := [name for name in arguments if name not in now.get("init_args", ())]):
             lines.append(f"model.{part} is {now['class_path'].rpartition('.')[2]} now: {', '.join(lost)} dropped")
     return lines
+
+
+def not_built(error: BaseException, trainer: Mapping[str, Any], most: int = 6) -> str | None:
+    """What is said when a class that the trainer is given cannot be built.
+
+    Args:
+        error: what was raised; the reason is the innermost error that it was raised from.
+        trainer: the part `trainer` of the config.
+        most: the most lines to give.
+
+    Returns:
+        The option, the class and the reason; None if it is not about a class of the trainer.
+    """
+    for option, value in trainer.items():
+        named = [path for path in _class_paths(value) if path in str(error)]
+        if named:
+            while error.__cause__ is not None:
+                error = error.__cause__
+            name = named[0].rpartition(".")[2]
+            return _shortened(f"trainer.{option}: {name} cannot be built: {error or type(error).__name__}", most)
+    return None
+
+
+def _class_paths(value: Any) -> list[str]:
+    """Every class that a value of the config names."""
+    if isinstance(value, list):
+        return [path for one in value for path in _class_paths(one)]
+    if isinstance(value, Namespace):
+        value = vars(value)
+    if not isinstance(value, Mapping):
+        return []
+    inner = [path for one in value.values() for path in _class_paths(one)]
+    return [str(value["class_path"]), *inner] if "class_path" in value else inner
 
 
 def _unknown_argument(key: str, name: str, class_paths: Sequence[str]) -> str:

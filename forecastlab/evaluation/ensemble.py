@@ -8,6 +8,7 @@ from torch import Tensor
 
 from forecastlab.batch import Batch, Prediction
 from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.finite import require_finite
 from forecastlab.forecaster import Forecaster
 from forecastlab.metrics import ForecastMetrics
 
@@ -47,15 +48,21 @@ def forecast_together(
         stage: "test" for the origins of the test range, "predict" for the last of each series.
 
     Raises:
-        ConfigError: for a series that a network has no scaling for.
+        ConfigError: for a series that a network has no scaling for, or if one is not trained.
+        DataError: if a forecast is not a number.
     """
     batches: list[Batch] = list(data.test_dataloader() if stage == "test" else data.predict_dataloader())
     members = []
     for model in models:
+        model.require_trained()
         model.find_scalings(data.panel.names)
         if model.before:
             model.recalibrate(data.origins(stage, model.before))
-        parts = [_by_origin(model.predict_step(batch)) for batch in batches]
+        parts = []
+        for batch in batches:
+            found = model.predict_step(batch)
+            require_finite(found, batch, model, data.panel.names, data.times, scored_only=stage == "test")
+            parts.append(_by_origin(found))
         members.append(Prediction(*(torch.cat(part) for part in zip(*parts, strict=True))))
     return Ensemble(members, torch.cat([batch.last.flatten(0, 1).unsqueeze(1) for batch in batches]))
 

@@ -17,7 +17,7 @@ from forecastlab.callbacks import (
     RunLogger,
 )
 from forecastlab.forecaster import Forecaster
-from tests.series import Series, counting, noise, trainer
+from tests.series import Series, as_if_trained, counting, noise, trainer
 
 COLUMNS = ["unique_id", "target", "ds", "cutoff", "y", "forecast"]
 
@@ -31,7 +31,7 @@ def written(root, stage, data, model=None):
     writer = PredictionWriter()
     running = trainer(callbacks=[writer], logger=RunLogger(root, "run", 0))
     arguments = {"verbose": False} if stage == "test" else {"return_predictions": False}
-    results = getattr(running, stage)(model, data, **arguments)
+    results = getattr(running, stage)(as_if_trained(model), data, **arguments)
     name = "predictions.csv" if stage == "test" else "forecast.csv"
     assert writer.path == root / "run" / "version_0" / name
     return pd.read_csv(writer.path, parse_dates=["ds", "cutoff"]), results
@@ -133,7 +133,7 @@ def test_the_table_gives_the_metrics_of_the_test(tmp_path):
 
 def test_what_an_interrupted_test_left_does_not_count(tmp_path):
     writer, data = PredictionWriter(), Series(counting(10))
-    model = Forecaster(schema=data.schema)
+    model = as_if_trained(Forecaster(schema=data.schema))
     running = trainer(callbacks=[writer], default_root_dir=tmp_path)
     running.test(model, data, verbose=False)
     writer._parts.append([torch.zeros(1)] * 4)

@@ -20,7 +20,7 @@ from forecastlab.errors import DataError
 from forecastlab.evaluation.scores import evaluate, score
 from forecastlab.forecaster import Forecaster
 from tests.frames import module, panel
-from tests.series import Series, noise, trainer
+from tests.series import Series, as_if_trained, noise, trainer
 
 METRICS = [f"test/{name}" for name in ("mse_scaled", "mae", "rmse", "mase", "skill", "rmsse", "mape", "smape", "wape")]
 
@@ -111,7 +111,7 @@ def test_nothing_to_score_is_an_error():
 def test_rows_metrics_and_table_are_those_of_a_network_that_forecasts_the_same(lookback, arguments, tmp_path):
     settings = {"lookback": lookback, "fold": 2, **arguments}
     data = Series(with_gaps(), **settings)
-    network = Forecaster(anchor="last", schema=data.schema)
+    network = as_if_trained(Forecaster(anchor="last", schema=data.schema))
     for parameter in network.decoder.parameters():  # predicts no change from the last value
         torch.nn.init.zeros_(parameter)
     writer = PredictionWriter()
@@ -195,7 +195,7 @@ def test_series_of_a_panel_may_begin_and_end_at_different_times(tmp_path):
 def test_a_panel_is_scored_on_the_rows_of_a_network_that_forecasts_the_same(tmp_path, lookback):
     settings = {"series_column": "unique_id", "lookback": lookback, "horizon": 2, "scale_by": "series"}
     data = module(tmp_path, panel(60), **settings)
-    network = Forecaster(anchor="last", schema=data.schema)
+    network = as_if_trained(Forecaster(anchor="last", schema=data.schema))
     for parameter in network.decoder.parameters():
         torch.nn.init.zeros_(parameter)
     writer = PredictionWriter()
