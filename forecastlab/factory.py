@@ -160,8 +160,8 @@ def find_class(class_path: Any, base: type) -> type:
             raise ValueError(f"there is no class {shorten(class_path, 80)}") from None
     elif _package(module_name) in _BUILT_IN:
         raise ValueError(
-            f"there is no {base.__name__} {shorten(class_path, 80)}: a class_path of {_package(module_name)} must "
-            f"name one of its own classes of that kind"
+            f"there is no {base.__name__} {shorten(class_path, 80)}: of {_package(module_name)} only its own "
+            "classes of that kind can be named"
         )
     elif module is None:
         raise ValueError(
@@ -237,8 +237,18 @@ def _table(role: str) -> Mapping[str, type]:
     for module in (module for place in places for module in _modules(place)):
         for named, cls in inspect.getmembers(module, inspect.isclass):
             if issubclass(cls, base) and not named.startswith("_") and not inspect.isabstract(cls) and cls is not base:
-                found[f"{module.__name__}.{named}"] = found[f"{cls.__module__}.{cls.__qualname__}"] = cls
+                paths = [f"{module.__name__}.{named}", f"{cls.__module__}.{cls.__qualname__}", *_shorter(cls)]
+                found |= dict.fromkeys(paths, cls)
     return found
+
+
+def _shorter(cls: type) -> Iterable[str]:
+    """The paths of a class in the packages around its module, such as torch.optim.Adam."""
+    parts = cls.__module__.split(".")
+    for length in range(1, len(parts)):
+        package = ".".join(parts[:length])
+        if getattr(sys.modules.get(package), cls.__name__, None) is cls:
+            yield f"{package}.{cls.__name__}"
 
 
 def _modules(name: str) -> Iterable[Any]:

@@ -27,6 +27,7 @@ from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError, DataError, NotFiniteError
 from forecastlab.factory import Described, build, describe
 from forecastlab.intervals import RecentMargins, SplitConformal
+from forecastlab.limits import bounded_network, require_sizes
 from forecastlab.losses import MSE, Loss
 from forecastlab.metrics import ForecastMetrics
 from forecastlab.penalties import Penalty
@@ -187,10 +188,20 @@ class Forecaster(LightningModule):
             DataError: if these do not make a network.
             ConfigError: if a class is not allowed, or refuses its arguments.
         """
+        require_sizes(settings, "the network that is described")
         try:
-            model = cls(**settings)
+            with bounded_network(weights):
+                model = cls(**settings)
             model.load_state_dict(weights, assign=True)
-        except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        except (
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            LookupError,
+            AttributeError,
+            RuntimeError,
+            MemoryError,
+        ) as error:
             reason = "\n".join(str(error).splitlines()[:4])
             raise DataError(f"they do not make a network: {reason}") from error
         return model.eval()

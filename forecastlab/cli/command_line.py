@@ -47,6 +47,7 @@ from forecastlab.cli.runs import (
     Run,
     config_of,
     experiment_name,
+    experiment_of,
     open_checkpoint,
     read_configs,
     root_folder,
@@ -56,6 +57,7 @@ from forecastlab.cli.slurm import begun_before, requeue, sign
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 from forecastlab.forecaster import Forecaster
+from forecastlab.limits import bounded_network
 from forecastlab.loops import short_epochs
 from forecastlab.signals import Stopped
 
@@ -134,9 +136,9 @@ class ForecastCLI(LightningCLI):
         if command == "fit" and run is None and not ckpt_path and (begun := begun_before(self.root, self.name)):
             ckpt_path = [str(begun)]
         if ckpt_path:
-            self._load(ckpt_path[-1])
+            checkpoint = self._load(ckpt_path[-1])
             if command != "fit" or not values_of(given, "--config", "-c"):
-                given = ["--config", config_of(self.loaded, command, given), *given]
+                given = ["--config", config_of(self.loaded, command, given, checkpoint), *given]
         strict = {"exit_on_error": False, "allow_abbrev": False}
         usage = "forecastlab {} [--config FILE] [--OPTION VALUE ...]"  # the generated one has eighty lines
         usages = {name: {**strict, "usage": usage.format(name)} for name in self.subcommands()}
@@ -239,7 +241,8 @@ class ForecastCLI(LightningCLI):
         torch.set_num_threads(threads)
 
     def instantiate_classes(self) -> None:
-        super().instantiate_classes()
+        with bounded_network(self.loaded.get("state_dict")):
+            super().instantiate_classes()
         if self.loaded:
             _require_same_shapes(self.loaded["state_dict"], self.model, self.checkpoint)
 
@@ -335,8 +338,11 @@ class ForecastCLI(LightningCLI):
                 name = "predictions" if isinstance(callback, PredictionWriter) else "figure"
                 print(f"{name:<11} {_relative(callback.path)}")
 
-    def _load(self, given: str) -> None:
+    def _load(self, given: str) -> Path:
         self.checkpoint, self.loaded = open_checkpoint(given, self.root, self.name)
+        if self.name is None:  # what the checkpoint says of its experiment is not believed, only where it lies
+            self.name = experiment_of(self.checkpoint)
+        return self.checkpoint
 
     def _callbacks(self, config: Any) -> list[Callback]:
         callbacks = [
@@ -393,7 +399,7 @@ class ForecastCLI(LightningCLI):
         checkpoint = last if last is not None and last.exists() else self.checkpoint
         if checkpoint is None:
             return "no epoch was finished, so there is nothing to go on with"
-        imports = "".join(f" --allow-import {shlex.quote(package)}" for package in factory.further_imports())
+        imports = "".join(f" --allow-import {shlex.quote(package)}" for package in factory.allowed_imports())
         return f"go on with: forecastlab fit --ckpt_path {shlex.quote(str(_relative(checkpoint)))}{imports}"
 
 
