@@ -10,9 +10,6 @@ import torch
 from forecastlab.errors import DataError
 from forecastlab.limits import require_file, require_plain
 
-_NAMED = ("torch", "collections", "_codecs")
-"""Modules whose classes the pickle of a checkpoint names; torch itself takes a few more, which none of ours has."""
-
 
 def require_intact(path: str | Path) -> None:
     """Compares the checksums in a checkpoint with its bytes, which torch.load does not: a flipped bit loads silently.
@@ -76,13 +73,13 @@ def _wrong_size(archive: zipfile.ZipFile, size: int) -> str | None:
 
 
 def _foreign(archive: zipfile.ZipFile) -> str | None:
-    """What the pickle of an archive names that no checkpoint of ours does, None if there is nothing.
+    """What the pickle of an archive asks for that no checkpoint of ours does, None if there is nothing.
 
-    torch itself refuses what could run code. A bytearray of any length, which it takes, would fill the memory.
+    torch itself refuses what could run code, but takes a bytearray of any length, which would fill the memory.
     """
     for entry in archive.namelist():
         if entry.endswith("data.pkl"):
             for operation, argument, _ in pickletools.genops(archive.read(entry)):
-                if operation.name == "GLOBAL" and str(argument).partition(" ")[0].partition(".")[0] not in _NAMED:
-                    return f"it names {argument}"
+                if operation.name == "GLOBAL" and str(argument).endswith(" bytearray"):
+                    return "it asks for a bytearray, which no checkpoint holds"
     return None

@@ -51,7 +51,7 @@ TRAINER_ROLES: dict[str, tuple[str, ...]] = {
 }
 """The same for what a user's own config may name below `trainer`."""
 
-_BUILT_IN = ("forecastlab", "torch", "lightning")
+BUILT_IN = ("forecastlab", "torch", "lightning")
 """Packages of which the tables above hold everything that may be built."""
 _ALLOWED: list[str] = []
 
@@ -158,7 +158,7 @@ def find_class(class_path: Any, base: type) -> type:
             cls = getattr(module, name)
         except (ImportError, AttributeError, ValueError):
             raise ValueError(f"there is no class {shorten(class_path, 80)}") from None
-    elif _package(module_name) in _BUILT_IN:
+    elif _package(module_name) in BUILT_IN:
         raise ValueError(
             f"there is no {base.__name__} {shorten(class_path, 80)}: of {_package(module_name)} only its own "
             "classes of that kind can be named"
@@ -209,7 +209,7 @@ def _callables(value: Any, base: type, package: str) -> Any:
     """
     if isinstance(value, Mapping):
         if "class_path" in value:
-            own = package not in _BUILT_IN and _package(value["class_path"]) == package
+            own = package not in BUILT_IN and _package(value["class_path"]) == package
             cls = find_class(value["class_path"], nn.Module if own else base)
             return partial(cls, **_callables(value.get("init_args", {}), base, package))
         return {key: _callables(item, base, package) for key, item in value.items()}

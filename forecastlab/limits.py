@@ -78,7 +78,7 @@ def require_file(path: str | Path, most: int | None = None) -> int:
     path = Path(path)
     try:
         if not path.is_file():
-            raise DataError(f"there is no file {path}")
+            raise DataError(f"cannot read {path}: there is no such file")
         size = path.stat().st_size
     except (OSError, ValueError) as error:  # ValueError: a name with a null byte
         raise DataError(f"cannot read {path}: {error}") from None

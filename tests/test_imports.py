@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "export": {"forecaster", "backbones", "batch", "errors", "limits"},
     "tuning": {"errors"},
     "explanation": {"evaluation", "forecaster", "backbones", "data", "batch", "errors"},
-    "evaluation": {"forecaster", "baselines", "data", "callbacks", "metrics", "batch", "signals", *TOOLS},
+    "evaluation": {"forecaster", "baselines", "data", "callbacks", "metrics", "batch", "signals", "limits", *TOOLS},
 }
 """What each room may import: DESIGN's arrows, and the small modules that serve several rooms."""
 

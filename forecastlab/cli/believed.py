@@ -20,6 +20,8 @@ WHAT = "the config inside the checkpoint"
 
 _ADDRESS = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*::?//|\\\\|//)")
 """The beginning of what a program may open over a network: a scheme, or a shared folder."""
+_FILE = re.compile(r"[/\\\0]|\.(?:ya?ml|json|toml)$")
+"""What is in the name of a file that the parser could read as further settings."""
 _DURATION = re.compile(r"\d{1,5}:\d{1,2}:\d{1,2}:\d{1,2}")
 
 
@@ -181,9 +183,8 @@ def _require_known(key: str, value: Any) -> None:
             _require_known(f"{key}.{number}", part)
     elif isinstance(value, str) and _ADDRESS.match(value):
         raise DataError(f"{WHAT} names an address as {key}: {value[:80]!r} is not opened; give --{key} yourself")
-    elif isinstance(value, str) and key.startswith("model.") and key != "model.weights_from":
-        if re.search(r"[/\\\0]|\.(ya?ml|json|toml)$", value):
-            raise DataError(f"{WHAT} names a file as {key}: {value[:80]!r} is not read; settings must be in the config")
+    elif isinstance(value, str) and _FILE.search(value) and key.startswith("model.") and key != "model.weights_from":
+        raise DataError(f"{WHAT} names a file as {key}: {value[:80]!r} is not read; settings must be in the config")
 
 
 def _require_allowed(key: str, path: Any) -> None:
@@ -193,9 +194,9 @@ def _require_allowed(key: str, path: Any) -> None:
     if "." not in path or path.startswith(allowed) or path in factory.known_paths(factory.ROLES):
         return  # a short name is looked up among the same classes
     package = path.partition(".")[0]
+    hint = f": it is not imported. If you trust it, pass --allow-import {package}"
     raise DataError(
-        f"{WHAT} names a class as {key} that may not be built: {path[:80]} is not imported. If you trust it, pass "
-        f"--allow-import {package}"
+        f"{WHAT} names a class as {key} that may not be built, {path[:80]}{'' if package in factory.BUILT_IN else hint}"
     )
 
 

@@ -100,7 +100,7 @@ class Run:
         """
         for run in [] if new else reversed(find_runs(root, experiment)):
             path = run.folder / SETTINGS
-            if path.exists() and yaml.safe_load(path.read_text()) == settings:
+            if path.exists() and read_yaml(path.read_text(), str(path)) == settings:
                 return run
         run = cls.new(root, experiment)
         write_whole(run.folder / SETTINGS, yaml.safe_dump(settings, sort_keys=False))
