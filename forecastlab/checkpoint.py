@@ -53,7 +53,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     weights = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise DataError(f"{path} was not written by forecastlab fit: it holds no weights; use a checkpoint of a run")
-    require_plain(checkpoint, f"the checkpoint {path}")
+    with zipfile.ZipFile(path) as archive:
+        written = sum(entry.file_size for entry in archive.infolist() if entry.filename.endswith("data.pkl"))
+    require_plain(checkpoint, f"the checkpoint {path}", written)
     for name, value in weights.items():
         if value.layout != torch.strided or value.nbytes > value.untyped_storage().nbytes():
             raise DataError(

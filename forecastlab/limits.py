@@ -19,8 +19,8 @@ from forecastlab.errors import DataError
 
 TEXT = 16 * 2**20
 """Bytes of the largest text of settings that is read: a config, or the JSON file of an export."""
-ENTRIES = 1_000_000
-"""Values, and thousands of characters, that plain data may hold once every reference in it is followed."""
+ENTRIES = 100_000
+"""Values, and thousands of characters, that plain data may hold besides one for each byte that they are written in."""
 LARGEST = 10_000_000
 """The largest whole number in the settings of a network or its data: a size, or a number of rows."""
 DEPTH = 60
@@ -88,17 +88,18 @@ def require_file(path: str | Path, most: int | None = None) -> int:
     return size
 
 
-def require_plain(value: Any, what: str) -> None:
+def require_plain(value: Any, what: str, written: int = 0) -> None:
     """Follows every reference of plain data, so that nothing which walks through it later can run for ever.
 
     Args:
         value: mappings, lists and scalars; tensors count as scalars.
         what: what the data are, for the message.
+        written: bytes that the data were read from.
 
     Raises:
-        DataError: if there are more than `ENTRIES` of them, or if they lie deeper in each other than `DEPTH`.
+        DataError: if there are more of them than bytes and `ENTRIES`, or if they lie deeper in each other than `DEPTH`.
     """
-    count = 0
+    count, most = 0, ENTRIES + written
     waiting: list[tuple[Any, int]] = [(value, 0)]
     while waiting:
         item, depth = waiting.pop()
@@ -109,9 +110,9 @@ def require_plain(value: Any, what: str) -> None:
             waiting += [(part, depth + 1) for pair in item.items() for part in pair]
         elif isinstance(item, list | tuple | set):
             waiting += [(part, depth + 1) for part in item]
-        if depth > DEPTH or count + len(waiting) > ENTRIES:
+        if depth > DEPTH or count + len(waiting) > most:
             raise DataError(
-                f"{what} holds more than {ENTRIES:,} values, or values more than {DEPTH} deep in each other, once all "
+                f"{what} holds more than {most:,} values, or values more than {DEPTH} deep in each other, once all "
                 "its references are followed: nothing that forecastlab writes does"
             )
 
@@ -126,7 +127,7 @@ def require_sizes(settings: Any, what: str) -> None:
     Raises:
         DataError: if one is beyond `LARGEST`, or as `require_plain` does.
     """
-    require_plain(settings, what)
+    require_plain(settings, what, LARGEST)
     waiting = [("", settings)]
     while waiting:
         name, item = waiting.pop()
@@ -152,7 +153,7 @@ def read_yaml(text: str, what: str) -> Any:
     if len(text) > TEXT:
         raise DataError(f"{what} has {_size(len(text))} of text, but settings have at most {_size(TEXT)}")
     content = yaml.safe_load(text)
-    require_plain(content, what)
+    require_plain(content, what, len(text))
     return content
 
 

@@ -1,5 +1,6 @@
 """Reading a user's file of columns."""
 
+import importlib
 import re
 import warnings
 from pathlib import Path
@@ -59,9 +60,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _require_room_of_parquet(path: Path) -> None:
     """Asks the end of a file, which says what its pages unpack to, whether that fits into memory."""
-    import pyarrow.parquet
-
-    about = pyarrow.parquet.read_metadata(path)
+    about = importlib.import_module("pyarrow.parquet").read_metadata(path)  # which is an extra
     unpacked = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
     cells = about.num_rows * about.num_columns
     require_memory(path, max(unpacked, CELL * cells), f"{about.num_rows} rows of {about.num_columns} columns")

@@ -74,11 +74,12 @@ def load_safetensors(path: str | Path) -> Forecaster:
     described = path.with_suffix(".json")
     content = _read(path)
     _require_header(path, content)
+    text = _read(described, TEXT)
     try:
-        about = json.loads(_read(described, TEXT))
+        about = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{described} is not JSON: {error}; export the network again") from None
-    require_plain(about, str(described))
+    require_plain(about, str(described), len(text))
     if not isinstance(about, dict) or about.get("format") != "forecastlab" or not isinstance(about.get("model"), dict):
         raise DataError(f"{described} was not written by forecastlab export; give the file that it wrote")
     if about.get("version") != VERSION:
