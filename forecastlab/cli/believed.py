@@ -18,8 +18,8 @@ from forecastlab.limits import read_yaml, require_sizes
 
 WHAT = "the config inside the checkpoint"
 
-_ADDRESS = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*::?//|\\\\|//)")
-"""The beginning of what a program may open over a network: a scheme, or a shared folder."""
+_ADDRESS = re.compile(r"://|^\s*(?:\\\\|//)")
+"""What is in the name of what a program may open over a network: a scheme, or a shared folder."""
 _FILE = re.compile(r"[/\\\0]|\.(?:ya?ml|json|toml)$")
 """What is in the name of a file that the parser could read as further settings."""
 _DURATION = re.compile(r"\d{1,5}:\d{1,2}:\d{1,2}:\d{1,2}")
@@ -167,32 +167,44 @@ def _config(text: str) -> dict[str, Any]:
     return dict(config)
 
 
-def _require_known(key: str, value: Any) -> None:
+def _require_known(key: str, value: Any, ours: bool = True) -> None:
     """Walks through the settings of a model or of data.
+
+    Args:
+        key: what the settings are called.
+        value: the settings.
+        ours: whether a class of the tables has them: what text means to a class that the user allowed, it knows.
 
     Raises:
         DataError: for a class that is not allowed, an address, or a file of settings.
     """
     if isinstance(value, Mapping):
         if "class_path" in value:
-            _require_allowed(key, value["class_path"])
+            ours = _require_allowed(key, value["class_path"])
         for name, part in value.items():
-            _require_known(f"{key}.{name}", part)
+            _require_known(f"{key}.{name}", part, ours)
     elif isinstance(value, list):
         for number, part in enumerate(value):
-            _require_known(f"{key}.{number}", part)
-    elif isinstance(value, str) and _ADDRESS.match(value):
-        raise DataError(f"{WHAT} names an address as {key}: {value[:80]!r} is not opened; give --{key} yourself")
-    elif isinstance(value, str) and _FILE.search(value) and key.startswith("model.") and key != "model.weights_from":
-        raise DataError(f"{WHAT} names a file as {key}: {value[:80]!r} is not read; settings must be in the config")
+            _require_known(f"{key}.{number}", part, ours)
+    elif isinstance(value, str) and ours:
+        if _ADDRESS.search(value):
+            raise DataError(f"{WHAT} names an address as {key}: {value[:80]!r} is not opened; give --{key} yourself")
+        if _FILE.search(value) and key.startswith("model.") and key != "model.weights_from":
+            raise DataError(f"{WHAT} names a file as {key}: {value[:80]!r} is not read; give --{key} yourself")
 
 
-def _require_allowed(key: str, path: Any) -> None:
+def _require_allowed(key: str, path: Any) -> bool:
+    """Whether a class is one of the tables; otherwise it is of a package that was allowed.
+
+    Raises:
+        DataError: if it is neither.
+    """
     if not isinstance(path, str):
         raise DataError(f"{WHAT} has no name of a class as {key}.class_path: got {str(path)[:80]!r}")
-    allowed = tuple(f"{package}." for package in factory.allowed_imports())
-    if "." not in path or path.startswith(allowed) or path in factory.known_paths(factory.ROLES):
-        return  # a short name is looked up among the same classes
+    if "." not in path or path in factory.known_paths(factory.ROLES):
+        return True  # a short name is looked up among the same classes
+    if path.startswith(tuple(f"{package}." for package in factory.allowed_imports())):
+        return False
     package = path.partition(".")[0]
     hint = f": it is not imported. If you trust it, pass --allow-import {package}"
     raise DataError(

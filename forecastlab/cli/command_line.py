@@ -241,8 +241,13 @@ class ForecastCLI(LightningCLI):
         torch.set_num_threads(threads)
 
     def instantiate_classes(self) -> None:
-        with bounded_network(self.loaded.get("state_dict")):
-            super().instantiate_classes()
+        try:
+            with bounded_network(self.loaded.get("state_dict")):
+                super().instantiate_classes()
+        except ValueError as error:  # the parser words anew what a class below trainer raises, if its type is a union
+            if not str(error).startswith("Does not validate against any of the Union subtypes"):
+                raise
+            raise ConfigError(f"trainer: {str(error).rpartition('  - ')[2].strip()}") from error
         if self.loaded:
             _require_same_shapes(self.loaded["state_dict"], self.model, self.checkpoint)
 

@@ -216,6 +216,14 @@ def test_a_checkpoint_that_names_an_address_a_file_or_an_absurd_size_is_refused(
         believed(config_with(trained, **{key: value}), resumes=False, in_its_run=True)
 
 
+def test_what_text_means_to_a_class_of_an_allowed_package_is_its_own_affair(trained, monkeypatch):
+    text = config_with(trained, model__backbone={"class_path": "mine.Cell", "init_args": {"table": "a/b.json"}})
+    with pytest.raises(DataError, match=r"may not be built, mine.Cell.*--allow-import mine"):
+        believed(text, resumes=False, in_its_run=True)
+    monkeypatch.setattr(factory, "_ALLOWED", ["mine"])
+    assert believed(text, resumes=False, in_its_run=True)[0]["model"]["backbone"]["init_args"] == {"table": "a/b.json"}
+
+
 def test_a_number_of_processes_is_believed_only_as_far_as_this_machine_has_them(trained):
     config, left_out = believed(config_with(trained, data__init_args__num_workers=10**6), False, True)
     assert "num_workers" not in config["data"]["init_args"]
@@ -300,7 +308,7 @@ def test_audit_hooks_see_no_program_no_address_and_no_file_outside_the_run(tmp_p
     config["model"]["backbone"] = evil()
     worse = {**checkpoint, "config": yaml.safe_dump(config), "hyper_parameters": settings}
     torch.save(worse, here / "worse.ckpt")
-    (here / "evil.yaml").write_text(yaml.safe_dump(config))
+    (here / "evil.yaml").write_text(yaml.safe_dump({**config, "experiment": "x", "trainer": {"max_epochs": 1}}))
     commands = [
         *(f"{command} --ckpt_path evil.ckpt" for command in ("test", "validate", "predict", "export")),
         "explain --ckpt_path evil.ckpt --repeats 1 --origins 1 --steps 2",
@@ -321,8 +329,8 @@ def test_audit_hooks_see_no_program_no_address_and_no_file_outside_the_run(tmp_p
     assert run.returncode == 0, run.stdout + run.stderr
     said = run.stderr.splitlines()
     good = [line for line in said if line.startswith("status 0")]
-    assert len(good) == 5, run.stderr  # evil.ckpt's trainer and names are left out; all else is refused
-    assert len([line for line in said if line.startswith("status 2")]) == len(commands) - 5, run.stderr
+    assert len(good) == 6, run.stderr  # evil.ckpt's trainer and names are left out; data reads its part of evil.yaml
+    assert len([line for line in said if line.startswith("status 2")]) == len(commands) - 6, run.stderr
     assert "Traceback" not in run.stderr
     assert (victim / "metrics.csv").read_text() == "mine"
     assert sorted(path.name for path in victim.iterdir()) == ["metrics.csv"]
