@@ -373,7 +373,8 @@ def read_config(path: str) -> dict[str, Any]:
         ConfigError: if it is anything else.
     """
     try:
-        require_file(path, TEXT)
+        if os.path.exists(path):
+            require_file(path, TEXT)
         content = read_yaml(Path(path).read_text(encoding="utf-8"), f"the config {path}")
     except DataError as error:
         raise ConfigError(str(error)) from None

@@ -312,7 +312,7 @@ def test_audit_hooks_see_no_program_no_address_and_no_file_outside_the_run(tmp_p
     commands = [
         *(f"{command} --ckpt_path evil.ckpt" for command in ("test", "validate", "predict", "export")),
         "explain --ckpt_path evil.ckpt --repeats 1 --origins 1 --steps 2",
-        *(f"{command} --ckpt_path worse.ckpt" for command in ("test", "predict", "export", "explain", "fit")),
+        *(f"{command} --ckpt_path worse.ckpt" for command in ("test", "export", "fit")),
         *(f"{command} --config evil.yaml" for command in ("fit", "crossval", "data")),
         "tune --config evil.yaml --space evil.yaml",
         "test --ckpt_path evil.ckpt --ckpt_path worse.ckpt",
