@@ -1,14 +1,20 @@
-"""Factories as data: classes with arguments, held as plain `class_path` and `init_args`.
+"""Factories as data: classes with arguments, held as plain `class_path` and `init_args`, and which may be built.
 
 A part of a model (backbone, decoder, loss, optimizer) is given as a class, as `functools.partial(cls, **arguments)`
 (which is what the command line builds), or as the mapping that a checkpoint holds. `describe` turns each into the
-mapping, `build` calls it. Nothing is imported for a mapping unless its package is allowed.
+mapping, `build` calls it.
+
+A mapping may come from somebody else, so its `class_path` is looked up in the table of the role that it plays before
+anything is imported. `ROLES` are the roles of the parts of a model and of its data, `TRAINER_ROLES` what Lightning's
+trainer takes. A class of another package needs `allow_import`, or an import by the program itself.
 """
 
 import importlib
+import inspect
+import pkgutil
 import sys
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from textwrap import shorten
 from typing import Any
 
@@ -16,24 +22,73 @@ from torch import nn
 
 Described = dict[str, Any]
 
-_BUILT_IN = ("forecastlab", "torch", "lightning")
-_ALLOWED = list(_BUILT_IN)
+ROLES: dict[str, tuple[str, ...]] = {
+    "forecastlab.backbones.base.Backbone": ("forecastlab.backbones", "forecastlab.hybrids"),
+    "forecastlab.decoders.base.Decoder": ("forecastlab.decoders",),
+    "forecastlab.losses.base.Loss": ("forecastlab.losses",),
+    "forecastlab.penalties.Penalty": ("forecastlab.penalties",),
+    "forecastlab.data.datamodule.ForecastDataModule": (
+        "forecastlab.data.ozone_datamodule",
+        "forecastlab.data.table_datamodule",
+    ),
+    "torch.optim.optimizer.Optimizer": ("torch.optim",),
+    "torch.optim.lr_scheduler.LRScheduler": ("torch.optim.lr_scheduler", "lightning.pytorch.cli"),
+}
+"""By the base class of a role: the modules whose classes may play it in a file of somebody else."""
+
+TRAINER_ROLES: dict[str, tuple[str, ...]] = {
+    "lightning.pytorch.callbacks.callback.Callback": ("lightning.pytorch.callbacks", "forecastlab.callbacks"),
+    "lightning.pytorch.loggers.logger.Logger": ("lightning.pytorch.loggers",),
+    "lightning.pytorch.profilers.profiler.Profiler": ("lightning.pytorch.profilers",),
+    "lightning.pytorch.strategies.strategy.Strategy": ("lightning.pytorch.strategies",),
+    "lightning.pytorch.accelerators.accelerator.Accelerator": ("lightning.pytorch.accelerators",),
+    "lightning.pytorch.plugins.precision.precision.Precision": ("lightning.pytorch.plugins",),
+    "lightning.fabric.plugins.environments.cluster_environment.ClusterEnvironment": (
+        "lightning.pytorch.plugins.environments",
+    ),
+    "lightning.fabric.plugins.io.checkpoint_io.CheckpointIO": ("lightning.pytorch.plugins",),
+    "lightning.pytorch.plugins.layer_sync.LayerSync": ("lightning.pytorch.plugins",),
+}
+"""The same for what a user's own config may name below `trainer`."""
+
+BUILT_IN = ("forecastlab", "torch", "lightning")
+"""Packages of which the tables above hold everything that may be built."""
+_ALLOWED: list[str] = []
 
 
 def allow_import(package: str) -> None:
-    """Lets `class_path` name classes of a further package, which then runs that package's code."""
+    """Lets `class_path` name classes of a further package, which then runs that package's code.
+
+    Raises:
+        ValueError: if that is no name of a package.
+    """
+    if not all(part.isidentifier() for part in package.split(".")):
+        raise ValueError(f"expected the name of a package, such as mypackage, got {package!r}")
     if package not in _ALLOWED:
         _ALLOWED.append(package)
 
 
 def allowed_imports() -> tuple[str, ...]:
-    """The packages that a `class_path` may import from."""
+    """The packages that a `class_path` may import from, besides the classes of the tables."""
     return tuple(_ALLOWED)
 
 
-def further_imports() -> tuple[str, ...]:
-    """The packages that were allowed besides the built-in ones."""
-    return tuple(package for package in _ALLOWED if package not in _BUILT_IN)
+def known_classes(base: type) -> Mapping[str, type]:
+    """The classes that may play a role in a file of somebody else, by every path that names them.
+
+    Args:
+        base: the base class of the role.
+    """
+    return _table(f"{base.__module__}.{base.__qualname__}")
+
+
+def known_paths(roles: Iterable[str]) -> list[str]:
+    """Every path that names a class of these roles.
+
+    Args:
+        roles: paths of base classes, as `ROLES` and `TRAINER_ROLES` hold them.
+    """
+    return sorted({path for role in roles for path in _table(role)})
 
 
 def describe(factory: Callable[..., Any] | Mapping[str, Any]) -> Described:
@@ -70,13 +125,65 @@ def build(described: Mapping[str, Any], base: type, *sizes: Any) -> Any:
 
     Args:
         described: the mapping.
-        base: the class that the result must be an instance of.
+        base: the class that the result must be an instance of. Nested classes play the same role; those below a class
+            of another package may also be networks of that package.
         sizes: the positional arguments that only the caller knows.
 
     Raises:
         ValueError: if the class is not found, not allowed, or not a subclass of `base`.
     """
-    return _resolve(described["class_path"], base)(*sizes, **_callables(described.get("init_args", {})))
+    cls = find_class(described["class_path"], base)
+    return cls(*sizes, **_callables(described.get("init_args", {}), base, _package(cls.__module__)))
+
+
+def find_class(class_path: Any, base: type) -> type:
+    """The class of a path, if it may play a role. A module is imported only if it was allowed.
+
+    Args:
+        class_path: the import path, from anywhere.
+        base: the base class of the role.
+
+    Raises:
+        ValueError: if there is no such class, or if it is not allowed.
+    """
+    if not isinstance(class_path, str):
+        raise ValueError(f"class_path must be the import path of a class, got {shorten(repr(class_path), 80)}")
+    if known := known_classes(base).get(class_path):
+        return known
+    module_name, _, name = class_path.rpartition(".")
+    module = sys.modules.get(module_name)
+    if _is_allowed(class_path):
+        try:
+            module = importlib.import_module(module_name)
+            cls = getattr(module, name)
+        except (ImportError, AttributeError, ValueError):
+            raise ValueError(f"there is no class {shorten(class_path, 80)}") from None
+    elif _package(module_name) in BUILT_IN:
+        raise ValueError(
+            f"there is no {base.__name__} {shorten(class_path, 80)}: of {_package(module_name)} only its own "
+            "classes of that kind can be named"
+        )
+    elif module is None:
+        raise ValueError(
+            f"{shorten(class_path, 80)} is not imported: it belongs to a package that is not allowed to run code here. "
+            f"If you trust it, import it first or pass --allow-import {_package(module_name)}"
+        )
+    else:
+        cls = vars(module).get(name)  # which, unlike getattr, asks no module for what it imports only now
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise ValueError(f"{shorten(class_path, 80)} is not a subclass of {base.__name__}")
+    return cls
+
+
+def subclasses(base: type) -> dict[str, type]:
+    """Every public, concrete subclass of a class that has been imported, by name."""
+    found: dict[str, type] = {}
+    cls: type
+    for cls in type.__subclasses__(base):
+        if not cls.__name__.startswith("_") and not getattr(cls, "__abstractmethods__", None):
+            found[cls.__name__] = cls
+        found |= subclasses(cls)
+    return found
 
 
 def _plain(value: Any) -> Any:
@@ -92,38 +199,62 @@ def _plain(value: Any) -> Any:
     return describe(value)
 
 
-def _callables(value: Any) -> Any:
+def _callables(value: Any, base: type, package: str) -> Any:
+    """Descriptions within arguments as callables.
+
+    Args:
+        value: arguments as plain data.
+        base: the base class of the role that the class with these arguments plays.
+        package: the package of that class.
+    """
     if isinstance(value, Mapping):
         if "class_path" in value:
-            return partial(_resolve(value["class_path"], nn.Module), **_callables(value.get("init_args", {})))
-        return {key: _callables(item) for key, item in value.items()}
-    return [_callables(item) for item in value] if isinstance(value, list) else value
+            own = package not in BUILT_IN and _package(value["class_path"]) == package
+            cls = find_class(value["class_path"], nn.Module if own else base)
+            return partial(cls, **_callables(value.get("init_args", {}), base, package))
+        return {key: _callables(item, base, package) for key, item in value.items()}
+    return [_callables(item, base, package) for item in value] if isinstance(value, list) else value
 
 
-def _resolve(class_path: Any, base: type) -> type:
-    if not isinstance(class_path, str):
-        raise ValueError(f"class_path must be the import path of a class, got {class_path!r}")
-    module_name, _, name = class_path.rpartition(".")
-    if module_name not in sys.modules and module_name.partition(".")[0] not in _ALLOWED:
-        raise ValueError(
-            f"{class_path} is not imported: it belongs to a package that is not allowed to run code here. "
-            f"If you trust it, import it first or pass --allow-import {module_name.partition('.')[0]}"
-        )
-    try:
-        cls = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError):
-        raise ValueError(f"there is no class {class_path}") from None
-    if not (isinstance(cls, type) and issubclass(cls, base)):
-        raise ValueError(f"{class_path} is not a subclass of {base.__name__}")
-    return cls
+def _package(path: Any) -> str:
+    return str(path).partition(".")[0]
 
 
-def subclasses(base: type) -> dict[str, type]:
-    """Every public, concrete subclass of a class that has been imported, by name."""
+def _is_allowed(class_path: str) -> bool:
+    return any(class_path.startswith(f"{package}.") for package in _ALLOWED)
+
+
+@cache
+def _table(role: str) -> Mapping[str, type]:
+    """By path the classes of a role; the modules that hold them are imported, and no others.
+
+    A base class that is none of a role has no classes.
+    """
+    module_name, _, name = role.rpartition(".")
+    places = {**ROLES, **TRAINER_ROLES}.get(role, ())
     found: dict[str, type] = {}
-    cls: type
-    for cls in type.__subclasses__(base):
-        if not cls.__name__.startswith("_") and not getattr(cls, "__abstractmethods__", None):
-            found[cls.__name__] = cls
-        found |= subclasses(cls)
+    base: type = getattr(importlib.import_module(module_name), name) if places else object
+    for module in (module for place in places for module in _modules(place)):
+        for named, cls in inspect.getmembers(module, inspect.isclass):
+            if issubclass(cls, base) and not named.startswith("_") and not inspect.isabstract(cls) and cls is not base:
+                paths = [f"{module.__name__}.{named}", f"{cls.__module__}.{cls.__qualname__}", *_shorter(cls)]
+                found |= dict.fromkeys(paths, cls)
     return found
+
+
+def _shorter(cls: type) -> Iterable[str]:
+    """The paths of a class in the packages around its module, such as torch.optim.Adam."""
+    parts = cls.__module__.split(".")
+    for length in range(1, len(parts)):
+        package = ".".join(parts[:length])
+        if getattr(sys.modules.get(package), cls.__name__, None) is cls:
+            yield f"{package}.{cls.__name__}"
+
+
+def _modules(name: str) -> Iterable[Any]:
+    """A module and, of a package of ours, those in it."""
+    module = importlib.import_module(name)
+    if _package(name) != "forecastlab" or not hasattr(module, "__path__"):
+        return [module]
+    inner = [info.name for info in pkgutil.iter_modules(module.__path__) if not info.ispkg]
+    return [module, *(importlib.import_module(f"{name}.{part}") for part in inner)]

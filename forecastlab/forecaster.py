@@ -29,6 +29,7 @@ from forecastlab.errors import ConfigError, DataError, ForecastlabError, NotFini
 from forecastlab.factory import Described, build, describe
 from forecastlab.finite import largest_input, require_finite
 from forecastlab.intervals import RecentMargins, SplitConformal
+from forecastlab.limits import bounded_network, require_sizes
 from forecastlab.losses import MSE, Loss
 from forecastlab.metrics import ForecastMetrics
 from forecastlab.penalties import Penalty
@@ -201,8 +202,10 @@ class Forecaster(LightningModule):
             DataError: if these do not make a network.
             ConfigError: if a class is not allowed, or refuses its arguments.
         """
+        require_sizes(settings, "the network that is described")
         try:
-            model = cls(**settings)
+            with bounded_network(weights):
+                model = cls(**settings)
             model.load_state_dict(weights, assign=True)
             model.to(next(model.parameters()).dtype)  # what is no part of the weights follows them
         except ForecastlabError:

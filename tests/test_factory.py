@@ -133,7 +133,7 @@ def test_a_package_that_is_not_allowed_is_not_imported(evil, nested):
     if nested:
         described = {"class_path": "forecastlab.hybrids.parallel.Parallel", "init_args": {"branches": [described]}}
     with pytest.raises(ValueError, match=r"not allowed to run code here.*--allow-import evil_package"):
-        build(described, nn.Module, 3)
+        build(described, Backbone, 3)
     assert not evil.exists()
 
 
@@ -149,9 +149,12 @@ def test_a_package_that_was_allowed_is_imported(evil):
         ("os.system", "not a subclass of Backbone"),
         ("builtins.eval", "not a subclass of Backbone"),
         ("subprocess.Popen", "not a subclass of Backbone"),
-        ("torch.nn.ReLU", "not a subclass of Backbone"),
-        ("forecastlab.backbones.lstm.LTSM", "there is no class forecastlab.backbones.lstm.LTSM"),
-        ("forecastlab.backbones.ltsm.LSTM", "there is no class forecastlab.backbones.ltsm.LSTM"),
+        ("torch.nn.ReLU", "there is no Backbone torch.nn.ReLU"),
+        ("forecastlab.backbones.lstm.LTSM", "there is no Backbone forecastlab.backbones.lstm.LTSM"),
+        ("forecastlab.backbones.ltsm.LSTM", "there is no Backbone forecastlab.backbones.ltsm.LSTM"),
+        ("forecastlab.losses.MSE", "there is no Backbone forecastlab.losses.MSE"),
+        ("forecastlab.__main__.X", "there is no Backbone forecastlab.__main__.X"),
+        ("torch.optim.Adam", "there is no Backbone torch.optim.Adam"),
         ("LSTM", "LSTM is not imported"),
         ("", "is not imported"),
         (".", "is not imported"),

@@ -62,8 +62,8 @@ def run(args: Sequence[str]) -> int:
         Stopped: if a signal ended it; it says how to go on.
     """
     allowed, rest = take(args, "--allow-import")
-    prepare(allowed)
     try:
+        prepare(allowed)
         if rest[0] in COMMANDS:
             return COMMANDS[rest[0]](rest[1:]) or 0
         if rest[0] in ("test", "predict") and is_ensemble(rest):

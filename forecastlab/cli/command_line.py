@@ -51,6 +51,7 @@ from forecastlab.cli.runs import (
     Run,
     config_of,
     experiment_name,
+    experiment_of,
     open_checkpoint,
     read_configs,
     root_folder,
@@ -60,6 +61,7 @@ from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 from forecastlab.files import write_whole
 from forecastlab.forecaster import Forecaster
+from forecastlab.limits import bounded_network
 from forecastlab.loops import short_epochs
 from forecastlab.signals import Stopped
 
@@ -137,9 +139,9 @@ class ForecastCLI(LightningCLI):
         if command == "fit" and run is None and not ckpt_path and (begun := begun_before(self.root, self.name)):
             ckpt_path = [str(begun)]
         if ckpt_path:
-            self._load(ckpt_path[-1])
+            checkpoint = self._load(ckpt_path[-1])
             if command != "fit" or not values_of(given, "--config", "-c"):
-                given = ["--config", config_of(self.loaded, command, given), *given]
+                given = ["--config", config_of(self.loaded, command, given, checkpoint), *given]
         strict = {"exit_on_error": False, "allow_abbrev": False}
         usage = "forecastlab {} [--config FILE] [--OPTION VALUE ...]"  # the generated one has eighty lines
         usages = {name: {**strict, "usage": usage.format(name)} for name in self.subcommands()}
@@ -243,7 +245,8 @@ class ForecastCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         try:
-            super().instantiate_classes()
+            with bounded_network(self.loaded.get("state_dict")):
+                super().instantiate_classes()
         except Exception as error:  # of any kind: a logger, profiler or plugin is somebody else's
             told = None if our_error(error) else not_built(error, vars(self._get(self.config, "trainer")))
             if told is None:
@@ -354,8 +357,11 @@ class ForecastCLI(LightningCLI):
                 if isinstance(callback, PredictionWriter) and callback.kept is not None:
                     print(f"before it   {_relative(callback.kept)}")
 
-    def _load(self, given: str) -> None:
+    def _load(self, given: str) -> Path:
         self.checkpoint, self.loaded = open_checkpoint(given, self.root, self.name)
+        if self.name is None:  # what the checkpoint says of its experiment is not believed, only where it lies
+            self.name = experiment_of(self.checkpoint)
+        return self.checkpoint
 
     def _callbacks(self, config: Any) -> list[Callback]:
         callbacks = [
@@ -423,7 +429,7 @@ class ForecastCLI(LightningCLI):
         checkpoint = last if last is not None and last.exists() else self.checkpoint
         if checkpoint is None:
             return "no epoch was finished, so there is nothing to go on with"
-        imports = "".join(f" --allow-import {shlex.quote(package)}" for package in factory.further_imports())
+        imports = "".join(f" --allow-import {shlex.quote(package)}" for package in factory.allowed_imports())
         return f"go on with: forecastlab fit --ckpt_path {shlex.quote(str(_relative(checkpoint)))}{imports}"
 
 

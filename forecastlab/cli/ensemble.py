@@ -13,7 +13,7 @@ from forecastlab.batch import Schema
 from forecastlab.callbacks.predictions import PREDICTIONS, write_forecast
 from forecastlab.cli.data import data_module
 from forecastlab.cli.options import take
-from forecastlab.cli.runs import CONFIG, LOGS, Run, config_of, load_checkpoint
+from forecastlab.cli.runs import CONFIG, LOGS, Run, config_of, experiment_of, load_checkpoint
 from forecastlab.data.predictions import predictions_table
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.ensemble import forecast_together
@@ -45,10 +45,11 @@ def ensemble(command: str, args: Sequence[str]) -> None:
         )
     paths = [path for pattern in given for path in _matching(pattern)]
     checkpoints = [load_checkpoint(path) for path in paths]
-    configs = [yaml.safe_load(checkpoint["config"]) for checkpoint in checkpoints]
+    believed = [config_of(checkpoint, command, rest, path) for checkpoint, path in zip(checkpoints, paths, strict=True)]
+    configs = [yaml.safe_load(text) for text in believed]
     models = [Forecaster.load(path) for path in paths]
     _require_together(command, paths, configs, models)
-    data = data_module([yaml.safe_load(config_of(checkpoints[0], command, rest))["data"]], rest)
+    data = data_module([configs[0]["data"]], rest)
     data.prepare_data()
     data.setup(command)
     for model in models:
@@ -59,9 +60,9 @@ def ensemble(command: str, args: Sequence[str]) -> None:
         for part in (found.mean(), found.mean()._replace(forecast=found.spread()))
     )
     table.insert(table.columns.tolist().index("forecast") + 1, "forecast-std", spread["forecast"])
-    name = named[-1] if named else f"{configs[0]['experiment']}-ensemble"
+    name = named[-1] if named else f"{experiment_of(paths[0])}-ensemble"
     run = Run.new(Path(roots[-1] if roots else ".", LOGS), name)
-    held = {**configs[0], "ckpt_path": list(map(str, paths))}
+    held = {"experiment": name, **configs[0], "ckpt_path": list(map(str, paths))}
     write_whole(run.folder / CONFIG, yaml.safe_dump(held, sort_keys=False))
     if command == "test":
         table = table[table["y"].notna()]

@@ -1,21 +1,21 @@
 """What must be set before a command line is parsed, in every process that parses one."""
 
 import errno
-import importlib
 import logging
+import os
+import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, add_instantiator, set_parsing_settings
 
 from forecastlab import factory
-from forecastlab.errors import DataError, ForecastlabError
-from forecastlab.registry import registered_backbones
+from forecastlab.errors import ConfigError, DataError, ForecastlabError
 
-DATA_MODULES = ("forecastlab.data.ozone_datamodule", "forecastlab.data.table_datamodule")
-"""Where the data modules are that configs name."""
+Built = TypeVar("Built")
+
 OF_LIGHTNING = (
     r".*isinstance\(treespec, LeafSpec\)",  # of torch
     r".*does not have many workers",  # windows are cut so fast that processes do not pay
@@ -35,17 +35,32 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, e
 
 
 def prepare(allowed: Iterable[str] = ()) -> None:
-    """Imports what short class names are looked up among, and lets class paths import only what is allowed.
+    """Imports what short class names are looked up among, and lets class paths name only what is allowed.
+
+    Those are the classes of the tables in `factory`, by their paths and not by their packages. A package that is
+    allowed besides is also looked for in the working folder, but never before the installed ones.
 
     Args:
         allowed: further packages that a class path may import from.
+
+    Raises:
+        ConfigError: if one is not the name of a package.
     """
     for package in allowed:
-        factory.allow_import(package)
-    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(factory.allowed_imports()))
-    registered_backbones()
-    for module in DATA_MODULES:
-        importlib.import_module(module)
+        _allow(package)
+    if factory.allowed_imports() and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    set_parsing_settings(
+        import_path_denylist=["*"],
+        import_path_allowlist=[
+            *factory.known_paths([*factory.ROLES, *factory.TRAINER_ROLES]),
+            *factory.allowed_imports(),
+        ],
+        validate_subclass_spec_in_any=True,
+        instantiate_subclass_spec_in_any=False,
+        config_read_mode_fsspec_enabled=False,  # Lightning switches it on: names of configs would be addresses
+    )
+    add_instantiator(_build, object)
     for message in OF_LIGHTNING:
         warnings.filterwarnings("ignore", message=message)
     for name in (
@@ -55,6 +70,42 @@ def prepare(allowed: Iterable[str] = ()) -> None:
     ):
         logging.getLogger(name).addFilter(_is_for_users)
     threading.excepthook = _thread_failed
+
+
+def _allow(package: str) -> None:
+    if package.partition(".")[0] == "jsonargparse":
+        raise ConfigError("--allow-import jsonargparse is not possible: it decides what may be imported")
+    try:
+        factory.allow_import(package)
+    except ValueError as error:
+        raise ConfigError(f"--allow-import: {error}") from None
+
+
+def _build(class_type: type[Built], *args: Any, **arguments: Any) -> Built:
+    """Builds a class that a config names, unless an argument of it names a class that nothing asks for.
+
+    Raises:
+        ConfigError: if an argument does: its parameter has no type, so nothing says what may be built there.
+    """
+    for name, value in arguments.items():
+        if path := _left_over(value):
+            raise ConfigError(
+                f"{class_type.__name__} has an argument {name} of no certain type, for which {path} would be built: "
+                "give numbers, text, lists or mappings without class_path"
+            )
+    return class_type(*args, **arguments)
+
+
+def _left_over(value: Any) -> str | None:
+    """The class path in a value that the parser left as it was, None if there is none."""
+    if isinstance(value, Namespace):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        if "class_path" in value:
+            return str(value["class_path"])
+        value = list(value.values())
+    found = map(_left_over, value) if isinstance(value, list | tuple) else ()
+    return next((path for path in found if path is not None), None)
 
 
 def our_error(error: BaseException | None) -> ForecastlabError | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import yaml
 
-from forecastlab.cli.runs import Run, experiment_name, open_checkpoint, root_folder
+from forecastlab.cli.runs import Run, config_of, experiment_name, open_checkpoint, root_folder
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.export.onnx import save_onnx
 from forecastlab.export.program import Exported
@@ -51,15 +51,15 @@ def export(args: Sequence[str]) -> None:
         raise ConfigError(f"the weights in {path} are not trained: there is nothing to export")
     try:
         model = Forecaster.load(path)
-        config = yaml.safe_load(checkpoint["config"])
-    except (DataError, KeyError, TypeError, yaml.YAMLError) as error:
+        config = yaml.safe_load(config_of(checkpoint, "export", args, path))
+    except DataError as error:
         raise DataError(f"{path} cannot be exported: {error}") from None
     run = Run.of_checkpoint(path)
     folder = path.parent if run is None else run.folder / "export"
     form = FORMATS[given.format]
     output = given.output or folder / f"{path.stem}{'.step' if given.step else ''}.{form.ending}"
     if form.program is None:
-        exported = Exported(save_safetensors(model, output, config if isinstance(config, dict) else {}), [])
+        exported = Exported(save_safetensors(model, output, config), [])
     else:
         exported = form.program(model, output, given.step)
     print(*exported.files, *exported.lines, sep="\n")

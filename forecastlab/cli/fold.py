@@ -56,7 +56,7 @@ def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
         write_result(fold.folder, result)
     if "test" not in result:
         best = fold.folder / CHECKPOINTS / "best.ckpt"
-        cli = ForecastCLI(["test", "--ckpt_path", str(best), "--trainer.devices", "1"], run)
+        cli = ForecastCLI(["test", *fold.args, "--ckpt_path", str(best)], run)
         metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
         result["test"] = {name: value for name, value in metrics.items() if name.startswith("test/")}
         write_result(fold.folder, result)

@@ -12,13 +12,15 @@ from lightning.pytorch import Callback
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from forecastlab.backbones.base import Backbone
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.decoders import Decoder
-from forecastlab.factory import subclasses
+from forecastlab.factory import BUILT_IN, subclasses
 from forecastlab.losses import Loss
 from forecastlab.registry import registered_backbones
 
 _BASES = {
+    "model.backbone": Backbone,
     "model.decoder": Decoder,
     "model.loss": Loss,
     "model.optimizer": Optimizer,
@@ -45,6 +47,9 @@ def explain(message: str, options: Iterable[str], most: int = 9) -> str:
         return f"unknown option {unknown}" + _suggest(unknown.lstrip("-").partition("=")[0], list(options))
     if match := re.search(r"Importing '([^']+)' is not allowed", message):
         path = match.group(1)
+        if path.partition(".")[0] in BUILT_IN:
+            kind = next((base.__name__ for prefix, base in _BASES.items() if key.startswith(prefix)), "class for it")
+            return f"{key}: {path} is not a {kind}"
         return (
             f"{key}: {path} is not imported: it belongs to a package that is not allowed to run code here. If you "
             f"trust it, pass --allow-import {path.partition('.')[0]}"

@@ -18,9 +18,11 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from forecastlab.checkpoint import read_checkpoint
+from forecastlab.cli.believed import believed
 from forecastlab.cli.options import values_of
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.files import write_whole
+from forecastlab.limits import TEXT, read_yaml, require_file
 
 LOGS = "lightning_logs"
 CONFIG = "config.yaml"
@@ -74,6 +76,7 @@ class Run:
         Raises:
             ConfigError: if the folder cannot be made.
         """
+        folder_name(experiment)
         number = max((run.number for run in find_runs(root, experiment)), default=-1) + 1
         while True:
             run = cls(root, experiment, f"version_{number}")
@@ -289,25 +292,40 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def config_of(checkpoint: Mapping[str, Any], command: str, args: Sequence[str]) -> str:
-    """The config that a checkpoint carries, for a command line.
+def config_of(checkpoint: Mapping[str, Any], command: str, args: Sequence[str], path: Path) -> str:
+    """What is believed of the config that a checkpoint carries, for a command line.
 
     `predict` goes beyond the end of the data: if it is given another file, `--data.path`, the `start` and `end` of the
     training's do not hold for it. What is scored stays within them, unless other ones are given.
+
+    Args:
+        checkpoint: what is in it.
+        command: the sub-command.
+        args: the command line after it.
+        path: where the checkpoint is.
+
+    Returns:
+        The config as YAML; standard error is told what was left out of it.
+
+    Raises:
+        DataError: if nothing of it can be believed (`believed`).
     """
-    text: str = checkpoint["config"]
+    given = [f"trainer.{name}" for content in read_configs(args).values() for name in content.get("trainer") or ()]
+    given += [word.removeprefix("--").partition("=")[0].rstrip("+") for word in args if word.startswith("--")]
+    config, left_out = believed(checkpoint["config"], command == "fit", Run.of_checkpoint(path) is not None, given)
+    if left_out:
+        _note(
+            f"of the config in {path} only the model, its data and plain settings are taken: "
+            f"{', '.join(left_out)} left out; give them again where they are wanted"
+        )
     paths = values_of(args, "--data.path")
-    if command != "predict" or not paths:
-        return text
-    try:
-        config = yaml.safe_load(text)
-        settings = config["data"].get("init_args", {})
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-        return text  # the parser says what is wrong with it
-    bounds = [name for name in ("start", "end") if settings.pop(name, None) is not None]
-    if not bounds or paths[-1] == settings.get("path"):
-        return text
-    _note(f"--data.path is another file: the training's data.{' and data.'.join(bounds)} left out")
+    settings = config["data"].get("init_args")
+    if command == "predict" and paths and isinstance(settings, dict):
+        bounds = [name for name in ("start", "end") if settings.get(name) is not None]
+        if bounds and paths[-1] != settings.get("path"):
+            for name in bounds:
+                del settings[name]
+            _note(f"--data.path is another file: the training's data.{' and data.'.join(bounds)} left out")
     return yaml.safe_dump(config, sort_keys=False)
 
 
@@ -322,10 +340,33 @@ def experiment_name(args: Sequence[str]) -> str | None:
     given = values_of(args, "--experiment") or named or [Path(path).stem for path in configs][:1]
     if not given:
         return None
-    name = str(given[-1])
-    if Path(name).name != name or name in ("", "..") or "\0" in name:
-        raise ConfigError(f"experiment: expected a name for a folder, without slashes, got {name!r}")
+    return folder_name(str(given[-1]))
+
+
+def folder_name(name: str) -> str:
+    """The name of an experiment, if it can be a folder's: every name that becomes a folder passes here.
+
+    Raises:
+        ConfigError: if it cannot: it must be one name, printable, that leads nowhere else.
+    """
+    if name in ("", ".", "..") or not name.isprintable() or re.search(r"[/\\]", name) or len(name.encode()) > 200:
+        raise ConfigError(f"experiment: expected a name for a folder, without slashes, got {name[:80]!r}")
     return name
+
+
+def experiment_of(checkpoint: Path) -> str:
+    """The experiment that a checkpoint belongs to by its place; outside the folder of a run, its own name.
+
+    What the checkpoint says of it is not believed.
+
+    Raises:
+        ConfigError: if its name cannot be a folder's.
+    """
+    run = Run.of_checkpoint(checkpoint)
+    if run is None:
+        return folder_name(checkpoint.stem)
+    above = run.folder.resolve().parents[2]
+    return above.name if re.fullmatch(r"fold_\w+", run.experiment) and above.name else run.experiment
 
 
 def root_folder(args: Sequence[str]) -> Path:
@@ -352,7 +393,11 @@ def read_config(path: str) -> dict[str, Any]:
         ConfigError: if it is anything else.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if os.path.exists(path):
+            require_file(path, TEXT)
+        content = read_yaml(Path(path).read_text(encoding="utf-8"), f"the config {path}")
+    except DataError as error:
+        raise ConfigError(str(error)) from None
     except OSError as error:
         raise ConfigError(f"cannot read the config {path}: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:

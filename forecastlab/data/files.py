@@ -1,5 +1,6 @@
 """Reading a user's file of columns."""
 
+import importlib
 import re
 import warnings
 from pathlib import Path
@@ -8,7 +9,12 @@ from typing import Any
 import pandas as pd
 
 from forecastlab.errors import DataError
+from forecastlab.limits import require_file, require_memory
 
+CELL = 8
+"""Bytes that a value of a table takes at least."""
+_SAMPLE = 2**20
+"""Bytes from which the number of cells is estimated."""
 PARQUET = (".parquet", ".pq")
 
 
@@ -27,7 +33,7 @@ def read_frame(path: str | Path, series: str | None = None) -> pd.DataFrame:
     """
     path = Path(path).expanduser()
     try:
-        if not path.is_file():
+        if not path.is_file():  # nor is an address, a device or a pipe
             raise DataError(f"{path} is a folder, expected a file" if path.is_dir() else f"there is no file {path}")
         return _read_parquet(path) if path.suffix.lower() in PARQUET else _read_text(path, series)
     except ImportError:
@@ -45,19 +51,42 @@ def read_frame(path: str | Path, series: str | None = None) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
+    require_file(path)
+    _require_room_of_parquet(path)
     frame = pd.read_parquet(path)
     named = [name for name in frame.index.names if name is not None]
     return frame.reset_index(level=named) if named else frame  # times, often
 
 
+def _require_room_of_parquet(path: Path) -> None:
+    """Asks the end of a file, which says what its pages unpack to, whether that fits into memory."""
+    about = importlib.import_module("pyarrow.parquet").read_metadata(path)  # which is an extra
+    unpacked = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+    cells = about.num_rows * about.num_columns
+    require_memory(path, max(unpacked, CELL * cells), f"{about.num_rows} rows of {about.num_columns} columns")
+
+
+def _require_room_of_text(path: Path, separator: str) -> None:
+    """Estimates from the beginning of a file how many cells it has, and asks whether they fit into memory."""
+    size = require_file(path)
+    with path.open("rb") as file:
+        start = file.read(_SAMPLE)
+    cells = start.count(separator.encode()) + start.count(b"\n")
+    require_memory(path, size + CELL * cells * size // max(len(start), 1), f"{size} bytes of text")
+
+
 def _read_text(path: Path, series: str | None) -> pd.DataFrame:
+    require_file(path)
     with path.open(encoding="utf-8-sig") as file:
         header = next((line for line in file if line.strip()), "")
     separators = re.sub('"[^"]*"', "", header)
     separator = max(",;\t", key=separators.count)
+    _require_room_of_text(path, separator)
 
     def read(**options: Any) -> pd.DataFrame:
-        frame: pd.DataFrame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", skipinitialspace=True, **options)
+        frame: pd.DataFrame = pd.read_csv(
+            path, sep=separator, encoding="utf-8-sig", skipinitialspace=True, compression=None, **options
+        )
         return frame
 
     with warnings.catch_warnings():

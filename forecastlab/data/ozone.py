@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from forecastlab.data.cache import locate
 from forecastlab.errors import DataError
+from forecastlab.limits import require_file
 
 URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/ozone/eighthr.data"
 SIZE = 818_329
@@ -135,6 +136,8 @@ def _lines(path: Path) -> list[str]:
             raise DataError(
                 f"{path}: expected a file, but this is a {kind}.\nName the file itself, e.g. {path / 'eighthr.data'}"
             )
+        if path.exists():
+            require_file(path)
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(

@@ -13,6 +13,7 @@ import yaml
 from forecastlab.callbacks.metrics_file import metrics_table
 from forecastlab.data.folds import Fold, walk_forward
 from forecastlab.errors import ConfigError, DataError
+from forecastlab.limits import read_yaml
 
 RESULTS = "results.csv"
 PREDICTIONS = "predictions.csv"
@@ -173,7 +174,7 @@ def same_models(results: pd.DataFrame, predictions: pd.DataFrame) -> tuple[pd.In
 def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
-        config = yaml.safe_load(text)
+        config = read_yaml(text, str(path))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"cannot read the config {path}: {(str(error).splitlines() or ['it is damaged'])[0]}") from None
     if not isinstance(config, dict):

@@ -11,6 +11,7 @@ from forecastlab import __version__
 from forecastlab.errors import DataError, ForecastlabError
 from forecastlab.export.files import with_ending, write
 from forecastlab.forecaster import Forecaster
+from forecastlab.limits import TEXT, require_file, require_plain
 
 VERSION = 2
 """Of the layout of the two files; before 2 the scaling was in single precision, which is read all the same."""
@@ -72,10 +73,13 @@ def load_safetensors(path: str | Path) -> Forecaster:
     path = with_ending(path, ".safetensors")
     described = path.with_suffix(".json")
     content = _read(path)
+    _require_header(path, content)
+    text = _read(described, TEXT)
     try:
-        about = json.loads(_read(described))
+        about = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{described} is not JSON: {error}; export the network again") from None
+    require_plain(about, str(described), len(text))
     if not isinstance(about, dict) or about.get("format") != "forecastlab" or not isinstance(about.get("model"), dict):
         raise DataError(f"{described} was not written by forecastlab export; give the file that it wrote")
     if about.get("version") not in range(1, VERSION + 1):
@@ -95,7 +99,22 @@ def load_safetensors(path: str | Path) -> Forecaster:
         raise DataError(f"{path} and {described}: {error}") from None
 
 
-def _read(path: Path) -> bytes:
+def _require_header(path: Path, content: bytes) -> None:
+    """Compares the length that the header claims with the file's, before anything is read that long.
+
+    Raises:
+        DataError: if the file ends before the header does.
+    """
+    claimed = int.from_bytes(content[:8], "little")
+    most = min(len(content) - 8, TEXT)
+    if claimed > most:
+        raise DataError(
+            f"{path} is not a safetensors file: its header claims {claimed} bytes, where {max(most, 0)} are the most"
+        )
+
+
+def _read(path: Path, most: int | None = None) -> bytes:
+    require_file(path, most)
     try:
         return path.read_bytes()
     except OSError as error:

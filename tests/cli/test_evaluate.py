@@ -202,15 +202,16 @@ def test_a_checkpoint_alone_is_enough_wherever_it_lies(cli, trained, root, tmp_p
     answer = cli("predict", "--ckpt_path", "model.ckpt", f"--trainer.default_root_dir={elsewhere}")
     assert answer.status == 0
     assert files(elsewhere) == [
-        "lightning_logs/tiny/version_0/events.out",
-        "lightning_logs/tiny/version_0/forecast.csv",
-        "lightning_logs/tiny/version_0/forecast.png",
-        "lightning_logs/tiny/version_0/predictions.csv",
+        "lightning_logs/model/version_0/events.out",
+        "lightning_logs/model/version_0/forecast.csv",
+        "lightning_logs/model/version_0/forecast.png",
+        "lightning_logs/model/version_0/predictions.csv",
         "model.ckpt",
     ]
+    assert "experiment" in answer.err  # which is not believed of a checkpoint
     given = ["--ckpt_path", "best", f"--trainer.default_root_dir={root}"]
     assert cli("predict", *given).status == 0
-    pd.testing.assert_frame_equal(predictions(folder(elsewhere)), predictions(folder(root)))
+    pd.testing.assert_frame_equal(predictions(folder(elsewhere, "model")), predictions(folder(root)))
 
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])

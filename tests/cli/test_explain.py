@@ -99,7 +99,7 @@ def test_a_checkpoint_that_lies_elsewhere_gets_a_run_of_its_own(cli, trained, tm
     shutil.copy(folder(trained) / "checkpoints" / "best.ckpt", tmp_path / "model.ckpt")
     given = ["--ckpt_path=model.ckpt", f"--trainer.default_root_dir={tmp_path}", *QUICK]
     assert cli("explain", *given).status == 0
-    assert "lightning_logs/tiny/version_0/explain/permutation.png" in files(tmp_path)
+    assert "lightning_logs/model/version_0/explain/permutation.png" in files(tmp_path)
 
 
 def test_without_a_board_figures_are_written_all_the_same(explain, root):

@@ -92,7 +92,7 @@ def test_a_copied_last_checkpoint_goes_on_in_a_new_run(trained, cli, tmp_path, m
     shutil.copy(folder(trained) / "checkpoints" / "last.ckpt", tmp_path / "copy.ckpt")
     given = ["--ckpt_path=copy.ckpt", "--trainer.default_root_dir=."]
     assert cli("fit", *given, f"--trainer.max_epochs={EPOCHS + 1}").status == 0
-    assert list(metrics(folder(tmp_path))["epoch"]) == [EPOCHS]
+    assert list(metrics(folder(tmp_path, "copy"))["epoch"]) == [EPOCHS]
 
 
 def test_the_best_epoch_so_far_is_kept_when_no_later_one_is_better(root, resume):

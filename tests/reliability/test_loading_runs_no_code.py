@@ -238,28 +238,38 @@ def evil_config(tmp_path, evil):
     return config
 
 
+def not_believed(answer, marker, key):
+    """The command refused a checkpoint's model or data, or left its trainer out with one note; nothing evil ran."""
+    if not key.startswith("trainer") and key != "a callable of a callback":
+        refused(answer, marker)
+        return
+    assert answer.status == 0, answer.err
+    assert len([line for line in answer.err.splitlines() if "left out" in line]) == 1
+    assert not marker.exists()
+    assert "evil_module" not in sys.modules
+
+
 @pytest.mark.parametrize(("key", "evil"), EVERYWHERE)
 def test_no_class_path_in_a_config_is_imported_by_any_command(tmp_path, cli, trained, marker, key, evil):
     config, checkpoint = evil_config(tmp_path, evil), evil_checkpoint(tmp_path, trained, evil)
     place = f"--trainer.default_root_dir={tmp_path}"
     for command in ("fit", "crossval"):
         refused(cli(command, "--config", config, place), marker)
+    assert not (tmp_path / "lightning_logs").exists()
     for command in COMMANDS:
         refused(cli(command, "--config", config, "--ckpt_path", trained), marker)
-        refused(cli(command, "--ckpt_path", checkpoint, place), marker)
+        not_believed(cli(command, "--ckpt_path", checkpoint, place), marker, key)
     if key == "data":
         refused(cli("data", "--config", config), marker)
-    assert cli("export", "--ckpt_path", checkpoint).status == 0  # it copies the config, and builds nothing from it
-    assert not marker.exists()
-    assert not (tmp_path / "lightning_logs").exists()
+    not_believed(cli("export", "--ckpt_path", checkpoint), marker, key)
 
 
 @pytest.mark.parametrize(("key", "evil"), list(configs()), ids=lambda value: value if isinstance(value, str) else "")
 def test_no_class_path_in_a_config_is_imported(tmp_path, cli, trained, marker, key, evil):
     place = f"--trainer.default_root_dir={tmp_path}"
     refused(cli("fit", "--config", evil_config(tmp_path, evil), place), marker)
-    refused(cli("test", "--ckpt_path", evil_checkpoint(tmp_path, trained, evil), place), marker)
     assert not (tmp_path / "lightning_logs").exists()
+    not_believed(cli("test", "--ckpt_path", evil_checkpoint(tmp_path, trained, evil), place), marker, key)
 
 
 @pytest.mark.parametrize(
