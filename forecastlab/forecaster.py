@@ -581,14 +581,14 @@ class Forecaster(LightningModule):
         if self.skip is not None:
             raw = raw + self.skip(x[:, -batch.index.shape[1] :]).view_as(raw)
         if self.window_norm is not None:
-            raw = raw * self.window_norm.unit(self._scaled(batch))[:, None, ..., None].to(raw)
+            raw = raw * self.window_norm.unit(self._scaled(batch), raw.dtype)[:, None, ..., None]
         return raw, encoded, dropped
 
     def inputs(self, batch: Batch) -> Tensor:
         """The backbone's inputs, (batch, time, features + static), scaled."""
         x = self._scaled(batch)
         if self.window_norm is not None:
-            x = self.window_norm.normalised(x)
+            x = self.window_norm.normalised(x, cast(torch.dtype, self.dtype))
         if not self.schema.static:
             return self._rounded(x)
         static = self.scaling.scale("static", batch.static, batch.series)
@@ -612,7 +612,7 @@ class Forecaster(LightningModule):
             return known, last, None
         target = self._target(batch)
         if self.window_norm is not None:
-            target = target / self.window_norm.unit(self._scaled(batch))[:, None].to(target)
+            target = target / self.window_norm.unit(self._scaled(batch), target.dtype)[:, None]
         return known, last, target
 
     def _target(self, batch: Batch) -> Tensor:

@@ -26,15 +26,19 @@ class WindowNorm:
         self.columns = list(columns)
         self.divide = divide
 
-    def normalised(self, x: Tensor) -> Tensor:
-        """Inputs (batch, time, inputs) -> the same with the targets' own past normalised."""
-        own = x[..., self.columns]
-        change = (own - own[:, -1:]) / self.unit(x)
-        return x.index_copy(-1, torch.tensor(self.columns, device=x.device), change)
+    def normalised(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Inputs (batch, time, inputs) -> the same with the targets' own past normalised, in the precision `dtype`."""
+        change = self._change(x, dtype) / self.unit(x, dtype)
+        return x.to(dtype).index_copy(-1, torch.tensor(self.columns, device=x.device), change)
 
-    def unit(self, x: Tensor) -> Tensor:
+    def unit(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         """What a change is divided by, (batch, 1, targets), of inputs (batch, time, inputs); never 0."""
-        own = x[..., self.columns]
+        change = self._change(x, dtype)
         if not self.divide:
-            return torch.ones_like(own[:, :1])
-        return (own.var(1, correction=0, keepdim=True) + EPSILON).sqrt()
+            return torch.ones_like(change[:, :1])
+        return (change.var(1, correction=0, keepdim=True) + EPSILON).sqrt()
+
+    def _change(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """The targets' own past relative to its last value, which is subtracted before digits are lost."""
+        own = x[..., self.columns]
+        return (own - own[:, -1:]).to(dtype)

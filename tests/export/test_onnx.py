@@ -190,7 +190,7 @@ def test_double_precision_is_kept(tmp_path):
 )
 @pytest.mark.parametrize("level", [1e9, -1e12])
 def test_a_series_of_a_high_level_is_forecast_as_less_its_level(tmp_path, level, settings):
-    plain, moved = (network(anchor="last", **settings) for _ in range(2))
+    plain, moved = (network(**settings) for _ in range(2))
     given = inputs(plain, 3, 6)
     expected = forecasts(plain, given)
     moved.scaling.feature_center += level
