@@ -148,8 +148,13 @@ WRITTEN = ("config.yaml", "results.csv", "predictions.csv")
 """Those that it writes anew."""
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'{"damaged', b"[1, 2]\n", b"a: [\n"])
-@pytest.mark.parametrize("name", [*READ, *WRITTEN])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((name, content) for name in READ for content in (b"\xff\xfe\x00", b"a: [\n")),
+        *((name, b"") for name in WRITTEN),
+    ],
+)
 def test_a_damaged_file_of_a_crossval_is_named_with_the_remedy_or_made_anew(finished, tmp_path, cli, name, content):
     root = shutil.copytree(finished, tmp_path / "root")
     path = folder(root) / name
