@@ -161,8 +161,9 @@ def test_a_damaged_file_of_a_crossval_is_named_with_the_remedy_or_made_anew(fini
     whole = path.read_bytes()
     weights = {found: found.read_bytes() for found in root.rglob("*.ckpt")}
     path.write_bytes(content)
-    for command in (["runs", f"--trainer.default_root_dir={root}"], ["compare", folder(root), f"--out={tmp_path}"]):
-        assert cli(*command).status in (0, 2)
+    assert cli("runs", f"--trainer.default_root_dir={root}").status == 0
+    if name in WRITTEN:
+        assert cli("compare", folder(root), f"--out={tmp_path}").status == 2
     answer = cli(*crossval(root))
     assert {found: found.read_bytes() for found in root.rglob("*.ckpt")} == weights
     if name in WRITTEN:
