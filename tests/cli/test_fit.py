@@ -345,7 +345,8 @@ def test_a_run_without_a_logger_and_without_checkpoints_leaves_nothing(tmp_path,
 def test_other_loggers_write_where_they_were_told_beside_the_folder_of_the_run(tmp_path, config, cli, name):
     assert cli(*fit(config, tmp_path, epochs=1)).status == 0
     others = [f"--trainer.logger={name}", f"--trainer.logger.save_dir={tmp_path / 'others'}"]
-    assert cli(*fit(config, tmp_path, *others, "--model.backbone.hidden_size=3", epochs=1)).status == 0
+    others.append("--model.backbone.hidden_size=3")
+    assert cli(*fit(config, tmp_path, *others, epochs=1)).status == 0
     run, theirs = folder(tmp_path, version=1), files(tmp_path / "others")
     expected = "hparams.yaml" if name == "CSVLogger" else "events.out"
     assert any(file.endswith(expected) for file in theirs)

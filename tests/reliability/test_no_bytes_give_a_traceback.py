@@ -148,16 +148,22 @@ WRITTEN = ("config.yaml", "results.csv", "predictions.csv")
 """Those that it writes anew."""
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'{"damaged', b"[1, 2]\n", b"a: [\n"])
-@pytest.mark.parametrize("name", [*READ, *WRITTEN])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((name, content) for name in READ for content in (b"\xff\xfe\x00", b"a: [\n")),
+        *((name, b"") for name in WRITTEN),
+    ],
+)
 def test_a_damaged_file_of_a_crossval_is_named_with_the_remedy_or_made_anew(finished, tmp_path, cli, name, content):
     root = shutil.copytree(finished, tmp_path / "root")
     path = folder(root) / name
     whole = path.read_bytes()
     weights = {found: found.read_bytes() for found in root.rglob("*.ckpt")}
     path.write_bytes(content)
-    for command in (["runs", f"--trainer.default_root_dir={root}"], ["compare", folder(root), f"--out={tmp_path}"]):
-        assert cli(*command).status in (0, 2)
+    assert cli("runs", f"--trainer.default_root_dir={root}").status == 0
+    if name in WRITTEN:
+        assert cli("compare", folder(root), f"--out={tmp_path}").status == 2
     answer = cli(*crossval(root))
     assert {found: found.read_bytes() for found in root.rglob("*.ckpt")} == weights
     if name in WRITTEN:
