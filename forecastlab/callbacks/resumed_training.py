@@ -113,6 +113,8 @@ class ResumedTraining:
         kept = COUNTERS if monitors else ("last_epoch",)  # the best of another metric means nothing
         now = self._optimizer.param_groups[0]["lr"]
         before = self._saved["optimizer"].get("init_args", {}).get("lr", _default_rate(self._optimizer))
+        if not _are_numbers(before) or isinstance(before, list | tuple):
+            raise _damaged(f"hyper_parameters.optimizer.init_args.lr is {before!r:.40}, expected a number")
         scaled = [now if rate == before or not before else rate * (now / before) for rate in rates]
         lowest = [min(least, now) for least in schedule.min_lrs]
         scaled = [max(rate, least) for rate, least in zip(scaled, lowest, strict=True)]

@@ -162,7 +162,8 @@ class ForecastCLI(LightningCLI):
                 self._end_other_processes()
                 if self.new_run is not None:
                     self.new_run.discard_if_not_begun()
-                if isinstance(error, MisconfigurationException):
+                of_an_option = isinstance(error, ValueError) and "`val_check_interval`" in str(error)
+                if isinstance(error, MisconfigurationException) or of_an_option:  # it is checked against the data
                     raise ConfigError(str(error)) from error
                 if isinstance(error, SIGTERMException):
                     raise Stopped(signal.SIGTERM, self._how_to_go_on(command)) from None
