@@ -22,6 +22,7 @@ from forecastlab.checkpoint import read_checkpoint
 from forecastlab.data.panel import Panel
 from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
+from forecastlab.data.trained_on import Seen, TrainedOn, records_of, require_same
 from forecastlab.data.windows import Windows
 from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError, DataError, NotFiniteError
@@ -66,6 +67,12 @@ class Forecaster(LightningModule):
         compile: has torch.compile turn chunks of the backbone's steps into one call (`compile_steps`): tens of seconds
             at first, for cells without a kernel of their own.
         schema: names and sizes of the data, `data.schema`.
+
+    Attributes:
+        trained_on: the trainings behind the weights, oldest first, those of `weights_from` among them; () for none, or
+            for weights of a version that kept no record.
+        allow_seen: whether `test` and `validate` score rows that trained the weights; the score is marked then.
+        seen: which of the rows that were scored last the weights have seen; None before that.
 
     Raises:
         ConfigError: for parts that do not fit each other.
@@ -151,6 +158,9 @@ class Forecaster(LightningModule):
             )
         except ValueError as error:
             raise ConfigError(f"model.intervals: {error}") from error
+        self.trained_on: tuple[TrainedOn, ...] = ()
+        self.allow_seen = False
+        self.seen: Seen | None = None
         self._recent: RecentMargins | None = None
         self._scaling_of: Tensor | None = None
         self._means: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
@@ -171,7 +181,9 @@ class Forecaster(LightningModule):
         if not isinstance(checkpoint.get("hyper_parameters"), dict):
             raise DataError(f"{path} is no checkpoint of a Forecaster: it holds no hyper-parameters")
         try:
-            return cls.rebuild(checkpoint["hyper_parameters"], checkpoint["state_dict"])
+            model = cls.rebuild(checkpoint["hyper_parameters"], checkpoint["state_dict"])
+            model.trained_on = records_of(checkpoint)
+            return model
         except DataError as error:
             raise ConfigError(f"{path} does not fit this version of forecastlab: {error}") from None
 
@@ -287,6 +299,11 @@ class Forecaster(LightningModule):
         if trained.series != self.schema.series:
             raise ConfigError(_difference("series", trained.series, self.schema.series))
         self.weights_from = None  # a training that is resumed has begun already
+        self.trained_on = records_of(checkpoint)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps what trained the weights beside them."""
+        checkpoint["trained_on"] = [record.as_dict() for record in self.trained_on]
 
     def configure_optimizers(self) -> Any:
         optimizer = self._build("optimizer", Optimizer, self.parameters())
@@ -320,8 +337,21 @@ class Forecaster(LightningModule):
             self.scaling.load_state_dict(data.scaling.state_dict())
 
     def on_fit_start(self) -> None:
+        """Begins with the weights of another run, if there is one, and takes note of what trains them now.
+
+        Raises:
+            ConfigError: if the weights do not fit, or a training is resumed on other rows than it began with.
+        """
         if self.weights_from is not None:
             self._take_weights(self.weights_from)
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            return
+        record = data.trained_on
+        if self.trainer.ckpt_path:
+            require_same(self.trained_on, record)
+        if self.trained_on[-1:] != (record,):
+            self.trained_on = (*self.trained_on, record)
 
     def on_train_epoch_start(self) -> None:
         self._means.pop("train/loss", None)  # of an epoch that was interrupted
@@ -357,6 +387,15 @@ class Forecaster(LightningModule):
     def on_train_epoch_end(self) -> None:
         self._publish("train/loss", self._mean("train/loss"))
 
+    def on_validation_start(self) -> None:
+        """Refuses to validate by itself on rows that trained the weights, unless `allow_seen`.
+
+        Raises:
+            ConfigError: if there are such rows.
+        """
+        if self.trainer.state.fn == "validate":
+            self._require_unseen("validation")
+
     def on_validation_epoch_start(self) -> None:
         self._means.pop("val/loss", None)
         self._errors.clear()
@@ -379,13 +418,14 @@ class Forecaster(LightningModule):
         """Takes the units of the metrics from the data module, and calibrates the intervals at each origin.
 
         Raises:
-            ConfigError: if there is none.
+            ConfigError: if there is none, or if its rows trained the weights and `allow_seen` is not set.
         """
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
             raise ConfigError(
                 "the test metrics need the training rows: pass the data module, trainer.test(model, data)"
             )
+        self._require_unseen("test")
         self.metrics = ForecastMetrics(data.reference, self.levels).to(self.device)
         if self.before:
             self.recalibrate(data.origins("test", self.before))
@@ -397,7 +437,8 @@ class Forecaster(LightningModule):
         return prediction
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict(self.metrics.compute(), sync_dist=True)
+        assert self.seen is not None
+        self.log_dict({**self.metrics.compute(), **self.seen.metrics}, sync_dist=True)
 
     def predict_step(self, batch: Batch) -> Prediction:
         return self._predicted(batch, self._recent)
@@ -598,8 +639,8 @@ class Forecaster(LightningModule):
 
     def _take_weights(self, path: str) -> None:
         """Begins with the weights of a checkpoint; its scaling and intervals are left behind."""
-        weights = read_checkpoint(path)["state_dict"]
-        ours = self.state_dict()
+        checkpoint = read_checkpoint(path)
+        weights, ours = checkpoint["state_dict"], self.state_dict()
         for name in filter(_is_learned, [*ours, *weights]):
             expected, got = (_shape(tensors.get(name)) for tensors in (ours, weights))
             if got != expected:
@@ -608,6 +649,13 @@ class Forecaster(LightningModule):
                     f"{name}: expected {expected}, got {got}"
                 )
         self.load_state_dict({name: weights[name] for name in filter(_is_learned, ours)}, strict=False)
+        self.trained_on = records_of(checkpoint)
+
+    def _require_unseen(self, stage: Literal["validation", "test"]) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        self.seen = None if data is None else data.seen(self.trained_on, stage)
+        if self.seen is not None and not self.allow_seen:
+            self.seen.require_none()
 
     def _add(self, name: str, mean: Tensor, batch: Batch) -> None:
         """Adds a batch's mean to the epoch's."""

@@ -9,6 +9,7 @@ from forecastlab.callbacks.predictions import PredictionWriter
 from forecastlab.callbacks.pruning import Pruning
 from forecastlab.callbacks.random_state import RandomState
 from forecastlab.callbacks.run_logger import RunLogger
+from forecastlab.callbacks.seen_rows import SeenRows
 from forecastlab.callbacks.stop_signals import StopSignals
 from forecastlab.callbacks.training_curves import TrainingCurves
 
@@ -22,6 +23,7 @@ __all__ = [
     "Pruning",
     "RandomState",
     "RunLogger",
+    "SeenRows",
     "StopSignals",
     "TrainingCurves",
 ]

@@ -46,6 +46,7 @@ class RunLogger(TensorBoardLogger):
         self._flushed = time.monotonic()
         self._columns: list[str] | None = None
         self._cut_off = False
+        self._evaluated = False
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -148,7 +149,11 @@ class RunLogger(TensorBoardLogger):
             self._resumed_step = None
         if self.evaluated_step is not None:
             for row in rows:
-                row |= {name: str(value) for name, value in evaluated.pop(int(row["step"]), {}).items()}
+                found = evaluated.pop(int(row["step"]), {})
+                if found and not self._evaluated:  # what an earlier test logged does not stand beside this one's
+                    row |= {name: "" for name in row if name.startswith("test/")}
+                row |= {name: str(value) for name, value in found.items()}
+            self._evaluated = True
         self._columns = columns
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}")

@@ -34,6 +34,7 @@ from forecastlab.callbacks import (
     PredictionWriter,
     RandomState,
     RunLogger,
+    SeenRows,
     StopSignals,
     TrainingCurves,
 )
@@ -54,6 +55,7 @@ from forecastlab.cli.runs import (
 )
 from forecastlab.cli.slurm import begun_before, requeue, sign
 from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.trained_on import records_of, require_same
 from forecastlab.errors import ConfigError
 from forecastlab.forecaster import Forecaster
 from forecastlab.loops import short_epochs
@@ -185,6 +187,9 @@ class ForecastCLI(LightningCLI):
         if subcommand == "fit":
             text = "draw the loss over the learning rate and suggest one, in place of the training"
             parser.add_argument("--lr-find", action="store_true", help=text)
+        if subcommand in ("test", "validate"):
+            text = "score rows that trained the weights; every place that shows the score says so"
+            parser.add_argument("--allow-seen", action="store_true", help=text)
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -242,6 +247,7 @@ class ForecastCLI(LightningCLI):
         super().instantiate_classes()
         if self.loaded:
             _require_same_shapes(self.loaded["state_dict"], self.model, self.checkpoint)
+        self.model.allow_seen = bool(self._get(self.config, "allow_seen", False))
 
     def after_instantiate_classes(self) -> None:
         """Finds out what cannot work before processes are started for several devices."""
@@ -264,6 +270,8 @@ class ForecastCLI(LightningCLI):
         strategy = self._get(self.config, "trainer").strategy
         if isinstance(strategy, str) and strategy.endswith(("_spawn", "_fork", "_notebook")):
             raise ConfigError(f"trainer.strategy: {strategy} loses what its processes find out; use ddp")
+        if self.subcommand == "fit" and self.loaded:  # before anything of the run is written anew
+            require_same(records_of(self.loaded), self.datamodule.trained_on)
         if self.subcommand == "fit" and self.datamodule.fold != "all":
             _ = self.datamodule.reference  # it is asked for only when the run is tested
         for key, metrics in MONITORED.items():
@@ -345,6 +353,7 @@ class ForecastCLI(LightningCLI):
             GivenSettings(),
             RandomState(),
             StopSignals(),
+            SeenRows(),
             TrainingCurves() if self.subcommand == "fit" else PredictionWriter(),
         ]
         if config["fast_dev_run"]:
