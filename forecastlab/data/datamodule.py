@@ -262,7 +262,7 @@ class ForecastDataModule(LightningDataModule, ABC):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What tells these data from others, as plain data: their fingerprint, how many there are and of which times."""
+        """What tells these data from others, as plain data: their fingerprint, their number and their times."""
         times = self.times[: -self.horizon]
         return {
             "fingerprint": self.fingerprint,
