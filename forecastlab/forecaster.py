@@ -704,6 +704,12 @@ class Forecaster(LightningModule):
 
     def _require_errors(self, data: Any) -> None:
         window = None if self.intervals is None else self.intervals.window
+        if window is not None and data.fold == "all":
+            raise ConfigError(
+                "model.interval_window follows the errors on rows that did not train the network, and fold: all trains "
+                "on every row: leave it out, so that intervals stay as wide as on the validation tail, or choose "
+                "another fold for a network that is followed"
+            )
         known = len(data.ranges.validation) - self.schema.horizon + 1
         if window is not None and window > known:
             raise ConfigError(

@@ -8,6 +8,7 @@ from forecastlab.callbacks.given_settings import GivenSettings
 from forecastlab.callbacks.predictions import PredictionWriter
 from forecastlab.callbacks.pruning import Pruning
 from forecastlab.callbacks.random_state import RandomState
+from forecastlab.callbacks.refit import Refit
 from forecastlab.callbacks.run_logger import RunLogger
 from forecastlab.callbacks.seen_rows import SeenRows
 from forecastlab.callbacks.stop_signals import StopSignals
@@ -22,6 +23,7 @@ __all__ = [
     "PredictionWriter",
     "Pruning",
     "RandomState",
+    "Refit",
     "RunLogger",
     "SeenRows",
     "StopSignals",

@@ -41,6 +41,7 @@ from forecastlab.callbacks import (
 from forecastlab.cli.lr_find import SUFFIX, find_learning_rate
 from forecastlab.cli.messages import dropped_arguments, explain
 from forecastlab.cli.options import values_of
+from forecastlab.cli.refitted import MARK, REFIT, install
 from forecastlab.cli.runs import (
     CHECKPOINTS,
     CONFIG,
@@ -212,6 +213,14 @@ class ForecastCLI(LightningCLI):
             self._load(config.ckpt_path)
         self._require_checkpoint(self.config.subcommand)
         config.ckpt_path = None if self.checkpoint is None else str(self.checkpoint)
+        if self.config.subcommand == "fit" and self.checkpoint and MARK in self.loaded:
+            folder = self.checkpoint.resolve().parent.parent
+            if (folder / REFIT).is_dir():
+                install(folder)  # the process may have been killed between two files
+            raise ConfigError(
+                f"{self.checkpoint} was trained on every row for as many epochs as were best, and is finished: to "
+                f"train it on, begin a new run with --model.weights_from {self.checkpoint}"
+            )
         if self.config.subcommand == "fit" and self.checkpoint and "optimizer_states" not in self.loaded:
             raise ConfigError(
                 f"{self.checkpoint} holds weights only and cannot be resumed; resume from last.ckpt in the same folder"
@@ -325,11 +334,13 @@ class ForecastCLI(LightningCLI):
         if checkpoints.best_epoch < 0:
             print("no epoch was trained and validated: there is no best one")
             return
+        test = f"test it    forecastlab test --ckpt_path {_relative(Path(checkpoints.best_model_path))}\n"
+        if self.datamodule.fold == "all":
+            test = ""  # no row is left
         print(
             f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}\n"
             f"run        {_relative(Path(log_dir or '.'))}\n"
-            f"test it    forecastlab test --ckpt_path {_relative(Path(checkpoints.best_model_path))}\n"
-            f"curves     tensorboard --logdir {_relative(self.root)}"
+            f"{test}curves     tensorboard --logdir {_relative(self.root)}"
         )
 
     def after_test(self) -> None:

@@ -49,7 +49,7 @@ def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
     run = Run(fold.folder.parent.parent, fold.folder.parent.name, fold.folder.name)
     with run.alone():  # a process of an earlier call may still be ending
         result = read_result(fold.folder)
-        resume = () if "fit" in result else _resume(fold.folder)
+        resume = () if "fit" in result else resumed(fold.folder)
     if "fit" not in result:
         begun = time.monotonic()
         cli = ForecastCLI(["fit", *fold.args, *resume], run, [ProgressReport(report)])
@@ -87,7 +87,7 @@ def require_unchanged(expected: str | None, data: ForecastDataModule) -> None:
         raise ConfigError("the data have changed since this run was begun: run the same command again, it begins anew")
 
 
-def _resume(folder: Path) -> tuple[str, ...]:
+def resumed(folder: Path) -> tuple[str, ...]:
     """The options that resume a fold; without a checkpoint that can be used it begins afresh, and its remains go."""
     last = folder / CHECKPOINTS / "last.ckpt"
     if last.exists():

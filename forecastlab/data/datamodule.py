@@ -322,9 +322,10 @@ class ForecastDataModule(LightningDataModule, ABC):
                     " set scale_by: global, choose a later fold or leave the series out"
                 )
             parts.append(part)
+        static = self.rows.static.double().numpy()[[len(part["target"]) > 0 for part in parts]]
         if self.scale_by == "global":
             parts = [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}]
-        return fit_scaling(self.scaler, parts, self.rows.static.double().numpy())
+        return fit_scaling(self.scaler, parts, static)
 
     @cached_property
     def reference(self) -> Reference:
@@ -347,6 +348,18 @@ class ForecastDataModule(LightningDataModule, ABC):
             views.append(view)
         return views
 
+    def refit(self) -> "ForecastDataModule":
+        """The same fold for a training without validation: the rows of a validation tail train the weights too.
+
+        It is for the weights that are used in the end. For how many epochs is found out before, with the tail.
+        """
+        whole = copy(self)
+        for name in ("scaling", "trained_on"):
+            whole.__dict__.pop(name, None)
+        ranges, stop = self.ranges, self.ranges.train_stop
+        whole.ranges = replace(ranges, fit=range(ranges.fit.start, stop), validation=range(stop, stop))
+        return whole
+
     def samples(self, name: Literal["fit", "validation", "test"]) -> int:
         """How many samples of a range have a target to score; a series of a panel may have none."""
         return len(self._cut(name).scored())
@@ -367,7 +380,7 @@ class ForecastDataModule(LightningDataModule, ABC):
                     f"fold {self.fold} has {samples} training samples, fewer than there are devices "
                     f"({self.trainer.world_size}): set fewer --trainer.devices or choose a later fold"
                 )
-        if stage in ("fit", "validate"):
+        if stage == "validate" or (stage == "fit" and self.ranges.validation):
             self._windows("validation")
         if stage == "test":
             self._windows("test")
@@ -384,7 +397,10 @@ class ForecastDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._loader(self._windows("fit"), self.batch_size, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """The validation range; nothing after `refit`."""
+        if not self.ranges.validation:
+            return []
         return self._loader(self._windows("validation"), self.batch_size)
 
     def test_dataloader(self) -> DataLoader[Batch]:
