@@ -34,4 +34,4 @@ class Refit(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loss = self.losses.get(trainer.current_epoch)
         if loss is not None:
-            trainer._logger_connector._callback_metrics["val/loss"] = torch.tensor(loss)  # type: ignore[assignment]
+            trainer._logger_connector._callback_metrics["val/loss"] = torch.tensor(loss)
