@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "loops": {"data"},
     "callbacks": {"data", "checkpoint", "batch", "metrics", "errors"},
     "baselines": {"batch", "metrics", "data", "errors"},
-    "export": {"forecaster", "backbones", "batch", "errors"},
+    "export": {"forecaster", "data", "backbones", "batch", "errors"},
     "tuning": {"errors"},
     "explanation": {"evaluation", "forecaster", "backbones", "data", "batch", "errors"},
     "evaluation": {"forecaster", "baselines", "data", "callbacks", "metrics", "batch", "signals", *TOOLS},
