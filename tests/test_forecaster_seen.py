@@ -70,6 +70,7 @@ def test_validation_by_itself_is_refused_on_rows_that_fitted(model):
 
 
 def test_a_loaded_network_that_is_trained_on_remembers_both_trainings(model):
+    model.train()
     trainer(max_epochs=1).fit(model, series(2))
     assert folds(model) == [5, 2]
     trainer(max_epochs=1).fit(model, series(2))

@@ -27,4 +27,4 @@ def install(folder: Path) -> None:
         before = load_checkpoint(path)
         if MARK not in before:
             config = before["config"]  # that of the refit has no validation
-            AtomicCheckpointIO().save_checkpoint({**whole, "config": config, MARK: trained["epoch"] + 1}, path)
+            AtomicCheckpointIO().save_checkpoint({**whole, "config": config, MARK: trained["epoch"]}, path)

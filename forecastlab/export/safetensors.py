@@ -23,8 +23,8 @@ def save_safetensors(model: Forecaster, path: str | Path, config: Mapping[str, A
     The first holds `model.state_dict()`: every weight, and the scaling. The second says what they are: `model` are the
     arguments that build the network, its schema among them (names and order of the columns, horizon, lookback);
     `scaling` repeats the scaling in readable numbers, in the order of the schema's columns: scaled = (value - center) /
-    scale; `trained_on` are the records of what trained them; `config` is what the run was told; `sha256` is that of the first file, so that two that do not belong
-    together are noticed.
+    scale; `trained_on` are the records of what trained the weights; `config` is what the run was told; `sha256` is that
+    of the first file, so that two that do not belong together are noticed.
 
     Args:
         model: the network.
