@@ -117,6 +117,12 @@ def test_a_refit_has_every_row_and_no_validation():
     torch.testing.assert_close(model.scaling.target_center.squeeze().item(), noise(120)["y"].mean(), rtol=1e-6, atol=0)
 
 
+def test_a_refit_needs_a_trainer_that_does_not_validate():
+    data = series("all").refit()
+    with pytest.raises(ConfigError, match="limit_val_batches=0"):
+        trainer(max_epochs=1).fit(Forecaster(schema=data.schema), data)
+
+
 def test_a_damaged_record_is_named(checkpoint, tmp_path):
     held = torch.load(checkpoint, weights_only=True)
     held["trained_on"] = [{"keys": "?"}]

@@ -72,8 +72,8 @@ def ensemble(command: str, args: Sequence[str]) -> None:
         table = table[table["y"].notna()]
         scores = pd.DataFrame(found.metrics(data, models[0].levels), index=[*map(str, paths), "mean forecast"])
         marks = pd.DataFrame([one.metrics for one in seen], index=scores.index[:-1]).fillna(0.0)
-        for name, shares in marks.items():
-            scores[name] = [*shares, shares.max()]
+        for mark in marks.columns:
+            scores[mark] = [*marks[mark], marks[mark].max()]
         scores.rename_axis("checkpoint").to_csv(run.folder / MEMBERS)
         members = scores.iloc[:-1]
         shown = pd.DataFrame({"mean forecast": scores.iloc[-1], "members": members.mean(), "± std": members.std()})

@@ -397,10 +397,16 @@ class ForecastDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._loader(self._windows("fit"), self.batch_size, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """The validation range; nothing after `refit`."""
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The batches of the validation range.
+
+        Raises:
+            ConfigError: after `refit`, which leaves none.
+        """
         if not self.ranges.validation:
-            return []
+            raise ConfigError(
+                "every row trains after data.refit(), so that none validates: give the trainer limit_val_batches=0"
+            )
         return self._loader(self._windows("validation"), self.batch_size)
 
     def test_dataloader(self) -> DataLoader[Batch]:
