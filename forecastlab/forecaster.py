@@ -23,6 +23,7 @@ from forecastlab.checkpoint_schema import require_structure
 from forecastlab.data.panel import Panel
 from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
+from forecastlab.data.trained_on import Seen, TrainedOn, records_of, require_same
 from forecastlab.data.windows import Windows
 from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError, DataError, ForecastlabError, NotFiniteError
@@ -77,6 +78,10 @@ class Forecaster(LightningModule):
     Attributes:
         trained: whether there is something to forecast with: an epoch of training was finished, or the weights are
             those of a checkpoint or an export. Whoever puts weights in by hand sets it to True.
+        trained_on: the trainings behind the weights, oldest first, those of `weights_from` among them; () for none, or
+            for weights of a version that kept no record.
+        allow_seen: whether `test` and `validate` score rows that trained the weights; the score is marked then.
+        seen: which of the rows that were scored last the weights have seen; None before that.
 
     Raises:
         ConfigError: for parts that do not fit each other.
@@ -163,6 +168,9 @@ class Forecaster(LightningModule):
             )
         except ValueError as error:
             raise ConfigError(f"model.intervals: {error}") from error
+        self.trained_on: tuple[TrainedOn, ...] = ()
+        self.allow_seen = False
+        self.seen: Seen | None = None
         self._recent: RecentMargins | None = None
         self._scaling_of: Tensor | None = None
         self._means: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
@@ -184,6 +192,7 @@ class Forecaster(LightningModule):
             raise DataError(f"{path} is no checkpoint of a Forecaster: it holds no hyper-parameters")
         try:
             model = cls.rebuild(checkpoint["hyper_parameters"], checkpoint["state_dict"])
+            model.trained_on = records_of(checkpoint)
         except DataError as error:
             raise ConfigError(f"{path} does not fit this version of forecastlab: {error}") from None
         model.trained = checkpoint.get("global_step") != 0
@@ -338,6 +347,11 @@ class Forecaster(LightningModule):
         _require_weights(self.state_dict(), checkpoint["state_dict"])
         self.trained = checkpoint.get("global_step") != 0
         self.weights_from = None  # a training that is resumed has begun already
+        self.trained_on = records_of(checkpoint)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps what trained the weights beside them."""
+        checkpoint["trained_on"] = [record.as_dict() for record in self.trained_on]
 
     def optimizer_for(self, parameters: Iterable[nn.Parameter]) -> tuple[Optimizer, LRScheduler | None]:
         """A new optimizer of some weights, and its schedule if there is one."""
@@ -379,8 +393,21 @@ class Forecaster(LightningModule):
             self.scaling.load_state_dict(data.scaling.state_dict())
 
     def on_fit_start(self) -> None:
+        """Begins with the weights of another run, if there is one, and takes note of what trains them now.
+
+        Raises:
+            ConfigError: if the weights do not fit, or a training is resumed on other rows than it began with.
+        """
         if self.weights_from is not None:
             self._take_weights(self.weights_from)
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            return
+        record = data.trained_on
+        if self.trainer.ckpt_path:
+            require_same(self.trained_on, record)
+        if self.trained_on[-1:] != (record,):
+            self.trained_on = (*self.trained_on, record)
 
     def on_train_epoch_start(self) -> None:
         self._means.pop("train/loss", None)  # of an epoch that was interrupted
@@ -418,8 +445,14 @@ class Forecaster(LightningModule):
         self._publish("train/loss", self._mean("train/loss"))
 
     def on_validation_start(self) -> None:
+        """Refuses to validate by itself with weights that are not trained or, unless `allow_seen`, have seen the rows.
+
+        Raises:
+            ConfigError: if so.
+        """
         if self.trainer.state.fn == "validate":
             self.require_trained()
+            self._require_unseen("validation")
 
     def on_validation_epoch_start(self) -> None:
         self._means.pop("val/loss", None)
@@ -443,7 +476,8 @@ class Forecaster(LightningModule):
         """Takes the units of the metrics from the data module, and calibrates the intervals at each origin.
 
         Raises:
-            ConfigError: if there is none, or the network is not trained.
+            ConfigError: if there is none, if the network is not trained, or if its rows trained the weights and
+                `allow_seen` is not set.
         """
         self.require_trained()
         data = getattr(self.trainer, "datamodule", None)
@@ -451,6 +485,7 @@ class Forecaster(LightningModule):
             raise ConfigError(
                 "the test metrics need the training rows: pass the data module, trainer.test(model, data)"
             )
+        self._require_unseen("test")
         self.metrics = ForecastMetrics(data.reference, self.levels).to(self.device)
         if self.before:
             self.recalibrate(data.origins("test", self.before))
@@ -463,7 +498,8 @@ class Forecaster(LightningModule):
         return prediction
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict(self.metrics.compute(), sync_dist=True)
+        assert self.seen is not None
+        self.log_dict({**self.metrics.compute(), **self.seen.metrics}, sync_dist=True)
 
     def predict_step(self, batch: Batch) -> Prediction:
         prediction = self._predicted(batch, self._recent)
@@ -673,8 +709,8 @@ class Forecaster(LightningModule):
 
     def _take_weights(self, path: str) -> None:
         """Begins with the weights of a checkpoint; its scaling and intervals are left behind."""
-        weights = read_checkpoint(path)["state_dict"]
-        ours = self.state_dict()
+        checkpoint = read_checkpoint(path)
+        weights, ours = checkpoint["state_dict"], self.state_dict()
         for name in filter(_is_learned, [*ours, *weights]):
             expected, got = (_shape(tensors.get(name)) for tensors in (ours, weights))
             if got != expected:
@@ -683,6 +719,13 @@ class Forecaster(LightningModule):
                     f"{name}: expected {expected}, got {got}"
                 )
         self.load_state_dict({name: weights[name] for name in filter(_is_learned, ours)}, strict=False)
+        self.trained_on = records_of(checkpoint)
+
+    def _require_unseen(self, stage: Literal["validation", "test"]) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        self.seen = None if data is None else data.seen(self.trained_on, stage)
+        if self.seen is not None and not self.allow_seen:
+            self.seen.require_none()
 
     def _add(self, name: str, mean: Tensor, batch: Batch) -> None:
         """Adds a batch's mean to the epoch's."""
@@ -732,6 +775,12 @@ class Forecaster(LightningModule):
 
     def _require_errors(self, data: Any) -> None:
         window = None if self.intervals is None else self.intervals.window
+        if window is not None and data.fold == "all":
+            raise ConfigError(
+                "model.interval_window follows the errors on rows that did not train the network, and fold: all trains "
+                "on every row: leave it out, so that intervals stay as wide as on the validation tail, or choose "
+                "another fold for a network that is followed"
+            )
         known = len(data.ranges.validation) - self.schema.horizon + 1
         if window is not None and window > known:
             raise ConfigError(

@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "loops": {"data"},
     "callbacks": {"data", "checkpoint", "batch", "metrics", "errors", "files"},
     "baselines": {"batch", "metrics", "data", "errors"},
-    "export": {"forecaster", "backbones", "batch", "errors", "limits"},
+    "export": {"forecaster", "data", "backbones", "batch", "errors", "limits"},
     "tuning": {"errors"},
     "explanation": {"evaluation", "forecaster", "backbones", "data", "batch", "errors"},
     "evaluation": {

@@ -8,8 +8,10 @@ from forecastlab.callbacks.given_settings import GivenSettings
 from forecastlab.callbacks.predictions import PredictionWriter
 from forecastlab.callbacks.pruning import Pruning
 from forecastlab.callbacks.random_state import RandomState
+from forecastlab.callbacks.refit import Refit
 from forecastlab.callbacks.run_folder import RunFolder
 from forecastlab.callbacks.run_logger import RunLogger
+from forecastlab.callbacks.seen_rows import SeenRows
 from forecastlab.callbacks.stop_signals import StopSignals
 from forecastlab.callbacks.training_curves import TrainingCurves
 
@@ -22,8 +24,10 @@ __all__ = [
     "PredictionWriter",
     "Pruning",
     "RandomState",
+    "Refit",
     "RunFolder",
     "RunLogger",
+    "SeenRows",
     "StopSignals",
     "TrainingCurves",
 ]

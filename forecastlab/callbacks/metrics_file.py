@@ -13,6 +13,8 @@ from forecastlab.files import locked, write_whole
 
 FIRST = ("step", "epoch")
 """The first columns; the others follow in the order of their names."""
+TEST = "test/"
+"""The names of what a test gave begin with it."""
 SEPARATORS = (",", ";", "\t")
 """What may stand between the cells of a file that a spreadsheet has saved."""
 
@@ -68,7 +70,10 @@ class MetricsFile:
         if self.resumed_step is not None:
             there = {step: row for step, row in there.items() if step < self.resumed_step}
         for step, row in rows.items():
-            there[step] = {**there.get(step, {}), **row}
+            kept = there.get(step, {})
+            if any(name.startswith(TEST) for name in row):  # what an earlier test gave does not stand beside this one's
+                kept = {name: cell for name, cell in kept.items() if not name.startswith(TEST)}
+            there[step] = {**kept, **row}
         names = sorted(_names(there).difference(FIRST))
         write_whole(self.path, _text(there, names))
         self._names, self._last_step, self.resumed_step = names, max(there), None

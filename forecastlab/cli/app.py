@@ -16,6 +16,7 @@ from forecastlab.cli.environment import our_error, prepare
 from forecastlab.cli.explain import explain
 from forecastlab.cli.export import export
 from forecastlab.cli.options import take
+from forecastlab.cli.refit import refit
 from forecastlab.cli.reproduce import reproduce
 from forecastlab.cli.run_table import runs
 from forecastlab.errors import ForecastlabError
@@ -69,7 +70,7 @@ def run(args: Sequence[str]) -> int:
         if rest[0] in ("test", "predict") and is_ensemble(rest):
             ensemble(rest[0], rest[1:])
         else:
-            ForecastCLI(rest)
+            refit(ForecastCLI(rest))
     except SystemExit as exit_:  # --help and --print_config
         return int(exit_.code or 0)
     except Stopped as stopped:

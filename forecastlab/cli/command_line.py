@@ -35,6 +35,7 @@ from forecastlab.callbacks import (
     RandomState,
     RunFolder,
     RunLogger,
+    SeenRows,
     StopSignals,
     TrainingCurves,
 )
@@ -44,6 +45,7 @@ from forecastlab.cli.environment import our_error
 from forecastlab.cli.lr_find import SUFFIX, find_learning_rate
 from forecastlab.cli.messages import dropped_arguments, explain, not_built
 from forecastlab.cli.options import values_of
+from forecastlab.cli.refitted import MARK, REFIT, install
 from forecastlab.cli.runs import (
     CHECKPOINTS,
     CONFIG,
@@ -58,6 +60,7 @@ from forecastlab.cli.runs import (
 )
 from forecastlab.cli.slurm import begun_before, requeue, sign
 from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.trained_on import records_of, require_same
 from forecastlab.errors import ConfigError
 from forecastlab.files import write_whole
 from forecastlab.forecaster import Forecaster
@@ -191,6 +194,9 @@ class ForecastCLI(LightningCLI):
         if subcommand == "fit":
             text = "draw the loss over the learning rate and suggest one, in place of the training"
             parser.add_argument("--lr-find", action="store_true", help=text)
+        if subcommand in ("test", "validate"):
+            text = "score rows that trained the weights; every place that shows the score says so"
+            parser.add_argument("--allow-seen", action="store_true", help=text)
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -213,6 +219,14 @@ class ForecastCLI(LightningCLI):
             self._load(config.ckpt_path)
         self._require_checkpoint(self.config.subcommand)
         config.ckpt_path = None if self.checkpoint is None else str(self.checkpoint)
+        if self.config.subcommand == "fit" and self.checkpoint and MARK in self.loaded:
+            folder = self.checkpoint.resolve().parent.parent
+            if (folder / REFIT).is_dir():
+                install(folder)  # the process may have been killed between two files
+            raise ConfigError(
+                f"{self.checkpoint} was trained on every row for as many epochs as were best, and is finished: to "
+                f"train it on, begin a new run with --model.weights_from {self.checkpoint}"
+            )
         if self.config.subcommand == "fit" and self.checkpoint and "optimizer_states" not in self.loaded:
             raise ConfigError(
                 f"{self.checkpoint} holds weights only and cannot be resumed; resume from last.ckpt in the same folder"
@@ -255,6 +269,7 @@ class ForecastCLI(LightningCLI):
             raise ConfigError(told) from error
         if self.loaded:
             _require_same_shapes(self.loaded["state_dict"], self.model, self.checkpoint)
+        self.model.allow_seen = bool(self._get(self.config, "allow_seen", False))
 
     def after_instantiate_classes(self) -> None:
         """Finds out what cannot work before processes are started for several devices."""
@@ -277,6 +292,8 @@ class ForecastCLI(LightningCLI):
         strategy = self._get(self.config, "trainer").strategy
         if isinstance(strategy, str) and strategy.endswith(("_spawn", "_fork", "_notebook")):
             raise ConfigError(f"trainer.strategy: {strategy} loses what its processes find out; use ddp")
+        if self.subcommand == "fit" and self.loaded:  # before anything of the run is written anew
+            require_same(records_of(self.loaded), self.datamodule.trained_on)
         if self.subcommand == "fit" and self.datamodule.fold != "all":
             _ = self.datamodule.reference  # it is asked for only when the run is tested
         for key, metrics in MONITORED.items():
@@ -335,10 +352,12 @@ class ForecastCLI(LightningCLI):
         if checkpoints.best_epoch < 0:
             print("no epoch was trained and validated: there is no best one")
             return
+        test = f"\ntest it    forecastlab test --ckpt_path {_relative(Path(checkpoints.best_model_path))}"
+        if self.datamodule.fold == "all":
+            test = ""  # no row is left
         print(
             f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}\n"
-            f"run        {_relative(self.run.folder)}\n"
-            f"test it    forecastlab test --ckpt_path {_relative(Path(checkpoints.best_model_path))}"
+            f"run        {_relative(self.run.folder)}{test}"
         )
         if self.trainer.loggers:
             print(f"curves     tensorboard --logdir {_relative(self.root)}")
@@ -371,6 +390,7 @@ class ForecastCLI(LightningCLI):
             GivenSettings(),
             RandomState(),
             StopSignals(),
+            SeenRows(),
             TrainingCurves() if self.subcommand == "fit" else PredictionWriter(),
         ]
         if config["fast_dev_run"]:

@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -19,11 +19,14 @@ from forecastlab.baselines import (
     Ridge,
     SeasonalNaive,
 )
+from forecastlab.checkpoint import read_checkpoint
 from forecastlab.cli.command_line import CONFIG_KEYS, ForecastCLI
 from forecastlab.cli.data import data_module
-from forecastlab.cli.fold import Fold, fit_and_test
+from forecastlab.cli.fold import Fold, fit_and_test, require_unchanged
 from forecastlab.cli.options import values_of
 from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name
+from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.trained_on import records_of
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.gather import finished_folds, gather, read_result
@@ -92,14 +95,16 @@ def crossval(args: Sequence[str]) -> int:
     if impossible := [fold for fold in folds if not 1 <= fold <= module.splits]:
         raise ConfigError(f"--folds: expected numbers from 1 to {module.splits}, got {impossible[0]}")
     module.prepare_data()
-    run = _run(values, experiment_name(rest), options.new)
+    if not options.allow_seen:
+        require_unseen(values, module, folds, "test")
+    run = _run(values, module, experiment_name(rest), options)
     with run.alone():
         config = run.folder / CONFIG
         jobs = [
             Job(
                 f"fold {fold}, seed {seed}",
                 fit_and_test,
-                _fold(run, config, fold, seed),
+                _fold(run, config, fold, seed, module.fingerprint, options.allow_seen),
                 _folder(run, fold, seed) / "log",
             )
             for seed in seeds
@@ -109,7 +114,8 @@ def crossval(args: Sequence[str]) -> int:
         failed = run_jobs(jobs, min(options.jobs, len(jobs) or 1), PRELOAD)
         finished = finished_folds(run.folder)
         if finished:
-            scored = baselines_of(options.baselines, values, sorted({fold for fold, _, _ in finished}))
+            tested = sorted({fold for fold, _, _ in finished})
+            scored = baselines_of(options.baselines, values, tested, module.fingerprint)
             gather(run.folder, run.experiment, scored)
             print(fold_table(Comparison.of([CrossvalRun.load(run.folder)])).to_text())
     print(f"run        {os.path.relpath(run.folder)}")
@@ -134,7 +140,42 @@ def parser() -> argparse.ArgumentParser:
         help="scored on the same rows (default: persistence,climatology,ridge); known: " + ", ".join(BASELINES),
     )
     parser.add_argument("--new", action="store_true", help="begin a new run instead of going on with an equal one")
+    parser.add_argument(
+        "--allow-seen",
+        action="store_true",
+        help="score test rows that trained the weights of model.weights_from; every table says so",
+    )
     return parser
+
+
+def require_unseen(
+    values: dict[str, Any],
+    module: ForecastDataModule,
+    folds: Sequence[int | Literal["all"]],
+    stage: Literal["validation", "test"],
+) -> None:
+    """Refuses, before anything is trained, to begin with weights that have seen rows that are to be scored.
+
+    Args:
+        values: a config.
+        module: its data.
+        folds: the folds that are to be trained.
+        stage: which of their rows are scored.
+
+    Raises:
+        ConfigError: if `model.weights_from` was trained on such rows.
+    """
+    path = values["model"].get("weights_from")
+    records = records_of(read_checkpoint(path)) if path else ()
+    for fold in folds if records else ():
+        try:
+            found = module.seen(records, stage, fold)
+        except ConfigError:  # there is no such fold, which its training will say
+            continue
+        try:
+            found.require_none()
+        except ConfigError as error:
+            raise ConfigError(f"model.weights_from: {error}") from None
 
 
 def numbers(text: str) -> list[int]:
@@ -153,7 +194,7 @@ def _names(text: str) -> list[str]:
 
 
 def baselines_of(
-    names: Sequence[str], values: dict[str, Any], folds: Sequence[int]
+    names: Sequence[str], values: dict[str, Any], folds: Sequence[int], fingerprint: str
 ) -> list[tuple[str, int, Evaluation]]:
     """Fits and scores baselines on the test rows of folds; one that cannot be fitted says why and is left out.
 
@@ -161,10 +202,15 @@ def baselines_of(
         names: keys of `BASELINES`.
         values: a config, whose data part is used.
         folds: numbers of the folds.
+        fingerprint: of the data that the networks were trained on.
+
+    Raises:
+        ConfigError: if the data have changed since.
     """
     scored = []
     for fold in folds:
         module = data_module([values["data"]], [f"--data.fold={fold}"])
+        require_unchanged(fingerprint, module)
         for name in names:
             baseline = BASELINES[name]()
             try:
@@ -178,20 +224,25 @@ def _folder(run: Run, fold: int, seed: int) -> Path:
     return run.folder / f"fold_{fold}" / f"seed_{seed}"
 
 
-def _fold(run: Run, config: Path, fold: int, seed: int) -> Fold:
+def _fold(run: Run, config: Path, fold: int, seed: int, fingerprint: str, allow_seen: bool) -> Fold:
     settings = (f"--data.fold={fold}", f"--seed_everything={seed}", "--trainer.devices=1")
-    return Fold(_folder(run, fold, seed), ("--config", str(config), *settings), factory.allowed_imports())
+    args = ("--config", str(config), *settings)
+    return Fold(_folder(run, fold, seed), args, factory.allowed_imports(), fingerprint, allow_seen)
 
 
-def _run(values: dict[str, Any], experiment: str | None, new: bool) -> Run:
-    """The newest run of the experiment if its config is the same, so that it goes on; a new one otherwise."""
+def _run(
+    values: dict[str, Any], module: ForecastDataModule, experiment: str | None, options: argparse.Namespace
+) -> Run:
+    """The newest run of the experiment if its config and data are the same, so that it goes on; a new one otherwise."""
     settings = {**values, "seed_everything": None, "data": {**values["data"]}}
     settings["data"]["init_args"] = {**values["data"]["init_args"], "fold": None}
     settings["trainer"] = {
         **values["trainer"],
         "default_root_dir": None,
     }  # where it is does not make another experiment
+    if options.allow_seen:
+        settings["allow_seen"] = True
     root = Path(values["trainer"]["default_root_dir"] or ".", LOGS)
-    run = Run.continued(root, values["experiment"] or experiment or "default", settings, new)
+    run = Run.continued(root, values["experiment"] or experiment or "default", settings, module.about, options.new)
     write_whole(run.folder / CONFIG, yaml.safe_dump(values, sort_keys=False))
     return run

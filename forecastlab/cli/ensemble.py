@@ -2,6 +2,7 @@
 
 import glob
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from forecastlab.evaluation.ensemble import forecast_together
 from forecastlab.files import write_whole
 from forecastlab.forecaster import Forecaster, require_alike
 
+ALLOW_SEEN = "--allow-seen"
 MEMBERS = "members.csv"
 """The metrics of each checkpoint and of the mean forecast."""
 
@@ -30,7 +32,7 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     Args:
         command: "test" or "predict".
         args: the command line after it: --ckpt_path for each checkpoint (or a pattern), --experiment,
-            --trainer.default_root_dir and settings of the data.
+            --trainer.default_root_dir, settings of the data and, for "test", --allow-seen.
 
     Raises:
         ConfigError: for other options, or checkpoints that cannot forecast the same rows.
@@ -38,6 +40,8 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     given, rest = take(args, "--ckpt_path")
     named, rest = take(rest, "--experiment")
     roots, rest = take(rest, "--trainer.default_root_dir")
+    allowed = command == "test" and ALLOW_SEEN in rest
+    rest = [word for word in rest if not (allowed and word == ALLOW_SEEN)]
     if other := [word for word in rest if word.startswith("-") and not word.startswith("--data")]:
         raise ConfigError(
             f"{command} with several checkpoints takes --ckpt_path, --experiment, --trainer.default_root_dir and "
@@ -54,6 +58,9 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     data.setup(command)
     for model in models:
         require_alike(model.schema, Schema.from_dict(data.schema))
+    seen = [data.seen(model.trained_on, "test") for model in models if command == "test"]
+    for one in seen if not allowed else ():
+        one.require_none()
     found = forecast_together(models, data, "test" if command == "test" else "predict")
     table, spread = (
         predictions_table(data.panel.names, data.times, data.targets, models[0].levels, part)
@@ -67,9 +74,16 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     if command == "test":
         table = table[table["y"].notna()]
         scores = pd.DataFrame(found.metrics(data, models[0].levels), index=[*map(str, paths), "mean forecast"])
+        marks = pd.DataFrame([one.metrics for one in seen], index=scores.index[:-1]).fillna(0.0)
+        for mark in marks.columns:
+            scores[mark] = [*marks[mark], marks[mark].max()]
         scores.rename_axis("checkpoint").to_csv(run.folder / MEMBERS)
         members = scores.iloc[:-1]
         shown = pd.DataFrame({"mean forecast": scores.iloc[-1], "members": members.mean(), "± std": members.std()})
+        for note in dict.fromkeys(note for one in seen for note in one.notes):
+            print(note)
+        for doubt in dict.fromkeys(doubt for one in seen for doubt in one.doubts):
+            print(f"forecastlab: note: {doubt}", file=sys.stderr)
         print(shown.to_string(float_format="{:.4f}".format))
         write_whole(run.folder / PREDICTIONS, table.to_csv(index=False))
         print(f"predictions {os.path.relpath(run.folder / PREDICTIONS)}")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from forecastlab.callbacks.run_folder import folder_of
 from forecastlab.cli.command_line import ForecastCLI
+from forecastlab.data.trained_on import records_of
 from forecastlab.evaluation.page import write
 from forecastlab.explanation.explain import Explanation
 from forecastlab.explanation.explain import explain as explain_network
@@ -55,8 +56,10 @@ def explain(args: Sequence[str]) -> None:
         seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # seed_everything
     )
     folder = folder_of(cli.trainer) / FOLDER
-    print(explanation.summary)
-    _write(explanation, folder)
+    notes = cli.datamodule.seen(records_of(cli.loaded), given.stage).notes
+    summary = "\n".join([*notes, explanation.summary])
+    print(summary)
+    _write(explanation, summary, folder)
     for logger in cli.trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             _show(explanation, logger, cli.loaded["global_step"] - 1)
@@ -108,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _write(explanation: Explanation, folder: Path) -> None:
+def _write(explanation: Explanation, summary: str, folder: Path) -> None:
     """Writes figures, tables and the summary; those of an earlier explanation, which may have been others, go."""
     for path in [*folder.glob("*.png"), *folder.glob("*.csv")]:
         with contextlib.suppress(OSError):  # writing there will say why it is not possible
@@ -116,7 +119,7 @@ def _write(explanation: Explanation, folder: Path) -> None:
     for finding in explanation.findings:
         write(finding.picture.png(), folder / f"{finding.picture.name}.png")
         write(finding.table.to_csv(index=False), folder / f"{finding.picture.name}.csv")
-    write(explanation.summary + "\n", folder / SUMMARY)
+    write(summary + "\n", folder / SUMMARY)
 
 
 def _show(explanation: Explanation, logger: TensorBoardLogger, step: int) -> None:

@@ -11,7 +11,8 @@ from forecastlab.callbacks.progress_report import ProgressReport
 from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.cli.environment import prepare
 from forecastlab.cli.runs import CHECKPOINTS, Run, load_checkpoint
-from forecastlab.errors import DataError
+from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.errors import ConfigError, DataError
 from forecastlab.evaluation.gather import read_result, write_result
 
 
@@ -23,11 +24,15 @@ class Fold:
         folder: where the fold's files go.
         args: options of `fit`, with the fold and the seed.
         allow_import: packages that a class path may import from.
+        fingerprint: of the data that the whole run is about.
+        allow_seen: whether test rows that trained the network are scored.
     """
 
     folder: Path
     args: tuple[str, ...]
     allow_import: tuple[str, ...] = ()
+    fingerprint: str | None = None
+    allow_seen: bool = False
 
 
 def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
@@ -36,15 +41,19 @@ def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
     Args:
         fold: what to train.
         report: told how far the training is.
+
+    Raises:
+        ConfigError: if the data are no longer those that the run is about.
     """
     prepare(fold.allow_import)
     run = Run(fold.folder.parent.parent, fold.folder.parent.name, fold.folder.name)
     with run.alone():  # a process of an earlier call may still be ending
         result = read_result(fold.folder)
-        resume = () if "fit" in result else _resume(fold.folder)
+        resume = () if "fit" in result else resumed(fold.folder)
     if "fit" not in result:
         begun = time.monotonic()
         cli = ForecastCLI(["fit", *fold.args, *resume], run, [ProgressReport(report)])
+        require_unchanged(fold.fingerprint, cli.datamodule)
         checkpoints = cli.trainer.checkpoint_callback
         assert isinstance(checkpoints, Checkpoints)
         result["fit"] = {
@@ -56,13 +65,29 @@ def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
         write_result(fold.folder, result)
     if "test" not in result:
         best = fold.folder / CHECKPOINTS / "best.ckpt"
-        cli = ForecastCLI(["test", *fold.args, "--ckpt_path", str(best)], run)
+        allowed = ["--allow-seen"] if fold.allow_seen else []
+        cli = ForecastCLI(["test", *fold.args, "--ckpt_path", str(best), *allowed], run)
+        require_unchanged(fold.fingerprint, cli.datamodule)
         metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
         result["test"] = {name: value for name, value in metrics.items() if name.startswith("test/")}
         write_result(fold.folder, result)
 
 
-def _resume(folder: Path) -> tuple[str, ...]:
+def require_unchanged(expected: str | None, data: ForecastDataModule) -> None:
+    """Finds out whether the data are still those that a run is about, so that its tables never mix two states of them.
+
+    Args:
+        expected: the fingerprint of the run's data; None for a run that is about one state by itself.
+        data: what was read just now.
+
+    Raises:
+        ConfigError: if they have changed.
+    """
+    if expected not in (None, data.fingerprint):
+        raise ConfigError("the data have changed since this run was begun: run the same command again, it begins anew")
+
+
+def resumed(folder: Path) -> tuple[str, ...]:
     """The options that resume a fold; without a checkpoint that can be used it begins afresh, and its remains go."""
     last = folder / CHECKPOINTS / "last.ckpt"
     if last.exists():

@@ -14,6 +14,7 @@ from forecastlab.cli.crossval import PRELOAD, baselines_of, numbers
 from forecastlab.cli.data import data_module
 from forecastlab.cli.fold import Fold, fit_and_test
 from forecastlab.cli.runs import CONFIG, LOGS, Run
+from forecastlab.data.trained_on import OPTIMISTIC
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.gather import finished_folds, gather, read_result
@@ -21,7 +22,7 @@ from forecastlab.evaluation.jobs import Job, run_jobs
 from forecastlab.evaluation.page import Section, render, write
 from forecastlab.evaluation.report import pictures
 from forecastlab.evaluation.results import RESULTS, CrossvalRun
-from forecastlab.evaluation.tables import OPTIMISTIC, Table, fold_table
+from forecastlab.evaluation.tables import Table, fold_table
 from forecastlab.evaluation.van_diepen import PUBLISHED, SPLITS, paper_tables
 from forecastlab.files import write_whole
 
@@ -52,24 +53,27 @@ def reproduce(args: Sequence[str]) -> int:
     if unknown := [split for split in options.splits if split not in SPLITS]:
         raise ConfigError(f"--splits: the paper has splits 1 to 5, got {unknown[0]}")
     settings = {key: value for key, value in vars(options).items() if key not in NOT_SETTINGS}
-    run = Run.continued(Path(options.root, LOGS), EXPERIMENT, settings, options.new)
+    names = [name + suffix for suffix in ("", HONEST)[: 2 if options.honest else 1] for name in options.models]
+    configs = {name: _config(name, options) for name in names}
+    module = data_module([configs[names[0]]["data"]])
+    module.prepare_data()
+    run = Run.continued(Path(options.root, LOGS), EXPERIMENT, settings, module.about, options.new)
     with run.alone():
-        names = [name + suffix for suffix in ("", HONEST)[: 2 if options.honest else 1] for name in options.models]
-        configs = {name: _write_config(run, name, options) for name in names}
-        module = data_module([configs[names[0]]["data"]])
-        module.prepare_data()
+        for name, config in configs.items():
+            (run.folder / name).mkdir(exist_ok=True)
+            write_whole(run.folder / name / CONFIG, yaml.safe_dump(config, sort_keys=False))
         jobs = [
             job
             for name in names
             for seed in options.seeds
             for split in options.splits
-            for job in _job(run, name, split, seed)
+            for job in _job(run, name, split, seed, module.fingerprint)
         ]
         failed = run_jobs(jobs, min(options.jobs, len(jobs) or 1), PRELOAD)
         every = [name + suffix for suffix in ("", HONEST) for name in PUBLISHED]
     finished = [name for name in every if finished_folds(run.folder / name)]  # earlier calls' too
     if finished:
-        _report(run, finished, configs[names[0]], options)
+        _report(run, finished, configs[names[0]], options, module.fingerprint)
     print(f"run        {os.path.relpath(run.folder)}")
     return 1 if failed else 0
 
@@ -133,9 +137,9 @@ def _backbone(name: str, options: argparse.Namespace) -> dict[str, Any]:
     return lstm if name == "lstm" else alstm
 
 
-def _write_config(run: Run, name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Writes the config of a model; the rate is that of the split and is given when a split is trained."""
-    config: dict[str, Any] = {
+def _config(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The config of a model; the rate is that of the split and is given when a split is trained."""
+    return {
         "experiment": name,
         "data": {
             "class_path": "OzoneDataModule",
@@ -156,13 +160,9 @@ def _write_config(run: Run, name: str, options: argparse.Namespace) -> dict[str,
         "early_stopping": {"patience": options.epochs},
         "trainer": {"max_epochs": options.epochs, "check_val_every_n_epoch": options.check_every},
     }
-    folder = run.folder / name
-    folder.mkdir(exist_ok=True)
-    write_whole(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
-    return config
 
 
-def _job(run: Run, name: str, split: int, seed: int) -> list[Job]:
+def _job(run: Run, name: str, split: int, seed: int, fingerprint: str) -> list[Job]:
     """The training of a model on a split; nothing if it is finished."""
     folder = run.folder / name / f"fold_{split}" / f"seed_{seed}"
     if "test" in read_result(folder):
@@ -170,12 +170,21 @@ def _job(run: Run, name: str, split: int, seed: int) -> list[Job]:
     rate = PUBLISHED[name.removesuffix(HONEST)].rates[split - 1]
     given = {"data.fold": split, "seed_everything": seed, "model.optimizer.lr": rate, "trainer.devices": 1}
     args = ("--config", str(run.folder / name / CONFIG), *(f"--{key}={value}" for key, value in given.items()))
-    return [Job(f"{name}, split {split}, seed {seed}", fit_and_test, Fold(folder, args), folder / "log")]
+    return [
+        Job(
+            f"{name}, split {split}, seed {seed}",
+            fit_and_test,
+            Fold(folder, args, fingerprint=fingerprint),
+            folder / "log",
+        )
+    ]
 
 
-def _report(run: Run, names: Sequence[str], config: dict[str, Any], options: argparse.Namespace) -> None:
+def _report(
+    run: Run, names: Sequence[str], config: dict[str, Any], options: argparse.Namespace, fingerprint: str
+) -> None:
     splits = sorted({split for name in names for split, _, _ in finished_folds(run.folder / name)})
-    scored = baselines_of(["persistence", "ridge"], config, splits)
+    scored = baselines_of(["persistence", "ridge"], config, splits, fingerprint)
     for name in names:
         gather(run.folder / name, name, scored)
     results = pd.concat([pd.read_csv(run.folder / name / RESULTS) for name in names])

@@ -12,10 +12,11 @@ import pandas as pd
 from forecastlab.callbacks.metrics_file import metrics_table
 from forecastlab.callbacks.run_logger import METRICS
 from forecastlab.cli.runs import CHECKPOINTS, CONFIG, LOGS, Run, find_runs, read_config
+from forecastlab.data.trained_on import OPTIMISTIC, SEEN
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.evaluation.results import RESULTS, read_results
 
-COLUMNS = ("run", "begun", "model", "data", "state", "epochs", "val/loss", "test/mse_scaled", "test/mae")
+COLUMNS = ("run", "begun", "model", "data", "state", "epochs", "val/loss", "test/mse_scaled", "test/mae", "note")
 MOST_NOTES = 8
 """Damaged files that are named."""
 
@@ -73,6 +74,7 @@ def _row(run: Run, notes: list[str]) -> dict[str, Any]:
         row["state"] = f"{folds['fold'].nunique()} folds"
         for name in ("test/mse_scaled", "test/mae"):
             row[name] = folds[name].mean()
+        row["note"] = _note(folds, optimistic=row.pop("optimistic", False))
     elif metrics is not None and len(metrics):
         row["state"] = "trained"
         row["epochs"] = f"{int(metrics['epoch'].max()) + 1}" if metrics["epoch"].notna().any() else None
@@ -81,11 +83,28 @@ def _row(run: Run, notes: list[str]) -> dict[str, Any]:
             if name in metrics and metrics[name].notna().any():
                 row[name] = metrics[name].dropna().iloc[-1]
                 row["state"] = "tested"
+        tested = metrics.dropna(subset="test/mae").tail(1) if "test/mae" in metrics else metrics.iloc[:0]
+        row["note"] = _note(tested, optimistic=row.pop("optimistic", False))
     elif (run.folder / CHECKPOINTS).exists():  # without a log
         row["state"] = "trained"
     elif (run.folder / CONFIG).exists():
         row["state"] = "begun"
     return row
+
+
+def _note(tested: pd.DataFrame, optimistic: bool) -> str | None:
+    """What must stand by the figures of a run.
+
+    Args:
+        tested: its rows with test figures.
+        optimistic: whether its config chooses the epoch on the test rows.
+    """
+
+    def some(share: str) -> bool:
+        return share in tested and bool((tested[share] > 0).any())
+
+    words = [SEEN] * some("test/seen") + [OPTIMISTIC] * (optimistic or some("test/optimistic"))
+    return "; ".join(words) or None
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -97,7 +116,11 @@ def _settings(path: Path) -> dict[str, Any]:
         data, model = content.get("data") or {}, content.get("model") or {}
         arguments = data.get("init_args") or {}
         source = arguments.get("dataset") or arguments.get("path") or _short(data)
-        return {"model": _short(model.get("backbone")), "data": Path(str(source)).name if source else None}
+        return {
+            "model": _short(model.get("backbone")),
+            "data": Path(str(source)).name if source else None,
+            "optimistic": arguments.get("validation") == "test",
+        }
     except AttributeError:  # the parts are not what they are called
         raise ConfigError(f"the config {path} is damaged: model or data hold no settings") from None
 

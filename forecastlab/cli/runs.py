@@ -93,23 +93,38 @@ class Run:
                 return run
 
     @classmethod
-    def continued(cls, root: Path, experiment: str, settings: dict[str, Any], new: bool) -> "Run":
-        """The newest run of an experiment that was begun with the same settings; a new run if there is none.
+    def continued(
+        cls, root: Path, experiment: str, settings: dict[str, Any], data: Mapping[str, Any], new: bool
+    ) -> "Run":
+        """The newest run of an experiment that was begun with the same settings and data; a new run if there is none.
+
+        A new run that is begun because of the data says so on standard error.
 
         Args:
             root: folder of all runs.
             experiment: name of the experiment.
             settings: plain data; what a call must agree on to go on with a run.
+            data: what tells its data from others, `ForecastDataModule.about`.
             new: whether a new run is begun in any case.
 
         Raises:
             DataError: if it cannot be known what a run was begun with.
         """
+        kept = {**settings, "rows": dict(data)}
+        other: tuple[Run, Any] | None = None
         for run in [] if new else reversed(find_runs(root, experiment)):
-            if run.settings() == settings:
+            found = run.settings()
+            if found == kept:
                 return run
+            if isinstance(found, dict) and other is None and {**found, "rows": dict(data)} == kept:
+                other = run, found.get("rows")
         run = cls.new(root, experiment)
-        write_whole(run.folder / SETTINGS, yaml.safe_dump(settings, sort_keys=False))
+        write_whole(run.folder / SETTINGS, yaml.safe_dump(kept, sort_keys=False))
+        if other is not None:
+            _note(
+                f"the data have changed since {other[0].version}: {_rows(other[1])} then, {_rows(data)} now; "
+                f"{run.version} is begun"
+            )
         return run
 
     def settings(self) -> object:
@@ -122,7 +137,7 @@ class Run:
         if not path.exists():
             return None
         try:
-            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+            settings = read_yaml(path.read_text(encoding="utf-8"), str(path))
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             why = (str(error).splitlines() or [type(error).__name__])[0]
         else:
@@ -272,6 +287,17 @@ def open_checkpoint(given: str, root: Path, experiment: str | None) -> tuple[Pat
     raise ConfigError(
         f"--ckpt_path {given}: no run {where}in {root} has a {given}.ckpt; train one first with forecastlab fit, "
         "or give a path"
+    )
+
+
+def _rows(data: Any) -> str:
+    """What is known of a run's data, in a few words."""
+    if not isinstance(data, Mapping):
+        return "nobody knows which"
+    several = f" of {data.get('series')} series" if data.get("series") != 1 else ""
+    return (
+        f"{data.get('rows')} rows{several} from {data.get('first')} to {data.get('last')} (fingerprint "
+        f"{str(data.get('fingerprint'))[:8]})"
     )
 
 

@@ -90,6 +90,7 @@ class Tuning:
         run: the run whose folder takes the results.
         folds: the folds to train, and their ranges with the config's own values.
         keep_weights: whether checkpoints and curves of the trials are kept.
+        fingerprint: of the data that the study is about.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Tuning:
         run: Run,
         folds: Mapping[int | str, Fold],
         keep_weights: bool,
+        fingerprint: str,
     ) -> None:
         self.worker = worker
         self.study = worker.study
@@ -110,6 +112,7 @@ class Tuning:
         self.experiment = run.experiment
         self.folds = folds
         self.keep_weights = keep_weights
+        self.fingerprint = fingerprint
         self._begun = 0
         self._in_a_row = 0
         self._own: dict[str, Value] | None = None
@@ -176,6 +179,7 @@ class Tuning:
                 folder,
                 self.keep_weights,
                 factory.allowed_imports(),
+                self.fingerprint,
             )
             yield Job(f"trial {asked.number}", train, trial, folder.with_suffix(".log"))
 

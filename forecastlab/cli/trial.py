@@ -12,6 +12,7 @@ from forecastlab.callbacks import Pruning
 from forecastlab.callbacks.progress_report import ProgressReport
 from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.cli.environment import prepare
+from forecastlab.cli.fold import require_unchanged
 from forecastlab.cli.runs import Run
 from forecastlab.errors import ConfigError, NotFiniteError
 from forecastlab.tuning.study import EPOCHS, Address
@@ -31,6 +32,7 @@ class Trial:
         folder: where its checkpoints and curves go.
         keep_weights: whether they are written.
         allow_import: packages that a class path may import from.
+        fingerprint: of the data that the study is about.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Trial:
     folder: Path
     keep_weights: bool = False
     allow_import: tuple[str, ...] = ()
+    fingerprint: str | None = None
 
 
 def train(trial: Trial, report: Callable[[float, str], None]) -> None:
@@ -52,7 +55,7 @@ def train(trial: Trial, report: Callable[[float, str], None]) -> None:
         report: told how far the training is.
 
     Raises:
-        ConfigError: if nothing was validated.
+        ConfigError: if nothing was validated, or the data are no longer those that the study is about.
     """
     prepare(trial.allow_import)
     study, _ = trial.address.open()
@@ -77,6 +80,7 @@ def train(trial: Trial, report: Callable[[float, str], None]) -> None:
             kept = () if trial.keep_weights else NOTHING_KEPT
             args = ["fit", "--config", config, *kept, "--trainer.devices=1"]
             cli = ForecastCLI(args, run, [pruning, ProgressReport(partial(progress, fold=position))])
+            require_unchanged(trial.fingerprint, cli.datamodule)
             epochs += cli.trainer.current_epoch
             shared.set_user_attr("epochs", epochs)
             if pruning.pruned:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
 
-from forecastlab.cli.crossval import numbers
+from forecastlab.cli.crossval import numbers, require_unseen
 from forecastlab.cli.data import data_module
 from forecastlab.cli.options import values_of
 from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name, read_config
@@ -55,20 +55,23 @@ def tune(args: Sequence[str]) -> int:
     except ConfigError as error:
         raise ConfigError(f"the space {options.space}: {error}") from None
     module.prepare_data()
+    require_unseen(configs.values, module, folds, "validation")
     experiment = configs.values["experiment"] or experiment_name(rest) or "default"
     settings = {**configs.values, "space": content, "folds": folds}
     settings["trainer"] = {**configs.values["trainer"], "default_root_dir": None}
     root = Path(configs.values["trainer"]["default_root_dir"] or ".", LOGS)
-    run = Run.continued(root, experiment + SUFFIX, settings, options.new)
+    run = Run.continued(root, experiment + SUFFIX, settings, module.about, options.new)
     write_whole(run.folder / CONFIG, as_yaml(configs.values))
     write_whole(run.folder / SPACE, as_yaml(content))
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+    digest = hashlib.sha256(
+        json.dumps({**settings, "rows": module.about}, sort_keys=True, default=str).encode()
+    ).hexdigest()
     address = Address(f"{experiment}-{digest[:8]}", run.folder, options.storage, options.pruner)
     try:
         study, storage = address.open()
         worker = Worker(study, storage, run.folder, space, options.trials, options.sampler, options.seed)
         ranges = {fold: module.ranges_of(fold) for fold in folds}
-        tuning = Tuning(worker, address, configs, run, ranges, options.keep_weights)
+        tuning = Tuning(worker, address, configs, run, ranges, options.keep_weights, module.fingerprint)
         return tuning.run(options.jobs)
     except StorageInternalError as error:
         raise ConfigError(f"--storage: the database cannot be used any more: {error.__cause__ or error}") from error

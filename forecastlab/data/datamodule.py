@@ -19,12 +19,14 @@ from torch.utils.data import DataLoader
 
 from forecastlab.batch import Batch, Reference, Scaling, Schema
 from forecastlab.data.calendar import Cycle, calendar_covariates
+from forecastlab.data.fingerprint import fingerprint
 from forecastlab.data.folds import Fold, origins, require_protocol, walk_forward
 from forecastlab.data.panel import Panel
 from forecastlab.data.recipe import Recipe, unique_names
 from forecastlab.data.scaling import Scaler, fit_scaling
 from forecastlab.data.table import Table
 from forecastlab.data.times import time_of
+from forecastlab.data.trained_on import Seen, TrainedOn, seen
 from forecastlab.data.windows import BatchSampler, Loader, Rows, Windows
 from forecastlab.errors import ConfigError
 
@@ -254,6 +256,47 @@ class ForecastDataModule(LightningDataModule, ABC):
         return self.panel.rows
 
     @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the series, the same for the same data wherever they come from."""
+        return fingerprint(self.tables)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What tells these data from others, as plain data: their fingerprint, their number and their times."""
+        times = self.times[: -self.horizon]
+        return {
+            "fingerprint": self.fingerprint,
+            "series": len(self.tables),
+            "rows": len(times),
+            "first": str(times[0]),
+            "last": str(times[-1]),
+        }
+
+    @cached_property
+    def trained_on(self) -> TrainedOn:
+        """The record of a training on this fold, which its weights carry."""
+        return TrainedOn.of(
+            self.panel, self.ranges, fold=self.fold, protocol=self.validation, fingerprint=self.fingerprint
+        )
+
+    def seen(
+        self,
+        records: Sequence[TrainedOn],
+        stage: Literal["validation", "test"],
+        fold: int | Literal["all"] | None = None,
+    ) -> Seen:
+        """Which rows of a stage some trainings have seen.
+
+        Args:
+            records: the trainings, `model.trained_on`.
+            stage: which rows of the fold are scored.
+            fold: the fold; None for the data's own.
+        """
+        fold = self.fold if fold is None else fold
+        ranges = self.ranges if fold == self.fold else self.ranges_of(fold)
+        return seen(records, self.panel, getattr(ranges, stage), stage=stage, fold=fold)
+
+    @cached_property
     def scaling(self) -> Scaling:
         """The scaling fitted on the rows before the end of the fitting targets, and on no other."""
         start, stop = self.ranges.train_start, self.ranges.fit.stop
@@ -279,9 +322,10 @@ class ForecastDataModule(LightningDataModule, ABC):
                     " set scale_by: global, choose a later fold or leave the series out"
                 )
             parts.append(part)
+        static = self.rows.static.numpy()[[len(part["target"]) > 0 for part in parts]]
         if self.scale_by == "global":
             parts = [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}]
-        return fit_scaling(self.scaler, parts, self.rows.static.numpy())
+        return fit_scaling(self.scaler, parts, static)
 
     @cached_property
     def reference(self) -> Reference:
@@ -296,13 +340,25 @@ class ForecastDataModule(LightningDataModule, ABC):
         views = []
         for number, table in enumerate(self.tables):
             view = copy(self)
-            for name in ("panel", "scaling", "reference"):
+            for name in ("panel", "scaling", "reference", "fingerprint", "trained_on"):
                 view.__dict__.pop(name, None)
             view.tables = [table]
             view.scale_by = "global"
             view.ranges = self.ranges.after(int(self.rows.first[number]), int(self.rows.stop[number]))
             views.append(view)
         return views
+
+    def refit(self) -> "ForecastDataModule":
+        """The same fold for a training without validation: the rows of a validation tail train the weights too.
+
+        It is for the weights that are used in the end. For how many epochs is found out before, with the tail.
+        """
+        whole = copy(self)
+        for name in ("scaling", "trained_on"):
+            whole.__dict__.pop(name, None)
+        ranges, stop = self.ranges, self.ranges.train_stop
+        whole.ranges = replace(ranges, fit=range(ranges.fit.start, stop), validation=range(stop, stop))
+        return whole
 
     def samples(self, name: Literal["fit", "validation", "test"]) -> int:
         """How many samples of a range have a target to score; a series of a panel may have none."""
@@ -324,7 +380,7 @@ class ForecastDataModule(LightningDataModule, ABC):
                     f"fold {self.fold} has {samples} training samples, fewer than there are devices "
                     f"({self.trainer.world_size}): set fewer --trainer.devices or choose a later fold"
                 )
-        if stage in ("fit", "validate"):
+        if stage == "validate" or (stage == "fit" and self.ranges.validation):
             self._windows("validation")
         if stage == "test":
             self._windows("test")
@@ -342,6 +398,15 @@ class ForecastDataModule(LightningDataModule, ABC):
         return self._loader(self._windows("fit"), self.batch_size, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
+        """The batches of the validation range.
+
+        Raises:
+            ConfigError: after `refit`, which leaves none.
+        """
+        if not self.ranges.validation:
+            raise ConfigError(
+                "every row trains after data.refit(), so that none validates: give the trainer limit_val_batches=0"
+            )
         return self._loader(self._windows("validation"), self.batch_size)
 
     def test_dataloader(self) -> DataLoader[Batch]:
@@ -374,6 +439,12 @@ class ForecastDataModule(LightningDataModule, ABC):
 
     def _windows(self, name: Literal["fit", "validation", "test"]) -> Windows:
         targets: range = getattr(self.ranges, name)
+        if self.fold == "all" and name == "test":
+            raise ConfigError(
+                "fold: all trains on every row, so that none is left to test: estimate the error with forecastlab "
+                f"crossval of the same config, or test rows after {self.times[-self.horizon - 1]} when there are some: "
+                "--data.path of the file that has them, --data.fold 1 and --data.cutoffs '[the first new time]'"
+            )
         windows = self._cut(name)
         if not len(windows):
             raise ConfigError(

@@ -23,7 +23,7 @@ def fit_scaling(scaler: Scaler, series: Sequence[Mapping[str, Columns]], static:
             interquartile range) or "none".
         series: the rows of the fold that may be seen, for each series that gets a scaling of its own: "feature" (rows,
             features), "known" (rows, known) and "target" (rows, targets). Values that are not to count are NaN.
-        static: (series, static), of all series; scaled together.
+        static: (series, static), of all series that have such a row; scaled together.
     """
     features, known, targets = (series[0][name].shape[1] for name in ("feature", "known", "target"))
     scaling = Scaling(features, known, targets, static.shape[1], len(series))

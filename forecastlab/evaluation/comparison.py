@@ -37,6 +37,11 @@ class Model:
     optimistic: bool
     seeds: tuple[int, ...]
 
+    @property
+    def seen(self) -> bool:
+        """Whether test rows had trained it."""
+        return self.network and self.run.seen
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:

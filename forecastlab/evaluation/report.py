@@ -9,19 +9,20 @@ from matplotlib.figure import Figure
 
 from forecastlab import __version__
 from forecastlab.data.folds import Fold
+from forecastlab.data.trained_on import OPTIMISTIC, SEEN
 from forecastlab.evaluation import figures
 from forecastlab.evaluation.comparison import PERSISTENCE, Comparison, Metric
 from forecastlab.evaluation.page import Picture, Section, render, write
 from forecastlab.evaluation.results import CrossvalRun
 from forecastlab.evaluation.significance import Difference, paired_difference
 from forecastlab.evaluation.tables import (
-    OPTIMISTIC,
     Column,
     Table,
     fold_table,
     headline_table,
     metric_table,
     protocol_note,
+    seen_note,
 )
 
 MOST_LINES = 6
@@ -53,11 +54,11 @@ def report(comparison: Comparison, metric: Metric, found: Sequence[Difference], 
         found: what `differences` found.
         drawn: the figures, from `pictures`.
     """
-    protocol = protocol_note(comparison)
+    marks = [note for note in (seen_note(comparison), protocol_note(comparison)) if note]
     return render(
         title=_title(comparison),
         lead=_lead(comparison, metric),
-        warnings=[*([protocol] if protocol else []), *comparison.notes],
+        warnings=[*marks, *comparison.notes],
         sections=[
             Section("Who is best", tables=[headline_table(comparison, metric)]),
             Section(
@@ -204,7 +205,10 @@ def _lead(comparison: Comparison, metric: Metric) -> list[str]:
     mean = comparison.by_fold(metric).mean(axis=1)
     best, network = ranking[0], best_network(comparison, metric)
     rows = comparison.rows.drop_duplicates(["fold", "unique_id", "target", "cutoff", "ds"])
-    flag = {model.name: " (optimistic)" if model.optimistic else "" for model in comparison.models}
+    flag = {
+        model.name: f" ({SEEN})" if model.seen else " (optimistic)" if model.optimistic else ""
+        for model in comparison.models
+    }
     words = f"Lowest mean error: {best}{flag[best]}, {mean[best]:.4f}."
     if network is not None and network != best:
         words += f" Best network: {network}{flag[network]}, {mean[network]:.4f}."

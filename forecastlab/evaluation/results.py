@@ -108,7 +108,12 @@ class CrossvalRun:
     @property
     def optimistic(self) -> bool:
         """Whether the networks' epochs were chosen on the test rows (`validation: test`, the paper's protocol)."""
-        return _init_args(self.config).get("validation") == "test"
+        return _init_args(self.config).get("validation") == "test" or self._any("test/optimistic")
+
+    @property
+    def seen(self) -> bool:
+        """Whether test rows had trained the networks (`crossval --allow-seen`)."""
+        return self._any("test/seen")
 
     @property
     def targets(self) -> list[str]:
@@ -123,6 +128,9 @@ class CrossvalRun:
             return str(given)
         source = str(_data(self.config).get("class_path", "")).rpartition(".")[2]
         return _ozone_unit(self.targets[0]) if source == "OzoneDataModule" else ""
+
+    def _any(self, share: str) -> bool:
+        return share in self.results and bool((self.results[share] > 0).any())
 
     def curves(self) -> dict[tuple[int, int], pd.DataFrame]:
         """The logged curves by fold and seed: `epoch`, `train/loss`, `val/loss` and whatever else was logged.

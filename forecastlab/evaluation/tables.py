@@ -11,13 +11,13 @@ from typing import Literal
 
 import pandas as pd
 
-from forecastlab.evaluation.comparison import Comparison, Metric
+from forecastlab.data.trained_on import OPTIMISTIC, SEEN
+from forecastlab.evaluation.comparison import Comparison, Metric, Model
 from forecastlab.evaluation.results import INTERVALS, METRICS
 
 Value = float | int | str | None
 
-OPTIMISTIC = "best test epoch, optimistic"
-DAGGER = "†"
+DAGGER, DOUBLE_DAGGER = "†", "‡"
 _WIDTH = 100
 TITLES = {
     "mse_scaled": "Test MSE divided by the training variance",
@@ -195,7 +195,7 @@ def fold_table(comparison: Comparison, metric: Metric = "mse_scaled") -> Table:
             tuple(("test" if model.optimistic else "validation tail") if model.network else None for model in models),
             only_csv=True,
         ),
-        Column("protocol", tuple(OPTIMISTIC if model.optimistic else None for model in models), only_csv=True),
+        Column("protocol", tuple(map(_protocol, models)), only_csv=True),
     ]
     unit = f" ({comparison.unit or 'in its own unit'})" if metric == "mae" else ""
     return Table(f"{TITLES[metric]}{unit}", tuple(columns), _notes(comparison))
@@ -246,13 +246,29 @@ def protocol_note(comparison: Comparison) -> str | None:
     )
 
 
+def seen_note(comparison: Comparison) -> str | None:
+    """What must stand by the numbers of networks that were scored on rows that trained them; None if there are none."""
+    names = ", ".join(model.name for model in comparison.models if model.seen)
+    if not names:
+        return None
+    return (
+        f"{DOUBLE_DAGGER} {SEEN}: rows that {names} forecast here are rows that trained the weights; these numbers say "
+        "nothing about new data."
+    )
+
+
 def _notes(comparison: Comparison) -> tuple[str, ...]:
-    protocol = protocol_note(comparison)
-    return (*([protocol] if protocol else []), *comparison.notes)
+    return (*filter(None, [seen_note(comparison), protocol_note(comparison)]), *comparison.notes)
+
+
+def _protocol(model: Model) -> str | None:
+    words = [SEEN] * model.seen + [OPTIMISTIC] * model.optimistic
+    return "; ".join(words) or None
 
 
 def _model_column(comparison: Comparison, names: Sequence[str]) -> Column:
-    flags = tuple(DAGGER if comparison.model(name).optimistic else "" for name in names)
+    models = [comparison.model(name) for name in names]
+    flags = tuple(DOUBLE_DAGGER * model.seen + DAGGER * model.optimistic for model in models)
     return Column("model", tuple(names), flags=flags)
 
 
@@ -291,6 +307,7 @@ def _latex(text: str) -> str:
         "<": r"\textless{}",
         ">": r"\textgreater{}",
         "±": r"$\pm$",
+        DOUBLE_DAGGER: r"\ddag{}",
         DAGGER: r"\dag{}",
         "°": r"\textdegree{}",
         **{letter: "\\" + letter for letter in "&%$#_{}"},

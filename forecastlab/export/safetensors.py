@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from forecastlab import __version__
+from forecastlab.data.trained_on import records_of
 from forecastlab.errors import DataError, ForecastlabError
 from forecastlab.export.files import with_ending, write
 from forecastlab.forecaster import Forecaster
@@ -23,8 +24,8 @@ def save_safetensors(model: Forecaster, path: str | Path, config: Mapping[str, A
     The first holds `model.state_dict()`: every weight, and the scaling. The second says what they are: `model` are the
     arguments that build the network, its schema among them (names and order of the columns, horizon, lookback);
     `scaling` repeats the scaling, which is in double precision, in readable numbers, in the order of the schema's
-    columns: scaled = (value - center) / scale; `config` is what the run was told; `sha256` is that of the first file,
-    so that two that do not belong together are noticed.
+    columns: scaled = (value - center) / scale; `trained_on` are the records of what trained the weights; `config` is
+    what the run was told; `sha256` is that of the first file, so that two that do not belong together are noticed.
 
     Args:
         model: the network.
@@ -48,6 +49,7 @@ def save_safetensors(model: Forecaster, path: str | Path, config: Mapping[str, A
         "sha256": hashlib.sha256(content).hexdigest(),
         "model": dict(model.hparams),
         "scaling": {name: value.tolist() for name, value in model.scaling.state_dict().items()},
+        "trained_on": [record.as_dict() for record in model.trained_on],
         "config": dict(config or {}),
     }
     written = [path, path.with_suffix(".json")]
@@ -94,7 +96,9 @@ def load_safetensors(path: str | Path) -> Forecaster:
     except Exception as error:  # of a kind of its own, and others
         raise DataError(f"{path} is not a safetensors file: {error}") from None
     try:
-        return Forecaster.rebuild(about["model"], weights)
+        model = Forecaster.rebuild(about["model"], weights)
+        model.trained_on = records_of(about)
+        return model
     except DataError as error:
         raise DataError(f"{path} and {described}: {error}") from None
 

@@ -216,7 +216,8 @@ def test_a_model_trained_on_everything_forecasts_beyond_it(cli, tmp_path):
     assert table["forecast"].between(100, 800).all()
     answer = cli("test", *given)
     assert answer.status == 2
-    assert "the test range of fold all has 0 target rows" in answer.err
+    assert "fold: all trains on every row, so that none is left to test" in answer.err
+    assert "another fold" not in answer.err
     log = pd.read_csv(folder(tmp_path, "own") / "metrics.csv")
     assert log["val/loss"].notna().sum() == 3, "the validation tail is kept"
 

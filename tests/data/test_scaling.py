@@ -5,6 +5,7 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from forecastlab.batch import Scaling
 from forecastlab.data.scaling import fit_scaling
+from tests.series import Series, panel
 
 GENERATOR = np.random.default_rng(0)
 FEATURES = GENERATOR.normal(size=(200, 4)) * [1, 100, 0.01, 5] + [0, 5800, -3, 1e4]
@@ -112,3 +113,15 @@ def test_it_is_saved_as_plain_buffers_and_nothing_of_it_is_trained():
     other = Scaling(4, 2, 3)
     other.load_state_dict(scaling.state_dict())
     assert torch.equal(scale(other, "feature", FEATURES), scale(scaling, "feature", FEATURES))
+
+
+def test_static_covariates_of_a_series_that_begins_behind_the_training_rows_have_no_say():
+    def scaling(area):
+        raw = panel(a=(0, 40), b=(0, 40), late=(35, 40))
+        raw["area"] = raw["id"].map({"a": 1.0, "b": 2.0, "late": area})
+        settings = {"recipe": {"series": "id", "static": ("area",)}, "fold": 2, "horizon": 1}
+        return Series(raw, **settings).scaling
+
+    assert scaling(3.0).static_center.item() == 1.5
+    assert scaling(3e5).static_center.equal(scaling(3.0).static_center)
+    assert scaling(3e5).static_scale.equal(scaling(3.0).static_scale)

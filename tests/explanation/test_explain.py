@@ -204,5 +204,5 @@ def test_data_of_another_form_are_refused():
 
 def test_a_fold_without_test_rows_is_refused():
     module = data(lookback=4, fold="all", validation="tail")
-    with pytest.raises(ConfigError, match="the test range of fold all"):
+    with pytest.raises(ConfigError, match="fold: all trains on every row"):
         explain(network(module), module)

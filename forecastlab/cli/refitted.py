@@ -1,0 +1,30 @@
+"""The weights that a run of `fold: all` ends with."""
+
+from pathlib import Path
+
+from forecastlab.callbacks.checkpoint_io import AtomicCheckpointIO
+from forecastlab.callbacks.checkpoints import TO_RESUME
+from forecastlab.cli.runs import CHECKPOINTS, load_checkpoint
+
+REFIT = "refit"
+"""The folder, within that of the run, of the training on every row."""
+MARK = "refitted"
+"""The part of a checkpoint that tells weights that were trained on every row: for how many epochs."""
+
+
+def install(folder: Path) -> None:
+    """Puts the weights that were trained on every row in the place of those that found the number of epochs.
+
+    A process that is killed meanwhile leaves the old files or the new ones, and another call does what is left.
+
+    Args:
+        folder: that of the run.
+    """
+    trained = load_checkpoint(folder / REFIT / CHECKPOINTS / "last.ckpt")
+    whole = {name: part for name, part in trained.items() if name not in TO_RESUME}
+    for name in ("last.ckpt", "best.ckpt"):
+        path = folder / CHECKPOINTS / name
+        before = load_checkpoint(path)
+        if MARK not in before:
+            config = before["config"]  # that of the refit has no validation
+            AtomicCheckpointIO().save_checkpoint({**whole, "config": config, MARK: trained["epoch"]}, path)
