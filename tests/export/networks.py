@@ -7,6 +7,7 @@ import torch
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.batch import Batch, Schema
 from forecastlab.forecaster import Forecaster
+from tests.series import as_if_trained
 
 SMALL = partial(LSTM, hidden_size=3)
 WINDOWS = Schema(("x", "y"), ("y",), horizon=2, lookback=6)
@@ -32,7 +33,7 @@ def network(backbone=SMALL, schema=WINDOWS, seed=0, **arguments):
     if model.intervals is not None:
         errors = torch.randn(200, model.schema.horizon, len(model.schema.targets), len(model.intervals.coverages))
         model.intervals.fit(errors.abs(), torch.ones(errors.shape[:3]))
-    return model.eval()
+    return as_if_trained(model).eval()
 
 
 def inputs(model, rows, time, seed=1):
