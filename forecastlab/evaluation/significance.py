@@ -4,8 +4,7 @@ Both models are scored on the same rows, so that it is their difference on each 
 neighbouring origins resemble each other; blocks of neighbours are drawn, not single rows, or the interval would be too
 narrow. Blocks that are not much longer than the dependence leave a part of it out, and few blocks do not tell their own
 spread: the interval is widened for both. Sources: Künsch 1989 (the moving-block bootstrap); Politis and White 2004,
-corrected by Patton, Politis and White 2009 (the length of the blocks); Marriott and Pope 1954, Kendall 1954 (the bias of
-an autocorrelation).
+corrected by Patton, Politis and White 2009 (the length of the blocks); Kendall 1954 (the bias of an autocorrelation).
 """
 
 import math
