@@ -167,5 +167,5 @@ def test_days_and_hours_are_read_as_they_always_were():
             2 * np.pi * times.day_of_week / 7,
             2 * np.pi * times.day_of_year / 365.25,
         ]
-        expected = np.stack([wave(2 * np.pi * turn) for turn in turns for wave in (np.sin, np.cos)], axis=1)
+        expected = np.stack([wave(angle) for angle in angles for wave in (np.sin, np.cos)], axis=1)
         np.testing.assert_array_equal(found.to_numpy()[:, :6], expected)
