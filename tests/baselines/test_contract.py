@@ -129,7 +129,7 @@ def test_rows_behind_an_origin_do_not_change_its_forecast(name):
     after = baseline.forecast(module(changed_from(row)), origins)
     unchanged = row - 1 - origins.start + 1
     np.testing.assert_array_equal(after[:unchanged], before[:unchanged])
-    if name != "Climatology":
+    if name not in ("Climatology", "Lasso", "ElasticNet"):  # of noise, the latter forecast the mean
         assert not np.isclose(after[unchanged:], before[unchanged:]).any(axis=(1, 2)).all()
 
 
