@@ -73,7 +73,12 @@ class ForecastFigure(Callback):
             figure = ahead_figure(data.panel, data.targets[0], cast(tuple[float, ...], pl_module.levels), found)
             self.path = Path(trainer.log_dir or trainer.default_root_dir, "forecast.png")
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(self.path)
+            partial = self.path.with_name(f".{self.path.name}")
+            try:
+                figure.savefig(partial, format="png")
+                partial.replace(self.path)
+            finally:
+                partial.unlink(missing_ok=True)
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule, name: str, parts: Sequence[Prediction]) -> None:
         """Draws the forecasts of the first series."""

@@ -64,7 +64,7 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     if command == "test":
         table = table[table["y"].notna()]
         scores = pd.DataFrame(found.metrics(data, models[0].levels), index=[*map(str, paths), "mean forecast"])
-        scores.rename_axis("checkpoint").to_csv(run.folder / MEMBERS)
+        write_whole(run.folder / MEMBERS, scores.rename_axis("checkpoint").to_csv())
         members = scores.iloc[:-1]
         shown = pd.DataFrame({"mean forecast": scores.iloc[-1], "members": members.mean(), "± std": members.std()})
         print(shown.to_string(float_format="{:.4f}".format))

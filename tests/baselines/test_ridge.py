@@ -65,7 +65,7 @@ def test_as_many_rows_are_read_as_the_tail_asks_for():
     raw = noise(ROWS)
     raw["y"] = raw["x"].shift(5, fill_value=0.0)
     far, near = Ridge(), Ridge()
-    near.fit(module(noise(ROWS), lookback=30))
+    near.fit(module(raw.assign(y=raw["x"].shift(1, fill_value=0.0) + 0.1 * noise(ROWS, 1)["x"]), lookback=30))
     assert near.lags.rows == 1
     far.fit(module(raw, lookback=5))
     assert far.lags.rows == 5
