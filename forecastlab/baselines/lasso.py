@@ -16,7 +16,7 @@ from forecastlab.errors import ConfigError
 _STRENGTHS = np.logspace(0, -3, 31)
 """Penalties, in units of the least one that leaves every input out: tenths of a decade."""
 
-_ROUNDS, _ENOUGH = 1000, 1e-5
+_ROUNDS, _ENOUGH = 300, 1e-4
 """Passes of the coordinate descent over the columns at most, and the duality gap at which it ends, in variances."""
 
 
