@@ -38,7 +38,7 @@ def test_it_is_scikit_learns_with_the_penalty_of_least_error_in_the_tail(baselin
     assert baseline.regressors[0][0].alpha == pytest.approx(alpha, rel=1e-3)
     best = make_pipeline(StandardScaler(), Reference(alpha=alpha, l1_ratio=ratio, tol=1e-8, max_iter=100_000))
     best.fit(x[: STOP - 3], y[: STOP - 3])
-    np.testing.assert_allclose(found, best.predict(x[STOP - 3 :]), rtol=2e-2)  # the descent ends at a gap of 1e-4 variances
+    np.testing.assert_allclose(found, best.predict(x[STOP - 3 :]), rtol=2e-2)  # it ends at a gap of 1e-4
 
 
 def test_what_tells_nothing_is_left_out():
