@@ -69,6 +69,9 @@ class Schema:
         lookback: number of rows in a window, or "full" for one sequence in which every step is an origin.
         calendar: those of `known` that follow from the time alone: cycles.
         holidays: the country whose holidays are among `known`; None for none.
+        time_zone: the zone by whose clocks they are reckoned; None for that of the times.
+        step: the step of the calendar as a pandas offset, where it is longer than a day and they are of all its days;
+            "" where they are of each row's own.
         series: names of the series, in the order of their scalings; () where one scaling serves all.
         recipe: how raw columns become these, as `forecastlab.data.recipe.Recipe.as_dict` gives it.
     """
@@ -81,6 +84,8 @@ class Schema:
     lookback: int | str = "full"
     calendar: tuple[str, ...] = ()
     holidays: str | None = None
+    time_zone: str | None = None
+    step: str = ""
     series: tuple[str, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
 

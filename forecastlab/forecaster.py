@@ -903,6 +903,19 @@ def require_alike(trained: Schema, data: Schema) -> None:
     frequency, other = (schema.recipe.get("frequency") for schema in (trained, data))
     if frequency != other:
         raise ConfigError(f"the network was trained on data of frequency {frequency}, but these have {other}")
+    if trained.step != data.step:
+        raise ConfigError(
+            f"the network's calendar is that of each row's first day alone, but now a step of {frequency} has all of "
+            "its days: train it again"
+        )
+    for name in ("holidays", "time_zone"):
+        ours, theirs = getattr(trained, name), getattr(data, name)
+        if ours != theirs:
+            raise ConfigError(f"the network was trained with {name}: {ours}, but the data have {name}: {theirs}")
+    zone, other = (schema.recipe.get("zone") for schema in (trained, data))
+    if zone != other and zone is not None:
+        told, found = (f"times in {name}" if name else "times without a zone" for name in (zone, other))
+        raise ConfigError(f"the network was trained on {told}, but the data have {found}: write them as those were")
 
 
 def _difference(name: str, ours: Any, theirs: Any) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from forecastlab.backbones.base import Backbone
 from forecastlab.batch import Batch, Prediction, Schema, State
-from forecastlab.data.calendar import Cycle, calendar_covariates
+from forecastlab.data.calendar import calendar_of
 from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import calendar_between
@@ -152,7 +152,7 @@ class Stream:
         column = self._time_column
         if column not in row:
             raise DataError(f"the row has no {column}; it has {', '.join(map(str, row))}")
-        time = _timestamp(row[column])
+        time = self._recipe.in_zone(pd.DatetimeIndex([_timestamp(row[column])]), "the row")[0]
         try:
             later = self._time is None or time > self._time
         except TypeError as error:  # one has a time zone, one has not
@@ -248,14 +248,13 @@ class Stream:
 
     def _known(self, rows: Sequence[Mapping[str, Any]], times: pd.DatetimeIndex) -> Array:
         """What is known in advance of some steps, (steps, known)."""
-        cycles = [cast(Cycle, name) for name in self._schema.calendar]
         columns = [[self._value(row, name) for row in rows] for name in self._recipe.known]
         known = np.array(columns).reshape(len(columns), len(rows)).T
         if np.isnan(known).any():
             raise DataError(
                 f"what is known in advance ({', '.join(self._recipe.known)}) must have a value in every row"
             )
-        return np.concatenate([known, calendar_covariates(times, cycles, self._schema.holidays).to_numpy()], 1)
+        return np.concatenate([known, calendar_of(self._schema, times).to_numpy()], 1)
 
     def _step(self, x: Array) -> None:
         """Takes the network one step on."""

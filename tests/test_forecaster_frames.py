@@ -1,6 +1,7 @@
 """`Forecaster.load` and `forecast`: a checkpoint and a frame are enough."""
 
 import zipfile
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from forecastlab import forecaster
 from forecastlab.backbones.lstm import LSTM
+from forecastlab.data.table_datamodule import TableDataModule
 from forecastlab.decoders import Seq2Seq
 from forecastlab.errors import ConfigError, DataError, ForecastlabError
 from forecastlab.forecaster import Forecaster
@@ -112,6 +114,61 @@ def test_calendar_covariates_need_no_rows_ahead(tmp_path):
     frame = wide(40)
     model = fitted(tmp_path, frame, calendar=["day_of_week"], holidays="DE", horizon=2)
     assert model.forecast(frame)["forecast"].notna().all()
+
+
+def zoned(frame, zone):
+    return frame.assign(ds=frame["ds"].dt.tz_localize(zone))
+
+
+def test_times_of_another_zone_are_turned_to_that_of_the_training(tmp_path):
+    hours = wide(60).assign(ds=pd.date_range("2020-01-01", periods=60, freq="h"))
+    model = fitted(tmp_path, zoned(hours, "UTC"), frequency="h", calendar=["hour"], horizon=2)
+    expected = model.forecast(zoned(hours, "UTC"))
+    moved = zoned(hours, "UTC").assign(ds=lambda frame: frame["ds"].dt.tz_convert("Asia/Kolkata"))
+    found = model.forecast(moved)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    with pytest.raises(DataError, match=r"without a zone.* trained on times in UTC: write them with their zone"):
+        model.forecast(hours)
+
+
+def test_times_with_a_zone_are_refused_where_the_training_had_none(tmp_path):
+    frame = wide(40)
+    model = fitted(tmp_path, frame, calendar=["day_of_week"])
+    with pytest.raises(DataError, match=r"times in UTC, such as 2020-01-01 00:00:00.00:00; the network was trained on"):
+        model.forecast(zoned(frame, "UTC"))
+
+
+CHANGED = {
+    "holidays": ({"holidays": "FR"}, "trained with holidays: DE, but the data have holidays: FR"),
+    "zone": ({"time_zone": "UTC"}, "trained with time_zone: Europe/Berlin, but the data have time_zone: UTC"),
+    "times": ({"zone": "Asia/Kolkata"}, "trained on times in UTC, but the data have times in Asia/Kolkata"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), CHANGED.values(), ids=CHANGED)
+def test_data_of_another_calendar_than_the_trainings_are_refused(tmp_path, change, words):
+    given = {"frequency": "h", "holidays": "DE", "time_zone": "Europe/Berlin"}
+    hours = wide(60).assign(ds=pd.date_range("2020-01-01", periods=60, freq="h"))
+    model = fitted(tmp_path, zoned(hours, "UTC"), **given)
+    change = dict(change)
+    frame = zoned(hours, "UTC").assign(ds=lambda each: each["ds"].dt.tz_convert(change.pop("zone", "UTC")))
+    frame.to_parquet(tmp_path / "other.parquet")
+    data = module(tmp_path, zoned(hours, "UTC"), **given)
+    other = TableDataModule(str(tmp_path / "other.parquet"), **{**given, "lookback": 4, "splits": 3, **change})
+    trainer().validate(model, data, verbose=False)
+    with pytest.raises(ConfigError, match=words):
+        trainer().validate(model, other, verbose=False)
+
+
+def test_a_network_that_knew_first_days_only_is_not_given_whole_weeks(tmp_path):
+    weeks = wide(60).assign(ds=pd.date_range("2020-01-06", periods=60, freq="W-MON"))
+    given = {"frequency": "W-MON", "calendar": ["day_of_year"]}
+    model = fitted(tmp_path, weeks, **given)
+    before = model.forecast(weeks)["forecast"].tolist()
+    model.schema = replace(model.schema, step="")  # as checkpoints of 0.1 have it
+    assert model.forecast(weeks)["forecast"].tolist() != before
+    with pytest.raises(ConfigError, match="that of each row's first day alone, but now a step of W-MON has all of"):
+        trainer().validate(model, module(tmp_path, weeks, **given), verbose=False)
 
 
 def test_derived_columns_are_made_of_the_raw_ones(tmp_path):

@@ -337,7 +337,7 @@ REFUSED = {
         {"ds": pd.Timestamp("2020-01-07 12:00")},
         "not on the calendar of the series, D from 2020-01-06",
     ),
-    "of another zone": ({"ds": pd.Timestamp("2020-01-07", tz="UTC")}, "the one before it at 2020-01-06"),
+    "of another zone": ({"ds": pd.Timestamp("2020-01-07", tz="UTC")}, "trained on times without a zone"),
     "without a time": ({"ds": None}, "cannot read None as a time"),
     "a number as time": ({"ds": 20200107}, "cannot read 20200107 as a time"),
     "text as time": ({"ds": "soon"}, "cannot read 'soon' as a time"),

@@ -4,6 +4,7 @@ from forecastlab.baselines.arima import ARIMA
 from forecastlab.baselines.base import Baseline
 from forecastlab.baselines.climatology import Climatology
 from forecastlab.baselines.gradient_boosting import GradientBoosting
+from forecastlab.baselines.lasso import ElasticNet, Lasso
 from forecastlab.baselines.persistence import Persistence
 from forecastlab.baselines.residual_regression import ResidualRegression
 from forecastlab.baselines.ridge import Ridge
@@ -13,7 +14,9 @@ __all__ = [
     "ARIMA",
     "Baseline",
     "Climatology",
+    "ElasticNet",
     "GradientBoosting",
+    "Lasso",
     "Persistence",
     "ResidualRegression",
     "Ridge",

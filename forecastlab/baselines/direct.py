@@ -1,5 +1,6 @@
 """Direct regression: one regressor per step and target, on the rows up to the origin and the calendar of the step."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, get_args
@@ -7,8 +8,8 @@ from typing import Any, NamedTuple, Protocol, get_args
 import numpy as np
 import torch
 
-from forecastlab.baselines.base import Array, Mask, target_values
-from forecastlab.data.calendar import Cycle, calendar_covariates
+from forecastlab.baselines.base import Array, Baseline, Mask, target_values
+from forecastlab.data.calendar import Cycle, calendar_covariates, in_zone, longer_than_a_day
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.folds import origins as origins_of
 from forecastlab.data.windows import Windows
@@ -16,6 +17,9 @@ from forecastlab.errors import ConfigError, DataError
 
 TAIL = 0.2
 """Share of the training rows, at their end, that chooses hyper-parameters, whatever the tail of the networks."""
+
+CLASSES: dict[Cycle, int] = {"hour": 24, "day_of_week": 7}
+"""Cycles of which each value is a column of its own, and how many there are."""
 
 
 class Regressor(Protocol):
@@ -37,41 +41,72 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Lags:
-    """Which inputs a direct regression has: the last rows, and the calendar of the forecast step.
+    """Which inputs a direct regression has: the last rows, the last season, and the calendar of the forecast step.
 
     Of each of the last `rows` rows, the origin's first, it takes every feature, and every target that is not among the
-    features; of the forecast step, everything known in advance: the data module's covariates and the cycles of
-    `calendar` that are not among them.
+    features; of each season of `seasons`, the targets of the row so many rows before the forecast step, or the least
+    multiple of it that is known at the origin, unless it is among the last rows; of the forecast step, everything known
+    in advance: the data module's covariates, and the cycles of `calendar` that are not among them. Of the hour and the
+    day of the week, where steps are that short, each has a column that is 1 in it and 0 else.
 
     Args:
         rows: number of rows.
         calendar: calendar cycles.
+        seasons: rows in a season.
 
     Raises:
-        ConfigError: if `rows` is not positive, or a cycle unknown.
+        ConfigError: if `rows` or a season is not positive, or a cycle unknown.
     """
 
     rows: int = 1
     calendar: Sequence[Cycle] = ("day_of_year",)
+    seasons: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if self.rows < 1:
             raise ConfigError(f"lags must be a positive number of rows, got {self.rows}")
+        for season in self.seasons:
+            if season < 1:
+                raise ConfigError(f"seasons must be positive numbers of rows, got {season}")
         for cycle in self.calendar:
             if cycle not in get_args(Cycle):
                 raise ConfigError(f"calendar must be of {', '.join(get_args(Cycle))}, got {cycle!r}")
 
+    @property
+    def first_origin(self) -> int:
+        """The first row that has all of these rows before it."""
+        return max(self.rows, *self.seasons, 1) - 1
+
     def inputs(self, data: ForecastDataModule, origins: range) -> "Inputs":
-        """The inputs of the forecasts from some origins, each of which has `rows` rows up to itself."""
+        """The inputs of the forecasts from some origins, none of which lies before `first_origin`."""
         other = [number for number, name in enumerate(data.targets) if name not in data.features]
         values = target_values(data)
         table = [data.rows.features[: len(values), : len(data.features)].numpy(), values[:, other]]
-        cycles = [cycle for cycle in self.calendar if cycle not in data.calendar]
-        known = [data.rows.known.numpy(), calendar_covariates(data.times, cycles).to_numpy()]
         index = np.array(origins)[:, None]
-        past = np.concatenate(table, axis=1)[index - np.arange(self.rows)]
-        ahead = np.concatenate(known, axis=1)[index + np.arange(1, data.horizon + 1)]
-        return Inputs(past.reshape(len(index), -1), ahead)
+        past = np.concatenate(table, axis=1)[index - np.arange(self.rows)].reshape(len(index), -1)
+        known = np.concatenate([data.rows.known.numpy(), self._calendar(data)], axis=1)
+        return Inputs(past, [self._of_step(values, known, index[:, 0], step) for step in range(1, data.horizon + 1)])
+
+    def _of_step(self, values: Array, known: Array, index: Any, step: int) -> Array:
+        """(origins, columns): what is known of a step, counted from 1."""
+        back = [season * -(-step // season) - step for season in self.seasons]  # rows before the origin
+        return np.concatenate([known[index + step], *(values[index - rows] for rows in back if rows >= self.rows)], 1)
+
+    def _calendar(self, data: ForecastDataModule) -> Array:
+        """(rows, columns), of the data's own cycles and the further ones."""
+        frequency = data.schema["recipe"]["frequency"]
+        step = frequency if longer_than_a_day(frequency) else ""
+        more = [cycle for cycle in self.calendar if cycle not in data.calendar]
+        waves = calendar_covariates(data.times, more, step=step, zone=data.time_zone).to_numpy()
+        if step:
+            return waves
+        times = in_zone(data.times, data.time_zone)
+        ones = [
+            np.eye(number)[getattr(times, cycle)]
+            for cycle, number in CLASSES.items()
+            if cycle in (*self.calendar, *data.calendar)
+        ]
+        return np.concatenate([waves, *ones], axis=1)
 
 
 class Inputs(NamedTuple):
@@ -79,12 +114,12 @@ class Inputs(NamedTuple):
 
     past: Array
     """(origins, columns): the same for every step."""
-    ahead: Array
-    """(origins, horizon, known)"""
+    ahead: list[Array]
+    """Of each step, (origins, columns)."""
 
     def of_step(self, step: int) -> Array:
-        """(origins, columns + known), for the step of a number from 0."""
-        return np.concatenate([self.past, self.ahead[:, step]], axis=1)
+        """(origins, columns), for the step of a number from 0."""
+        return np.concatenate([self.past, self.ahead[step]], axis=1)
 
 
 class Samples(NamedTuple):
@@ -171,3 +206,88 @@ def forecast_direct(inputs: Inputs, fitted: Sequence[Sequence[Predictor]]) -> Ar
         steps.append(np.stack([regressor.predict(of_step) for regressor in regressors], axis=-1))
     forecast: Array = np.stack(steps, axis=1)
     return forecast
+
+
+class DirectRegression(Baseline):
+    """A baseline that is one regressor per step and target, with the network's own inputs (see `Lags`).
+
+    Its hyper-parameters are those with the lowest error on the last fifth of the training rows when fitted on the rows
+    before; then all training rows are fitted. So is the number of rows that it reads chosen, for all steps alike, of 1
+    and the network's lookback.
+
+    Args:
+        lags: rows up to the origin whose features are inputs; None to choose.
+        calendar: cycles of the forecast step that are inputs beside the data's own.
+        seasons: rows in a season, the last of which is an input; None for the data's `season_length`, if it is above 1
+            and the training rows hold two seasons.
+
+    Raises:
+        ConfigError: if `lags` or a season is not positive, or a cycle unknown.
+    """
+
+    title: str
+    """What tables call it, whatever its inputs."""
+
+    def __init__(
+        self,
+        lags: int | None = None,
+        calendar: Sequence[Cycle] = ("day_of_year",),
+        seasons: Sequence[int] | None = None,
+    ) -> None:
+        self._given = Lags(1 if lags is None else lags, tuple(calendar), tuple(seasons or ()))
+        self._choose = lags is None, seasons is None
+        self.lags = self._given
+
+    @property
+    def name(self) -> str:
+        lags, seasons = (not chosen for chosen in self._choose)
+        said = [f"{self._given.rows} lags"] * lags + [f"season {season}" for season in self._given.seasons] * seasons
+        return f"{self.title} ({', '.join(said)})" if said else self.title
+
+    @property
+    def first_origin(self) -> int:
+        return self.lags.first_origin
+
+    def _fit(self, data: ForecastDataModule) -> None:
+        given, (choose_rows, choose_season) = self._given, self._choose
+        trained = data.ranges.train_stop - data.ranges.train_start
+        season, seasons = data.season_length, given.seasons
+        if choose_season:
+            seasons = (season,) if season > 1 and 2 * season + data.horizon <= trained else ()
+        rows = [given.rows]
+        if choose_rows and data.lookback != "full" and 4 * (data.lookback + data.horizon) <= trained:
+            rows = sorted({1, data.lookback})
+        found = [self._fitted_on(data, Lags(number, given.calendar, seasons)) for number in rows]
+        best = int(np.argmin([error for _, error in found]))
+        self.lags, self.regressors = Lags(rows[best], given.calendar, seasons), found[best][0]
+
+    def _fitted_on(self, data: ForecastDataModule, lags: Lags) -> tuple[list[list[Predictor]], float]:
+        """The regressors with these inputs, and their mean error on the tail when fitted before it, in variances."""
+        samples = training_samples(data, lags.first_origin)
+        samples = samples._replace(target=samples.target - self._level(data, samples.origins))
+        errors = []
+
+        def regress(inputs: Array, target: Array, tail: Mask) -> Predictor:
+            predictor, error = self._regress(inputs, target, tail)
+            errors.append(error / (float(target.var()) or 1.0))
+            return predictor
+
+        fitted = fit_direct(data, lags.inputs(data, samples.origins), samples, regress)
+        return fitted, float(np.mean(errors))
+
+    def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
+        return forecast_direct(self.lags.inputs(data, origins), self.regressors) + self._level(data, origins)
+
+    def _level(self, data: ForecastDataModule, origins: range) -> Array:
+        """What is taken off the targets before they are fitted, as (origins, 1, targets)."""
+        return np.zeros((len(origins), 1, len(data.targets)))
+
+    @abstractmethod
+    def _regress(self, inputs: Array, target: Array, tail: Mask) -> tuple[Predictor, float]:
+        """The regressor fitted on all samples, and its squared error on the tail when fitted on those before it.
+
+        Args:
+            inputs: (samples, columns).
+            target: (samples,).
+            tail: (samples,).
+        """

@@ -1,48 +1,57 @@
 """Gradient boosting on the last rows."""
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from forecastlab.baselines.base import Array, Baseline, Mask, target_values
-from forecastlab.baselines.direct import Lags, Predictor, fit_direct, forecast_direct, training_samples
+from forecastlab.baselines.base import Array, Mask, target_values
+from forecastlab.baselines.direct import DirectRegression, Predictor
 from forecastlab.data.calendar import Cycle
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 
+Loss = Literal["squared_error", "absolute_error"]
 
-class GradientBoosting(Baseline):
+
+class GradientBoosting(DirectRegression):
     """scikit-learn's histogram gradient boosting on the last rows and the calendar, one ensemble per step and target.
 
     It predicts the change from the origin's value, because trees cannot follow a level beyond what they were fitted on.
-    The number of trees is the one with the lowest squared error on the last fifth of the training rows when
+    The number of trees is the one with the lowest error on the last fifth of the training rows when
     fitted on those before; then all training rows are fitted with that number. The inputs are those of `Ridge`.
     Source: Friedman 2001; Ke et al. 2017 (LightGBM), whose histograms scikit-learn follows.
 
     Args:
-        lags: rows up to the origin whose features are inputs.
+        lags: rows up to the origin whose features are inputs; None for 1 or the network's lookback, whichever has the
+            lower error on the same tail.
         calendar: cycles of the forecast step that are inputs beside the data's own.
+        seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
+        loss: what is minimised: "squared_error", or "absolute_error" for a rival of networks that are judged by MAE.
         max_trees: largest number of trees.
         learning_rate: factor of each tree's contribution.
         max_leaves: leaves of a tree, at most.
         min_samples: samples in a leaf, at least.
 
     Raises:
-        ConfigError: if a setting is not positive.
+        ConfigError: if a setting is not positive, or the loss unknown.
     """
-
-    name = "gradient boosting"
 
     def __init__(
         self,
-        lags: int = 1,
+        lags: int | None = None,
         calendar: Sequence[Cycle] = ("day_of_year",),
+        seasons: Sequence[int] | None = None,
+        loss: Loss = "squared_error",
         max_trees: int = 300,
         learning_rate: float = 0.05,
         max_leaves: int = 15,
         min_samples: int = 20,
     ) -> None:
+        super().__init__(lags, calendar, seasons)
+        if loss not in get_args(Loss):
+            raise ConfigError(f"loss must be one of {', '.join(get_args(Loss))}, got {loss!r}")
         for setting, value, least in (
             ("max_trees", max_trees, 1),
             ("max_leaves", max_leaves, 2),
@@ -52,32 +61,28 @@ class GradientBoosting(Baseline):
                 raise ConfigError(f"{setting} must be at least {least}, got {value}")
         if learning_rate <= 0:
             raise ConfigError(f"learning_rate must be positive, got {learning_rate}")
-        self.lags = Lags(lags, tuple(calendar))
+        self.loss = loss
+        self.title = "gradient boosting" + (" of MAE" if loss == "absolute_error" else "")
         self.max_trees = max_trees
         self.learning_rate = learning_rate
         self.max_leaves = max_leaves
         self.min_samples = min_samples
 
-    @property
-    def first_origin(self) -> int:
-        return self.lags.rows - 1
+    def _level(self, data: ForecastDataModule, origins: range) -> Array:
+        return target_values(data)[origins][:, None]
 
-    def _fit(self, data: ForecastDataModule) -> None:
-        samples = training_samples(data, self.first_origin)
-        changes = samples._replace(target=samples.target - _last(data, samples.origins))
-        self.regressors = fit_direct(data, self.lags.inputs(data, samples.origins), changes, self._regress)
-
-    def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
-        return _last(data, origins) + forecast_direct(self.lags.inputs(data, origins), self.regressors)
-
-    def _regress(self, inputs: Array, target: Array, tail: Mask) -> Predictor:
+    def _regress(self, inputs: Array, target: Array, tail: Mask) -> tuple[Predictor, float]:
+        power = 1 if self.loss == "absolute_error" else 2
         before = self._ensemble(self.max_trees).fit(inputs[~tail], target[~tail])
-        errors = [np.mean((staged - target[tail]) ** 2) for staged in before.staged_predict(inputs[tail])]
+        errors = [
+            float(np.mean(np.abs(staged - target[tail]) ** power)) for staged in before.staged_predict(inputs[tail])
+        ]
         ensemble: Predictor = self._ensemble(1 + int(np.argmin(errors))).fit(inputs, target)
-        return ensemble
+        return ensemble, min(errors)
 
     def _ensemble(self, trees: int) -> HistGradientBoostingRegressor:
         return HistGradientBoostingRegressor(
+            loss=self.loss,
             max_iter=trees,
             learning_rate=self.learning_rate,
             max_leaf_nodes=self.max_leaves,
@@ -85,8 +90,3 @@ class GradientBoosting(Baseline):
             early_stopping=False,  # it would hold out random rows
             random_state=0,
         )
-
-
-def _last(data: ForecastDataModule, origins: range) -> Array:
-    """The targets' own values at some origins, (origins, 1, targets)."""
-    return target_values(data)[origins][:, None]

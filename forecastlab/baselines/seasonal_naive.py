@@ -14,16 +14,18 @@ class SeasonalNaive(Baseline):
     rows, which are not steps of the calendar where the data leave steps out. It has no parameters.
 
     Args:
-        season_length: rows in a season, s; 1 is persistence.
+        season_length: rows in a season, s; 1 is persistence, and None is the data's own `season_length`.
 
     Raises:
         ConfigError: if `season_length` is not positive; on `fit` if the training rows are no full season.
     """
 
-    def __init__(self, season_length: int = 7) -> None:
-        if season_length < 1:
+    def __init__(self, season_length: int | None = None) -> None:
+        if season_length is not None and season_length < 1:
             raise ConfigError(f"season_length must be a positive number of rows, got {season_length}")
-        self.season_length = season_length
+        self._given = season_length
+        self.season_length = 1 if season_length is None else season_length
+        """Rows in a season; if none were given, those of the data of the last fit."""
 
     @property
     def name(self) -> str:
@@ -34,6 +36,7 @@ class SeasonalNaive(Baseline):
         return self.season_length - 1
 
     def _fit(self, data: ForecastDataModule) -> None:
+        self.season_length = data.season_length if self._given is None else self._given
         if self.season_length > data.ranges.train_stop:
             raise ConfigError(
                 f"{self.name} needs a season of {self.season_length} rows, but fold {data.fold} trains on "

@@ -182,6 +182,8 @@ class ForecastCLI(LightningCLI):
         parser.add_argument(
             "--threads", type=int, default=1, help="CPU threads; recurrent networks are fastest with one"
         )
+        text = "what crossval scores on the same rows, such as [ridge, seasonal_naive]; `crossval --help` lists them"
+        parser.add_argument("--baselines", type=list[str] | None, default=None, help=text)
         parser.add_class_arguments(EarlyStopping, "early_stopping")
         parser.set_defaults({"early_stopping.monitor": "val/loss", "early_stopping.patience": 20})
         parser.set_defaults({"early_stopping.strict": False})  # what it monitors is checked before the training

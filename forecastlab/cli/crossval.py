@@ -9,17 +9,8 @@ from typing import Any, Literal
 import yaml
 
 from forecastlab import factory
-from forecastlab.baselines import (
-    ARIMA,
-    Baseline,
-    Climatology,
-    GradientBoosting,
-    Persistence,
-    ResidualRegression,
-    Ridge,
-    SeasonalNaive,
-)
 from forecastlab.checkpoint import read_checkpoint
+from forecastlab.cli import baselines as rivals
 from forecastlab.cli.command_line import CONFIG_KEYS, ForecastCLI
 from forecastlab.cli.data import data_module
 from forecastlab.cli.fold import Fold, fit_and_test, require_unchanged
@@ -36,15 +27,6 @@ from forecastlab.evaluation.scores import Evaluation, evaluate
 from forecastlab.evaluation.tables import fold_table
 from forecastlab.files import write_whole
 
-BASELINES: dict[str, type[Baseline]] = {
-    "persistence": Persistence,
-    "seasonal_naive": SeasonalNaive,
-    "climatology": Climatology,
-    "ridge": Ridge,
-    "gradient_boosting": GradientBoosting,
-    "arima": ARIMA,
-    "arima_residuals": ResidualRegression,
-}
 PRELOAD = ("forecastlab.cli.fold",)
 
 
@@ -73,6 +55,12 @@ class ConfigReader(ForecastCLI):
         values = yaml.safe_load(parser.dump(self.config["fit"], skip_unset=False))
         return {key: values[key] for key in CONFIG_KEYS if key in values}
 
+    @property
+    def baselines(self) -> list[str] | None:
+        """The baselines that the config names; None if it names none."""
+        named: list[str] | None = self.config["fit"].baselines
+        return named
+
 
 def crossval(args: Sequence[str]) -> int:
     """Fits and tests every fold and seed, and prints a table.
@@ -88,9 +76,13 @@ def crossval(args: Sequence[str]) -> int:
         raise ConfigError(f"--jobs must be positive, got {options.jobs}")
     if values_of(rest, "--ckpt_path"):
         raise ConfigError("crossval trains from fresh weights: leave --ckpt_path out (run again, it resumes by itself)")
-    values = ConfigReader(["fit", *rest]).values
+    reader = ConfigReader(["fit", *rest])
+    values = reader.values
     seeds = options.seeds or [int(values["seed_everything"])]
     module = data_module([values["data"]])
+    named = options.baselines if options.baselines is not None else reader.baselines
+    named = rivals.usual(module.season_length) if named is None else named
+    rivals.build_all(named)  # before anything is trained
     folds = options.folds or list(range(1, module.splits + 1))
     if impossible := [fold for fold in folds if not 1 <= fold <= module.splits]:
         raise ConfigError(f"--folds: expected numbers from 1 to {module.splits}, got {impossible[0]}")
@@ -115,7 +107,7 @@ def crossval(args: Sequence[str]) -> int:
         finished = finished_folds(run.folder)
         if finished:
             tested = sorted({fold for fold, _, _ in finished})
-            scored = baselines_of(options.baselines, values, tested, module.fingerprint)
+            scored = baselines_of(named, values, tested, module.fingerprint)
             gather(run.folder, run.experiment, scored)
             print(fold_table(Comparison.of([CrossvalRun.load(run.folder)])).to_text())
     print(f"run        {os.path.relpath(run.folder)}")
@@ -135,9 +127,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=1, help="folds trained at once, one thread each")
     parser.add_argument(
         "--baselines",
-        type=_names,
-        default=["persistence", "climatology", "ridge"],
-        help="scored on the same rows (default: persistence,climatology,ridge); known: " + ", ".join(BASELINES),
+        type=rivals.split,
+        help="scored on the same rows, with settings as in 'ridge(lags=28),seasonal_naive(season_length=364)' (else "
+        "the config's `baselines`, or persistence, seasonal_naive if season_length is above 1, climatology, ridge and "
+        "lasso); known: " + ", ".join(rivals.BASELINES),
     )
     parser.add_argument("--new", action="store_true", help="begin a new run instead of going on with an equal one")
     parser.add_argument(
@@ -186,20 +179,13 @@ def numbers(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"expected numbers such as 1,3, got {text!r}") from None
 
 
-def _names(text: str) -> list[str]:
-    names = [name for name in text.split(",") if name]
-    if unknown := [name for name in names if name not in BASELINES]:
-        raise argparse.ArgumentTypeError(f"unknown baseline {unknown[0]!r}; there are {', '.join(BASELINES)}")
-    return names
-
-
 def baselines_of(
     names: Sequence[str], values: dict[str, Any], folds: Sequence[int], fingerprint: str
 ) -> list[tuple[str, int, Evaluation]]:
     """Fits and scores baselines on the test rows of folds; one that cannot be fitted says why and is left out.
 
     Args:
-        names: keys of `BASELINES`.
+        names: baselines as `forecastlab.cli.baselines.build` reads them.
         values: a config, whose data part is used.
         folds: numbers of the folds.
         fingerprint: of the data that the networks were trained on.
@@ -207,16 +193,20 @@ def baselines_of(
     Raises:
         ConfigError: if the data have changed since.
     """
-    scored = []
+    scored: list[tuple[str, int, Evaluation]] = []
     for fold in folds:
         module = data_module([values["data"]], [f"--data.fold={fold}"])
         require_unchanged(fingerprint, module)
-        for name in names:
-            baseline = BASELINES[name]()
+        for name, baseline in zip(names, rivals.build_all(names), strict=True):
             try:
-                scored.append((baseline.name, fold, evaluate(baseline, module)))
+                evaluation = evaluate(baseline, module)
             except ForecastlabError as error:
                 print(f"fold {fold}: no {name}: {error}")
+                continue
+            if baseline.name in (other for other, number, _ in scored if number == fold):
+                print(f"fold {fold}: {name} is {baseline.name}, which is scored already")
+                continue
+            scored.append((baseline.name, fold, evaluation))
     return scored
 
 

@@ -77,7 +77,7 @@ def ensemble(command: str, args: Sequence[str]) -> None:
         marks = pd.DataFrame([one.metrics for one in seen], index=scores.index[:-1]).fillna(0.0)
         for mark in marks.columns:
             scores[mark] = [*marks[mark], marks[mark].max()]
-        scores.rename_axis("checkpoint").to_csv(run.folder / MEMBERS)
+        write_whole(run.folder / MEMBERS, scores.rename_axis("checkpoint").to_csv())
         members = scores.iloc[:-1]
         shown = pd.DataFrame({"mean forecast": scores.iloc[-1], "members": members.mean(), "± std": members.std()})
         for note in dict.fromkeys(note for one in seen for note in one.notes):

@@ -1,34 +1,137 @@
 """Calendar covariates, known in advance: cycles as a sine and a cosine, and public holidays."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import holidays
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.tseries import offsets
+from pandas.tseries.frequencies import to_offset
 
-from forecastlab.errors import ConfigError
+from forecastlab.batch import Schema
+from forecastlab.errors import ConfigError, DataError
 
 Cycle = Literal["hour", "day_of_week", "day_of_year"]
 
 _CYCLES: dict[Cycle, float] = {"hour": 24, "day_of_week": 7, "day_of_year": 365.25}
+_DAY = pd.Timedelta(days=1)
+_ENDS = (
+    *(offsets.MonthEnd, offsets.QuarterEnd, offsets.YearEnd, offsets.SemiMonthEnd),
+    *(offsets.BMonthEnd, offsets.BQuarterEnd, offsets.BYearEnd),
+)
+_WEEK_ENDS = ("W-FRI", "W-SAT", "W-SUN")
 
 
-def calendar_covariates(times: pd.DatetimeIndex, cycles: Sequence[Cycle], country: str | None = None) -> pd.DataFrame:
+def calendar_covariates(
+    times: pd.DatetimeIndex,
+    cycles: Sequence[Cycle],
+    country: str | None = None,
+    step: str = "",
+    zone: str | None = None,
+) -> pd.DataFrame:
     """The columns <cycle>_sin and <cycle>_cos for each cycle, in -1 .. 1, and `holiday`, (rows, columns).
 
     `holiday` is the share of a country's states (provinces, ... as the package `holidays` lists them) that have a
-    public holiday on the day, 0 .. 1; each counts the same.
+    public holiday on the day, 0 .. 1; each counts the same. Where a step is longer than a day, every column but `hour`
+    is the mean over all of its days (see `days_of`).
 
     Args:
-        times: when each row was observed, in the data's own time zone.
+        times: when each row was observed.
         cycles: "hour" (period 24), "day_of_week" (7), "day_of_year" (365.25).
         country: ISO 3166 code of the country whose holidays are a column, such as "DE"; None for no such column.
+        step: the step of the calendar as a pandas offset, if it is longer than a day; "" to read each row's own day.
+        zone: the zone whose hours and days count; None for that of the times.
 
     Raises:
         ConfigError: for a country that the package `holidays` does not know.
+        DataError: for a zone, and times without one.
     """
+    times = in_zone(times, zone)
+    if not step:
+        return _covariates(times, cycles, country).set_axis(times)
+    firsts, lasts = days_of(times, step)
+    days = pd.date_range(firsts.min(), lasts.max(), freq="D") if len(times) else firsts
+    daily = _covariates(days, cycles, country)
+    sums = np.concatenate([np.zeros((1, daily.shape[1])), np.cumsum(daily.to_numpy(), axis=0)])
+    begins, ends = days.get_indexer(firsts), days.get_indexer(lasts) + 1
+    means = pd.DataFrame((sums[ends] - sums[begins]) / (ends - begins)[:, None], times, daily.columns)
+    if "hour" in cycles:
+        own = _covariates(times, ["hour"], None)
+        means[own.columns] = own.to_numpy()
+    return means
+
+
+def calendar_of(schema: Schema, times: pd.DatetimeIndex) -> pd.DataFrame:
+    """The calendar covariates that a schema names, (rows, columns), as `calendar_covariates` gives them."""
+    cycles = [cast(Cycle, name) for name in schema.calendar]
+    return calendar_covariates(times, cycles, schema.holidays, schema.step, schema.time_zone)
+
+
+def days_of(times: pd.DatetimeIndex, step: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+    """The first and the last day of each step, (rows,), without a zone.
+
+    A step ends with the day of its time where that is the end of a month, a quarter or a year, or a week's Friday,
+    Saturday or Sunday; else it begins with it.
+
+    Args:
+        times: (rows,), on a calendar of this frequency.
+        step: the step of the calendar as a pandas offset.
+    """
+    offset = to_offset(step)
+    times = times.tz_localize(None)
+    if isinstance(offset, _ENDS) or offset.rule_code in _WEEK_ENDS:
+        return (times - offset).normalize() + _DAY, times.normalize()
+    return times.normalize(), (times + offset - pd.Timedelta(microseconds=1)).normalize()
+
+
+def longer_than_a_day(frequency: str) -> bool:
+    """Whether a step of a calendar has several days; that from a Friday to a Monday has one, of business days."""
+    offset = to_offset(frequency)
+    first = pd.Timestamp("2001-01-01") + offset
+    return bool(first + offset - first > _DAY)
+
+
+def in_zone(times: pd.DatetimeIndex, zone: str | None) -> pd.DatetimeIndex:
+    """The same times by the clocks of a zone; None leaves them as they are.
+
+    Raises:
+        DataError: if the times have no zone, so that nobody knows when they are.
+    """
+    if zone is None or not len(times):
+        return times
+    if times.tz is None:
+        raise DataError(
+            f"time_zone is {zone}, but the times, such as {times[0]}, have no zone: write them with one, such as "
+            f"{times[0]}+00:00, or leave time_zone out if they are by the clocks of {zone} already"
+        )
+    return times.tz_convert(zone)
+
+
+def require_zone(zone: str | None) -> None:
+    """Raises ConfigError for a zone that is none."""
+    try:
+        if zone is not None:
+            ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(f"time_zone: expected a zone such as Europe/Berlin or UTC, got {zone!r}") from None
+
+
+def require_own_days(times: pd.DatetimeIndex, country: str | None, zone: str | None) -> None:
+    """Raises ConfigError for holidays of a country by the days of UTC, or of an offset from it, and not of a region."""
+    name = str(times.tz)
+    region = times.tz is None or ("/" in name and not name.startswith("Etc/"))
+    if country is not None and zone is None and not region:
+        raise ConfigError(
+            f"the times are in {times.tz}, whose days begin at other hours than the holidays of {country}: name the "
+            f"zone of {country}, --data.time_zone Europe/Berlin, or --data.time_zone {times.tz} to count its days"
+        )
+
+
+def _covariates(times: pd.DatetimeIndex, cycles: Sequence[Cycle], country: str | None) -> pd.DataFrame:
+    """Of the rows' own days and hours."""
     columns = {}
     for cycle in cycles:
         angle = 2 * np.pi * np.asarray(getattr(times, cycle)) / _CYCLES[cycle]

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from forecastlab.batch import Batch, Reference, Scaling, Schema
-from forecastlab.data.calendar import Cycle, calendar_covariates
+from forecastlab.data.calendar import (
+    Cycle,
+    calendar_covariates,
+    in_zone,
+    longer_than_a_day,
+    require_own_days,
+    require_zone,
+)
 from forecastlab.data.fingerprint import fingerprint
 from forecastlab.data.folds import Fold, origins, require_protocol, walk_forward
 from forecastlab.data.panel import Panel
@@ -51,6 +58,7 @@ class ForecastDataModule(LightningDataModule, ABC):
         recipe: how raw columns become tables; its frequency may be left open for `read` to find out.
         calendar: calendar cycles that are inputs and known in advance.
         holidays: country whose public holidays are an input that is known in advance, such as "DE".
+        time_zone: zone by whose clocks hours and days are reckoned, of times in another; None for that of the times.
         horizon: number of steps predicted from each origin.
         lookback: rows in a window, or "full" for one sequence per fold and series in which every step is an origin.
         stride: rows from one training window to the next; evaluation uses every origin.
@@ -99,6 +107,7 @@ class ForecastDataModule(LightningDataModule, ABC):
         season_length: int,
         batch_size: int,
         num_workers: int,
+        time_zone: str | None = None,
     ) -> None:
         super().__init__()
         for name, size, least in (
@@ -119,6 +128,7 @@ class ForecastDataModule(LightningDataModule, ABC):
             for value in values:
                 if value not in choices:
                     raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        require_zone(time_zone)
         require_protocol(splits, test_size, gap, validation, val_fraction, train_size, val_size)
         if lookback != "full" and (not isinstance(lookback, int) or lookback < 1):
             raise ConfigError(f'lookback must be a positive number of rows or "full", got {lookback!r}')
@@ -135,6 +145,7 @@ class ForecastDataModule(LightningDataModule, ABC):
         self.recipe = recipe
         self.calendar = list(calendar)
         self.holidays = holidays
+        self.time_zone = time_zone
         unique_names("inputs, those of calendar, holidays and missing: mask included", self._inputs() + recipe.static)
         self.horizon = horizon
         self.lookback = lookback
@@ -172,8 +183,16 @@ class ForecastDataModule(LightningDataModule, ABC):
 
     @cached_property
     def tables(self) -> Sequence[Table]:
-        """The series; read when they are first asked for."""
-        return self.read()
+        """The series; read when they are first asked for.
+
+        Raises:
+            DataError: for what cannot be read, or a time zone of times that have none.
+            ConfigError: for holidays of a country in times that do not tell its days.
+        """
+        tables = self.read()
+        in_zone(tables[0].times, self.time_zone)
+        require_own_days(tables[0].times, self.holidays, self.time_zone)
+        return tables
 
     @property
     def table(self) -> Table:
@@ -189,7 +208,13 @@ class ForecastDataModule(LightningDataModule, ABC):
     @property
     def schema(self) -> dict[str, Any]:
         """Names and sizes for the model, as `Schema.as_dict` gives them."""
-        recipe = self.recipe
+        times, frequency = self.tables[0].times, self.tables[0].frequency
+        calendar = self.calendar or self.holidays
+        recipe = replace(
+            self.recipe,
+            frequency=self.recipe.frequency or frequency,
+            zone="" if times.tz is None else str(times.tz),
+        )
         names = Schema(
             features=self._inputs(),
             targets=recipe.targets,
@@ -199,8 +224,10 @@ class ForecastDataModule(LightningDataModule, ABC):
             lookback=self.lookback,
             calendar=tuple(self.calendar),
             holidays=self.holidays,
+            time_zone=self.time_zone,
+            step=frequency if calendar and longer_than_a_day(frequency) else "",
             series=tuple(table.name for table in self.tables) if self.scale_by == "series" else (),
-            recipe=(recipe if recipe.frequency else replace(recipe, frequency=self.tables[0].frequency)).as_dict(),
+            recipe=recipe.as_dict(),
         )
         return names.as_dict()
 

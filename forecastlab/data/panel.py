@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from forecastlab.batch import Schema
-from forecastlab.data.calendar import Cycle, calendar_covariates
+from forecastlab.data.calendar import calendar_of
 from forecastlab.data.table import Table, calendar_after, calendar_between
 from forecastlab.data.windows import Rows, Windows
 from forecastlab.errors import DataError
@@ -56,8 +56,7 @@ class Panel:
                 other = next(table for table in tables if not table.times.isin(axis).all())
                 raise DataError(f"series {other.name} is not on the calendar of the others, {frequency} from {axis[0]}")
         times = cast(pd.DatetimeIndex, axis.append(calendar_after(axis[-1], schema.horizon, frequency)))
-        cycles = [cast(Cycle, name) for name in schema.calendar]
-        calendar = calendar_covariates(times, cycles, schema.holidays)
+        calendar = calendar_of(schema, times)
         mask = schema.recipe.get("missing") == "mask"
         return cls(tables, times, Rows.of_tables(tables, times, schema, calendar, mask))
 

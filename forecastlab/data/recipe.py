@@ -41,6 +41,8 @@ class Recipe:
         frequency: step of the calendar as a pandas offset; "" where it is to be found out.
         regular: whether steps that the calendar has and the frame has not become rows with missing values.
         missing: how missing values are treated, see `Table.from_raw`.
+        zone: zone of the times, to which those of another are turned; "" for times without one, and None where it is
+            to be found out.
     """
 
     time: str | None = None
@@ -54,6 +56,7 @@ class Recipe:
     frequency: str = ""
     regular: bool = True
     missing: Missing = "error"
+    zone: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain lists, strings and numbers."""
@@ -141,10 +144,37 @@ class Recipe:
         if given.isna().any():
             raise DataError(f"{row_name(frame.index, int(np.flatnonzero(given.isna())[0]))}: no time in {what}")
         if is_datetime64_any_dtype(given):
-            return pd.DatetimeIndex(given, name=self.time)
+            return self.in_zone(pd.DatetimeIndex(given, name=self.time), what)
         if is_numeric_dtype(given):
             raise DataError(f"{what} holds numbers such as {given.iloc[0]}; expected times such as 2024-01-31 13:00")
-        return parse_times(given, what).rename(self.time)
+        return self.in_zone(parse_times(given, what).rename(self.time), what)
+
+    def in_zone(self, times: pd.DatetimeIndex, what: str) -> pd.DatetimeIndex:
+        """The same times in the recipe's zone.
+
+        Args:
+            times: (rows,).
+            what: name for messages.
+
+        Raises:
+            DataError: if they have a zone and the recipe's have none, or the other way round: nobody knows how far
+                apart they are.
+        """
+        if self.zone is None or str(times.tz) == self.zone:
+            return times
+        if times.tz is None and self.zone:
+            raise DataError(
+                f"{what} has times without a zone, such as {times[0]}; the network was trained on times in "
+                f"{self.zone}: write them with their zone, such as {times[0]}+00:00"
+            )
+        if times.tz is None:
+            return times
+        if not self.zone:
+            raise DataError(
+                f"{what} has times in {times.tz}, such as {times[0]}; the network was trained on times without a zone: "
+                "write them by the same clocks, without a zone"
+            )
+        return times.tz_convert(self.zone)
 
     def _numbers(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Columns that change and then static ones, (rows, columns), finite or NaN; derived ones added up."""

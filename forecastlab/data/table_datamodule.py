@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from forecastlab.data.calendar import Cycle
 from forecastlab.data.datamodule import Context, ForecastDataModule, ScaleBy, Validation
@@ -44,7 +46,8 @@ class TableDataModule(ForecastDataModule):
         static: columns of numbers that are inputs and do not change within a series.
         derive: columns made as signed sums of others: {imbalance: {Consumption: 1, Wind: -1, Solar: -1}}.
         start: time of the first row that is used; None for all.
-        end: time of the last row that is used; None for all.
+        end: time of the last row of which targets and features are used, after which the forecasts begin; None for all.
+            Of later rows only the `known` columns are read, which are known in advance.
         frequency: step of the calendar as a pandas offset (D, h, MS, ...); None to find it out.
         missing: "error" refuses missing values; "ffill" holds the last value; "interpolate" does so until the next
             value is known, and is linear between the two from then on, which needs an integer lookback; "mask" begins
@@ -52,7 +55,11 @@ class TableDataModule(ForecastDataModule):
             tells whether it was observed. Filled targets are not scored; known columns must have a value everywhere.
         calendar: calendar cycles that are inputs and known in advance, as sine and cosine.
         holidays: country whose public holidays are an input that is known in advance, such as "DE": the share of its
-            states that have one.
+            states that have one. Of steps longer than a day, they and the calendar's cycles are means over all of its
+            days: a month's or a quarter's own ones, and of weeks the days from the one that the row lies on, or up to
+            it if that is a Friday, Saturday or Sunday.
+        time_zone: zone by whose clocks the calendar and the holidays are reckoned, such as Europe/Berlin, of times that
+            are written in another, such as UTC; None for that of the times.
         horizon: number of steps predicted from each origin.
         lookback: rows in a window, or "full" for one sequence per fold and series in which every row is an origin.
         stride: rows from one training window to the next; evaluation uses every origin.
@@ -99,6 +106,7 @@ class TableDataModule(ForecastDataModule):
         missing: Missing = "error",
         calendar: Sequence[Cycle] = (),
         holidays: str | None = None,
+        time_zone: str | None = None,
         horizon: int = 1,
         lookback: int | Literal["full"] = 30,
         stride: int = 1,
@@ -151,6 +159,7 @@ class TableDataModule(ForecastDataModule):
             recipe=recipe,
             calendar=calendar,
             holidays=holidays,
+            time_zone=time_zone,
             horizon=horizon,
             lookback=lookback,
             stride=stride,
@@ -181,7 +190,7 @@ class TableDataModule(ForecastDataModule):
             published_path(self.dataset)
 
     def frame(self) -> pd.DataFrame:
-        """The file's columns, (rows, columns), within `start` and `end`."""
+        """The file's columns, (rows, columns), within `start` and `end`; behind it, what is known in advance."""
         path = published_path(self.dataset) if self.dataset is not None else self.path
         assert path is not None
         frame = read_frame(path, self.recipe.series)
@@ -190,12 +199,36 @@ class TableDataModule(ForecastDataModule):
         times = self.recipe.times(frame)
         start, end = self.bounds
         try:
-            inside = (times >= (start or times.min())) & (times <= (end or times.max()))
+            begun, ended = times >= (start or times.min()), times > (end or times.max())
         except TypeError as error:  # times with a zone, and bounds without
             raise ConfigError(f"start, end: expected times such as {times.min()}: {error}") from None
+        inside = begun & ~ended
         if not inside.any():
             raise DataError(f"no row of {path} lies within start and end; its times are {times.min()} .. {times.max()}")
-        return frame[inside]
+        return self._known_alone(frame[begun], ended[begun])
+
+    def _known_alone(self, frame: pd.DataFrame, ended: NDArray[np.bool_]) -> pd.DataFrame:
+        """Leaves in the rows after `end` what is known in advance, of the series that have rows before it.
+
+        Args:
+            frame: (rows, columns).
+            ended: (rows,), whether each row lies after `end`.
+        """
+        recipe = self.recipe
+        kept = ~ended
+        if recipe.known:
+            series = np.ones(len(frame), np.bool_)
+            if recipe.series in frame:
+                series = frame[recipe.series].isin(frame.loc[~ended, recipe.series].unique()).to_numpy()
+            kept |= series
+        frame, ended = frame[kept], ended[kept]
+        sources = [source for name in recipe.known for source in recipe.derive.get(name, [name])]
+        hidden = [name for name in frame.columns if name not in (*sources, recipe.time, recipe.series)]
+        if ended.any():
+            frame = frame.copy()
+            for name in hidden:
+                frame[name] = frame[name].where(~ended)
+        return frame
 
     def read(self) -> list[Table]:
         tables = self.recipe.tables(self.frame())

@@ -2,8 +2,9 @@
 
 Both models are scored on the same rows, so that it is their difference on each row that is resampled. Errors of
 neighbouring origins resemble each other; blocks of neighbours are drawn, not single rows, or the interval would be too
-narrow. Sources: Künsch 1989 (the moving-block bootstrap); Politis and White 2004, corrected by Patton, Politis and
-White 2009 (the length of the blocks).
+narrow. Blocks that are not much longer than the dependence leave a part of it out, and few blocks do not tell their own
+spread: the interval is widened for both. Sources: Künsch 1989 (the moving-block bootstrap); Politis and White 2004,
+corrected by Patton, Politis and White 2009 (the length of the blocks); Kendall 1954 (the bias of an autocorrelation).
 """
 
 import math
@@ -152,9 +153,12 @@ def block_bootstrap(folds: Sequence[Series], block_length: int, resamples: int =
     """Resampled means: (resamples,), the mean over the folds of each fold's mean.
 
     In each fold, blocks of neighbouring origins are drawn with replacement until the fold is full, the last one cut.
-    Two corrections to the plain scheme: the resamples are centred on the observed mean (origins at the ends lie in
-    fewer blocks), and their deviations grow by sqrt(n / (n - block_length)), as those of n / block_length independent
-    blocks must.
+    Three corrections to the plain scheme. The resamples are centred on the observed mean, because origins at the ends
+    lie in fewer blocks. Their deviations grow as those of a first-order autoregression must that has the differences'
+    own autocorrelation: by sqrt(n / (n - block_length)) without one, and by more where blocks cut the dependence off.
+    And each mean's deviation is divided by the spread that so many independent blocks could have shown by chance,
+    sqrt(chi²(d) / d), so that a normal distribution becomes Student's with d degrees of freedom, the number of blocks
+    less one for each fold.
 
     Args:
         folds: the differences of each fold.
@@ -172,7 +176,14 @@ def block_bootstrap(folds: Sequence[Series], block_length: int, resamples: int =
             f"{block_length}"
         )
     random = np.random.default_rng(seed)
-    means: Floats = np.mean([_resampled(fold, block_length, resamples, random) for fold in folds], axis=0)
+    correlation = _autocorrelation(folds)
+    drawn = [
+        _drawn(fold, block_length, resamples, random) * _growth(len(fold.total), block_length, correlation)
+        for fold in folds
+    ]
+    freedom = max(1.0, sum(len(fold.total) / block_length - 1 for fold in folds))
+    spread = np.sqrt(random.chisquare(freedom, resamples) / freedom)
+    means: Floats = np.mean([fold.mean for fold in folds]) + np.mean(drawn, axis=0) / spread
     return means
 
 
@@ -180,17 +191,17 @@ def block_length_of(folds: Sequence[Series], at_least: int = 1) -> int:
     """How many neighbouring origins make a block.
 
     The longest of: the automatic choice of Politis and White, which grows with the autocorrelation; the cube root of
-    the number of origins; `at_least` (the horizon: forecasts from origins closer than that overlap). But at most a
-    third of the shortest fold.
+    the number of origins; `at_least` (the horizon: forecasts from origins closer than that overlap). But at most
+    half of the shortest fold.
     """
     shortest = min(len(fold.total) for fold in folds)
     centred = np.concatenate([fold.total / fold.count - fold.mean for fold in folds])
     length = max(_politis_white(centred), math.ceil(math.cbrt(len(centred))), at_least)
-    return max(1, min(length, shortest // 3))
+    return max(1, min(length, shortest // 2))
 
 
-def _resampled(fold: Series, length: int, resamples: int, random: np.random.Generator) -> Floats:
-    """(resamples,): means of one fold's resamples."""
+def _drawn(fold: Series, length: int, resamples: int, random: np.random.Generator) -> Floats:
+    """(resamples,): how far the means of one fold's resamples lie from their own mean."""
     n = len(fold.total)
     blocks = math.ceil(n / length)
     last = n - (blocks - 1) * length
@@ -202,8 +213,35 @@ def _resampled(fold: Series, length: int, resamples: int, random: np.random.Gene
         ends[:, -1] = starts[:, -1] + last
         means.append((totals[ends] - totals[starts]).sum(1) / (counts[ends] - counts[starts]).sum(1))
     drawn = np.concatenate(means)
-    resampled: Floats = fold.mean + (drawn - drawn.mean()) * math.sqrt(n / max(n - length, 1))
-    return resampled
+    deviations: Floats = drawn - drawn.mean()
+    return deviations
+
+
+def _autocorrelation(folds: Sequence[Series]) -> float:
+    """Of the differences of neighbouring origins, 0 .. 0.99, freed of its bias towards 0 in short folds."""
+    each = [fold.total / fold.count - fold.mean for fold in folds]
+    variation = sum(float(values @ values) for values in each)
+    if variation == 0:
+        return 0.0
+    found = sum(float(values[1:] @ values[:-1]) for values in each) / variation
+    n = sum(map(len, each)) / len(each)
+    return min(max((n * found + 1) / max(n - 3, 1), 0.0), 0.99)
+
+
+def _growth(n: int, length: int, correlation: float) -> float:
+    """The standard error of the mean of n origins by that of resampled blocks, of a first-order autoregression.
+
+    Blocks of a fold vary about the fold's own mean, by the variance of a block's mean less that of the fold's.
+    """
+
+    def variance(size: int) -> float:
+        """Of the mean of `size` values of variance 1."""
+        beyond = 2 * correlation * (1 - correlation**size) / (size * (1 - correlation) ** 2)
+        return ((1 + correlation) / (1 - correlation) - beyond) / size
+
+    if n == length:
+        return 1.0  # a fold of one origin
+    return math.sqrt(variance(n) / (length / n * (variance(length) - variance(n))))
 
 
 def _politis_white(values: Floats) -> int:

@@ -37,8 +37,27 @@ def test_cycles_of_the_data_are_taken_once_and_come_first():
     data = Series(counting(10), calendar=["day_of_week", "day_of_year"])
     found = Lags(1, ("hour", "day_of_year")).inputs(data, range(4, 5))
     cycles = calendar_covariates(data.times, ["day_of_week", "day_of_year", "hour"]).to_numpy()
-    np.testing.assert_allclose(found.ahead[:, 0], cycles[5:6], atol=1e-7)
+    np.testing.assert_allclose(found.ahead[0][:, :6], cycles[5:6], atol=1e-7)
     assert found.past.shape == (1, 2)
+
+
+def test_hours_and_weekdays_have_a_column_for_each():
+    data = Series(counting(100, "h", "2024-01-01 05:00"), calendar=["day_of_week"], frequency="h", horizon=2)
+    found = Lags(1, ("hour",)).inputs(data, range(30, 60))
+    for step in (1, 2):
+        times = data.times[np.arange(30, 60) + step]
+        ones = found.ahead[step - 1][:, 4:]  # behind the sines and cosines
+        np.testing.assert_array_equal(ones[:, :24], times.hour.to_numpy()[:, None] == np.arange(24))
+        np.testing.assert_array_equal(ones[:, 24:], times.day_of_week.to_numpy()[:, None] == np.arange(7))
+
+
+def test_the_last_season_that_is_known_is_an_input_unless_it_is_among_the_lags():
+    data = Series(counting(40), horizon=4)
+    found = Lags(2, (), (3, 7)).inputs(data, range(10, 12))
+    # steps 1 .. 4 of row 10 are rows 11 .. 14: a season of 3 before is row 8, 9 (a lag), 10 (a lag) and again 8
+    expected = [[108, 104], [105], [106], [108, 107]]
+    assert [part[0].tolist() for part in found.ahead] == expected
+    assert Lags(2, (), (3, 7)).first_origin == 6
 
 
 @pytest.mark.parametrize("validation", ["tail", "test"])
@@ -82,7 +101,7 @@ def test_every_step_and_target_has_a_regressor_of_its_own():
     )
     samples.scored[1, 0, 1] = False
     data = Series(counting(10), targets=["y", "x"], horizon=2)
-    inputs, seen = Inputs(np.arange(4.0)[:, None], np.ones((4, 2, 0))), []
+    inputs, seen = Inputs(np.arange(4.0)[:, None], [np.ones((4, 0))] * 2), []
 
     def regress(rows, target, tail):
         seen.append((rows[:, 0].tolist(), target.tolist(), tail.tolist()))
@@ -92,7 +111,7 @@ def test_every_step_and_target_has_a_regressor_of_its_own():
     assert seen[0] == ([0, 1, 2, 3], [0, 4, 8, 12], [False, False, False, True])
     assert seen[1] == ([0, 2, 3], [1, 9, 13], [False, False, True])
     assert seen[2] == ([0, 1, 2, 3], [2, 6, 10, 14], [False, False, True, True])
-    forecast = forecast_direct(Inputs(np.zeros((3, 1)), np.ones((3, 2, 0))), fitted)
+    forecast = forecast_direct(Inputs(np.zeros((3, 1)), [np.ones((3, 0))] * 2), fitted)
     np.testing.assert_allclose(forecast, np.broadcast_to([[6, 23 / 3], [8, 9]], (3, 2, 2)))
 
 
@@ -108,7 +127,12 @@ def test_a_part_of_the_training_rows_without_targets_is_an_error(missing, part):
 
 
 @pytest.mark.parametrize(
-    ("lags", "text"), [({"rows": 0}, "positive number of rows, got 0"), ({"calendar": ["week"]}, "day_of_year, got")]
+    ("lags", "text"),
+    [
+        ({"rows": 0}, "positive number of rows, got 0"),
+        ({"seasons": [7, 0]}, "seasons must be positive numbers of rows, got 0"),
+        ({"calendar": ["week"]}, "day_of_year, got"),
+    ],
 )
 def test_impossible_lags_are_refused(lags, text):
     with pytest.raises(ConfigError, match=text):

@@ -8,11 +8,12 @@ from forecastlab.errors import ConfigError
 from tests.series import Series, counting, noise
 
 
-def test_it_is_scikit_learns_with_the_number_of_trees_of_least_error_in_the_tail():
+@pytest.mark.parametrize(("loss", "power"), [("squared_error", 2), ("absolute_error", 1)])
+def test_it_is_scikit_learns_with_the_number_of_trees_of_least_error_in_the_tail(loss, power):
     rows, stop, most = 200, 150, 12
     raw = noise(rows)
     data = Series(raw, splits=2, fold=2, test_size=rows - stop)
-    baseline = GradientBoosting(max_trees=most, learning_rate=0.3, max_leaves=5, min_samples=10)
+    baseline = GradientBoosting(1, loss=loss, max_trees=most, learning_rate=0.3, max_leaves=5, min_samples=10)
     baseline.fit(data)
     found = baseline.forecast(data, range(stop - 1, rows - 1))[:, 0, 0]
 
@@ -22,10 +23,18 @@ def test_it_is_scikit_learns_with_the_number_of_trees_of_least_error_in_the_tail
     train, tail = slice(0, stop - 31), slice(stop - 31, stop - 1)
 
     def fitted(trees, part):
-        settings = {"learning_rate": 0.3, "max_leaf_nodes": 5, "min_samples_leaf": 10, "early_stopping": False}
+        settings = {
+            "learning_rate": 0.3,
+            "max_leaf_nodes": 5,
+            "min_samples_leaf": 10,
+            "early_stopping": False,
+            "loss": loss,
+        }
         return HistGradientBoostingRegressor(max_iter=trees, **settings).fit(x[part], change[part])
 
-    errors = [np.mean((fitted(trees, train).predict(x[tail]) - change[tail]) ** 2) for trees in range(1, most + 1)]
+    errors = [
+        np.mean(abs(fitted(trees, train).predict(x[tail]) - change[tail]) ** power) for trees in range(1, most + 1)
+    ]
     best = fitted(1 + int(np.argmin(errors)), slice(0, stop - 1))
     np.testing.assert_allclose(found, values[stop - 1 : -1, 1] + best.predict(x[stop - 1 :]), rtol=1e-9)
 

@@ -53,12 +53,47 @@ def test_it_is_scikit_learns_on_every_step(lags, horizon):
 
 def test_what_follows_from_yesterday_is_found():
     data = module(noise(ROWS))  # y is 5 x of the day before, and a little sine
-    baseline = Ridge()
+    baseline = Ridge(1)
     baseline.fit(data)
     linear = baseline.regressors[0][0]
     assert linear.weights[0] == pytest.approx(5, abs=0.2)
     assert abs(linear.weights[1]) < 0.05
     assert linear.alpha < 10
+
+
+def test_as_many_rows_are_read_as_the_tail_asks_for():
+    raw = noise(ROWS)
+    raw["y"] = raw["x"].shift(5, fill_value=0.0)
+    far, near = Ridge(), Ridge()
+    near.fit(module(raw.assign(y=raw["x"].shift(1, fill_value=0.0) + 0.1 * noise(ROWS, 1)["x"]), lookback=30))
+    assert near.lags.rows == 1
+    far.fit(module(raw, lookback=5))
+    assert far.lags.rows == 5
+    assert far.first_origin == 4
+    found = far.forecast(module(raw, lookback=5), range(STOP, ROWS - 1))[:, 0, 0]
+    np.testing.assert_allclose(found, raw["y"].to_numpy()[STOP + 1 :], atol=0.3)
+
+
+def test_weekdays_are_told_apart_one_by_one():
+    raw = noise(ROWS)
+    week = np.array([100, 140, 95, 150, 105, 60, 130.0])
+    raw["y"] = week[raw.index.day_of_week] + raw["x"]
+    data = module(raw, features=["y"], calendar=["day_of_week"], horizon=3)
+    baseline = Ridge(1)
+    baseline.fit(data)
+    found = baseline.forecast(data, range(STOP, ROWS - 3))
+    ahead = np.arange(STOP, ROWS - 3)[:, None] + np.arange(1, 4)
+    assert np.abs(found[..., 0] - week[raw.index.day_of_week.to_numpy()[ahead]]).max() < 3
+
+
+def test_more_columns_than_samples_have_the_same_solution():
+    random = np.random.default_rng(0)
+    x, y, tail = random.normal(size=(30, 80)), random.normal(size=30), np.arange(30) >= 24
+    linear, error = Ridge()._regress(x, y, tail)
+    alpha, predictor = reference(x, y, tail, Ridge().alphas)
+    assert linear.alpha == alpha
+    np.testing.assert_allclose(linear.predict(x), predictor.predict(x), rtol=1e-8)
+    assert error > 0
 
 
 def test_noise_is_given_the_largest_penalty():

@@ -48,3 +48,15 @@ def test_a_season_that_is_not_in_the_training_rows_is_refused():
 def test_a_season_of_no_rows_is_refused(length):
     with pytest.raises(ConfigError, match=f"season_length must be a positive number of rows, got {length}"):
         SeasonalNaive(length)
+
+
+def test_the_season_is_the_datas_own_unless_one_is_given():
+    data = Series(noise(60), horizon=9, season_length=4, fold=2)
+    own = SeasonalNaive()
+    found = forecast(own, data, range(20, 50))
+    assert own.name == "seasonal naive (4)"
+    y = noise(60)["y"].to_numpy()
+    expected = [[y[t + h - 4 * -(-h // 4)] for h in range(1, 10)] for t in range(20, 50)]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert SeasonalNaive(7).name == "seasonal naive (7)"
+    np.testing.assert_array_equal(forecast(SeasonalNaive(4), data, range(20, 50)), found)

@@ -49,7 +49,7 @@ def test_results_hold_every_fold_and_seed_and_the_baselines(finished):
     results = pd.read_csv(folder(finished) / "results.csv")
     network = results[results["model"] == "tiny"]
     assert sorted(zip(network["fold"], network["seed"], strict=True)) == [(k, s) for k in (1, 2, 3) for s in (0, 1)]
-    assert set(results["model"]) == {"tiny", "persistence", "climatology", "ridge"}
+    assert set(results["model"]) == {"tiny", "persistence", "climatology", "ridge", "lasso"}
     persistence = results[results["model"] == "persistence"]
     assert persistence["test/skill"].abs().max() < 1e-9
     assert persistence["seed"].isna().all()

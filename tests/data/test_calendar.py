@@ -1,9 +1,10 @@
+import holidays
 import numpy as np
 import pandas as pd
 import pytest
 
-from forecastlab.data.calendar import calendar_covariates
-from forecastlab.errors import ConfigError
+from forecastlab.data.calendar import calendar_covariates, days_of, longer_than_a_day
+from forecastlab.errors import ConfigError, DataError
 
 
 def test_each_cycle_is_a_sine_and_a_cosine_in_the_order_that_is_asked_for():
@@ -90,3 +91,81 @@ def test_a_country_without_states_has_holidays_everywhere_or_nowhere():
 def test_an_unknown_country_is_refused(country):
     with pytest.raises(ConfigError, match=f"there are none for '{country}'; expected a country's code such as DE"):
         calendar_covariates(pd.DatetimeIndex([]), [], country)
+
+
+SPANS = {
+    "W-MON": lambda time: (time, time + pd.Timedelta(days=6)),
+    "W-THU": lambda time: (time, time + pd.Timedelta(days=6)),
+    "W-FRI": lambda time: (time - pd.Timedelta(days=6), time),
+    "W-SUN": lambda time: (time - pd.Timedelta(days=6), time),
+    "2W-MON": lambda time: (time, time + pd.Timedelta(days=13)),
+    "3D": lambda time: (time, time + pd.Timedelta(days=2)),
+    "MS": lambda time: (time, time.replace(day=time.days_in_month)),
+    "ME": lambda time: (time.replace(day=1), time),
+    "QS-JAN": lambda time: (time, pd.Period(time, "Q").end_time.normalize()),
+    "QE-DEC": lambda time: (pd.Period(time, "Q").start_time, time),
+    "YS-JAN": lambda time: (time, time.replace(month=12, day=31)),
+    "YE-DEC": lambda time: (time.replace(month=1, day=1), time),
+}
+"""The first and the last day of a step of each frequency."""
+
+
+@pytest.mark.parametrize("step", SPANS)
+def test_a_step_longer_than_a_day_is_the_mean_over_its_days(step):
+    times = pd.date_range("2019-03-01", periods=40, freq=step)
+    assert longer_than_a_day(step)
+    found = calendar_covariates(times, ["day_of_week", "day_of_year"], "DK", step)
+    danish = holidays.country_holidays("DK", years=range(2010, 2070))
+    expected = []
+    for time in times:
+        days = pd.date_range(*SPANS[step](time))
+        week, year = 2 * np.pi * days.day_of_week / 7, 2 * np.pi * days.day_of_year / 365.25
+        columns = [np.sin(week), np.cos(week), np.sin(year), np.cos(year), [day.date() in danish for day in days]]
+        expected.append([np.mean(column) for column in columns])
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert found["holiday"].max() > 0
+
+
+def test_every_week_with_a_holiday_has_one():
+    weeks = pd.date_range("2020-01-06", periods=160, freq="W-MON")
+    found = calendar_covariates(weeks, [], "DE", "W-MON")["holiday"]
+    german = holidays.country_holidays("DE", years=range(2020, 2025))
+    for week, share in found.items():
+        if any((week + pd.Timedelta(days=day)).date() in german for day in range(7)):
+            assert share >= 1 / 7 - 1e-12
+    christmas = found[pd.Timestamp("2021-12-20")], found[pd.Timestamp("2022-12-26")]
+    assert christmas == pytest.approx((2 / 7, 2 / 7))  # the 25th and 26th; the 26th and New Year
+
+
+@pytest.mark.parametrize("frequency", ["D", "B", "h", "15min", "12h"])
+def test_a_step_of_a_day_or_less_is_not_longer_than_a_day(frequency):
+    assert not longer_than_a_day(frequency)
+
+
+def test_the_days_of_a_step_do_not_depend_on_the_hour_of_its_time():
+    times = pd.DatetimeIndex(["2024-01-31 18:00"])
+    first, last = days_of(times, "ME")
+    assert (first[0], last[0]) == (pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-31"))
+
+
+def test_hours_and_days_are_those_of_a_zone_that_is_named():
+    times = pd.DatetimeIndex(["2023-10-02 22:00", "2023-10-03 21:00", "2023-10-03 22:00"], tz="UTC")
+    found = calendar_covariates(times, ["hour"], "DE", zone="Europe/Berlin")
+    assert found["holiday"].tolist() == [1, 1, 0]
+    np.testing.assert_allclose(found["hour_cos"], np.cos(2 * np.pi * np.array([0, 23, 0]) / 24))
+    with pytest.raises(DataError, match="have no zone"):
+        calendar_covariates(times.tz_localize(None), ["hour"], zone="Europe/Berlin")
+
+
+def test_days_and_hours_are_read_as_they_always_were():
+    # the figures of version 0.1, by its own formulas: networks that were trained then must go on to be right
+    for step in ("D", "h"):
+        times = pd.date_range("2020-02-27 03:00", periods=800, freq=step)
+        found = calendar_covariates(times, ["hour", "day_of_week", "day_of_year"], "DE")
+        angles = [
+            2 * np.pi * times.hour / 24,
+            2 * np.pi * times.day_of_week / 7,
+            2 * np.pi * times.day_of_year / 365.25,
+        ]
+        expected = np.stack([wave(angle) for angle in angles for wave in (np.sin, np.cos)], axis=1)
+        np.testing.assert_array_equal(found.to_numpy()[:, :6], expected)

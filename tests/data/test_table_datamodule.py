@@ -124,6 +124,75 @@ def test_start_and_end_cut_the_rows_that_are_used(module):
         _ = module(days(60), start="2020-01-11T00:00Z").tables
 
 
+def test_behind_the_end_only_what_is_known_in_advance_is_read(module):
+    frame = days(60).assign(price=np.arange(60.0) ** 2, open=True, area="7")
+    frame.loc[52, "x"] = NAN
+    settings = {"known": ["price", "twice"], "features": ["y", "x"], "static": ["area"], "end": "2020-02-19"}
+    data = module(frame, derive={"twice": {"price": 2}}, horizon=4, **settings)
+    assert data.table.times[[0, -1]].tolist() == [pd.Timestamp("2020-01-01"), pd.Timestamp("2020-02-19")]
+    assert data.table.values["y"].tolist() == [*range(100, 150)]
+    data.setup("predict")
+    (batch,) = list(data.predict_dataloader())
+    assert batch.known[0, 0].tolist() == [[row**2, 2 * row**2] for row in range(50, 54)]
+    assert batch.last.tolist() == [[[149.0]]]
+
+
+def test_a_series_that_begins_after_the_end_is_no_series_of_the_panel(module):
+    frame = pd.concat([days(60).assign(unique_id="a"), days(9, "2020-02-25").assign(unique_id="b")])
+    data = module(frame.assign(price=1.0), series_column="unique_id", known=["price"], end="2020-02-19")
+    assert [table.name for table in data.tables] == ["a"]
+    assert len(data.table.times) == 50
+
+
+def test_rows_behind_the_end_change_nothing_that_is_trained_or_scored(module):
+    frame = days(60).assign(price=np.arange(60.0))
+    other = frame.copy()
+    other.loc[50:, ["y", "x"]] = -1e6
+    for part in ("fit", "test"):
+        found = [batches(module(each, known=["price"], end="2020-02-19"), part) for each in (frame, other)]
+        for one, two in zip(*found, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("frequency", "step"), [("W-MON", "W-MON"), ("MS", "MS"), ("QE-DEC", "QE-DEC"), ("D", ""), ("h", ""), ("B", "")]
+)
+def test_a_calendar_is_of_all_days_of_a_step_where_it_is_longer_than_a_day(module, frequency, step):
+    assert module(days(60, frequency=frequency), calendar=["day_of_year"]).schema["step"] == step
+    assert module(days(60, frequency=frequency)).schema["step"] == ""
+
+
+def hours_in_utc(rows=200, zone="UTC"):
+    return days(rows, "2023-09-30", "h").assign(ds=lambda frame: frame["ds"].dt.tz_localize("UTC").dt.tz_convert(zone))
+
+
+def test_holidays_of_times_in_utc_are_those_of_the_zone_that_is_named(module):
+    data = module(hours_in_utc(), holidays="DE", time_zone="Europe/Berlin")
+    on = data.times[data.rows.known[:, 0].numpy() == 1]
+    assert on.tolist() == pd.date_range("2023-10-02 22:00", "2023-10-03 21:00", freq="h", tz="UTC").tolist()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Etc/GMT+5", "+02:00"])
+def test_holidays_of_times_in_utc_are_refused_where_no_zone_is_named(written, zone):
+    path = written(hours_in_utc(zone=zone), "hours.parquet")
+    with pytest.raises(ConfigError, match=r"the zone of DE, --data.time_zone Europe/Berlin, or --data.time_zone"):
+        _ = TableDataModule(path, holidays="DE", lookback=2).schema
+    assert TableDataModule(path, calendar=["hour"], lookback=2).schema["time_zone"] is None
+
+
+def test_holidays_of_a_regions_own_clocks_need_no_zone(written):
+    path = written(hours_in_utc(zone="Europe/Berlin"), "hours.parquet")
+    data = TableDataModule(path, holidays="DE", lookback=2)
+    assert set(data.times[data.rows.known[:, 0].numpy() == 1].day) == {3}
+
+
+def test_a_zone_of_times_that_have_none_is_refused(module):
+    with pytest.raises(DataError, match="time_zone is Europe/Berlin, but the times, such as 2020-01-01 00:00:00, have"):
+        _ = module(days(60), time_zone="Europe/Berlin").tables
+    with pytest.raises(ConfigError, match="expected a zone such as Europe/Berlin or UTC, got 'Berlin'"):
+        module(days(60), time_zone="Berlin")
+
+
 def test_start_cuts_a_beginning_whose_cells_are_no_numbers_and_lines_are_still_those_of_the_file(module):
     frame = days(60).astype({"y": object})
     frame.loc[3, "y"] = "off"

@@ -40,38 +40,85 @@ def test_independent_differences_have_the_analytic_interval():
     assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
-def test_autocorrelated_differences_have_the_analytic_interval_where_single_rows_are_too_narrow():
+def test_autocorrelated_differences_have_the_analytic_interval():
     values = autoregressive(5000, 0.7, seed=3)
     half = Z / (1 - 0.7) / math.sqrt(5000)
     low, high = interval(values)
     assert (high - low) / 2 == pytest.approx(half, rel=0.15)
-    low, high = interval(values, 1)
-    # the rows' own standard deviation is 1 / sqrt(1 - 0.49): an interval of 0.42 times the width
-    assert (high - low) / 2 == pytest.approx(half * 0.3 / math.sqrt(0.51), rel=0.05)
 
 
-def test_the_interval_holds_the_true_mean_about_as_often_as_it_says():
-    covered = {"blocks": 0, "rows": 0}
+def test_blocks_that_are_shorter_than_the_dependence_are_made_up_for():
+    # the rows' own standard deviation is 1 / sqrt(1 - 0.49): alone, an interval of 0.42 times the width
+    half = Z / (1 - 0.7) / math.sqrt(5000)
+    for length in (1, 3):
+        low, high = interval(autoregressive(5000, 0.7, seed=3), length)
+        assert (high - low) / 2 == pytest.approx(half, rel=0.1)
+
+
+def overlapping(size, steps, seed):
+    """Sums of `steps` neighbours of white noise, as errors that are summed over overlapping forecasts."""
+    return np.convolve(np.random.default_rng(seed).standard_normal(size + steps - 1), np.ones(steps), "valid")
+
+
+@pytest.mark.parametrize(
+    ("differences", "horizon"),
+    [
+        (lambda seed: [autoregressive(600, 0.6, seed)], 1),
+        (lambda seed: [autoregressive(365, 0.95, seed)], 28),
+        (lambda seed: [overlapping(365, 28, seed)], 28),
+        (lambda seed: [autoregressive(250, 0.9, [seed, fold]) for fold in range(5)], 1),
+        (lambda seed: [overlapping(13, 12, seed)], 12),
+        (lambda seed: [autoregressive(13, 0.9, seed)], 12),
+    ],
+    ids=["a usual year", "a year of months", "a year of sums", "five folds", "an airline", "a slow airline"],
+)
+def test_the_interval_holds_the_true_mean_about_as_often_as_it_says(differences, horizon):
+    covered = 0
     for seed in range(200):
-        values = autoregressive(600, 0.6, seed)
-        for name, length in (("blocks", None), ("rows", 1)):
-            low, high = interval(values, length, resamples=500)
-            covered[name] += low <= 0 <= high
-    assert covered["blocks"] >= 0.88 * 200
-    assert covered["rows"] <= 0.75 * 200
+        folds = [Series.single(values) for values in differences(seed)]
+        means = block_bootstrap(folds, block_length_of(folds, at_least=horizon), resamples=400, seed=seed)
+        low, high = np.quantile(means, [0.025, 0.975])
+        covered += low <= 0 <= high
+    assert covered >= 0.9 * 200
+
+
+def test_many_independent_rows_are_not_called_less_sure_than_they_are():
+    widths = []
+    for seed in range(50):
+        low, high = interval(np.random.default_rng(seed).normal(size=365), resamples=1000)
+        widths.append(high - low)
+    assert np.mean(widths) == pytest.approx(2 * Z / math.sqrt(365), rel=0.1)
 
 
 def test_drawing_is_what_a_plain_loop_does():
-    values = np.random.default_rng(0).normal(size=17)
+    values = autoregressive(17, 0.3, seed=12)
     length, resamples = 5, 40
     found = block_bootstrap([Series.single(values)], length, resamples, seed=4)
-    starts = np.random.default_rng(4).integers(0, 17 - length + 1, (resamples, 4))
+    random = np.random.default_rng(4)
+    starts = random.integers(0, 17 - length + 1, (resamples, 4))
     means = []
     for row in starts:
         drawn = [values[start : start + length] for start in row]
         means.append(np.concatenate(drawn)[:17].mean())
-    grown = (np.array(means) - np.mean(means)) * math.sqrt(17 / (17 - length))
-    np.testing.assert_allclose(found, values.mean() + grown, rtol=1e-12)
+    centred = values - values.mean()
+    correlation = (17 * (centred[1:] * centred[:-1]).sum() / (centred**2).sum() + 1) / 14
+    assert 0.2 < correlation < 0.9
+
+    def variance(size):
+        return (correlation ** np.abs(np.subtract.outer(np.arange(size), np.arange(size)))).mean()
+
+    grown = math.sqrt(variance(17) / (length / 17 * (variance(length) - variance(17))))
+    freedom = 17 / length - 1
+    spread = np.sqrt(random.chisquare(freedom, resamples) / freedom)
+    expected = values.mean() + (np.array(means) - np.mean(means)) * grown / spread
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_few_blocks_are_widened_as_by_student():
+    values = np.array([1.0, -1.0, -1.0, 1.0, 1.0, -1.0])  # pairs of no mean: blocks of 1, correlation below 0
+    deviations = block_bootstrap([Series.single(values)], 1, 200_000) / math.sqrt(1 / 5)
+    quantiles = np.quantile(deviations, [0.025, 0.975])
+    np.testing.assert_allclose(quantiles, [-2.571, 2.571], rtol=0.03)  # of t with 5 degrees of freedom
 
 
 def test_drawing_in_parts_is_drawing_at_once(monkeypatch):
@@ -119,9 +166,9 @@ def test_the_block_length_is_at_least_the_cube_root_and_the_horizon():
     assert block_length_of(folds, at_least=24) == 24
 
 
-def test_the_block_length_is_at_most_a_third_of_the_shortest_fold():
+def test_the_block_length_is_at_most_half_of_the_shortest_fold():
     folds = [Series.single(autoregressive(size, 0.95, 0)) for size in (30, 500)]
-    assert block_length_of(folds) == 10
+    assert block_length_of(folds) == 15
     assert block_length_of([Series.single(np.array([1.0, 2.0]))]) == 1
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from tests.reliability.processes import alive, assert_same, assert_same_run, descendants, fit, folder, last_path, load
 
@@ -24,7 +25,7 @@ EXACT = (
     "--model.lr_scheduler=null",
     "--model.dropout=0",
     "--model.backbone.dropout=0",
-    "--data.test_size=133",  # neither this nor the 987 training targets can be shared by two
+    "--data.test_size=135",  # neither this nor the 981 training windows can be shared by two, nor the last batch of 31
     "--data.fold=4",
 )
 SLOW = (
@@ -104,6 +105,16 @@ def runs(tmp_path_factory):
     command = fit(roots["two"] / "tiny.yaml", roots["two"], *EXACT, *TWO, "--data.batch_size=25", epochs=4)
     launch(roots["two"] / "output", command)
     return roots
+
+
+def test_the_training_and_test_windows_cannot_be_shared_by_two():
+    from forecastlab.cli.data import data_module
+    from tests.reliability.processes import CONFIG
+
+    options = [option for option in EXACT if option.startswith("--data")]
+    data = data_module([yaml.safe_load(CONFIG)["data"]], options)
+    assert (data.samples("fit"), data.samples("test")) == (981, 135)
+    assert 981 % 50 == 31
 
 
 def metrics_of(said: str) -> dict[str, float]:

@@ -1,0 +1,117 @@
+"""Lasso and elastic net: linear regressions that leave inputs out."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import enet_path
+
+from forecastlab.baselines.base import Array, Mask
+from forecastlab.baselines.direct import DirectRegression, Predictor
+from forecastlab.baselines.ridge import Linear, standardised
+from forecastlab.data.calendar import Cycle
+from forecastlab.errors import ConfigError
+
+_STRENGTHS = np.logspace(0, -3, 31)
+"""Penalties, in units of the least one that leaves every input out: tenths of a decade."""
+
+_ROUNDS, _ENOUGH = 300, 1e-4
+"""Passes of the coordinate descent over the columns at most, and the duality gap at which it ends, in variances."""
+
+
+class ElasticNet(DirectRegression):
+    """Linear regression with an L1 and an L2 penalty on the last rows and the calendar, one per step and target.
+
+    Minimises |y - b - X w|² / (2 n) + alpha (l |w|₁ + (1 - l) |w|² / 2) with standardised columns X (see
+    `forecastlab.baselines.direct.Lags`). Alpha, on a grid of three decades below the one that leaves every input out,
+    and l of `l1_ratios` are those with the lowest squared error on the last fifth of the training rows when fitted on
+    those before; then all training rows are fitted. Source: Zou and Hastie 2005.
+
+    Args:
+        lags: rows up to the origin whose features are inputs; None for 1 or the network's lookback, whichever has the
+            lower error on the same tail.
+        calendar: cycles of the forecast step that are inputs beside the data's own.
+        seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
+        l1_ratios: shares of the L1 penalty to choose from, above 0 up to 1.
+
+    Raises:
+        ConfigError: if `lags` or a season is not positive, or a share is impossible.
+    """
+
+    title = "elastic net"
+
+    def __init__(
+        self,
+        lags: int | None = None,
+        calendar: Sequence[Cycle] = ("day_of_year",),
+        seasons: Sequence[int] | None = None,
+        l1_ratios: Sequence[float] = (0.1, 0.5, 0.9),
+    ) -> None:
+        super().__init__(lags, calendar, seasons)
+        if not l1_ratios or not all(0 < ratio <= 1 for ratio in l1_ratios):
+            raise ConfigError(f"l1_ratios must be numbers above 0 up to 1, at least one, got {list(l1_ratios)}")
+        self.l1_ratios = tuple(l1_ratios)
+
+    def _regress(self, inputs: Array, target: Array, tail: Mask) -> tuple[Predictor, float]:
+        found = []
+        for ratio in self.l1_ratios:
+            for linear in _path(inputs[~tail], target[~tail], ratio, None):
+                error = float(np.mean((linear.predict(inputs[tail]) - target[tail]) ** 2))
+                found.append((error, ratio, linear.alpha))
+        error, ratio, alpha = min(found)
+        return _path(inputs, target, ratio, alpha)[-1], error
+
+
+class Lasso(ElasticNet):
+    """Linear regression with an L1 penalty, which leaves most inputs out: an elastic net of l = 1.
+
+    Source: Tibshirani 1996.
+
+    Args:
+        lags: rows up to the origin whose features are inputs; None for 1 or the network's lookback, whichever has the
+            lower error on the same tail.
+        calendar: cycles of the forecast step that are inputs beside the data's own.
+        seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
+
+    Raises:
+        ConfigError: if `lags` or a season is not positive.
+    """
+
+    title = "lasso"
+
+    def __init__(
+        self,
+        lags: int | None = None,
+        calendar: Sequence[Cycle] = ("day_of_year",),
+        seasons: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(lags, calendar, seasons, l1_ratios=(1.0,))
+
+
+def _path(inputs: Array, target: Array, ratio: float, last: float | None) -> list[Linear]:
+    """Solutions of falling penalties, each begun from the one before; down to `last`, or over the whole grid."""
+    columns, center, scale = standardised(inputs)
+    change = target - target.mean()
+    greatest = float(np.abs(columns.T @ change).max()) / len(change) / ratio
+    if greatest == 0:  # the target does not change
+        return [Linear(np.zeros(columns.shape[1]), float(target.mean()), 0.0 if last is None else last)]
+    alphas = greatest * _STRENGTHS
+    if last is not None:
+        alphas = np.append(alphas[alphas > last], last)
+    gram = columns.T @ columns if columns.shape[0] > columns.shape[1] else False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # columns that resemble each other may share a weight
+        _, weights, _ = enet_path(
+            np.asfortranarray(columns),
+            change,
+            l1_ratio=ratio,
+            alphas=alphas,
+            precompute=gram,
+            tol=_ENOUGH,
+            max_iter=_ROUNDS,
+        )
+    return [
+        Linear(each / scale, float(target.mean() - center @ (each / scale)), float(alpha))
+        for each, alpha in zip(weights.T, alphas, strict=True)
+    ]
