@@ -386,14 +386,25 @@ class Forecaster(LightningModule):
             raise ConfigError(
                 "the test metrics need the training rows: pass the data module, trainer.test(model, data)"
             )
-        self.metrics = ForecastMetrics(data.reference, self.levels).to(self.device)
+        self.metrics = ForecastMetrics(data.reference, self.levels, self.schema.targets, data.times.month)
         if self.before:
             self.recalibrate(data.origins("test", self.before))
 
     def test_step(self, batch: Batch) -> Prediction:  # type: ignore[override]  # callbacks get any output
-        prediction = self.predict_step(batch)
+        raw = self._decoded(batch)
+        prediction = self.prediction(raw, batch, self._margin(batch, self._recent))
         quantiles = prediction.quantiles if self.levels else None
-        self.metrics.update(prediction.forecast, batch.target, batch.weight, batch.last, batch.series, quantiles)
+        crps = self.loss.crps(raw.double(), self._target(batch).double())
+        self.metrics.update(
+            prediction.forecast,
+            batch.target,
+            batch.weight,
+            batch.last,
+            batch.series,
+            quantiles,
+            index=batch.index,
+            crps=None if crps is None else crps * self._units(batch)[1],
+        )
         return prediction
 
     def on_test_epoch_end(self) -> None:
@@ -452,10 +463,18 @@ class Forecaster(LightningModule):
         return signals | {f"decoder.{k}": v for k, v in self.decoder.trace(encoded, known, last).items()}
 
     def _predicted(self, batch: Batch, recent: RecentMargins | None) -> Prediction:
+        return self.prediction(self._decoded(batch), batch, self._margin(batch, recent))
+
+    def _decoded(self, batch: Batch) -> Tensor:
+        """What `decode` makes of a batch."""
         x = self.inputs(batch)
         encoded, _ = self.backbone(x)
-        margin = None if recent is None else recent.at(batch.series, batch.index)
-        return self.prediction(self.decode(x, encoded, batch), batch, margin)
+        return self.decode(x, encoded, batch)
+
+    @staticmethod
+    def _margin(batch: Batch, recent: RecentMargins | None) -> Tensor | None:
+        """The margins of the intervals at a batch's origins; None for the validation's."""
+        return None if recent is None else recent.at(batch.series, batch.index)
 
     def _margins_at(self, windows: Windows, last: int | None = None) -> RecentMargins | None:
         """The margins of the intervals at some origins, of each series at the `last` ones; None if these are all alike.

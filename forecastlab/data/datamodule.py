@@ -417,15 +417,15 @@ class ForecastDataModule(LightningDataModule, ABC):
         first, stop = int(self.rows.first[number]), int(self.rows.stop[number])
         start, end = (min(max(row, first), stop) - first for row in (self.ranges.train_start, self.ranges.train_stop))
         target = table.values[self.targets].to_numpy()[start:end]
-        seasonal = target[self.season_length :] - target[: -self.season_length]
-        if not len(seasonal) and len(self.tables) == 1:
+        if len(target) <= self.season_length and len(self.tables) == 1:
             raise ConfigError(
                 f"season_length is {self.season_length}, but fold {self.fold} trains on {len(target)} rows only: "
                 "choose a later fold or a shorter season"
             )
-        if not len(seasonal):  # a short series of a panel has no unit of its own: its scaled errors are infinite
-            return tuple(np.zeros((3, len(self.targets))))
-        return target.var(0), np.abs(seasonal).mean(0), np.square(seasonal).mean(0)
+        # what was filled in is no value, and no step from or to it is one of the series
+        target = np.where(table.observed[self.targets].to_numpy()[start:end], target, np.nan)
+        seasonal = target[self.season_length :] - target[: -self.season_length]
+        return _variance(target), _mean(np.abs(seasonal)), _mean(np.square(seasonal))
 
     @staticmethod
     def _row_of(cutoff: str, times: pd.DatetimeIndex) -> int:
@@ -458,3 +458,17 @@ class ForecastDataModule(LightningDataModule, ABC):
             persistent_workers=self.num_workers > 0,
             generator=torch.Generator().manual_seed(self._seed),  # leaves the global one to the training
         )
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The means of columns, (columns,), over what is a number; 0, which is no unit, where nothing is."""
+    counts = (~np.isnan(values)).sum(0)
+    mean: NDArray[np.float64] = np.nansum(values, 0) / np.maximum(counts, 1)
+    return mean
+
+
+def _variance(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The variances (ddof 0) of columns, (columns,), over what is a number; exactly 0 where that is constant."""
+    known = ~np.isnan(values)
+    constant = np.max(values, 0, where=known, initial=-np.inf) <= np.min(values, 0, where=known, initial=np.inf)
+    return np.where(constant, 0.0, _mean(np.square(values - _mean(values))))

@@ -67,7 +67,7 @@ def _by_origin(found: Prediction) -> Prediction:
 
 
 def _metrics(found: Prediction, last: Tensor, data: ForecastDataModule, levels: Sequence[float]) -> dict[str, float]:
-    metrics = ForecastMetrics(data.reference, levels)
+    metrics = ForecastMetrics(data.reference, levels, data.targets)
     quantiles = found.quantiles if len(levels) else None
     metrics.update(found.forecast, found.target, found.weight, last, found.series, quantiles)
     return {name: float(value) for name, value in metrics.compute().items()}
