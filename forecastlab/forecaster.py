@@ -386,7 +386,8 @@ class Forecaster(LightningModule):
             raise ConfigError(
                 "the test metrics need the training rows: pass the data module, trainer.test(model, data)"
             )
-        self.metrics = ForecastMetrics(data.reference, self.levels, self.schema.targets, data.times.month)
+        months = data.times.month.to_numpy()
+        self.metrics = ForecastMetrics(data.reference, self.levels, self.schema.targets, months)
         if self.before:
             self.recalibrate(data.origins("test", self.before))
 

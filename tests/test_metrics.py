@@ -516,7 +516,7 @@ def test_series_that_are_not_scored_are_counted_and_named():
     metrics.update(*columns)
     assert metrics.compute()["test/series_scored"].item() == 2
     (note,) = metrics.notes(["a", "delisted", "c"])
-    assert note.startswith("2 of 3 series are scored")
+    assert note.startswith("the test scores 2 of 3 series; not scored, ")
     assert note.endswith(": delisted")
 
 

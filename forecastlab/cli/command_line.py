@@ -53,10 +53,12 @@ from forecastlab.cli.runs import (
     write_whole,
 )
 from forecastlab.cli.slurm import begun_before, requeue, sign
+from forecastlab.cli.test_report import print_test
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 from forecastlab.forecaster import Forecaster
 from forecastlab.loops import short_epochs
+from forecastlab.metrics import PARTS, Part
 from forecastlab.signals import Stopped
 
 CONFIG_KEYS = ("seed_everything", "threads", "experiment", "early_stopping", "checkpoints", "trainer", "model", "data")
@@ -185,6 +187,9 @@ class ForecastCLI(LightningCLI):
         if subcommand == "fit":
             text = "draw the loss over the learning rate and suggest one, in place of the training"
             parser.add_argument("--lr-find", action="store_true", help=text)
+        if subcommand == "test":
+            text = f"print and write the figures of each part too: {', '.join(PARTS)}"
+            parser.add_argument("--by", type=Part | None, default=None, help=text)
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -325,7 +330,11 @@ class ForecastCLI(LightningCLI):
         )
 
     def after_test(self) -> None:
-        """Says where the predictions are."""
+        """Says what was scored, and where the predictions are."""
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+            if isinstance(callback, PredictionWriter) and callback.path is not None and callback.table is not None:
+                names, by = self.datamodule.panel.names, self._get(self.config, "by")
+                print_test(self.model.metrics, names, len(callback.table), by, callback.path.parent)
         self.after_predict()
 
     def after_predict(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from forecastlab import factory
@@ -31,6 +32,7 @@ from forecastlab.evaluation.jobs import Job, run_jobs
 from forecastlab.evaluation.results import CrossvalRun
 from forecastlab.evaluation.scores import Evaluation, evaluate
 from forecastlab.evaluation.tables import fold_table
+from forecastlab.evaluation.units import units_table
 
 BASELINES: dict[str, type[Baseline]] = {
     "persistence": Persistence,
@@ -108,8 +110,9 @@ def crossval(args: Sequence[str]) -> int:
         failed = run_jobs(jobs, min(options.jobs, len(jobs) or 1), PRELOAD)
         finished = finished_folds(run.folder)
         if finished:
-            scored = baselines_of(options.baselines, values, sorted({fold for fold, _, _ in finished}))
-            gather(run.folder, run.experiment, scored)
+            of_folds = sorted({fold for fold, _, _ in finished})
+            scored = baselines_of(options.baselines, values, of_folds)
+            gather(run.folder, run.experiment, scored, units_of(values, of_folds))
             print(fold_table(Comparison.of([CrossvalRun.load(run.folder)])).to_text())
     print(f"run        {os.path.relpath(run.folder)}")
     return 1 if failed else 0
@@ -171,6 +174,20 @@ def baselines_of(
             except ForecastlabError as error:
                 print(f"fold {fold}: no {name}: {error}")
     return scored
+
+
+def units_of(values: dict[str, Any], folds: Sequence[int]) -> pd.DataFrame:
+    """The units of scaled errors in some folds, as the rows of units.csv.
+
+    Args:
+        values: a config, whose data part is used.
+        folds: numbers of the folds.
+    """
+    parts = []
+    for fold in folds:
+        module = data_module([values["data"]], [f"--data.fold={fold}"])
+        parts.append(units_table(fold, module.panel.names, module.targets, module.reference))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _folder(run: Run, fold: int, seed: int) -> Path:

@@ -13,10 +13,12 @@ from forecastlab.batch import Schema
 from forecastlab.cli.data import data_module
 from forecastlab.cli.options import take
 from forecastlab.cli.runs import CONFIG, LOGS, Run, config_of, load_checkpoint, write_whole
+from forecastlab.cli.test_report import print_test
 from forecastlab.data.predictions import predictions_table
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.ensemble import forecast_together
 from forecastlab.forecaster import Forecaster, require_alike
+from forecastlab.metrics import PARTS, Part
 
 MEMBERS = "members.csv"
 """The metrics of each checkpoint and of the mean forecast."""
@@ -27,7 +29,7 @@ def ensemble(command: str, args: Sequence[str]) -> None:
 
     Args:
         command: "test" or "predict".
-        args: the command line after it: --ckpt_path for each checkpoint (or a pattern), --experiment,
+        args: the command line after it: --ckpt_path for each checkpoint (or a pattern), --experiment, --by,
             --trainer.default_root_dir and settings of the data.
 
     Raises:
@@ -36,10 +38,11 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     given, rest = take(args, "--ckpt_path")
     named, rest = take(rest, "--experiment")
     roots, rest = take(rest, "--trainer.default_root_dir")
+    parts, rest = take(rest, "--by") if command == "test" else ([], rest)
     if other := [word for word in rest if word.startswith("-") and not word.startswith("--data")]:
         raise ConfigError(
-            f"{command} with several checkpoints takes --ckpt_path, --experiment, --trainer.default_root_dir and "
-            f"--data.*, got {other[0]}"
+            f"{command} with several checkpoints takes --ckpt_path, --experiment, --trainer.default_root_dir, "
+            f"{'--by ' if command == 'test' else ''}and --data.*, got {other[0]}"
         )
     paths = [path for pattern in given for path in _matching(pattern)]
     checkpoints = [load_checkpoint(path) for path in paths]
@@ -63,11 +66,14 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     write_whole(run.folder / CONFIG, yaml.safe_dump(held, sort_keys=False))
     if command == "test":
         table = table[table["y"].notna()]
-        scores = pd.DataFrame(found.metrics(data, models[0].levels), index=[*map(str, paths), "mean forecast"])
+        metrics = found.metrics(data, models[0].levels)
+        figures = [{name: float(value) for name, value in each.compute().items()} for each in metrics]
+        scores = pd.DataFrame(figures, index=[*map(str, paths), "mean forecast"])
         scores.rename_axis("checkpoint").to_csv(run.folder / MEMBERS)
         members = scores.iloc[:-1]
         shown = pd.DataFrame({"mean forecast": scores.iloc[-1], "members": members.mean(), "± std": members.std()})
         print(shown.to_string(float_format="{:.4f}".format))
+        print_test(metrics[-1], data.panel.names, len(table), _part(parts), run.folder)
     write_whole(run.folder / "predictions.csv", table.to_csv(index=False))
     print(f"predictions {os.path.relpath(run.folder / 'predictions.csv')}")
 
@@ -91,6 +97,18 @@ def _require_together(
                 f"data.{key} is {settings[key]} in {path} and {first.get(key)} in {paths[0]}: a test needs checkpoints "
                 "of the same rows, or one of them may have been trained on what is scored"
             )
+
+
+def _part(given: Sequence[str]) -> Part | None:
+    """What the figures are split by.
+
+    Raises:
+        ConfigError: for what they cannot be.
+    """
+    found = next((part for part in PARTS if part == given[-1]), None) if given else None
+    if given and found is None:
+        raise ConfigError(f"--by: expected one of {', '.join(PARTS)}, got {given[-1]!r}")
+    return found
 
 
 def _matching(pattern: str) -> list[Path]:

@@ -308,6 +308,19 @@ class ForecastDataModule(LightningDataModule, ABC):
         """How many samples of a range have a target to score; a series of a panel may have none."""
         return len(self._cut(name).scored())
 
+    def scored(self, fold: int) -> list[int]:
+        """How many rows of each series are scored by the test of a fold: those of its range with a target."""
+        view = copy(self)
+        view.fold = fold
+        view.__dict__.pop("ranges", None)
+        windows, test = view._cut("test").scored(), view.ranges.test
+        counts = [0] * len(self.tables)
+        for number in windows.series.unique().tolist():
+            base, first, stop = (int(part[number]) for part in (self.rows.base, self.rows.first, self.rows.stop))
+            own = slice(base + max(test.start, first), base + min(test.stop, stop))
+            counts[number] = int(self.rows.observed[own].any(1).sum())
+        return counts
+
     def setup(self, stage: str) -> None:
         """Checks that the stage has something to run on, before anything is trained.
 

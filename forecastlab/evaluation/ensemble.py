@@ -30,7 +30,7 @@ class Ensemble(NamedTuple):
         """The standard deviation (ddof 1) of the members' forecasts, (samples, 1, horizon, targets)."""
         return torch.stack([member.forecast for member in self.members]).std(0)
 
-    def metrics(self, data: ForecastDataModule, levels: Sequence[float]) -> list[dict[str, float]]:
+    def metrics(self, data: ForecastDataModule, levels: Sequence[float]) -> list[ForecastMetrics]:
         """The test metrics of each member, and of the mean forecast at last."""
         return [_metrics(found, self.last, data, levels) for found in (*self.members, self.mean())]
 
@@ -66,8 +66,8 @@ def _by_origin(found: Prediction) -> Prediction:
     return Prediction(series, *(part.flatten(0, 1).unsqueeze(1) for part in found[1:]))
 
 
-def _metrics(found: Prediction, last: Tensor, data: ForecastDataModule, levels: Sequence[float]) -> dict[str, float]:
-    metrics = ForecastMetrics(data.reference, levels, data.targets)
+def _metrics(found: Prediction, last: Tensor, data: ForecastDataModule, levels: Sequence[float]) -> ForecastMetrics:
+    metrics = ForecastMetrics(data.reference, levels, data.targets, data.times.month.to_numpy())
     quantiles = found.quantiles if len(levels) else None
-    metrics.update(found.forecast, found.target, found.weight, last, found.series, quantiles)
-    return {name: float(value) for name, value in metrics.compute().items()}
+    metrics.update(found.forecast, found.target, found.weight, last, found.series, quantiles, index=found.index)
+    return metrics

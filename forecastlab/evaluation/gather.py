@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from forecastlab.evaluation.results import PREDICTION_COLUMNS, PREDICTIONS, RESULT_COLUMNS, RESULTS
+from forecastlab.evaluation.results import PREDICTION_COLUMNS, PREDICTIONS, RESULT_COLUMNS, RESULTS, UNITS
 from forecastlab.evaluation.scores import Evaluation
 
 RESULT = "result.json"
@@ -28,13 +28,19 @@ def write_result(folder: Path, result: dict[str, Any]) -> None:
     partial.replace(folder / RESULT)
 
 
-def gather(folder: Path, model: str, baselines: Sequence[tuple[str, int, Evaluation]] = ()) -> None:
-    """Writes results.csv and predictions.csv of a cross-validation from its finished folds.
+def gather(
+    folder: Path,
+    model: str,
+    baselines: Sequence[tuple[str, int, Evaluation]] = (),
+    units: pd.DataFrame | None = None,
+) -> None:
+    """Writes results.csv, predictions.csv and units.csv of a cross-validation from its finished folds.
 
     Args:
         folder: the run's folder, with fold_K/seed_S below it.
         model: what the network is called in the tables.
         baselines: name, fold and evaluation of what else is scored on the same rows.
+        units: the units of scaled errors, as `units_table` gives them for each fold; None writes none.
     """
     results: list[dict[str, Any]] = []
     predictions: list[pd.DataFrame] = []
@@ -49,6 +55,8 @@ def gather(folder: Path, model: str, baselines: Sequence[tuple[str, int, Evaluat
         RESULTS: _ordered(pd.DataFrame(results), RESULT_COLUMNS, "test/"),
         PREDICTIONS: _ordered(pd.concat(predictions), PREDICTION_COLUMNS, "forecast-"),
     }
+    if units is not None:
+        tables[UNITS] = units
     for name, table in tables.items():
         partial = folder / f".{name}"
         table.to_csv(partial, index=False)

@@ -151,7 +151,7 @@ def pictures(comparison: Comparison, metric: Metric) -> list[Picture]:
     label = error_label(comparison, metric)
     heading = label[0].upper() + label[1:]
     ranking = comparison.ranking(metric)
-    errors = comparison.errors(metric)
+    errors = comparison.value_errors(metric)
     shown = _shown(comparison, metric)
     order = [*shown, *(name for name in ranking if name not in shown)]
     fewer = "" if len(shown) == len(ranking) else f" The {len(shown)} of {len(ranking)} models that matter most."

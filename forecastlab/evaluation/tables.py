@@ -214,6 +214,7 @@ def metric_table(comparison: Comparison, order: Metric = "mse_scaled") -> Table:
         *(
             Column(name, tuple(means[name]), 3, "highest" if name == "skill" else "lowest")
             for name in ("mse_scaled", "mae", "rmse", "mase", "skill")
+            if name not in ("mae", "rmse") or means[name].notna().any()  # there is none over several targets
         ),
         *(column for name, values in intervals.items() for column in _optional(name, values)),
         *(

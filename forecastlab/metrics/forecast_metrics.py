@@ -241,6 +241,11 @@ class ForecastMetrics:
         table.insert(0, "target", [self.targets[number] for number in rows[0]])
         return table
 
+    @property
+    def scored_series(self) -> int:
+        """How many series have a scored value; known after `compute`."""
+        return len(np.unique(self._each().series))
+
     def notes(self, names: Sequence[str]) -> list[str]:
         """What a reader of the figures must know, in sentences: which series are not scored, and which have no unit.
 
@@ -253,7 +258,7 @@ class ForecastMetrics:
         scored = set(each.series.tolist())
         if without := [name for number, name in enumerate(names) if number not in scored]:
             found.append(
-                f"{len(scored)} of {len(names)} series are scored; not scored, for they have no target in the test "
+                f"the test scores {len(scored)} of {len(names)} series; not scored, for they have no target in its "
                 f"range: {listed(without)}"
             )
         for figure, figures in (("mse_scaled", "test/mse_scaled and test/skill"), ("mase", "test/mase and test/rmsse")):
