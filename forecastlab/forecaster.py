@@ -1,6 +1,7 @@
 """`Forecaster`, the LightningModule: it composes backbone, decoder and loss, and holds the training policy."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.stepping import compile_steps
 from forecastlab.batch import Batch, Prediction, Scaling, Schema
 from forecastlab.checkpoint import read_checkpoint
-from forecastlab.data.panel import Panel
+from forecastlab.data.panel import Panel, left_out
 from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.windows import Windows
@@ -208,6 +209,8 @@ class Forecaster(LightningModule):
     def forecast(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Forecasts the steps beyond the end of each series.
 
+        A series that cannot be forecast, such as one that is shorter than the lookback, is left out with a warning.
+
         Args:
             frame: raw columns, as the training's file has them, matched by name; a series ends with its last row that
                 has a target, and rows after it hold what is known in advance.
@@ -217,34 +220,48 @@ class Forecaster(LightningModule):
             y` (empty), `forecast` and the quantiles', in original units.
 
         Raises:
-            DataError: for a frame that lacks columns or rows, or has values that cannot be used.
-            ConfigError: for a series that the network has no scaling for.
+            DataError: for a frame that lacks columns or rows, has values that cannot be used, or no series that can be
+                forecast.
+            ConfigError: if the network has no scaling for any series.
         """
         panel = Panel.of(Recipe.from_dict(self.schema.recipe).tables(frame), self.schema)
-        self.find_scalings(panel.names)
         lookback = self.schema.lookback
-        recent = self._margins_at(panel.at_the_end(lookback, self.before), last=1)
+        unscaled = self.find_scalings(panel.names, all_of_them=False)
+        ends = panel.at_the_end(lookback, 0, unscaled)
+        for sentence in left_out(panel.names, {**panel.not_at_the_end(lookback), **unscaled}):
+            warnings.warn(sentence, stacklevel=2)
+        recent = self._margins_at(panel.at_the_end(lookback, self.before, unscaled), last=1)
         with self.evaluating():
-            parts = [self._predicted(batch, recent) for batch in self._batches(panel.at_the_end(lookback))]
+            parts = [self._predicted(batch, recent) for batch in self._batches(ends)]
         found = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
         return predictions_table(panel.names, panel.times, self.schema.targets, self.levels, found)
 
-    def find_scalings(self, names: Sequence[str]) -> None:
+    def find_scalings(self, names: Sequence[str], all_of_them: bool = True) -> dict[int, str]:
         """Takes note of which scaling each series of the data has.
 
+        Args:
+            names: the series' names.
+            all_of_them: whether each must have one, as for a test; else it is enough that one has.
+
+        Returns:
+            The numbers of the series that have none, and why, to be put behind the name.
+
         Raises:
-            ConfigError: if there is none for one.
+            ConfigError: if there is none for one, or for any.
         """
         if not self.schema.series:
             self._scaling_of = None
-            return
-        unknown = [name for name in names if name not in self.schema.series]
-        if unknown:
-            raise ConfigError(
-                f"series {unknown[0]} was not among those the network was trained on, and scale_by: series gave each "
-                "of them a scaling of its own; train with scale_by: global to forecast new series"
-            )
-        self._scaling_of = torch.tensor([self.schema.series.index(name) for name in names])
+            return {}
+        place = {name: number for number, name in enumerate(self.schema.series)}
+        why = (
+            " was not among those the network was trained on, and scale_by: series gave each of them a scaling of "
+            "its own; train with scale_by: global to forecast new series"
+        )
+        unknown = {number: why for number, name in enumerate(names) if name not in place}
+        if unknown and (all_of_them or len(unknown) == len(names)):
+            raise ConfigError(f"series {names[next(iter(unknown))]}{why}")
+        self._scaling_of = torch.tensor([place.get(name, 0) for name in names])
+        return unknown
 
     def recalibrate(self, windows: Windows) -> None:
         """Has `predict_step` forecast with intervals calibrated at each origin, if there is an `interval_window`.
@@ -309,7 +326,9 @@ class Forecaster(LightningModule):
         require_alike(self.schema, schema)
         self._require_causal(schema)
         self._require_windows(schema)
-        self.find_scalings(data.panel.names)
+        unscaled = self.find_scalings(data.panel.names, all_of_them=stage != "predict")
+        if stage == "predict":
+            data.unscaled = unscaled
         if stage == "fit":
             self._require_rows(schema)
             if self.intervals is not None and data.validation == "test":

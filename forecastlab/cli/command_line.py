@@ -335,9 +335,16 @@ class ForecastCLI(LightningCLI):
             if isinstance(callback, PredictionWriter) and callback.path is not None and callback.table is not None:
                 names, by = self.datamodule.panel.names, self._get(self.config, "by")
                 print_test(self.model.metrics, names, len(callback.table), by, callback.path.parent)
-        self.after_predict()
+        self._say_where()
 
     def after_predict(self) -> None:
+        """Says which series are not forecast, and where the predictions are."""
+        if self.trainer.is_global_zero:
+            for sentence in self.datamodule.without_forecast():
+                print(f"note        {sentence}")
+        self._say_where()
+
+    def _say_where(self) -> None:
         """Says where the predictions are, and their figure."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
             if isinstance(callback, PredictionWriter | ForecastFigure) and callback.path is not None:

@@ -74,6 +74,9 @@ def ensemble(command: str, args: Sequence[str]) -> None:
         shown = pd.DataFrame({"mean forecast": scores.iloc[-1], "members": members.mean(), "± std": members.std()})
         print(shown.to_string(float_format="{:.4f}".format))
         print_test(metrics[-1], data.panel.names, len(table), _part(parts), run.folder)
+    else:
+        for sentence in data.without_forecast():
+            print(f"note        {sentence}")
     write_whole(run.folder / "predictions.csv", table.to_csv(index=False))
     print(f"predictions {os.path.relpath(run.folder / 'predictions.csv')}")
 

@@ -3,11 +3,12 @@
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch.utils.data import DataLoader
 from forecastlab.batch import Batch, Reference, Scaling, Schema
 from forecastlab.data.calendar import Cycle, calendar_covariates
 from forecastlab.data.folds import Fold, origins, require_protocol, walk_forward
-from forecastlab.data.panel import Panel
+from forecastlab.data.panel import Panel, left_out
 from forecastlab.data.recipe import Recipe, unique_names
 from forecastlab.data.scaling import Scaler, fit_scaling
 from forecastlab.data.table import Table
@@ -153,6 +154,9 @@ class ForecastDataModule(LightningDataModule, ABC):
         self.season_length = season_length
         self.batch_size = batch_size
         self.num_workers = num_workers
+
+    unscaled: Mapping[int, str] = MappingProxyType({})
+    """The series that a network which is to forecast has no scaling for: their numbers, and why they are left out."""
 
     @abstractmethod
     def read(self) -> Sequence[Table]:
@@ -361,12 +365,16 @@ class ForecastDataModule(LightningDataModule, ABC):
         return self._loader(self._windows("test"), self.batch_size)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """The last row of each series, from which the steps beyond it are forecast.
+        """The last row of each series that can be forecast, from which the steps beyond it are.
 
         Every device gets all of them: one without any would not take part in what the devices do together.
         """
         size = 1 if self.lookback == "full" else self.batch_size
-        return self._loader(self.panel.at_the_end(self.lookback), size, shared=False)
+        return self._loader(self.panel.at_the_end(self.lookback, 0, self.unscaled), size, shared=False)
+
+    def without_forecast(self) -> list[str]:
+        """Sentences that name the series which `predict` leaves out, and say why."""
+        return left_out(self.panel.names, {**self.panel.not_at_the_end(self.lookback), **self.unscaled})
 
     def origins(self, stage: Literal["test", "predict"], before: int) -> Windows:
         """The origins of a stage and, of each series, up to so many before them, in order.
@@ -374,7 +382,7 @@ class ForecastDataModule(LightningDataModule, ABC):
         Whether targets follow their origin on the calendar does not matter: all that are there count.
         """
         if stage == "predict":
-            return self.panel.at_the_end(self.lookback, before)
+            return self.panel.at_the_end(self.lookback, before, self.unscaled)
         windows = self._cut("test", before)
         windows.score_gaps = True
         return windows

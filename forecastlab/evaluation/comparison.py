@@ -296,13 +296,13 @@ def _scores(models: Sequence[Model], rows: pd.DataFrame, units: pd.DataFrame) ->
             part = _of(shared, fold, seed)
             scores = {metric: float(result[f"test/{metric}"]) for metric in METRICS}
             intervals = {metric: float(result.get(f"test/{metric}", np.nan)) for metric in INTERVALS}
-            anew = macro_scores(part, units.xs(fold, level="fold"), persistence[persistence["fold"] == fold])
+            of_fold = cast(pd.DataFrame, units.xs(fold, level="fold"))
+            anew = macro_scores(part, of_fold, persistence[persistence["fold"] == fold])
+            scaled = anew["mse_scaled"]
             if len(part) < len(_of(own, fold, seed)):
                 scores, intervals = anew, dict.fromkeys(INTERVALS, np.nan)
-            elif np.isfinite(anew["mse_scaled"]) and not np.isclose(
-                anew["mse_scaled"], scores["mse_scaled"], rtol=1e-3
-            ):
-                scores["mse_scaled"] = anew["mse_scaled"]
+            elif np.isfinite(scaled) and not np.isclose(scaled, scores["mse_scaled"], rtol=1e-3):
+                scores["mse_scaled"] = scaled
             effort = {name: float(result[name]) for name in EFFORT}
             found.append({"model": model.name, "fold": fold, "seed": seed, **scores, **intervals, **effort})
     return pd.DataFrame(found).astype({"seed": "Int64"})

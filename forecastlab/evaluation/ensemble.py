@@ -47,12 +47,14 @@ def forecast_together(
         stage: "test" for the origins of the test range, "predict" for the last of each series.
 
     Raises:
-        ConfigError: for a series that a network has no scaling for.
+        ConfigError: if a network has no scaling for a series to be tested, or for any.
     """
+    for model in models:
+        unscaled = model.find_scalings(data.panel.names, all_of_them=stage == "test")
+        data.unscaled = {**data.unscaled, **unscaled}
     batches: list[Batch] = list(data.test_dataloader() if stage == "test" else data.predict_dataloader())
     members = []
     for model in models:
-        model.find_scalings(data.panel.names)
         if model.before:
             model.recalibrate(data.origins(stage, model.before))
         parts = [_by_origin(model.predict_step(batch)) for batch in batches]

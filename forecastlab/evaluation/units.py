@@ -73,7 +73,7 @@ def unit_notes(units: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
             "Run the crossval again to have both in one unit"
         ]
     notes = [
-        f"there are {len(series)} series of a target: every figure is computed for each, in its own unit, and then "
+        f"there are several {what}: every figure is computed for each of {len(series)} in its own unit, and then "
         "averaged, so that each counts the same (a macro mean; RMSSE takes each root first)"
     ]
     folds = scored.unique("fold")
