@@ -67,6 +67,7 @@ class Schema:
         calendar: those of `known` that follow from the time alone: cycles.
         holidays: the country whose holidays are among `known`; None for none.
         series: names of the series, in the order of their scalings; () where one scaling serves all.
+        panel: names of the series, in the order of their intervals' margins; () of a single series.
         recipe: how raw columns become these, as `forecastlab.data.recipe.Recipe.as_dict` gives it.
     """
 
@@ -79,6 +80,7 @@ class Schema:
     calendar: tuple[str, ...] = ()
     holidays: str | None = None
     series: tuple[str, ...] = ()
+    panel: tuple[str, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

@@ -148,14 +148,17 @@ class Forecaster(LightningModule):
             raise ConfigError("model.interval_window calibrates intervals, and there are none: set model.intervals")
         try:
             self.intervals = (
-                SplitConformal(intervals, self.loss.levels, horizon, targets, interval_window) if intervals else None
+                SplitConformal(intervals, self.loss.levels, horizon, targets, interval_window, len(self.schema.panel))
+                if intervals
+                else None
             )
         except ValueError as error:
             raise ConfigError(f"model.intervals: {error}") from error
         self._recent: RecentMargins | None = None
         self._scaling_of: Tensor | None = None
+        self._margins_of: Tensor | None = None
         self._means: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
-        self._errors: list[tuple[Tensor, Tensor]] = []
+        self._errors: list[tuple[Tensor, Tensor, Tensor]] = []
 
     @classmethod
     def load(cls, path: str | Path) -> "Forecaster":
@@ -237,7 +240,7 @@ class Forecaster(LightningModule):
         return predictions_table(panel.names, panel.times, self.schema.targets, self.levels, found)
 
     def find_scalings(self, names: Sequence[str], all_of_them: bool = True) -> dict[int, str]:
-        """Takes note of which scaling each series of the data has.
+        """Takes note of which scaling, and which margins of intervals, each series of the data has.
 
         Args:
             names: the series' names.
@@ -249,6 +252,8 @@ class Forecaster(LightningModule):
         Raises:
             ConfigError: if there is none for one, or for any.
         """
+        margins = {name: number for number, name in enumerate(self.schema.panel)}
+        self._margins_of = torch.tensor([margins.get(name, -1) for name in names])
         if not self.schema.series:
             self._scaling_of = None
             return {}
@@ -384,7 +389,8 @@ class Forecaster(LightningModule):
         raw, _, _ = self._raw(batch)
         self._add("val/loss", self._loss(raw, batch), batch)
         if self.intervals is not None and self._calibrates():
-            self._errors.append((self.errors(raw, batch).flatten(0, 1), batch.weight.flatten(0, 1)))
+            series = batch.series.repeat_interleave(batch.index.shape[1])
+            self._errors.append((self.errors(raw, batch).flatten(0, 1), batch.weight.flatten(0, 1), series))
 
     def on_validation_epoch_end(self) -> None:
         self._calibrate()
@@ -474,6 +480,11 @@ class Forecaster(LightningModule):
         assert self.intervals is not None
         return self.intervals.errors(self.loss.point(raw), self.loss.quantiles(raw), self._target(batch))
 
+    def margins(self, batch: Batch) -> Tensor:
+        """The validation's margins of the intervals of each sample's series, (batch, coverages, horizon, targets)."""
+        assert self.intervals is not None
+        return self.intervals.margins(self._margins_row(batch.series))
+
     def trace(self, batch: Batch) -> dict[str, Tensor]:
         """Inner signals of the backbone and, under "decoder.", of the decoder, as their own `trace` give them."""
         x = self.inputs(batch)
@@ -516,7 +527,8 @@ class Forecaster(LightningModule):
         parts = zip(*(part.split(counts) for part in (series, index, errors, weight)), strict=True)
         kept = []
         for number, row, error, counted in parts:
-            margins = self.intervals.recent(error, counted, last)
+            margin = self.intervals.margins(self._margins_row(number[:1]))[0]
+            margins = self.intervals.recent(error, counted, margin, last)
             kept.append((number[-len(margins) :], row[-len(margins) :], margins))
         return RecentMargins(*map(torch.cat, zip(*kept, strict=True)))
 
@@ -597,6 +609,13 @@ class Forecaster(LightningModule):
         self._scaling_of = self._scaling_of.to(batch.series.device)
         return self._scaling_of[batch.series]
 
+    def _margins_row(self, series: Tensor) -> Tensor:
+        """The number of the margins of each series; -1 for those of all series together."""
+        if self._margins_of is None:  # an export: its series are those that have scalings, if there are any
+            return series if self.schema.series else torch.full_like(series, -1)
+        self._margins_of = self._margins_of.to(series.device)
+        return self._margins_of[series]
+
     def _point(self, raw: Tensor, batch: Batch) -> Tensor:
         center, scale = self._units(batch)
         # an anchored change of 0 is exactly 0 in original units too
@@ -610,6 +629,8 @@ class Forecaster(LightningModule):
                 raise ConfigError(
                     "model.intervals are calibrated by the validations of a training, and this network has had none"
                 )
+            if margin is None and self.intervals.series:
+                margin = self.margins(batch)[:, None]
             quantiles = self.intervals(self.loss.point(raw), quantiles, margin)
         center, scale = (unit.unsqueeze(-1) for unit in self._units(batch))
         return quantiles * scale + (batch.last[:, :, None, :, None] if self.anchor == "last" else center)
@@ -626,12 +647,13 @@ class Forecaster(LightningModule):
         gathered: list[Any] = [self._errors]
         if self.trainer.world_size > 1:
             gathered = [None] * self.trainer.world_size
-            ours = [(errors.cpu(), weight.cpu()) for errors, weight in self._errors]
+            ours = [tuple(part.cpu() for part in parts) for parts in self._errors]
             torch.distributed.all_gather_object(gathered, ours)
-        errors, weight = (torch.cat(part) for part in zip(*(pair for rank in gathered for pair in rank), strict=True))
+        found = zip(*(parts for rank in gathered for parts in rank), strict=True)
+        errors, weight, series = (torch.cat(part) for part in found)
         self._errors.clear()
         try:
-            self.intervals.fit(errors, weight)
+            self.intervals.fit(errors, weight, series)
         except ValueError as error:
             raise ConfigError(f"model.intervals: {error}") from None
 

@@ -202,6 +202,7 @@ class ForecastDataModule(LightningDataModule, ABC):
             calendar=tuple(self.calendar),
             holidays=self.holidays,
             series=tuple(table.name for table in self.tables) if self.scale_by == "series" else (),
+            panel=tuple(table.name for table in self.tables) if len(self.tables) > 1 else (),
             recipe=(recipe if recipe.frequency else replace(recipe, frequency=self.tables[0].frequency)).as_dict(),
         )
         return names.as_dict()
@@ -320,7 +321,8 @@ class ForecastDataModule(LightningDataModule, ABC):
         windows, test = view._cut("test").scored(), view.ranges.test
         counts = [0] * len(self.tables)
         for number in windows.series.unique().tolist():
-            base, first, stop = (int(part[number]) for part in (self.rows.base, self.rows.first, self.rows.stop))
+            base, stop = int(self.rows.base[number]), int(self.rows.stop[number])
+            first = int(windows.origins[windows.series == number].min()) + 1
             own = slice(base + max(test.start, first), base + min(test.stop, stop))
             counts[number] = int(self.rows.observed[own].any(1).sum())
         return counts

@@ -90,3 +90,12 @@ def test_a_country_without_states_has_holidays_everywhere_or_nowhere():
 def test_an_unknown_country_is_refused(country):
     with pytest.raises(ConfigError, match=f"there are none for '{country}'; expected a country's code such as DE"):
         calendar_covariates(pd.DatetimeIndex([]), [], country)
+
+
+def test_the_hour_of_quarter_hours_takes_ninety_six_values():
+    times = pd.date_range("2024-03-01", periods=3 * 96, freq="15min")
+    table = calendar_covariates(times, ["hour"])
+    assert len(np.unique(table.to_numpy().round(9), axis=0)) == 96
+    at = table.loc["2024-03-02 06:45"]
+    assert at["hour_sin"] == pytest.approx(np.sin(2 * np.pi * 6.75 / 24))
+    assert at["hour_cos"] == pytest.approx(np.cos(2 * np.pi * 6.75 / 24))
