@@ -22,6 +22,7 @@ from forecastlab.evaluation.tables import (
     headline_table,
     metric_table,
     protocol_note,
+    series_table,
 )
 
 MOST_LINES = 6
@@ -53,7 +54,7 @@ def report(comparison: Comparison, metric: Metric, found: Sequence[Difference], 
         found: what `differences` found.
         drawn: the figures, from `pictures`.
     """
-    protocol = protocol_note(comparison)
+    protocol, spread = protocol_note(comparison), series_table(comparison, metric)
     return render(
         title=_title(comparison),
         lead=_lead(comparison, metric),
@@ -67,7 +68,14 @@ def report(comparison: Comparison, metric: Metric, found: Sequence[Difference], 
                 tables=[difference_table(found)] if found else [],
             ),
             Section("Figures", pictures=drawn),
-            Section("All numbers", tables=[fold_table(comparison, metric), metric_table(comparison, metric)]),
+            Section(
+                "All numbers",
+                tables=[
+                    fold_table(comparison, metric),
+                    metric_table(comparison, metric),
+                    *([spread] if spread else []),
+                ],
+            ),
             Section("Runs", details=[(f"Config of {run.label}", run.config_text) for run in comparison.runs]),
         ],
         made_by=f"Made by forecastlab {__version__} from "

@@ -6,7 +6,7 @@ from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.report import best_network
 from forecastlab.evaluation.results import CrossvalRun
 from forecastlab.evaluation.significance import paired_difference
-from forecastlab.evaluation.tables import fold_table
+from forecastlab.evaluation.tables import fold_table, series_table
 from tests.evaluation.folders import LSTM, PERSISTENCE, edit, rows, write_run
 
 GRU = {0: {1: [0, 0, 0, 4], 2: [2, -2, 2, -2]}}  # squared 4 and 4, absolute 1 and 2
@@ -291,6 +291,21 @@ def test_a_series_without_a_unit_is_left_out_of_scaled_errors_and_named(tmp_path
     assert comparison.by_fold("mse_scaled").loc["persistence"].tolist() == pytest.approx([1, 4])
     assert any(note.startswith("folds 1, 2: b: left out of mse_scaled") for note in comparison.notes)
     assert any(note.startswith("folds 1, 2: gone: not scored") for note in comparison.notes)
+
+
+def test_a_table_shows_how_errors_are_spread_over_the_series(tmp_path):
+    folder = with_units(with_two_series(write_run(tmp_path, networks={0: LSTM[0]})), {"a": 4, "b": 800})
+    edit(folder / "results.csv", lambda table: table.assign(**{"test/mse_scaled": "1"}))
+    table = series_table(compare(folder))
+    columns = {
+        column.header: dict(zip(table.columns[0].values, column.values, strict=True)) for column in table.columns
+    }
+    # squared errors of 1 and 4 in the folds, of b a hundred times as much, divided by 4 and 800
+    assert columns["highest"]["lstm"] == pytest.approx(2.5 / 4)
+    assert columns["lowest"]["lstm"] == pytest.approx(250 / 800)
+    assert columns["median"]["lstm"] == pytest.approx((2.5 / 4 + 250 / 800) / 2)
+    assert columns["better than persistence, %"] == {"lstm": 100, "persistence": 0}
+    assert series_table(compare(write_run(tmp_path, "gru", networks=GRU))) is None
 
 
 def test_the_ranking_is_by_the_mean_over_the_folds_and_not_by_one(tmp_path):

@@ -128,7 +128,7 @@ def test_every_metric_follows_from_the_predictions_and_the_file(tmp_path, case, 
         assert any(name.startswith("test/crps") for name in metrics)
         metrics = {k: v for k, v in metrics.items() if not k.startswith(tuple(f"test/{n}" for n in (*ours, "crps")))}
     assert not any(name.startswith("test/crps") for name in metrics), "three levels determine none"
-    assert metrics == pytest.approx(wanted, rel=2e-5, abs=1e-6)
+    assert metrics == pytest.approx(wanted, rel=1e-4, abs=5e-6)  # forecasts are written in single precision
 
 
 def test_the_crps_of_a_normal_distribution_is_the_integral_over_its_quantiles(tmp_path):
