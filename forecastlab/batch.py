@@ -73,6 +73,7 @@ class Schema:
         step: the step of the calendar as a pandas offset, where it is longer than a day and they are of all its days;
             "" where they are of each row's own.
         series: names of the series, in the order of their scalings; () where one scaling serves all.
+        panel: names of the series, in the order of their intervals' margins; () of a single series.
         recipe: how raw columns become these, as `forecastlab.data.recipe.Recipe.as_dict` gives it.
     """
 
@@ -87,6 +88,7 @@ class Schema:
     time_zone: str | None = None
     step: str = ""
     series: tuple[str, ...] = ()
+    panel: tuple[str, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`Forecaster`, the LightningModule: it composes backbone, decoder and loss, and holds the training policy."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from forecastlab.backbones.stepping import compile_steps
 from forecastlab.batch import Batch, Prediction, Scaling, Schema
 from forecastlab.checkpoint import read_checkpoint
 from forecastlab.checkpoint_schema import require_structure
-from forecastlab.data.panel import Panel
+from forecastlab.data.panel import Panel, left_out
 from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.trained_on import Seen, TrainedOn, records_of, require_same
@@ -164,7 +165,9 @@ class Forecaster(LightningModule):
             raise ConfigError("model.interval_window calibrates intervals, and there are none: set model.intervals")
         try:
             self.intervals = (
-                SplitConformal(intervals, self.loss.levels, horizon, targets, interval_window) if intervals else None
+                SplitConformal(intervals, self.loss.levels, horizon, targets, interval_window, len(self.schema.panel))
+                if intervals
+                else None
             )
         except ValueError as error:
             raise ConfigError(f"model.intervals: {error}") from error
@@ -173,8 +176,9 @@ class Forecaster(LightningModule):
         self.seen: Seen | None = None
         self._recent: RecentMargins | None = None
         self._scaling_of: Tensor | None = None
+        self._margins_of: Tensor | None = None
         self._means: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
-        self._errors: list[tuple[Tensor, Tensor]] = []
+        self._errors: list[tuple[Tensor, Tensor, Tensor]] = []
 
     @classmethod
     def load(cls, path: str | Path) -> "Forecaster":
@@ -250,6 +254,8 @@ class Forecaster(LightningModule):
     def forecast(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Forecasts the steps beyond the end of each series.
 
+        A series that cannot be forecast, such as one that is shorter than the lookback, is left out with a warning.
+
         Args:
             frame: raw columns, as the training's file has them, matched by name; a series ends with its last row that
                 has a target, and rows after it hold what is known in advance.
@@ -259,39 +265,54 @@ class Forecaster(LightningModule):
             y` (empty), `forecast` and the quantiles', in original units.
 
         Raises:
-            DataError: for a frame that lacks columns or rows, or has values that cannot be used, or if a
-                forecast is not a number.
-            ConfigError: for a series that the network has no scaling for, or if it is not trained.
+            DataError: for a frame that lacks columns or rows, has values that cannot be used, or no series that can be
+                forecast, or if a forecast is not a number.
+            ConfigError: if the network has no scaling for any series, or is not trained.
         """
         self.require_trained()
         panel = Panel.of(Recipe.from_dict(self.schema.recipe).tables(frame), self.schema)
-        self.find_scalings(panel.names)
         lookback = self.schema.lookback
-        recent = self._margins_at(panel.at_the_end(lookback, self.before), last=1)
+        unscaled = self.find_scalings(panel.names, all_of_them=False)
+        ends = panel.at_the_end(lookback, 0, unscaled)
+        for sentence in left_out(panel.names, {**panel.not_at_the_end(lookback), **unscaled}):
+            warnings.warn(sentence, stacklevel=2)
+        recent = self._margins_at(panel.at_the_end(lookback, self.before, unscaled), last=1)
         with self.evaluating():
             parts = []
-            for batch in self._batches(panel.at_the_end(lookback)):
+            for batch in self._batches(ends):
                 parts.append(self._predicted(batch, recent))
                 require_finite(parts[-1], batch, self, panel.names, panel.times)
         found = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
         return predictions_table(panel.names, panel.times, self.schema.targets, self.levels, found)
 
-    def find_scalings(self, names: Sequence[str]) -> None:
-        """Takes note of which scaling each series of the data has.
+    def find_scalings(self, names: Sequence[str], all_of_them: bool = True) -> dict[int, str]:
+        """Takes note of which scaling, and which margins of intervals, each series of the data has.
+
+        Args:
+            names: the series' names.
+            all_of_them: whether each must have one, as for a test; else it is enough that one has.
+
+        Returns:
+            The numbers of the series that have none, and why, to be put behind the name.
 
         Raises:
-            ConfigError: if there is none for one.
+            ConfigError: if there is none for one, or for any.
         """
+        margins = {name: number for number, name in enumerate(self.schema.panel)}
+        self._margins_of = torch.tensor([margins.get(name, -1) for name in names])
         if not self.schema.series:
             self._scaling_of = None
-            return
-        unknown = [name for name in names if name not in self.schema.series]
-        if unknown:
-            raise ConfigError(
-                f"series {unknown[0]} was not among those the network was trained on, and scale_by: series gave each "
-                "of them a scaling of its own; train with scale_by: global to forecast new series"
-            )
-        self._scaling_of = torch.tensor([self.schema.series.index(name) for name in names])
+            return {}
+        place = {name: number for number, name in enumerate(self.schema.series)}
+        why = (
+            " was not among those the network was trained on, and scale_by: series gave each of them a scaling of "
+            "its own; train with scale_by: global to forecast new series"
+        )
+        unknown = {number: why for number, name in enumerate(names) if name not in place}
+        if unknown and (all_of_them or len(unknown) == len(names)):
+            raise ConfigError(f"series {names[next(iter(unknown))]}{why}")
+        self._scaling_of = torch.tensor([place.get(name, 0) for name in names])
+        return unknown
 
     def recalibrate(self, windows: Windows) -> None:
         """Has `predict_step` forecast with intervals calibrated at each origin, if there is an `interval_window`.
@@ -382,7 +403,9 @@ class Forecaster(LightningModule):
         require_alike(self.schema, schema)
         self._require_causal(schema)
         self._require_windows(schema)
-        self.find_scalings(data.panel.names)
+        unscaled = self.find_scalings(data.panel.names, all_of_them=stage != "predict")
+        if stage == "predict":
+            data.unscaled = unscaled
         if stage == "fit":
             self._require_rows(schema)
             if self.intervals is not None and data.validation == "test":
@@ -462,7 +485,8 @@ class Forecaster(LightningModule):
         raw, _, _ = self._raw(batch)
         self._add("val/loss", self._loss(raw, batch), batch)
         if self.intervals is not None and self._calibrates():
-            self._errors.append((self.errors(raw, batch).flatten(0, 1), batch.weight.flatten(0, 1)))
+            series = batch.series.repeat_interleave(batch.index.shape[1])
+            self._errors.append((self.errors(raw, batch).flatten(0, 1), batch.weight.flatten(0, 1), series))
 
     def on_validation_epoch_end(self) -> None:
         self._calibrate()
@@ -486,15 +510,27 @@ class Forecaster(LightningModule):
                 "the test metrics need the training rows: pass the data module, trainer.test(model, data)"
             )
         self._require_unseen("test")
-        self.metrics = ForecastMetrics(data.reference, self.levels).to(self.device)
+        months = data.times.month.to_numpy()
+        self.metrics = ForecastMetrics(data.reference, self.levels, self.schema.targets, months)
         if self.before:
             self.recalibrate(data.origins("test", self.before))
 
     def test_step(self, batch: Batch) -> Prediction:  # type: ignore[override]  # callbacks get any output
-        prediction = self._predicted(batch, self._recent)
+        raw = self._decoded(batch)
+        prediction = self.prediction(raw, batch, self._margin(batch, self._recent))
         self._require_finite(prediction, batch, scored_only=True)
         quantiles = prediction.quantiles if self.levels else None
-        self.metrics.update(prediction.forecast, batch.target, batch.weight, batch.last, batch.series, quantiles)
+        crps = self.loss.crps(raw.double(), self._target(batch).double())
+        self.metrics.update(
+            prediction.forecast,
+            batch.target,
+            batch.weight,
+            batch.last,
+            batch.series,
+            quantiles,
+            index=batch.index,
+            crps=None if crps is None else crps * self._units(batch)[1],
+        )
         return prediction
 
     def on_test_epoch_end(self) -> None:
@@ -549,6 +585,11 @@ class Forecaster(LightningModule):
         assert self.intervals is not None
         return self.intervals.errors(self.loss.point(raw), self.loss.quantiles(raw), self._target(batch))
 
+    def margins(self, batch: Batch) -> Tensor:
+        """The validation's margins of the intervals of each sample's series, (batch, coverages, horizon, targets)."""
+        assert self.intervals is not None
+        return self.intervals.margins(self._margins_row(batch.series))
+
     def trace(self, batch: Batch) -> dict[str, Tensor]:
         """Inner signals of the backbone and, under "decoder.", of the decoder, as their own `trace` give them."""
         x = self.inputs(batch)
@@ -558,10 +599,18 @@ class Forecaster(LightningModule):
         return signals | {f"decoder.{k}": v for k, v in self.decoder.trace(encoded, known, last).items()}
 
     def _predicted(self, batch: Batch, recent: RecentMargins | None) -> Prediction:
+        return self.prediction(self._decoded(batch), batch, self._margin(batch, recent))
+
+    def _decoded(self, batch: Batch) -> Tensor:
+        """What `decode` makes of a batch."""
         x = self.inputs(batch)
         encoded, _ = self.backbone(x)
-        margin = None if recent is None else recent.at(batch.series, batch.index)
-        return self.prediction(self.decode(x, encoded, batch), batch, margin)
+        return self.decode(x, encoded, batch)
+
+    @staticmethod
+    def _margin(batch: Batch, recent: RecentMargins | None) -> Tensor | None:
+        """The margins of the intervals at a batch's origins; None for the validation's."""
+        return None if recent is None else recent.at(batch.series, batch.index)
 
     def _require_finite(self, prediction: Prediction, batch: Batch, scored_only: bool = False) -> None:
         data = getattr(self.trainer, "datamodule", None)
@@ -588,7 +637,8 @@ class Forecaster(LightningModule):
         parts = zip(*(part.split(counts) for part in (series, index, errors, weight)), strict=True)
         kept = []
         for number, row, error, counted in parts:
-            margins = self.intervals.recent(error, counted, last)
+            margin = self.intervals.margins(self._margins_row(number[:1]))[0]
+            margins = self.intervals.recent(error, counted, margin, last)
             kept.append((number[-len(margins) :], row[-len(margins) :], margins))
         return RecentMargins(*map(torch.cat, zip(*kept, strict=True)))
 
@@ -670,6 +720,13 @@ class Forecaster(LightningModule):
         self._scaling_of = self._scaling_of.to(batch.series.device)
         return self._scaling_of[batch.series]
 
+    def _margins_row(self, series: Tensor) -> Tensor:
+        """The number of the margins of each series; -1 for those of all series together."""
+        if self._margins_of is None:  # an export: its series are those that have scalings, if there are any
+            return series if self.schema.series else torch.full_like(series, -1)
+        self._margins_of = self._margins_of.to(series.device)
+        return self._margins_of[series]
+
     def _point(self, raw: Tensor, batch: Batch) -> Tensor:
         offset, scale = self._units(batch)
         return self.loss.point(raw) * scale + offset  # an anchored change of 0 is exactly 0 in original units too
@@ -682,6 +739,8 @@ class Forecaster(LightningModule):
                 raise ConfigError(
                     "model.intervals are calibrated by the validations of a training, and this network has had none"
                 )
+            if margin is None and self.intervals.series:
+                margin = self.margins(batch)[:, None]
             quantiles = self.intervals(self.loss.point(raw), quantiles, margin)
         offset, scale = (unit.unsqueeze(-1) for unit in self._units(batch))
         return quantiles * scale + offset
@@ -698,12 +757,13 @@ class Forecaster(LightningModule):
         gathered: list[Any] = [self._errors]
         if self.trainer.world_size > 1:
             gathered = [None] * self.trainer.world_size
-            ours = [(errors.cpu(), weight.cpu()) for errors, weight in self._errors]
+            ours = [tuple(part.cpu() for part in parts) for parts in self._errors]
             torch.distributed.all_gather_object(gathered, ours)
-        errors, weight = (torch.cat(part) for part in zip(*(pair for rank in gathered for pair in rank), strict=True))
+        found = zip(*(parts for rank in gathered for parts in rank), strict=True)
+        errors, weight, series = (torch.cat(part) for part in found)
         self._errors.clear()
         try:
-            self.intervals.fit(errors, weight)
+            self.intervals.fit(errors, weight, series)
         except ValueError as error:
             raise ConfigError(f"model.intervals: {error}") from None
 

@@ -17,7 +17,9 @@ class SplitConformal(nn.Module):
     absolute errors of a step and target. With quantiles it is [q_low - margin, q_high + margin], and the errors are
     max(q_low - y, y - q_high), which may be negative: an interval that is too wide shrinks. Were the errors
     exchangeable with those to come, it would hold the truth with at least that probability; those of a time series are
-    not quite, so measure the coverage. Sources: Lei et al. 2018; with quantiles Romano, Patterson and Candès 2019.
+    not quite, so measure the coverage. Each series of a panel has margins of its own, from its own errors; those of a
+    step with too few errors for a coverage, and those of a new series, are of the errors of all series together.
+    Sources: Lei et al. 2018; with quantiles Romano, Patterson and Candès 2019.
 
     A series that changes makes errors of another size than those of the validation range. With a `window` the margin of
     each origin is that of the forecasts from the last origins before it, as far as their truth is known there
@@ -29,6 +31,7 @@ class SplitConformal(nn.Module):
         horizon: number of steps.
         targets: number of targets.
         window: origins whose errors set the margin of an origin, step by step; None for those of `fit` alone.
+        series: number of series that have margins of their own.
 
     Raises:
         ValueError: for a coverage that is no probability, or whose quantiles are not among the levels, and for a window
@@ -36,7 +39,9 @@ class SplitConformal(nn.Module):
     """
 
     margin: Tensor
-    """(coverages, horizon, targets): that of `fit`, in the unit of its errors."""
+    """(coverages, horizon, targets): that of `fit`, of all errors, in their unit."""
+    own: Tensor
+    """(series, coverages, horizon, targets): those of each series; NaN where it has too few errors. Only in panels."""
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class SplitConformal(nn.Module):
         horizon: int,
         targets: int,
         window: int | None = None,
+        series: int = 0,
     ) -> None:
         super().__init__()
         if any(not 0 < coverage < 1 for coverage in coverages) or len(set(coverages)) < len(coverages):
@@ -56,6 +62,9 @@ class SplitConformal(nn.Module):
         """Probability levels of what `forward` gives, ascending."""
         self.pairs = [(_position(self.levels, low), _position(self.levels, high)) for low, high in ends]
         self.register_buffer("margin", torch.full((len(self.pairs), horizon, targets), torch.nan))
+        if series:
+            self.register_buffer("own", self.margin.expand(series, -1, -1, -1).clone())
+        self.series = series
         if window is not None and window < (least := _least(self.coverages[-1])):
             raise ValueError(
                 f"intervals of {100 * self.coverages[-1]:g} % need a window of {least} origins or more, got {window}"
@@ -85,12 +94,13 @@ class SplitConformal(nn.Module):
         ends = ((quantiles[..., low], quantiles[..., high]) for low, high in self.pairs)
         return torch.stack([torch.maximum(low - target, target - high) for low, high in ends], -1)
 
-    def fit(self, errors: Tensor, weight: Tensor) -> None:
+    def fit(self, errors: Tensor, weight: Tensor, series: Tensor | None = None) -> None:
         """Sets the margins.
 
         Args:
             errors: (samples, horizon, targets, coverages)
             weight: (samples, horizon, targets): 0 where an error does not count.
+            series: (samples,), integer: number of each sample's series; None where none has margins of its own.
 
         Raises:
             ValueError: if a step has too few errors for a coverage.
@@ -107,23 +117,49 @@ class SplitConformal(nn.Module):
                             "enlarge it"
                         )
                     self.margin[number, step, target] = known[:, number].kthvalue(rank).values
+        if self.series and series is not None:
+            self._fit_each(errors, weight, series)
 
-    def recent(self, errors: Tensor, weight: Tensor, last: int | None = None) -> Tensor:
+    def _fit_each(self, errors: Tensor, weight: Tensor, series: Tensor) -> None:
+        """Sets the margins of each series that has enough errors."""
+        order = series.argsort(stable=True)
+        numbers, counts = series[order].unique_consecutive(return_counts=True)
+        known = (weight > 0)[order]
+        kept = errors[order].where(known[..., None], torch.inf)
+        self.own.fill_(torch.nan)
+        parts = zip(numbers, kept.split(counts.tolist()), known.split(counts.tolist()), strict=True)
+        for number, part, counted in parts:
+            found = self._ranked(part.permute(1, 2, 3, 0), counted.sum(0))  # (horizon, coverages, targets)
+            self.own[number] = found.where(found.isfinite(), torch.nan).transpose(0, 1)
+
+    def margins(self, series: Tensor) -> Tensor:
+        """The margins of some series, (batch, coverages, horizon, targets): their own, or else those of all errors.
+
+        Args:
+            series: (batch,), integer: their numbers; -1 for a series without margins of its own.
+        """
+        if not self.series:
+            return self.margin.expand(len(series), -1, -1, -1)
+        own = self.own[series.clamp(min=0)]
+        return own.where((series >= 0)[:, None, None, None] & ~own.isnan(), self.margin)
+
+    def recent(self, errors: Tensor, weight: Tensor, margin: Tensor, last: int | None = None) -> Tensor:
         """The margins at consecutive origins of one series, (last, coverages, horizon, targets).
 
         At origin t the margin of step h is of the `window` origins t - h - window + 1 .. t - h, whose truth is known
         at t, but for those of weight 0. Where that many origins are not there, or too few of them count for a coverage,
-        it is that of `fit`.
+        it is `margin`.
 
         Args:
             errors: (origins, horizon, targets, coverages)
             weight: (origins, horizon, targets): 0 where an error is not known, or does not count.
+            margin: (coverages, horizon, targets): that of the series, as `margins` gives it.
             last: number of origins at the end whose margins are wanted; None for all.
         """
         assert self.window is not None
         count = len(errors)
         last = count if last is None else last
-        margins = self.margin.expand(count, *self.margin.shape).clone()
+        margins = margin.expand(count, *margin.shape).clone()
         for step in range(errors.shape[1]):
             first = max(self.window + step, count - last)  # of the origins that have a whole window before them
             start, stop = first - step - self.window, count - step - 1
@@ -157,7 +193,7 @@ class SplitConformal(nn.Module):
         Args:
             point: (..., horizon, targets)
             quantiles: (..., horizon, targets, levels)
-            margin: (..., coverages, horizon, targets), of each origin; None for that of `fit`.
+            margin: (..., coverages, horizon, targets), of each origin; None for that of all errors.
         """
         ends = quantiles.clone() if self.given else point.unsqueeze(-1).repeat(*[1] * point.dim(), len(self.levels))
         margins = (self.margin if margin is None else margin).unbind(-3)

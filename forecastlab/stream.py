@@ -48,7 +48,8 @@ class Network(Protocol):
 
     def evaluating(self) -> AbstractContextManager[None]: ...
 
-    def find_scalings(self, names: Sequence[str]) -> None: ...
+    def margins(self, batch: Batch) -> Tensor: ...
+    def find_scalings(self, names: Sequence[str]) -> Mapping[int, str]: ...
 
     def inputs(self, batch: Batch) -> Tensor: ...
 
@@ -353,7 +354,8 @@ class _Recent:
     def margin(self, raw: Tensor, batch: Batch) -> Tensor:
         """The margins at the last origin, (1, 1, coverages, horizon, targets), whose forecast is taken note of."""
         self._forecasts = [*self._forecasts[:-1], (raw, batch._replace(history=batch.history[:, -1:]))]
-        return self._intervals.recent(self._errors, self._weight, last=1)[None]
+        margin = self._model.margins(batch)[0]
+        return self._intervals.recent(self._errors, self._weight, margin, last=1)[None]
 
 
 def _timestamp(given: Any) -> pd.Timestamp:

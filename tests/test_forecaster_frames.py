@@ -260,10 +260,27 @@ def test_a_series_that_has_no_scaling_is_named_and_forecast_where_one_serves_all
     (tmp_path / "own").mkdir()
     own = fitted(tmp_path / "own", frame, series_column="unique_id", scale_by="series")
     with pytest.raises(ConfigError, match=r"series z was not among .* train with scale_by: global"):
-        own.forecast(pd.concat([frame, new]))
+        own.forecast(new)
+    with pytest.warns(UserWarning, match=r"not forecast: series z was not among"):
+        some = own.forecast(pd.concat([new, frame]))
+    pd.testing.assert_frame_equal(some, own.forecast(frame))
     model = fitted(tmp_path, frame, series_column="unique_id")
     table = model.forecast(pd.concat([frame, new])).set_index("unique_id")["forecast"]
     assert table["z"] == pytest.approx(table["a"])
+
+
+def test_series_that_cannot_be_forecast_do_not_stop_the_others(tmp_path):
+    frame = panel(40)
+    model = fitted(tmp_path, frame, series_column="unique_id")
+    expected = model.forecast(frame)
+    short = frame[frame["unique_id"] == "a"].assign(unique_id="short").iloc[-3:]
+    empty = frame[frame["unique_id"] == "a"].assign(unique_id="empty", y=np.nan)
+    with pytest.warns(UserWarning, match=r"not forecast: series short has 3 rows, fewer than the lookback of 4"):
+        found = model.forecast(pd.concat([short, frame]))
+    pd.testing.assert_frame_equal(found, expected)
+    with pytest.warns(UserWarning, match=r"left out, for the targets \(y\) have no value at all: series empty"):
+        found = model.forecast(pd.concat([empty, frame]))
+    pd.testing.assert_frame_equal(found, expected)
 
 
 def test_more_series_than_are_taken_together_are_all_forecast(tmp_path, monkeypatch):

@@ -70,7 +70,7 @@ def test_each_margin_is_of_the_last_errors_whose_truth_is_known(origins, window,
     intervals.margin.copy_(torch.rand(intervals.margin.shape))
     errors = random.normal(size=(origins, horizon, targets, 2)).astype("f")
     weight = (random.uniform(size=(origins, horizon, targets)) < known).astype("f")
-    found = intervals.recent(torch.tensor(errors), torch.tensor(weight)).numpy()
+    found = intervals.recent(torch.tensor(errors), torch.tensor(weight), intervals.margin).numpy()
     assert found.shape == (origins, 2, horizon, targets)
     anew = 0
     for t in range(origins):
@@ -86,7 +86,7 @@ def test_each_margin_is_of_the_last_errors_whose_truth_is_known(origins, window,
                         expected = intervals.margin[number, h - 1, target].item()
                     assert found[t, number, h - 1, target] == pytest.approx(expected)
     assert (anew > 0) == (origins > window)
-    last = intervals.recent(torch.tensor(errors), torch.tensor(weight), last=2).numpy()
+    last = intervals.recent(torch.tensor(errors), torch.tensor(weight), intervals.margin, last=2).numpy()
     np.testing.assert_array_equal(last, found[-2:])
 
 
@@ -104,7 +104,7 @@ def test_they_follow_errors_that_grow():
     intervals = SplitConformal([0.9], (), 1, 1, window=200)
     errors = intervals.errors(point, NOTHING.expand(4000, 1, 1, 0), truth)
     intervals.fit(errors[:1000], weight[:1000])
-    margins = intervals.recent(errors, weight)
+    margins = intervals.recent(errors, weight, intervals.margin)
     covered = {}
     for name, margin in (("fixed", None), ("recent", margins)):
         low, high = intervals(point, NOTHING, margin)[..., 0, :].unbind(-1)

@@ -2,6 +2,7 @@ import math
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.optim import SGD
@@ -84,6 +85,68 @@ def test_what_has_no_weight_does_not_count():
     weight = (torch.arange(11) < 5).float().view(11, 1, 1)
     intervals.fit(errors, weight)
     assert intervals.margin.item() == 3  # of 1 2 3 4 5, the ceil(6 / 2)-th
+
+
+def test_each_series_has_the_margins_of_its_own_errors_if_they_are_enough():
+    random = np.random.default_rng(0)
+    series = random.permutation(np.repeat([0, 1, 2], [40, 25, 5]))
+    errors = (np.abs(random.normal(size=(70, 2, 1, 1))) * np.array([1.0, 100.0, 7.0])[series, None, None, None]).astype(
+        "f"
+    )
+    weight = np.ones((70, 2, 1), "f")
+    weight[series == 1, 1] = np.arange(25)[:, None] < 8  # of its second step 8 errors count, which is one too few
+    intervals = SplitConformal([0.5, 0.9], (), horizon=2, targets=1, series=4)
+    intervals.fit(*(torch.tensor(part) for part in (np.tile(errors, 2), weight, series)))
+    found = intervals.margins(torch.tensor([0, 1, 2, 3, -1]))
+    assert found.shape == (5, 2, 2, 1)
+    for number, coverage in enumerate((0.5, 0.9)):
+        for step in range(2):
+            counts = weight[:, step, 0] > 0
+            pooled = conformal_quantile(errors[counts, step, 0, 0], coverage)
+            few = step == 1 and coverage == 0.9
+            own = [
+                pooled if few and n == 1 else conformal_quantile(errors[counts & (series == n), step, 0, 0], coverage)
+                for n in (0, 1)
+            ]
+            short = pooled if coverage == 0.9 else conformal_quantile(errors[series == 2, step, 0, 0], coverage)
+            expected = [*own, short, pooled, pooled]
+            assert found[:, number, step, 0].tolist() == expected
+
+
+def test_a_series_is_given_its_own_margins_by_its_name(tmp_path):
+    frame = panel(60, scales=(1.0, 100.0))
+    data = module(tmp_path, frame, series_column="unique_id", validation="tail")
+    model = trained(data, tmp_path, intervals=(0.5,))
+    assert model.schema.panel == ("a", "b")
+
+    def widths(table):
+        return (table["forecast-hi-50"] - table["forecast-lo-50"]).groupby(table["unique_id"]).first()
+
+    scale = model.scaling.target_scale.item()
+    own = {name: 2 * scale * model.intervals.own[number, 0, 0, 0].item() for number, name in enumerate("ab")}
+    assert own["b"] > 3 * own["a"]
+    assert widths(model.forecast(frame)).to_dict() == pytest.approx(own, rel=1e-4)
+    turned = pd.concat([frame[frame["unique_id"] == name] for name in ("b", "a")])
+    new = frame[frame["unique_id"] == "a"].assign(unique_id="new")
+    pool = 2 * scale * model.intervals.margin.item()
+    again = Forecaster.rebuild(model.hparams, model.state_dict())
+    for each in (model, again):
+        assert widths(each.forecast(pd.concat([turned, new]))).to_dict() == pytest.approx(
+            {**own, "new": pool}, rel=1e-4
+        )
+
+
+def test_a_checkpoint_without_margins_of_each_series_is_read(tmp_path):
+    frame = panel(60, scales=(1.0, 100.0))
+    model = trained(module(tmp_path, frame, series_column="unique_id"), tmp_path, intervals=(0.5,))
+    settings = {**model.hparams, "schema": {k: v for k, v in model.hparams["schema"].items() if k != "panel"}}
+    weights = {name: value for name, value in model.state_dict().items() if name != "intervals.own"}
+    old = Forecaster.rebuild(settings, weights)
+    table = old.forecast(frame)
+    width = table["forecast-hi-50"] - table["forecast-lo-50"]
+    assert width.to_numpy() == pytest.approx(
+        2 * old.scaling.target_scale.item() * old.intervals.margin.item(), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize(("coverage", "least"), [(0.5, 1), (0.8, 4), (0.9, 9), (0.95, 19), (0.99, 99)])
@@ -239,6 +302,7 @@ def test_each_series_has_the_margin_in_its_own_units(tmp_path):
     table = best.forecast(panel(60))
     half = ((table["forecast-hi-90"] - table["forecast-lo-90"]) / 2).to_numpy()
     scale = best.scaling.target_scale[:, 0].numpy()
+    assert best.intervals.own.isnan().all()  # no series has nine errors
     np.testing.assert_allclose(half, best.intervals.margin.item() * scale, rtol=1e-3)
     assert half.max() / half.min() > 1000
 

@@ -6,7 +6,7 @@ import torch
 import torchmetrics
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import expon, gamma, laplace, norm, uniform
 from sklearn.metrics import (
     mean_absolute_error,
     mean_absolute_percentage_error,
@@ -30,6 +30,8 @@ from forecastlab.metrics import (
     WeightedPercentageError,
     WinklerScore,
     central_interval,
+    crps_of_quantiles,
+    determines_crps,
 )
 
 LEVELS = (0.1, 0.25, 0.5, 0.9)
@@ -136,22 +138,73 @@ def test_the_pinball_loss_is_scikit_learns_over_all_levels():
     assert updated(PinballLoss(LEVELS), quantiles, truth).compute().item() == pytest.approx(np.mean(wanted), rel=1e-6)
 
 
-def test_crps_of_the_quantiles_of_an_ensemble_is_that_of_the_ensemble():
-    generator = np.random.default_rng(0)
-    truth, ensemble = generator.normal(size=30), np.sort(generator.normal(size=(30, 9)))
-    levels = (np.arange(9) + 0.5) / 9
-    spread = np.abs(ensemble[:, :, None] - ensemble[:, None]).mean((1, 2))
-    wanted = np.abs(ensemble - truth[:, None]).mean(1) - spread / 2  # Gneiting and Raftery 2007, equation 21
-    assert updated(QuantileCRPS(levels), ensemble, truth).compute().item() == pytest.approx(wanted.mean(), rel=1e-6)
+def normal_crps(mean, deviation, truth):
+    z = (truth - mean) / deviation
+    return deviation * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))
 
 
-def test_crps_of_many_quantiles_approaches_that_of_the_distribution():
+@pytest.mark.parametrize("levels", [(0.05, 0.95), (0.05, 0.5, 0.95), (0.1, 0.25, 0.5, 0.9), (0.6, 0.7)])
+def test_crps_of_any_quantiles_of_a_normal_distribution_is_that_of_the_distribution(levels):
     _, truth, mean = (column.double().numpy() for column in drawn())
-    z = (truth - mean) / 4
-    wanted = 4 * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))
-    levels = (np.arange(500) + 0.5) / 500
-    metric = updated(QuantileCRPS(levels), normal_quantiles(mean, 4, levels), truth)
-    assert metric.compute().item() == pytest.approx(wanted.mean(), rel=2e-3)
+    found = updated(QuantileCRPS(levels), normal_quantiles(mean, 4, levels), truth).compute().item()
+    assert found == pytest.approx(normal_crps(mean, 4, truth).mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize("truth", [-40.0, -3.0, -1.0, 0.5, 2.0, 2.5, 9.0, 40.0])
+def test_crps_of_quantiles_is_the_integral_over_their_distribution(truth):
+    levels, quantiles = np.array([0.1, 0.3, 0.6, 0.8, 0.95]), np.array([-1.0, 0.0, 2.0, 2.0, 7.0])
+    z = norm.ppf(levels)
+
+    def quantile(level):
+        inner = np.interp(norm.ppf(level), z, quantiles)
+        below = quantiles[0] + (norm.ppf(level) - z[0]) * (quantiles[1] - quantiles[0]) / (z[1] - z[0])
+        above = quantiles[-1] + (norm.ppf(level) - z[-1]) * (quantiles[-1] - quantiles[-2]) / (z[-1] - z[-2])
+        return np.where(level < levels[0], below, np.where(level > levels[-1], above, inner))
+
+    grid = (np.arange(2_000_000) + 0.5) / 2_000_000
+    error = truth - quantile(grid)
+    wanted = 2 * np.maximum(grid * error, (grid - 1) * error).mean()
+    found = crps_of_quantiles(torch.tensor(quantiles), torch.tensor(truth), torch.tensor(levels)).item()
+    assert found == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize(("truth", "wanted"), [(3.0, 0.0), (1.0, 2.0), (10.0, 7.0)])
+def test_crps_of_quantiles_that_are_all_equal_is_the_absolute_error(truth, wanted):
+    levels = torch.tensor([0.1, 0.5, 0.9])
+    assert crps_of_quantiles(torch.full((3,), 3.0), torch.tensor(truth), levels).item() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("distribution", [expon(), uniform(), laplace(), gamma(2), expon(scale=1e-20)])
+def test_enough_levels_give_the_crps_of_any_distribution_within_two_percent(distribution):
+    levels = np.arange(1, 10) / 10
+    grid = distribution.ppf((np.arange(20_000) + 0.5) / 20_000)
+    truth = np.sort(grid[::20])
+    below = np.searchsorted(grid, truth)
+    total, sums = grid.sum(), np.concatenate([[0], np.cumsum(grid)])
+    apart = (truth * below - sums[below] + total - sums[below] - truth * (len(grid) - below)) / len(grid)
+    spread = (2 * np.arange(len(grid)) - len(grid) + 1) @ grid * 2 / len(grid) ** 2
+    wanted = (apart - spread / 2).mean()  # Gneiting and Raftery 2007, equation 21
+    quantiles = torch.as_tensor(distribution.ppf(levels)).expand(len(truth), -1)
+    found = crps_of_quantiles(quantiles, torch.as_tensor(truth), torch.as_tensor(levels)).mean().item()
+    assert found == pytest.approx(wanted, rel=0.02)
+    assert determines_crps(levels)
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        (),
+        (0.05, 0.95),
+        (0.05, 0.5, 0.95),
+        np.linspace(0.1, 0.9, 8),
+        np.linspace(0.2, 0.8, 20),
+        np.linspace(0.1, 0.7, 9),
+    ],
+)
+def test_few_levels_or_those_of_the_middle_alone_do_not_determine_a_crps(levels):
+    assert not determines_crps(levels)
+    assert not determines_crps(np.array([0.05, 0.5, 0.6, 0.7, 0.8, 0.81, 0.82, 0.83, 0.84, 0.95]))
+    assert determines_crps(np.array([0.005, 0.025, 0.165, 0.25, 0.5, 0.75, 0.835, 0.975, 0.995]))  # those of M5
 
 
 def test_crps_of_a_point_forecast_is_its_mean_absolute_error():
@@ -264,9 +317,18 @@ def test_no_values_in_a_batch_change_nothing(cls):
 
 
 @every
-def test_their_sums_are_in_double_precision(cls):
-    sums = [value for value in columns_of(cls)[0].metric_state.values() if value.is_floating_point()]
-    assert {value.dtype for value in sums} == {torch.float64}
+def test_their_sums_are_of_double_precision(cls):
+    assert {value.dtype for value in columns_of(cls)[0].metric_state.values()} <= {torch.float64, torch.int64}
+    metric, columns = columns_of(cls)
+    assert updated(metric, *columns).compute().dtype == torch.float64
+
+
+@pytest.mark.parametrize("cls", [MeanAbsoluteScaledError, RootMeanSquaredScaledError, Skill])
+@pytest.mark.parametrize("size", [1e-25, 1e25])
+def test_squares_of_large_and_of_small_values_are_numbers(cls, size):
+    found = updated(cls(), [3 * size], [size], [2 * size]).compute().item()
+    assert np.isfinite(found)
+    assert found != 0
 
 
 # ---- the metrics of a test ----
@@ -284,59 +346,93 @@ def forecasts(samples=40, origins=2, horizon=3, targets=2):
     return [*columns, torch.as_tensor(generator.integers(0, 3, samples))], reference
 
 
-def test_the_metrics_of_a_test_equal_scikit_learns_over_the_scored_values():
+def of_one_target():
+    """The same of the first target alone."""
     columns, reference = forecasts()
-    metrics = ForecastMetrics(reference)
-    metrics.update(*columns)
+    return [*(part[..., :1] for part in columns[:4]), columns[4]], Reference(*(unit[:, :1] for unit in reference))
+
+
+def by_series(columns, *further):
+    """The scored values of each series and target: numbers of both, forecast, truth, persistence and what else."""
     forecast, truth, weight, last, series = (column.double().numpy() for column in columns)
-    counts = weight > 0
-    variance, naive, squared = (
-        np.broadcast_to(unit.numpy()[series.astype(int), None, None], truth.shape)[counts] for unit in reference
-    )
-    persistence = np.broadcast_to(last[:, :, None], truth.shape)[counts]
-    forecast, truth = forecast[counts], truth[counts]
-    mse = mean_squared_error(truth, forecast)
-    error = np.abs(truth - forecast)
-    assert {name: value.item() for name, value in metrics.compute().items()} == pytest.approx(
-        {
-            "test/mse_scaled": mean_squared_error(truth / variance**0.5, forecast / variance**0.5),
-            "test/mae": mean_absolute_error(truth, forecast),
-            "test/rmse": np.sqrt(mse),
-            "test/mase": mean_absolute_error(truth / naive, forecast / naive),
-            "test/skill": 1 - mse / mean_squared_error(truth, persistence),
-            "test/rmsse": mean_squared_error(truth / squared**0.5, forecast / squared**0.5) ** 0.5,
-            "test/mape": 100 * mean_absolute_percentage_error(truth, forecast),
-            "test/smape": 100 * np.mean(2 * error / (np.abs(truth) + np.abs(forecast))),
-            "test/wape": 100 * error.sum() / np.abs(truth).sum(),
-        },
-        rel=1e-5,
-    )
+    persistence = np.broadcast_to(last[:, :, None], truth.shape)
+    for number in np.unique(series.astype(int)):
+        for target in range(truth.shape[-1]):
+            counts = (weight > 0) & (series[:, None, None, None] == number)
+            kept = counts[..., target]
+            yield (number, target, *(part[..., target][kept] for part in (forecast, truth, persistence, *further)))
+
+
+def test_the_metrics_of_a_test_are_means_over_the_series_of_scikit_learns():
+    columns, reference = forecasts()
+    metrics = ForecastMetrics(reference, targets=["small", "large"])
+    metrics.update(*columns)
+    found = {name: [] for name in ("mse", "persistence", "mae", "rmse", "mase", "rmsse", "mape", "smape")}
+    absolute, size = np.zeros(2), np.zeros(2)
+    for number, target, forecast, truth, persistence in by_series(columns):
+        variance, naive, squared = (unit[number, target].item() for unit in reference)
+        mse, error = mean_squared_error(truth, forecast), np.abs(truth - forecast)
+        found["mse"].append(mse / variance)
+        found["persistence"].append(mean_squared_error(truth, persistence) / variance)
+        found["mae"].append((target, mean_absolute_error(truth, forecast)))
+        found["rmse"].append((target, np.sqrt(mse)))
+        found["mase"].append(mean_absolute_error(truth, forecast) / naive)
+        found["rmsse"].append(np.sqrt(mse / squared))
+        found["mape"].append(100 * mean_absolute_percentage_error(truth, forecast))
+        found["smape"].append(100 * np.mean(2 * error / (np.abs(truth) + np.abs(forecast))))
+        absolute[target] += error.sum()
+        size[target] += np.abs(truth).sum()
+    wanted = {f"test/{name}": np.mean(found[name]) for name in ("mase", "rmsse", "mape", "smape")}
+    for number, target in enumerate(("small", "large")):
+        for name in ("mae", "rmse"):
+            wanted[f"test/{name}/{target}"] = np.mean([value for of, value in found[name] if of == number])
+    wanted |= {
+        "test/mse_scaled": np.mean(found["mse"]),
+        "test/skill": 1 - np.mean(found["mse"]) / np.mean(found["persistence"]),
+        "test/wape": np.mean(100 * absolute / size),
+        "test/series_scored": 6,
+        "test/series_in_units": 6,
+        "test/mse_scaled_median": np.median(found["mse"]),
+        "test/mase_median": np.median(found["mase"]),
+        "test/rmsse_median": np.median(found["rmsse"]),
+    }
+    assert {name: value.item() for name, value in metrics.compute().items()} == pytest.approx(wanted, rel=1e-9)
 
 
 def test_quantiles_add_their_scores_and_those_of_their_central_interval():
-    columns, reference = forecasts()
-    forecast, truth, weight = columns[:3]
+    columns, reference = of_one_target()
+    forecast = columns[0]
     levels = (0.1, 0.5, 0.8, 0.9)
     quantiles = torch.stack([forecast - 3, forecast, forecast + 2, forecast + 4], -1)
     metrics = ForecastMetrics(reference, levels)
     metrics.update(*columns, quantiles)
     found = {name: value.item() for name, value in metrics.compute().items()}
-    counts = weight.numpy() > 0
-    truth, quantiles = truth.double().numpy()[counts], quantiles.double().numpy()[counts]
-    pinball = [mean_pinball_loss(truth, quantiles[:, k], alpha=level) for k, level in enumerate(levels)]
+    wanted = {"pinball": [], "coverage": [], "winkler": []}
+    ends = [part.double().numpy() for part in quantiles.unbind(-1)]
+    for _, _, _, truth, _, *values in by_series(columns, *ends):
+        pinball = [mean_pinball_loss(truth, values[k], alpha=level) for k, level in enumerate(levels)]
+        wanted["pinball"].append(np.mean(pinball))
+        wanted["coverage"].append(np.mean((truth >= values[0]) & (truth <= values[3])))
+        wanted["winkler"].append(10 * (pinball[0] + pinball[3]))
     without = ForecastMetrics(reference)
     without.update(*columns)
     assert found == pytest.approx(
         {
             **{name: value.item() for name, value in without.compute().items()},
-            "test/pinball": np.mean(pinball),
-            "test/crps": 2 * np.mean(pinball),
-            "test/coverage": np.mean((truth >= quantiles[:, 0]) & (truth <= quantiles[:, 3])),
+            **{f"test/{name}": np.mean(values) for name, values in wanted.items()},
             "test/width": 7,
-            "test/winkler": 10 * (pinball[0] + pinball[3]),
         },
-        rel=1e-5,
+        rel=1e-6,
     )
+
+
+def test_a_score_of_the_networks_own_distribution_is_averaged_as_the_others():
+    (forecast, truth, weight, last, series), reference = of_one_target()
+    metrics = ForecastMetrics(reference)
+    scores = torch.arange(40.0)[:, None, None, None].expand_as(truth)
+    metrics.update(forecast, truth, torch.ones_like(weight), last, series, crps=scores)
+    wanted = np.mean([np.arange(40.0)[series.numpy() == number].mean() for number in range(3)])
+    assert metrics.compute()["test/crps"].item() == pytest.approx(wanted)
 
 
 def test_no_quantiles_may_come_as_an_empty_tensor():
@@ -350,7 +446,17 @@ def test_quantiles_without_a_central_interval_have_no_scores_of_one():
     columns, reference = forecasts()
     metrics = ForecastMetrics(reference, (0.1, 0.5))
     metrics.update(*columns, torch.stack([columns[0] - 1, columns[0]], -1))
-    assert list(metrics.compute())[-3:] == ["test/wape", "test/pinball", "test/crps"]
+    assert not any(name.startswith(("test/coverage", "test/width", "test/crps")) for name in metrics.compute())
+    assert "test/pinball/1" in metrics.compute()
+
+
+def test_a_crps_is_reported_where_the_levels_determine_it():
+    columns, reference = of_one_target()
+    levels = np.linspace(0.1, 0.9, 9)
+    metrics = ForecastMetrics(reference, levels)
+    metrics.update(*columns, columns[0][..., None] + torch.as_tensor(norm.ppf(levels, scale=4)))
+    scores = [normal_crps(forecast, 4, truth).mean() for _, _, forecast, truth, _ in by_series(columns)]
+    assert metrics.compute()["test/crps"].item() == pytest.approx(np.mean(scores), rel=1e-6)
 
 
 def test_the_metrics_of_a_test_do_not_depend_on_its_batches_nor_on_what_is_not_scored():
@@ -372,14 +478,56 @@ def test_a_small_error_of_large_values_keeps_its_digits():
     assert metrics.compute()["test/mse_scaled"].item() == 0.0625
 
 
+def constant(units, error):
+    """Two series, of which those whose unit is 0 have constant training rows."""
+    metrics = ForecastMetrics(Reference(*torch.tensor(units)[:, None].expand(3, -1, 1)))
+    truth = torch.full((len(units), 1, 1, 1), 5.0)
+    numbers = torch.arange(len(units))
+    metrics.update(truth + error, truth, torch.ones_like(truth), truth[:, :, 0] + 1, numbers)
+    return metrics, {name.removeprefix("test/"): value.item() for name, value in metrics.compute().items()}
+
+
 @pytest.mark.parametrize("error", [0.0, 1.0])
-def test_what_is_divided_by_a_constant_training_series_is_infinite(error):
-    metrics = ForecastMetrics(Reference(*torch.tensor([[4.0], [0.0]]).expand(3, 2, 1)))
-    truth = torch.full((2, 1, 1, 1), 5.0)
-    metrics.update(truth + error, truth, torch.ones_like(truth), truth[:, :, 0] + 1, torch.tensor([0, 1]))
-    found = {name: value.item() for name, value in metrics.compute().items()}
-    assert found["test/mse_scaled"] == found["test/mase"] == found["test/rmsse"] == np.inf
-    assert found["test/mae"] == error
+def test_what_is_divided_by_constant_training_rows_is_infinite_where_no_series_has_others(error):
+    for units in ([0.0], [0.0, 0.0]):
+        _, found = constant(units, error)
+        assert found["mse_scaled"] == found["mase"] == found["rmsse"] == np.inf
+        assert found["mae"] == error
+    assert constant([0.0], error)[1]["skill"] == 1 - error  # of one series the unit cancels
+
+
+def test_a_series_without_a_unit_is_left_out_of_what_divides_by_one_and_named():
+    metrics, found = constant([4.0, 0.0, 4.0], 2.0)
+    assert found["mse_scaled"] == found["mse_scaled_median"] == 1
+    assert found["mase"] == 0.5
+    assert found["rmsse"] == 1
+    assert found["skill"] == -3
+    assert (found["series_scored"], found["series_in_units"]) == (3, 2)
+    scaled, seasonal = metrics.notes(["a", "closed", "c"])
+    assert scaled.startswith("test/mse_scaled and test/skill are over 2 of 3 series; left out, ")
+    assert scaled.endswith(": closed")
+    assert seasonal.startswith("test/mase and test/rmsse are over 2 of 3 series")
+
+
+def test_series_that_are_not_scored_are_counted_and_named():
+    columns, reference = of_one_target()
+    metrics = ForecastMetrics(reference)
+    columns[2][columns[4] == 1] = 0
+    metrics.update(*columns)
+    assert metrics.compute()["test/series_scored"].item() == 2
+    (note,) = metrics.notes(["a", "delisted", "c"])
+    assert note.startswith("the test scores 2 of 3 series; not scored, ")
+    assert note.endswith(": delisted")
+
+
+def test_every_series_counts_the_same_however_many_values_it_has():
+    metrics = ForecastMetrics(Reference(*torch.ones(3, 2, 1)))
+    truth = torch.zeros(10, 1, 1, 1)
+    series = torch.tensor([0] * 9 + [1])
+    metrics.update(series[:, None, None, None] * 4.0, truth, torch.ones_like(truth), truth[:, :, 0] + 1, series)
+    found = metrics.compute()
+    assert found["test/mae"].item() == found["test/rmse"].item() == 2
+    assert found["test/mse_scaled"].item() == 8
 
 
 def test_a_forecast_that_is_not_a_number_is_not_passed_over():
@@ -387,7 +535,55 @@ def test_a_forecast_that_is_not_a_number_is_not_passed_over():
     columns[0][columns[2] > 0] = torch.nan
     metrics = ForecastMetrics(reference)
     metrics.update(*columns)
-    assert all(value.isnan() for value in metrics.compute().values())
+    assert all(value.isnan() for name, value in metrics.compute().items() if not name.startswith("test/series_"))
+
+
+# ---- parts of a test ----
+
+
+def test_the_parts_of_a_test_are_its_figures_on_their_values():
+    columns, reference = forecasts()
+    index = torch.arange(80).view(40, 2) * 7
+    months = np.arange(1000) // 30 % 12 + 1
+    metrics = ForecastMetrics(reference, (0.1, 0.9), ["small", "large"], months)
+    quantiles = torch.stack([columns[0] - 3, columns[0] + 3], -1)
+    metrics.update(*columns, quantiles, index=index)
+    metrics.compute()
+    month = torch.as_tensor(months)[index[..., None] + torch.arange(1, 4)][..., None]
+    series = columns[4][:, None, None, None]
+    step = torch.arange(1, 4)[:, None]
+    for part, column, value, name in (
+        ("series", "unique_id", series, lambda number: "abc"[number]),
+        ("horizon", "step", step, int),
+        ("month", "month", month, int),
+        ("target", "target", None, None),
+    ):
+        table = metrics.by(part, ["a", "b", "c"])
+        for number, target in enumerate(("small", "large")):
+            kept = [1] if value is None else value.unique().tolist()
+            for each in kept:
+                alone = ForecastMetrics(reference, (0.1, 0.9))
+                weight = columns[2] * (torch.arange(2) == number)
+                weight = weight if value is None else weight * (value == each)
+                if not weight.any():
+                    continue
+                alone.update(*columns[:2], weight, *columns[3:], quantiles)
+                wanted = {key.removeprefix("test/"): x.item() for key, x in alone.compute().items()}
+                rows = table[table["target"] == target]
+                row = rows.iloc[0] if value is None else rows[rows[column] == name(each)].iloc[0]
+                assert row["values"] == (weight > 0).sum()
+                for key in ("mse_scaled", "mase", "skill", "rmsse", "mape", "smape", "wape"):
+                    assert row[key] == pytest.approx(wanted[key], rel=1e-9), (part, each, key)
+                for key in ("mae", "rmse", "width", "winkler"):
+                    assert row[key] == pytest.approx(wanted[f"{key}/{number + 1}"], rel=1e-9), (part, each, key)
+                assert row["coverage-80"] == pytest.approx(wanted["coverage"])
+
+
+def test_a_series_without_a_unit_has_an_empty_place_in_the_parts():
+    table = constant([4.0, 0.0], 2.0)[0].by("series", ["a", "closed"]).set_index("unique_id")
+    assert table.loc["closed", ["mse_scaled", "mase", "rmsse"]].isna().all()
+    assert table.loc["closed", ["mae", "skill"]].tolist() == [2, -3]
+    assert table.loc["a", "mse_scaled"] == 1
 
 
 @pytest.mark.parametrize(("levels", "given_levels"), [((0.1, 0.9), 0), ((), 2), ((0.1, 0.5, 0.9), 2)])

@@ -58,6 +58,7 @@ from forecastlab.cli.runs import (
     read_configs,
     root_folder,
 )
+from forecastlab.cli.score_report import print_test
 from forecastlab.cli.slurm import begun_before, requeue, sign
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.trained_on import records_of, require_same
@@ -66,6 +67,7 @@ from forecastlab.files import write_whole
 from forecastlab.forecaster import Forecaster
 from forecastlab.limits import bounded_network
 from forecastlab.loops import short_epochs
+from forecastlab.metrics import PARTS, Part
 from forecastlab.signals import Stopped
 
 CONFIG_KEYS = ("seed_everything", "threads", "experiment", "early_stopping", "checkpoints", "trainer", "model", "data")
@@ -199,6 +201,9 @@ class ForecastCLI(LightningCLI):
         if subcommand in ("test", "validate"):
             text = "score rows that trained the weights; every place that shows the score says so"
             parser.add_argument("--allow-seen", action="store_true", help=text)
+        if subcommand == "test":
+            text = f"print and write the figures of each part too: {', '.join(PARTS)}"
+            parser.add_argument("--by", type=Part | None, default=None, help=text)
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -365,10 +370,21 @@ class ForecastCLI(LightningCLI):
             print(f"curves     tensorboard --logdir {_relative(self.root)}")
 
     def after_test(self) -> None:
-        """Says where the predictions are."""
-        self.after_predict()
+        """Says what was scored, and where the predictions are."""
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+            if isinstance(callback, PredictionWriter) and callback.path is not None and callback.table is not None:
+                names, by = self.datamodule.panel.names, self._get(self.config, "by")
+                print_test(self.model.metrics, names, len(callback.table), by, callback.path.parent)
+        self._say_where()
 
     def after_predict(self) -> None:
+        """Says which series are not forecast, and where the predictions are."""
+        if self.trainer.is_global_zero:
+            for sentence in self.datamodule.without_forecast():
+                print(f"note        {sentence}")
+        self._say_where()
+
+    def _say_where(self) -> None:
         """Says where the predictions are, and their figure."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
             if isinstance(callback, PredictionWriter | ForecastFigure) and callback.path is not None:

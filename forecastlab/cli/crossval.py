@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import yaml
 
 from forecastlab import factory
@@ -25,6 +26,7 @@ from forecastlab.evaluation.jobs import Job, run_jobs
 from forecastlab.evaluation.results import CrossvalRun
 from forecastlab.evaluation.scores import Evaluation, evaluate
 from forecastlab.evaluation.tables import fold_table
+from forecastlab.evaluation.units import units_table
 from forecastlab.files import write_whole
 
 PRELOAD = ("forecastlab.cli.fold",)
@@ -108,7 +110,7 @@ def crossval(args: Sequence[str]) -> int:
         if finished:
             tested = sorted({fold for fold, _, _ in finished})
             scored = baselines_of(named, values, tested, module.fingerprint)
-            gather(run.folder, run.experiment, scored)
+            gather(run.folder, run.experiment, scored, units_of(values, tested))
             print(fold_table(Comparison.of([CrossvalRun.load(run.folder)])).to_text())
     print(f"run        {os.path.relpath(run.folder)}")
     return 1 if failed else 0
@@ -208,6 +210,20 @@ def baselines_of(
                 continue
             scored.append((baseline.name, fold, evaluation))
     return scored
+
+
+def units_of(values: dict[str, Any], folds: Sequence[int]) -> pd.DataFrame:
+    """The units of scaled errors in some folds, as the rows of units.csv.
+
+    Args:
+        values: a config, whose data part is used.
+        folds: numbers of the folds.
+    """
+    parts = []
+    for fold in folds:
+        module = data_module([values["data"]], [f"--data.fold={fold}"])
+        parts.append(units_table(fold, module.panel.names, module.targets, module.reference))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _folder(run: Run, fold: int, seed: int) -> Path:

@@ -14,6 +14,7 @@ from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.ozone_datamodule import OzoneDataModule
 from forecastlab.data.table import Missing, Table, gaps
 from forecastlab.errors import ConfigError
+from forecastlab.metrics.forecast_metrics import listed
 
 MOST = 10
 """Series, gaps and columns that are named."""
@@ -153,9 +154,19 @@ def _folds(module: ForecastDataModule) -> list[str]:
             continue
         ranges = ", ".join(f"{part.start}..{part.stop}" for part in (fold.fit, fold.validation, fold.test))
         lines.append(f"  {number}           {ranges}  (test from {_day(module.times[fold.test.start])})")
+        if len(module.tables) > 1:
+            lines.append(f"              {_scored(module, number)}")
     if len(errors) == module.splits:
         raise errors[0]
     return lines
+
+
+def _scored(module: ForecastDataModule, fold: int) -> str:
+    """How many series and rows of a panel the test of a fold scores, and which series it does not."""
+    counts = module.scored(fold)
+    without = [table.name for table, count in zip(module.tables, counts, strict=True) if not count]
+    names = f"; not scored, for they have no target there: {listed(without)}" if without else ""
+    return f"scores {len(counts) - len(without)} of {len(counts)} series, {sum(counts)} rows{names}"
 
 
 def _span(times: pd.DatetimeIndex) -> str:

@@ -15,11 +15,13 @@ from forecastlab.callbacks.predictions import PREDICTIONS, write_forecast
 from forecastlab.cli.data import data_module
 from forecastlab.cli.options import take
 from forecastlab.cli.runs import CONFIG, LOGS, Run, config_of, experiment_of, load_checkpoint
+from forecastlab.cli.score_report import print_test
 from forecastlab.data.predictions import predictions_table
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.ensemble import forecast_together
 from forecastlab.files import write_whole
 from forecastlab.forecaster import Forecaster, require_alike
+from forecastlab.metrics import PARTS, Part
 
 ALLOW_SEEN = "--allow-seen"
 MEMBERS = "members.csv"
@@ -32,7 +34,7 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     Args:
         command: "test" or "predict".
         args: the command line after it: --ckpt_path for each checkpoint (or a pattern), --experiment,
-            --trainer.default_root_dir, settings of the data and, for "test", --allow-seen.
+            --trainer.default_root_dir, settings of the data and, for "test", --by and --allow-seen.
 
     Raises:
         ConfigError: for other options, or checkpoints that cannot forecast the same rows.
@@ -42,10 +44,11 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     roots, rest = take(rest, "--trainer.default_root_dir")
     allowed = command == "test" and ALLOW_SEEN in rest
     rest = [word for word in rest if not (allowed and word == ALLOW_SEEN)]
+    parts, rest = take(rest, "--by") if command == "test" else ([], rest)
     if other := [word for word in rest if word.startswith("-") and not word.startswith("--data")]:
         raise ConfigError(
-            f"{command} with several checkpoints takes --ckpt_path, --experiment, --trainer.default_root_dir and "
-            f"--data.*, got {other[0]}"
+            f"{command} with several checkpoints takes --ckpt_path, --experiment, --trainer.default_root_dir, "
+            f"{'--by ' if command == 'test' else ''}and --data.*, got {other[0]}"
         )
     paths = [path for pattern in given for path in _matching(pattern)]
     checkpoints = [load_checkpoint(path) for path in paths]
@@ -73,7 +76,9 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     write_whole(run.folder / CONFIG, yaml.safe_dump(held, sort_keys=False))
     if command == "test":
         table = table[table["y"].notna()]
-        scores = pd.DataFrame(found.metrics(data, models[0].levels), index=[*map(str, paths), "mean forecast"])
+        metrics = found.metrics(data, models[0].levels)
+        figures = [{name: float(value) for name, value in each.compute().items()} for each in metrics]
+        scores = pd.DataFrame(figures, index=[*map(str, paths), "mean forecast"])
         marks = pd.DataFrame([one.metrics for one in seen], index=scores.index[:-1]).fillna(0.0)
         for mark in marks.columns:
             scores[mark] = [*marks[mark], marks[mark].max()]
@@ -85,9 +90,12 @@ def ensemble(command: str, args: Sequence[str]) -> None:
         for doubt in dict.fromkeys(doubt for one in seen for doubt in one.doubts):
             print(f"forecastlab: note: {doubt}", file=sys.stderr)
         print(shown.to_string(float_format="{:.4f}".format))
+        print_test(metrics[-1], data.panel.names, len(table), _part(parts), run.folder)
         write_whole(run.folder / PREDICTIONS, table.to_csv(index=False))
         print(f"predictions {os.path.relpath(run.folder / PREDICTIONS)}")
     else:
+        for sentence in data.without_forecast():
+            print(f"note        {sentence}")
         print(f"forecast    {os.path.relpath(write_forecast(run.folder, table)[0])}")
 
 
@@ -110,6 +118,18 @@ def _require_together(
                 f"data.{key} is {settings[key]} in {path} and {first.get(key)} in {paths[0]}: a test needs checkpoints "
                 "of the same rows, or one of them may have been trained on what is scored"
             )
+
+
+def _part(given: Sequence[str]) -> Part | None:
+    """What the figures are split by.
+
+    Raises:
+        ConfigError: for what they cannot be.
+    """
+    found = next((part for part in PARTS if part == given[-1]), None) if given else None
+    if given and found is None:
+        raise ConfigError(f"--by: expected one of {', '.join(PARTS)}, got {given[-1]!r}")
+    return found
 
 
 def _matching(pattern: str) -> list[Path]:

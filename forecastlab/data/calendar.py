@@ -39,8 +39,9 @@ def calendar_covariates(
     is the mean over all of its days (see `days_of`).
 
     Args:
-        times: when each row was observed.
-        cycles: "hour" (period 24), "day_of_week" (7), "day_of_year" (365.25).
+        times: when each row was observed, in the data's own time zone.
+        cycles: "hour" (period 24: the time of day with its minutes and seconds, so that quarter hours take 96 values),
+            "day_of_week" (7), "day_of_year" (365.25).
         country: ISO 3166 code of the country whose holidays are a column, such as "DE"; None for no such column.
         step: the step of the calendar as a pandas offset, if it is longer than a day; "" to read each row's own day.
         zone: the zone whose hours and days count; None for that of the times.
@@ -134,11 +135,20 @@ def _covariates(times: pd.DatetimeIndex, cycles: Sequence[Cycle], country: str |
     """Of the rows' own days and hours."""
     columns = {}
     for cycle in cycles:
-        angle = 2 * np.pi * np.asarray(getattr(times, cycle)) / _CYCLES[cycle]
+        angle = 2 * np.pi * _position(times, cycle) / _CYCLES[cycle]
         columns[f"{cycle}_sin"], columns[f"{cycle}_cos"] = np.sin(angle), np.cos(angle)
     if country is not None:
         columns["holiday"] = _holiday_share(times, country)
     return pd.DataFrame(columns, index=times)
+
+
+def _position(times: pd.DatetimeIndex, cycle: Cycle) -> NDArray[np.float64]:
+    """Where in its cycle each time lies, (rows,), in hours or days."""
+    whole = np.asarray(getattr(times, cycle), dtype=np.float64)
+    if cycle != "hour":
+        return whole
+    position: NDArray[np.float64] = whole + np.asarray(times.minute) / 60 + np.asarray(times.second) / 3600
+    return position
 
 
 def _holiday_share(times: pd.DatetimeIndex, country: str) -> NDArray[np.float64]:

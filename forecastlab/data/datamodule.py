@@ -3,11 +3,12 @@
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -28,7 +29,7 @@ from forecastlab.data.calendar import (
 )
 from forecastlab.data.fingerprint import fingerprint
 from forecastlab.data.folds import Fold, origins, require_protocol, walk_forward
-from forecastlab.data.panel import Panel
+from forecastlab.data.panel import Panel, left_out
 from forecastlab.data.recipe import Recipe, unique_names
 from forecastlab.data.scaling import Scaler, fit_scaling
 from forecastlab.data.table import Table
@@ -167,6 +168,9 @@ class ForecastDataModule(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.num_workers = num_workers
 
+    unscaled: Mapping[int, str] = MappingProxyType({})
+    """The series that a network which is to forecast has no scaling for: their numbers, and why they are left out."""
+
     @abstractmethod
     def read(self) -> Sequence[Table]:
         """Reads the series."""
@@ -227,6 +231,7 @@ class ForecastDataModule(LightningDataModule, ABC):
             time_zone=self.time_zone,
             step=frequency if calendar and longer_than_a_day(frequency) else "",
             series=tuple(table.name for table in self.tables) if self.scale_by == "series" else (),
+            panel=tuple(table.name for table in self.tables) if len(self.tables) > 1 else (),
             recipe=recipe.as_dict(),
         )
         return names.as_dict()
@@ -391,6 +396,20 @@ class ForecastDataModule(LightningDataModule, ABC):
         """How many samples of a range have a target to score; a series of a panel may have none."""
         return len(self._cut(name).scored())
 
+    def scored(self, fold: int) -> list[int]:
+        """How many rows of each series are scored by the test of a fold: those of its range with a target."""
+        view = copy(self)
+        view.fold = fold
+        view.__dict__.pop("ranges", None)
+        windows, test = view._cut("test").scored(), view.ranges.test
+        counts = [0] * len(self.tables)
+        for number in windows.series.unique().tolist():
+            base, stop = int(self.rows.base[number]), int(self.rows.stop[number])
+            first = int(windows.origins[windows.series == number].min()) + 1
+            own = slice(base + max(test.start, first), base + min(test.stop, stop))
+            counts[number] = int(self.rows.observed[own].any(1).sum())
+        return counts
+
     def setup(self, stage: str) -> None:
         """Checks that the stage has something to run on, before anything is trained.
 
@@ -440,12 +459,16 @@ class ForecastDataModule(LightningDataModule, ABC):
         return self._loader(self._windows("test"), self.batch_size)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """The last row of each series, from which the steps beyond it are forecast.
+        """The last row of each series that can be forecast, from which the steps beyond it are.
 
         Every device gets all of them: one without any would not take part in what the devices do together.
         """
         size = 1 if self.lookback == "full" else self.batch_size
-        return self._loader(self.panel.at_the_end(self.lookback), size, shared=False)
+        return self._loader(self.panel.at_the_end(self.lookback, 0, self.unscaled), size, shared=False)
+
+    def without_forecast(self) -> list[str]:
+        """Sentences that name the series which `predict` leaves out, and say why."""
+        return left_out(self.panel.names, {**self.panel.not_at_the_end(self.lookback), **self.unscaled})
 
     def origins(self, stage: Literal["test", "predict"], before: int) -> Windows:
         """The origins of a stage and, of each series, up to so many before them, in order.
@@ -453,7 +476,7 @@ class ForecastDataModule(LightningDataModule, ABC):
         Whether targets follow their origin on the calendar does not matter: all that are there count.
         """
         if stage == "predict":
-            return self.panel.at_the_end(self.lookback, before)
+            return self.panel.at_the_end(self.lookback, before, self.unscaled)
         windows = self._cut("test", before)
         windows.score_gaps = True
         return windows
@@ -515,15 +538,15 @@ class ForecastDataModule(LightningDataModule, ABC):
         first, stop = int(self.rows.first[number]), int(self.rows.stop[number])
         start, end = (min(max(row, first), stop) - first for row in (self.ranges.train_start, self.ranges.train_stop))
         target = table.values[self.targets].to_numpy()[start:end]
-        seasonal = target[self.season_length :] - target[: -self.season_length]
-        if not len(seasonal) and len(self.tables) == 1:
+        if len(target) <= self.season_length and len(self.tables) == 1:
             raise ConfigError(
                 f"season_length is {self.season_length}, but fold {self.fold} trains on {len(target)} rows only: "
                 "choose a later fold or a shorter season"
             )
-        if not len(seasonal):  # a short series of a panel has no unit of its own: its scaled errors are infinite
-            return tuple(np.zeros((3, len(self.targets))))
-        return target.var(0), np.abs(seasonal).mean(0), np.square(seasonal).mean(0)
+        # what was filled in is no value, and no step from or to it is one of the series
+        target = np.where(table.observed[self.targets].to_numpy()[start:end], target, np.nan)
+        seasonal = target[self.season_length :] - target[: -self.season_length]
+        return _variance(target), _mean(np.abs(seasonal)), _mean(np.square(seasonal))
 
     @staticmethod
     def _row_of(cutoff: str, times: pd.DatetimeIndex) -> int:
@@ -556,3 +579,17 @@ class ForecastDataModule(LightningDataModule, ABC):
             persistent_workers=self.num_workers > 0,
             generator=torch.Generator().manual_seed(self._seed),  # leaves the global one to the training
         )
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The means of columns, (columns,), over what is a number; 0, which is no unit, where nothing is."""
+    counts = (~np.isnan(values)).sum(0)
+    mean: NDArray[np.float64] = np.nansum(values, 0) / np.maximum(counts, 1)
+    return mean
+
+
+def _variance(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The variances (ddof 0) of columns, (columns,), over what is a number; exactly 0 where that is constant."""
+    known = ~np.isnan(values)
+    constant = np.max(values, 0, where=known, initial=-np.inf) <= np.min(values, 0, where=known, initial=np.inf)
+    return np.where(constant, 0.0, _mean(np.square(values - _mean(values))))

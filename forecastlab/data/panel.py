@@ -1,6 +1,6 @@
 """`Panel`: the series of a data source on one row axis, and the forecasts from their ends."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -65,39 +65,66 @@ class Panel:
         """The series' names."""
         return [table.name for table in self.tables]
 
-    def at_the_end(self, lookback: int | str, before: int = 0) -> Windows:
+    def not_at_the_end(self, lookback: int | str) -> dict[int, str]:
+        """The series that cannot be forecast from their end: their numbers, and why not, to be put behind the name.
+
+        Args:
+            lookback: rows in a window, or "full".
+        """
+        rows = self.rows
+        found = {}
+        lacking = rows.known_stop < rows.stop + rows.horizon
+        for number in torch.nonzero(lacking).flatten().tolist():
+            found[number] = (
+                f": the covariates known in advance end at {self.times[int(rows.known_stop[number]) - 1]}, but the "
+                f"forecast reaches to {self.times[int(rows.stop[number]) - 1 + rows.horizon]}: append rows with their "
+                "values, the targets left empty"
+            )
+        if lookback != "full":
+            lengths = rows.stop - rows.first
+            for number in torch.nonzero(lengths < int(lookback)).flatten().tolist():
+                found[number] = (
+                    f" has {int(lengths[number])} rows, fewer than the lookback of {lookback}: the network forecasts "
+                    "from so many"
+                )
+        return dict(sorted(found.items()))
+
+    def at_the_end(self, lookback: int | str, before: int = 0, without: Collection[int] = ()) -> Windows:
         """The last origin of each series, from which the steps beyond its rows are forecast.
+
+        A series that cannot be forecast (`not_at_the_end`) is left out.
 
         Args:
             lookback: rows in a window, or "full".
             before: origins before the last one that are wanted too, as far as there are so many.
+            without: numbers of further series to leave out.
 
         Raises:
-            DataError: if a series is shorter than the lookback, or what is known in advance is not there.
+            DataError: if no series is left: each is shorter than the lookback, or what is known in advance is not
+                there.
         """
         rows = self.rows
-        ends = rows.stop - 1
-        begins = rows.first if lookback == "full" else rows.stop - int(lookback)
-        short = torch.nonzero(begins < rows.first).flatten().tolist()
-        if short:
-            table = self.tables[short[0]]
-            raise DataError(
-                f"series {table.name} has {len(table.times)} rows, fewer than the lookback of {lookback}: the network "
-                "forecasts from so many"
-            )
-        lacking = torch.nonzero(rows.known_stop < rows.stop + rows.horizon).flatten().tolist()
-        if lacking:
-            number = lacking[0]
-            raise DataError(
-                f"series {self.names[number]}: the covariates known in advance end at "
-                f"{self.times[int(rows.known_stop[number]) - 1]}, but the forecast reaches to "
-                f"{self.times[int(rows.stop[number]) - 1 + rows.horizon]}: append rows with their values, the targets "
-                "left empty"
-            )
-        series = torch.arange(len(ends))
+        unfit = self.not_at_the_end(lookback)
+        series = torch.tensor([n for n in range(len(self.tables)) if n not in unfit and n not in without])
+        if not len(series):
+            number, reason = next(iter(unfit.items()))
+            raise DataError(f"series {self.names[number]}{reason}")
+        first, ends = rows.first[series], rows.stop[series] - 1
         if lookback == "full":
-            return Windows(rows, series, begins, torch.maximum(ends - before, begins), ends)
-        counts = (begins - rows.first).clamp(max=before) + 1
+            return Windows(rows, series, first, torch.maximum(ends - before, first), ends)
+        counts = (ends + 1 - int(lookback) - first).clamp(max=before) + 1
         series = series.repeat_interleave(counts)
         ends = torch.cat([torch.arange(end + 1 - count, end + 1) for end, count in zip(ends, counts, strict=True)])
         return Windows(rows, series, ends + 1 - int(lookback), ends, ends)
+
+
+def left_out(names: Sequence[str], reasons: Mapping[int, str], most: int = 10) -> list[str]:
+    """Sentences that name the series without a forecast, and say why.
+
+    Args:
+        names: the series' names.
+        reasons: by number of the series.
+        most: how many are named.
+    """
+    found = [f"not forecast: series {names[number]}{reason}" for number, reason in list(reasons.items())[:most]]
+    return found + ([f"nor of {len(reasons) - most} more"] if len(reasons) > most else [])

@@ -1,5 +1,6 @@
 """`Recipe`: how a frame of raw columns becomes tables; plain data, so that a checkpoint can do it to new rows."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache, partial
@@ -73,7 +74,8 @@ class Recipe:
     def tables(self, frame: pd.DataFrame) -> list[Table]:
         """A table per series, in the order in which they first appear in the frame.
 
-        A series ends with its last row that has a target; rows after it hold what is known in advance.
+        A series ends with its last row that has a target; rows after it hold what is known in advance. One of several
+        series that has no target at all is left out with a warning.
 
         Args:
             frame: raw columns; further ones and their order do not matter.
@@ -97,10 +99,20 @@ class Recipe:
         times, numbers = times[order], numbers[order]
         common = lru_cache(maxsize=1)(partial(_common_calendar, times))  # as a rule all have the same frequency
         stops = np.cumsum(np.bincount(codes)).tolist()
-        return [
-            self._table(name, times[start:stop], numbers[start:stop], common)
-            for name, start, stop in zip(found, [0, *stops[:-1]], stops, strict=True)
-        ]
+        spans = list(zip(found, [0, *stops[:-1]], stops, strict=True))
+        places = [self._places[name] for name in self.targets]
+        has_value = np.zeros(len(found), np.bool_)
+        has_value[codes[order][~np.isnan(numbers[:, places]).all(axis=1)]] = True
+        if has_value.any() and not has_value.all():
+            empty = [str(name) for name, there in zip(found, has_value, strict=True) if not there]
+            more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
+            warnings.warn(
+                f"left out, for the targets ({', '.join(self.targets)}) have no value at all: series "
+                f"{', '.join(empty[:5])}{more}",
+                stacklevel=2,
+            )
+            spans = [span for span, there in zip(spans, has_value, strict=True) if there]
+        return [self._table(name, times[start:stop], numbers[start:stop], common) for name, start, stop in spans]
 
     def _require_columns(self, frame: pd.DataFrame) -> None:
         derived = [source for parts in self.derive.values() for source in parts]

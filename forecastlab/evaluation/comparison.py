@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecastlab.errors import DataError
+from forecastlab.errors import ConfigError, DataError
 from forecastlab.evaluation.results import EFFORT, INTERVALS, METRICS, ROW, CrossvalRun
+from forecastlab.evaluation.units import SERIES, derived_units, macro_scores, stated_units, unit_notes
 
 PERSISTENCE = "persistence"
 
@@ -53,8 +54,8 @@ class Comparison:
         folds: the folds that every model has.
         scores: one row per model, fold and seed: `model, fold, seed`, the metrics and what training took.
         rows: one row per model, seed and scored value: `model, seed`, the keys `ROW`, `step`, `y`, `forecast`.
-        variance: by (fold, unique_id, target), what squared errors are divided by in `mse_scaled`: the target's
-            variance over the fold's training rows.
+        units: by (fold, unique_id, target) the `variance` that squared errors are divided by in `mse_scaled`, that of
+            the target's training rows, and the `seasonal_error` of MASE; 0 or NaN where there is none.
         notes: what a reader must know, in sentences.
     """
 
@@ -63,7 +64,7 @@ class Comparison:
     folds: tuple[int, ...]
     scores: pd.DataFrame
     rows: pd.DataFrame
-    variance: "pd.Series[float]"
+    units: pd.DataFrame
     notes: tuple[str, ...]
 
     @classmethod
@@ -83,15 +84,15 @@ class Comparison:
         models = _models(runs)
         folds = _common_folds(models, notes)
         rows = _common_rows(models, folds, notes)
-        variance = _variance(models, folds, notes)
+        units = _units(models, folds, rows, notes)
         models, rows = _once(models, rows)
-        scores = _scores(models, rows, variance, notes)
+        scores = _scores(models, rows, units)
         notes += _uneven(models, scores)
         order = {model.name: number for number, model in enumerate(models)}
         rows = rows.sort_values(["fold", "unique_id", "target", "cutoff", "ds"], kind="stable")
         rows = rows.sort_values("model", key=lambda names: names.map(order), kind="stable", ignore_index=True)
         rows.insert(0, "step", _steps(rows))
-        return cls(runs, tuple(models), folds, scores, rows, variance, tuple(dict.fromkeys(notes)))
+        return cls(runs, tuple(models), folds, scores, rows, units, tuple(dict.fromkeys(notes)))
 
     @property
     def targets(self) -> list[str]:
@@ -118,22 +119,48 @@ class Comparison:
         return table.reindex(index=[model.name for model in self.models], columns=list(self.folds))
 
     def ranking(self, metric: Metric) -> list[str]:
-        """The models' names, lowest mean error over the folds first."""
+        """The models' names, lowest mean error over the folds first.
+
+        Raises:
+            ConfigError: for "mae" of several targets, whose units are not added up.
+        """
+        if metric == "mae" and len(self.targets) > 1:
+            raise ConfigError(
+                f"the mean absolute errors of {', '.join(self.targets)} are in the unit of each: models of several "
+                "targets are ranked by mse_scaled"
+            )
         return [str(name) for name in self.by_fold(metric).mean(axis=1).sort_values(kind="stable").index]
 
-    def errors(self, metric: Metric) -> pd.DataFrame:
+    def value_errors(self, metric: Metric) -> pd.DataFrame:
         """The error of every model on every scored value, averaged over its seeds: (rows, models).
 
         The index holds the keys `ROW` and `step`. Of `mse_scaled` it is the squared error divided by the training
-        variance, of `mae` the absolute error in the target's unit.
+        variance, without the series that have none; of `mae` the absolute error in the target's unit.
         """
-        error = (self.rows["forecast"] - self.rows["y"]).abs()
+        rows = self.rows
         if metric == "mse_scaled":
-            at = pd.MultiIndex.from_frame(self.rows[["fold", "unique_id", "target"]])
-            error = error**2 / self.variance.reindex(at).to_numpy()
-        keys = [self.rows[name] for name in (*ROW, "step", "model")]
+            variance = self.units["variance"].reindex(pd.MultiIndex.from_frame(rows[list(SERIES)])).to_numpy()
+            if (variance > 0).any():
+                rows, variance = rows[variance > 0], variance[variance > 0]
+            else:
+                variance = np.ones(len(rows))
+            error = (rows["forecast"] - rows["y"]) ** 2 / variance
+        else:
+            error = (rows["forecast"] - rows["y"]).abs()
+        keys = [rows[name] for name in (*ROW, "step", "model")]
         table = error.groupby(keys).mean().unstack("model")
         return table[[model.name for model in self.models]].sort_index(level=["fold", "cutoff", "ds"])
+
+    def errors(self, metric: Metric) -> pd.DataFrame:
+        """`value_errors`, weighted so that their mean over the rows of a fold is the table's: (rows, models).
+
+        There every series of every target counts the same, however many rows it has; of one series all weights are 1.
+        """
+        errors = self.value_errors(metric)
+        count = errors.groupby(level=list(SERIES)).transform("size")
+        per_fold = errors.groupby(level="fold").transform("size")
+        series = (1 / count).groupby(level="fold").transform("sum")
+        return errors.mul(per_fold / (count * series), axis=0)
 
 
 def _models(runs: Sequence[CrossvalRun]) -> list[Model]:
@@ -219,35 +246,22 @@ def _common_rows(models: Sequence[Model], folds: Sequence[int], notes: list[str]
     return kept
 
 
-def _variance(models: Sequence[Model], folds: Sequence[int], notes: list[str]) -> "pd.Series[float]":
-    """The training variance of each fold's target, from the errors in both units that each run states."""
-    found: dict[tuple[int, str, str], float] = {}
+def _units(models: Sequence[Model], folds: Sequence[int], rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """The units of every fold, series and target: those of the first run that has any; the others are put into them."""
     runs = list(dict.fromkeys(model.run for model in models))
-    names = runs[0].predictions[["unique_id", "target"]].drop_duplicates()
-    if len(names) > 1:
-        notes.append(
-            f"there are several {'targets' if names['target'].nunique() > 1 else 'series'}: in figures and intervals "
-            "the squared errors of each are divided by its variance over the test rows; the table's mse_scaled is the "
-            "runs' own"
-        )
-        rows = runs[0].predictions.drop_duplicates([*ROW])
-        test = rows.groupby(["fold", "unique_id", "target"])["y"].var(ddof=0)
-        return test[test.index.get_level_values("fold").isin(folds)].replace(0.0, 1.0)
-    series, target = (str(name) for name in names.iloc[0])
+    found = [stated_units(run) if run.units is not None else derived_units(run) for run in runs]
+    known = [number for number, units in enumerate(found) if "derived" not in units and (units["variance"] > 0).any()]
+    first = known[0] if known else 0
+    units = found[first][found[first].index.get_level_values("fold").isin(folds)]
     for fold in folds:
-        of_runs = []
-        for run in runs:
-            known = (run.results["test/mse_scaled"] > 0) & np.isfinite(run.results["test/mse_scaled"])
-            results = run.results[(run.results["fold"] == fold) & known]
-            of_runs.append(float((results["test/rmse"] ** 2 / results["test/mse_scaled"]).median()))
-        finite = [variance for variance in of_runs if np.isfinite(variance)]
-        found[fold, series, target] = finite[0] if finite else 1.0
-        if finite and max(finite) > min(finite) * 1.001:
+        of_runs = [found[number].xs(fold, level="fold")["variance"] for number in known]
+        if any(not np.allclose(of_runs[0], other.reindex(of_runs[0].index), rtol=1e-3) for other in of_runs[1:]):
             notes.append(
                 f"the runs trained fold {fold} on different rows: their scaled errors have different units, and are "
-                f"all put into that of {runs[of_runs.index(finite[0])].label}"
+                f"all put into that of {runs[first].label}"
             )
-    return pd.Series(found).rename_axis(["fold", "unique_id", "target"])
+    notes += unit_notes(units, rows)
+    return units
 
 
 def _once(models: list[Model], rows: pd.DataFrame) -> tuple[list[Model], pd.DataFrame]:
@@ -273,57 +287,35 @@ def _same_forecasts(rows: pd.DataFrame, first: int, second: int) -> bool:
     return bool(np.allclose(one, other, rtol=1e-5, atol=1e-6))
 
 
-def _scores(
-    models: Sequence[Model], rows: pd.DataFrame, variance: "pd.Series[float]", notes: list[str]
-) -> pd.DataFrame:
-    """The metrics of every model, fold and seed: the run's own, or computed anew where rows were left out."""
-    units = dict(zip(variance.index.get_level_values("fold"), variance.to_list(), strict=True))
-    several = len(units) < len(variance)
+def _scores(models: Sequence[Model], rows: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
+    """The metrics of every model, fold and seed: the run's own, or computed anew where rows or units are others."""
+    folds = units.index.unique("fold")
     persistence = rows[rows["model"] == PERSISTENCE]
     found = []
     for model in models:
         own, shared = _forecasts(model), rows[rows["model"] == model.name]
         for _, result in _results(model).iterrows():
             fold, seed = int(result["fold"]), None if pd.isna(result["seed"]) else int(result["seed"])
-            if fold not in units:
+            if fold not in folds:
                 continue
             part = _of(shared, fold, seed)
             scores = {metric: float(result[f"test/{metric}"]) for metric in METRICS}
             intervals = {metric: float(result.get(f"test/{metric}", np.nan)) for metric in INTERVALS}
-            known = scores["mse_scaled"] > 0 and np.isfinite(scores["mse_scaled"])
-            ratio = scores["rmse"] ** 2 / scores["mse_scaled"] / units[fold] if known else 1.0
+            of_fold = cast(pd.DataFrame, units.xs(fold, level="fold"))
+            anew = macro_scores(part, of_fold, persistence[persistence["fold"] == fold])
+            scaled = anew["mse_scaled"]
             if len(part) < len(_of(own, fold, seed)):
-                reference = persistence[persistence["fold"] == fold]
-                scores = _anew(part, scores, np.nan if several else units[fold], reference)
-                intervals = dict.fromkeys(INTERVALS, np.nan)
-            elif not several and not np.isclose(ratio, 1, rtol=1e-3):
-                scores["mse_scaled"] *= ratio
+                scores, intervals = anew, dict.fromkeys(INTERVALS, np.nan)
+            elif np.isfinite(scaled) and not np.isclose(scaled, scores["mse_scaled"], rtol=1e-3):
+                scores["mse_scaled"] = scaled
             effort = {name: float(result[name]) for name in EFFORT}
             found.append({"model": model.name, "fold": fold, "seed": seed, **scores, **intervals, **effort})
-    table = pd.DataFrame(found).astype({"seed": "Int64"})
-    if several and table["mse_scaled"].isna().any():
-        notes.append("mse_scaled of several targets or series cannot be computed anew on common rows; compare the mae")
-    return table
+    return pd.DataFrame(found).astype({"seed": "Int64"})
 
 
 def _of(rows: pd.DataFrame, fold: int, seed: int | None) -> pd.DataFrame:
     at = rows["fold"] == fold
     return rows[at & rows["seed"].isna()] if seed is None else rows[at & (rows["seed"] == seed)]
-
-
-def _anew(part: pd.DataFrame, scores: dict[str, float], variance: float, persistence: pd.DataFrame) -> dict[str, float]:
-    """The metrics on some of the rows; the seasonal error of MASE comes from the run's own metrics."""
-    error = (part["forecast"] - part["y"]).to_numpy()
-    squared, absolute = float((error**2).mean()), float(np.abs(error).mean())
-    seasonal = scores["mae"] / scores["mase"] if scores["mase"] else np.nan
-    reference = float(((persistence["forecast"] - persistence["y"]) ** 2).mean()) if len(persistence) else np.nan
-    return {
-        "mse_scaled": squared / variance,
-        "mae": absolute,
-        "rmse": squared**0.5,
-        "mase": np.nan if np.isnan(variance) else absolute / seasonal,
-        "skill": 1 - squared / reference if reference else np.nan,
-    }
 
 
 def _uneven(models: Sequence[Model], scores: pd.DataFrame) -> list[str]:

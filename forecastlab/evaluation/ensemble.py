@@ -31,7 +31,7 @@ class Ensemble(NamedTuple):
         """The standard deviation (ddof 1) of the members' forecasts, (samples, 1, horizon, targets)."""
         return torch.stack([member.forecast for member in self.members]).std(0)
 
-    def metrics(self, data: ForecastDataModule, levels: Sequence[float]) -> list[dict[str, float]]:
+    def metrics(self, data: ForecastDataModule, levels: Sequence[float]) -> list[ForecastMetrics]:
         """The test metrics of each member, and of the mean forecast at last."""
         return [_metrics(found, self.last, data, levels) for found in (*self.members, self.mean())]
 
@@ -48,14 +48,16 @@ def forecast_together(
         stage: "test" for the origins of the test range, "predict" for the last of each series.
 
     Raises:
-        ConfigError: for a series that a network has no scaling for, or if one is not trained.
+        ConfigError: if a network has no scaling for a series to be tested, or for any, or if it is not trained.
         DataError: if a forecast is not a number.
     """
+    for model in models:
+        model.require_trained()
+        unscaled = model.find_scalings(data.panel.names, all_of_them=stage == "test")
+        data.unscaled = {**data.unscaled, **unscaled}
     batches: list[Batch] = list(data.test_dataloader() if stage == "test" else data.predict_dataloader())
     members = []
     for model in models:
-        model.require_trained()
-        model.find_scalings(data.panel.names)
         if model.before:
             model.recalibrate(data.origins(stage, model.before))
         parts = []
@@ -73,8 +75,8 @@ def _by_origin(found: Prediction) -> Prediction:
     return Prediction(series, *(part.flatten(0, 1).unsqueeze(1) for part in found[1:]))
 
 
-def _metrics(found: Prediction, last: Tensor, data: ForecastDataModule, levels: Sequence[float]) -> dict[str, float]:
-    metrics = ForecastMetrics(data.reference, levels)
+def _metrics(found: Prediction, last: Tensor, data: ForecastDataModule, levels: Sequence[float]) -> ForecastMetrics:
+    metrics = ForecastMetrics(data.reference, levels, data.targets, data.times.month.to_numpy())
     quantiles = found.quantiles if len(levels) else None
-    metrics.update(found.forecast, found.target, found.weight, last, found.series, quantiles)
-    return {name: float(value) for name, value in metrics.compute().items()}
+    metrics.update(found.forecast, found.target, found.weight, last, found.series, quantiles, index=found.index)
+    return metrics

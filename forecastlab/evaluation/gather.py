@@ -16,6 +16,7 @@ from forecastlab.evaluation.results import (
     PREDICTIONS,
     RESULT_COLUMNS,
     RESULTS,
+    UNITS,
     read_predictions,
 )
 from forecastlab.evaluation.scores import Evaluation
@@ -63,13 +64,19 @@ def write_result(folder: Path, result: dict[str, Any]) -> None:
     write_whole(folder / RESULT, json.dumps(result))
 
 
-def gather(folder: Path, model: str, baselines: Sequence[tuple[str, int, Evaluation]] = ()) -> None:
-    """Writes results.csv and predictions.csv of a cross-validation from its finished folds.
+def gather(
+    folder: Path,
+    model: str,
+    baselines: Sequence[tuple[str, int, Evaluation]] = (),
+    units: pd.DataFrame | None = None,
+) -> None:
+    """Writes results.csv, predictions.csv and units.csv of a cross-validation from its finished folds.
 
     Args:
         folder: the run's folder, with fold_K/seed_S below it.
         model: what the network is called in the tables.
         baselines: name, fold and evaluation of what else is scored on the same rows.
+        units: the units of scaled errors, as `units_table` gives them for each fold; None writes none.
 
     Raises:
         DataError: if a file of a fold is damaged.
@@ -87,6 +94,8 @@ def gather(folder: Path, model: str, baselines: Sequence[tuple[str, int, Evaluat
         RESULTS: _ordered(pd.DataFrame(results), RESULT_COLUMNS, "test/"),
         PREDICTIONS: _ordered(pd.concat(predictions), PREDICTION_COLUMNS, "forecast-"),
     }
+    if units is not None:
+        tables[UNITS] = units
     for name, table in tables.items():
         write_whole(folder / name, table.to_csv(index=False))
 

@@ -23,6 +23,7 @@ from forecastlab.evaluation.tables import (
     metric_table,
     protocol_note,
     seen_note,
+    series_table,
 )
 
 MOST_LINES = 6
@@ -55,6 +56,7 @@ def report(comparison: Comparison, metric: Metric, found: Sequence[Difference], 
         drawn: the figures, from `pictures`.
     """
     marks = [note for note in (seen_note(comparison), protocol_note(comparison)) if note]
+    spread = series_table(comparison, metric)
     return render(
         title=_title(comparison),
         lead=_lead(comparison, metric),
@@ -68,7 +70,14 @@ def report(comparison: Comparison, metric: Metric, found: Sequence[Difference], 
                 tables=[difference_table(found)] if found else [],
             ),
             Section("Figures", pictures=drawn),
-            Section("All numbers", tables=[fold_table(comparison, metric), metric_table(comparison, metric)]),
+            Section(
+                "All numbers",
+                tables=[
+                    fold_table(comparison, metric),
+                    metric_table(comparison, metric),
+                    *([spread] if spread else []),
+                ],
+            ),
             Section("Runs", details=[(f"Config of {run.label}", run.config_text) for run in comparison.runs]),
         ],
         made_by=f"Made by forecastlab {__version__} from "
@@ -152,7 +161,7 @@ def pictures(comparison: Comparison, metric: Metric) -> list[Picture]:
     label = error_label(comparison, metric)
     heading = label[0].upper() + label[1:]
     ranking = comparison.ranking(metric)
-    errors = comparison.errors(metric)
+    errors = comparison.value_errors(metric)
     shown = _shown(comparison, metric)
     order = [*shown, *(name for name in ranking if name not in shown)]
     fewer = "" if len(shown) == len(ranking) else f" The {len(shown)} of {len(ranking)} models that matter most."

@@ -17,6 +17,7 @@ from forecastlab.limits import read_yaml
 
 RESULTS = "results.csv"
 PREDICTIONS = "predictions.csv"
+UNITS = "units.csv"
 CONFIG = "config.yaml"
 
 METRICS = ("mse_scaled", "mae", "rmse", "mase", "skill")
@@ -27,6 +28,7 @@ EFFORT = ("best_epoch", "epochs", "seconds")
 """What a network's training took; empty for baselines."""
 
 RESULT_COLUMNS = ("model", "fold", "seed", *EFFORT, "val/loss", *(f"test/{metric}" for metric in METRICS))
+UNIT_COLUMNS = ("fold", "unique_id", "target", "variance", "seasonal_error", "seasonal_squared_error")
 PREDICTION_COLUMNS = ("model", "fold", "seed", "unique_id", "target", "ds", "cutoff", "y", "forecast")
 ROW = ("fold", "unique_id", "target", "cutoff", "ds")
 """What identifies a scored value."""
@@ -46,6 +48,8 @@ class CrossvalRun:
         config: the config of the run.
         config_text: the same as written.
         notes: what a reader must know: folds that were not run, did not finish or diverged.
+        units: one row per fold, series and target with the columns `UNIT_COLUMNS`; None of a run by a version that did
+            not write them.
     """
 
     folder: Path
@@ -55,6 +59,7 @@ class CrossvalRun:
     config: dict[str, Any]
     config_text: str
     notes: tuple[str, ...]
+    units: pd.DataFrame | None = None
 
     @classmethod
     def load(cls, folder: str | Path) -> "CrossvalRun":
@@ -85,7 +90,8 @@ class CrossvalRun:
         predictions = read_predictions(folder / PREDICTIONS)
         predictions = _scored(predictions, results, folder)
         _require_agreement(results, predictions, folder)
-        run = cls(folder, experiment, results, predictions, config, text, ())
+        units = _read_units(folder / UNITS, results) if (folder / UNITS).is_file() else None
+        run = cls(folder, experiment, results, predictions, config, text, (), units)
         return replace(run, notes=tuple(f"{run.label}: {note}" for note in notes))
 
     @property
@@ -285,9 +291,25 @@ def read_predictions(path: Path, columns: Sequence[str] = PREDICTION_COLUMNS) ->
     return table[table["y"].notna()].reset_index(drop=True)
 
 
+def _read_units(path: Path, results: pd.DataFrame) -> pd.DataFrame:
+    table = _read_csv(path, UNIT_COLUMNS)
+    table = _numeric(table, ["fold", *UNIT_COLUMNS[3:]], path).astype({"fold": "int64"})
+    if missing := sorted(set(results["fold"]) - set(table["fold"])):
+        raise DataError(
+            f"{path} has no units of fold {missing[0]}, which {RESULTS} has: the files are not of the same run; run "
+            "forecastlab crossval again"
+        )
+    return table
+
+
 def _finite(results: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether the errors are finite; in units of training rows that are constant all are infinite."""
-    return cast("pd.Series[bool]", np.isfinite(results[["test/rmse", "test/mae"]]).all(axis=1))
+    """Whether the errors are finite; in units of training rows that are constant all are infinite.
+
+    With several targets there is an error of each, such as `test/mae/load`, and none over all.
+    """
+    names = [name for name in results.columns if name.startswith(("test/rmse", "test/mae"))]
+    errors = results[[name for name in names if not name.endswith("_median")]].dropna(axis=1, how="all")
+    return cast("pd.Series[bool]", np.isfinite(errors).all(axis=1) & (errors.shape[1] > 0))
 
 
 def _folders(folder: Path) -> list[tuple[int, int]]:
@@ -354,18 +376,25 @@ def _scored(predictions: pd.DataFrame, results: pd.DataFrame, folder: Path) -> p
 
 
 def _require_agreement(results: pd.DataFrame, predictions: pd.DataFrame, folder: Path) -> None:
-    """The mean absolute errors of both files are the same."""
+    """The mean absolute errors of both files are the same: of each target the mean over its series."""
     ours, theirs = same_models(results, predictions)
-    error = (predictions["forecast"] - predictions["y"]).abs().groupby(theirs).mean().reindex(ours).to_numpy()
-    wrong = ~np.isclose(error, results["test/mae"], rtol=1e-3, atol=1e-6)
-    if wrong.any():
-        at = int(np.flatnonzero(wrong)[0])
-        row = results.iloc[at]
-        raise DataError(
-            f"{folder}: {RESULTS} gives {row['model']}, fold {row['fold']} a mean absolute error of "
-            f"{row['test/mae']:.6g}, but its rows in {PREDICTIONS} have {error[at]:.6g}: the files are not of the same "
-            "run; run forecastlab crossval again"
-        )
+    absolute = (predictions["forecast"] - predictions["y"]).abs()
+    each = absolute.groupby([theirs, predictions["target"], predictions["unique_id"]]).mean()
+    error = each.groupby(level=[0, 1]).mean().unstack(1)
+    for target in error.columns:
+        name = "test/mae" if len(error.columns) == 1 else f"test/mae/{target}"
+        if name not in results:
+            continue  # an earlier version's, which added up the targets
+        found, stated = error[target].reindex(ours).to_numpy(), results[name].to_numpy()
+        wrong = ~np.isclose(found, stated, rtol=1e-3, atol=1e-6)
+        if wrong.any():
+            at = int(np.flatnonzero(wrong)[0])
+            row = results.iloc[at]
+            raise DataError(
+                f"{folder}: {RESULTS} gives {row['model']}, fold {row['fold']} a mean absolute error of "
+                f"{stated[at]:.6g}, but its rows in {PREDICTIONS} have {found[at]:.6g}: the files are not of the same "
+                "run, or of an earlier version, which averaged over all rows; run forecastlab crossval again"
+            )
 
 
 def _ozone_unit(column: str) -> str:

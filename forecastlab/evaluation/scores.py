@@ -1,5 +1,6 @@
 """Scores of forecasts, whoever made them: the metrics, and the rows, of a network's test."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ def score(
     last: Tensor,
     reference: Reference,
     series: Tensor | None = None,
+    targets: Sequence[str] | None = None,
 ) -> dict[str, float]:
     """The metrics of `Forecaster.test_step`, for forecasts that no network made.
 
@@ -42,16 +44,17 @@ def score(
         last: (batch, ..., targets): the target's own value at the origin.
         reference: units of the scaled metrics, `data.reference`.
         series: (batch,), integer: row of the reference; None for the first.
+        targets: names of the targets; None for their numbers.
 
     Raises:
         DataError: if no value is scored.
     """
     if not (weight > 0).any():
         raise DataError("there is nothing to score: every target is missing or lies outside the test range")
-    metrics = ForecastMetrics(reference)
+    metrics = ForecastMetrics(reference, targets=targets)
     if series is None:
         series = torch.zeros(len(target), dtype=torch.int64, device=target.device)
-    metrics.update(torch.as_tensor(forecast).to(target), target, weight, last, series)
+    metrics.update(torch.as_tensor(forecast).to(target.device), target, weight, last, series)
     return {name: float(value) for name, value in metrics.compute().items()}
 
 
@@ -72,7 +75,7 @@ def evaluate(baseline: Baseline, data: ForecastDataModule) -> Evaluation:
     ]
     found = Prediction(*map(torch.cat, zip(*(part for part, _ in parts), strict=True)))
     last = torch.cat([last for _, last in parts])
-    metrics = score(found.forecast, found.target, found.weight, last, data.reference, found.series)
+    metrics = score(found.forecast, found.target, found.weight, last, data.reference, found.series, data.targets)
     shown = found._replace(forecast=found.forecast.to(found.target))
     table = predictions_table(data.panel.names, data.times, data.targets, (), shown)
     return Evaluation(metrics, table[table["y"].notna()])

@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from forecastlab.data.trained_on import OPTIMISTIC, SEEN
-from forecastlab.evaluation.comparison import Comparison, Metric, Model
+from forecastlab.evaluation.comparison import PERSISTENCE, Comparison, Metric, Model
 from forecastlab.evaluation.results import INTERVALS, METRICS
 
 Value = float | int | str | None
@@ -214,6 +214,7 @@ def metric_table(comparison: Comparison, order: Metric = "mse_scaled") -> Table:
         *(
             Column(name, tuple(means[name]), 3, "highest" if name == "skill" else "lowest")
             for name in ("mse_scaled", "mae", "rmse", "mase", "skill")
+            if name not in ("mae", "rmse") or means[name].notna().any()  # there is none over several targets
         ),
         *(column for name, values in intervals.items() for column in _optional(name, values)),
         *(
@@ -223,6 +224,28 @@ def metric_table(comparison: Comparison, order: Metric = "mse_scaled") -> Table:
     ]
     unit = f"; MAE and RMSE in {comparison.unit}" if comparison.unit else ""
     return Table(f"All metrics, mean over seeds and folds{unit}", tuple(columns), _notes(comparison))
+
+
+def series_table(comparison: Comparison, metric: Metric = "mse_scaled") -> Table | None:
+    """How the error of every model is spread over the series (of every target); None if there is only one.
+
+    The error of a series is the mean over the folds of that in each. `better than persistence` is the percentage of the
+    series whose error is lower than persistence's.
+    """
+    each = comparison.value_errors(metric).groupby(level=["fold", "unique_id", "target"]).mean()
+    each = each.groupby(level=["unique_id", "target"]).mean()
+    if len(each) < 2:
+        return None
+    names = comparison.ranking(metric)
+    shares = (("lowest", 0.0), ("10 %", 0.1), ("median", 0.5), ("90 %", 0.9), ("highest", 1.0))
+    columns = [
+        _model_column(comparison, names),
+        *(Column(header, tuple(each[names].quantile(share)), best="lowest") for header, share in shares),
+    ]
+    if PERSISTENCE in each:
+        better = 100 * each[names].lt(each[PERSISTENCE], axis=0).mean()
+        columns.append(Column("better than persistence, %", tuple(better), 1))
+    return Table(f"{TITLES[metric]}: how it is spread over {len(each)} series", tuple(columns))
 
 
 def seed_spread(comparison: Comparison, name: str, metric: str) -> float | None:

@@ -45,3 +45,15 @@ class Loss(nn.Module, ABC):
     def quantiles(self, raw: Tensor) -> Tensor:
         """The quantiles, (batch, origins, horizon, targets, levels), in scaled units; ascending, so none cross."""
         return raw[..., :0]
+
+    def crps(self, raw: Tensor, target: Tensor) -> Tensor | None:
+        """The continuous ranked probability score of the distribution that is forecast, in scaled units.
+
+        Args:
+            raw: (batch, origins, horizon, targets, outputs)
+            target: (batch, origins, horizon, targets)
+
+        Returns:
+            (batch, origins, horizon, targets); None where no distribution is forecast, but a point or quantiles.
+        """
+        return None

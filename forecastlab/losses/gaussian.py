@@ -1,5 +1,6 @@
 """The likelihood of a normal distribution."""
 
+import math
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import ClassVar
@@ -47,6 +48,14 @@ class GaussianNLL(Loss):
 
     def quantiles(self, raw: Tensor) -> Tensor:
         return raw[..., :1] + self._deviation(raw).unsqueeze(-1) * self.standard_quantiles
+
+    def crps(self, raw: Tensor, target: Tensor) -> Tensor:
+        """σ (z (2 Φ(z) - 1) + 2 φ(z) - 1/√π) with z = (y - μ) / σ (Gneiting and Raftery 2007, section 4.2)."""
+        deviation = self._deviation(raw)
+        z = (target - raw[..., 0]) / deviation
+        density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+        score: Tensor = deviation * (z * (2 * torch.special.ndtr(z) - 1) + 2 * density - 1 / math.sqrt(math.pi))
+        return score
 
     def _deviation(self, raw: Tensor) -> Tensor:
         """σ, (batch, origins, horizon, targets)."""

@@ -330,3 +330,22 @@ def test_test_metrics_stand_beside_the_epoch_that_is_tested(evaluate, root):
     log = pd.read_csv(folder(root) / "metrics.csv")
     tested = set(log.index[log["test/mae"].notna()])
     assert tested == {log["val/loss"].idxmin(), log.index[-1]}
+
+
+def test_a_test_gives_the_figures_of_its_parts_and_says_how_much_was_scored(evaluate, root):
+    answer = evaluate("test", "--ckpt_path", "best", "--by", "month")
+    assert answer.status == 0, answer.err
+    (path,) = folder(root).glob("test_by_*.csv")
+    table = predictions(folder(root))
+    assert f"scored      {len(table)} values\n" in answer.out
+    assert path.name == "test_by_month.csv"
+    found = pd.read_csv(path).set_index("month")
+    error = (table["forecast"] - table["y"]).abs().groupby(table["ds"].dt.month)
+    pd.testing.assert_series_equal(found["mae"], error.mean(), check_names=False, check_index_type=False, rtol=1e-5)
+    assert found["values"].tolist() == error.size().tolist()
+
+
+def test_parts_that_there_are_not_are_refused(evaluate):
+    answer = evaluate("test", "--ckpt_path", "best", "--by", "weather")
+    assert answer.status == 2
+    assert "'series', 'target', 'horizon', 'month'" in answer.err

@@ -169,3 +169,12 @@ def test_days_and_hours_are_read_as_they_always_were():
         ]
         expected = np.stack([wave(angle) for angle in angles for wave in (np.sin, np.cos)], axis=1)
         np.testing.assert_array_equal(found.to_numpy()[:, :6], expected)
+
+
+def test_the_hour_of_quarter_hours_takes_ninety_six_values():
+    times = pd.date_range("2024-03-01", periods=3 * 96, freq="15min")
+    table = calendar_covariates(times, ["hour"])
+    assert len(np.unique(table.to_numpy().round(9), axis=0)) == 96
+    at = table.loc["2024-03-02 06:45"]
+    assert at["hour_sin"] == pytest.approx(np.sin(2 * np.pi * 6.75 / 24))
+    assert at["hour_cos"] == pytest.approx(np.cos(2 * np.pi * 6.75 / 24))

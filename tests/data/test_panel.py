@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,7 +8,7 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from forecastlab.batch import Schema
 from forecastlab.data.calendar import calendar_covariates
-from forecastlab.data.panel import Panel
+from forecastlab.data.panel import Panel, left_out
 from forecastlab.data.table import Table
 from forecastlab.errors import ConfigError, DataError
 from tests.series import Series, panel
@@ -247,11 +249,35 @@ def test_prediction_is_from_the_last_row_of_each_series():
     assert [part.index.tolist() for part in full] == [[[39]], [[32]], [[39]]]
 
 
-def test_a_series_that_is_shorter_than_the_lookback_cannot_be_forecast():
-    data = module(panel(a=(0, 40), short=(30, 34)), lookback=5, fold=1)
-    with pytest.raises(DataError, match="series short has 4 rows, fewer than the lookback of 5"):
-        data.predict_dataloader()
+def test_a_series_that_is_shorter_than_the_lookback_is_left_out_by_name_and_the_others_are_forecast():
+    data = module(panel(a=(0, 40), short=(30, 34), c=(5, 30)), lookback=5, fold=1)
+    (batch,) = batches(data, "predict")
+    assert batch.series.tolist() == [0, 2]
+    assert batch.index.tolist() == [[39], [29]]
+    (note,) = data.without_forecast()
+    assert note.startswith("not forecast: series short has 4 rows, fewer than the lookback of 5")
+    assert data.panel.at_the_end(5, before=2).series.tolist() == [0, 0, 0, 2, 2, 2]
     assert module(panel(a=(0, 40), short=(30, 34)), lookback=4, fold=1).panel.at_the_end(4).ends.tolist() == [39, 33]
+
+
+def test_a_panel_without_a_series_that_can_be_forecast_is_refused():
+    data = module(panel(a=(0, 40), b=(2, 40)), lookback=50, fold=1)
+    with pytest.raises(DataError, match="series a has 40 rows, fewer than the lookback of 50"):
+        data.predict_dataloader()
+
+
+def test_of_many_series_without_a_forecast_some_are_named():
+    found = left_out([str(number) for number in range(30)], dict.fromkeys(range(2, 27), ": why"))
+    assert found[0] == "not forecast: series 2: why"
+    assert found[9:] == ["not forecast: series 11: why", "nor of 15 more"]
+
+
+def test_how_many_rows_of_each_series_a_fold_scores():
+    data = module(panel(a=(0, 40), ends=(0, 25), late=(28, 40)), lookback=3, fold=1)  # tests rows 10, 20, 30 .. 39
+    assert data.scored(1) == [10, 10, 0]
+    assert data.scored(2) == [10, 5, 0]
+    assert data.scored(3) == [10, 0, 9]
+    assert data.fold == 1
 
 
 def known_ahead(rows, ahead):
@@ -280,7 +306,11 @@ def test_what_was_promised_and_is_not_there_is_named_when_it_is_needed():
     data = module(known_ahead(20, [3, 2]), {"known": ("k",)}, lookback=2, horizon=3, splits=2)
     assert batches(data, "test"), "the training needs none of it"
     words = "series b: the covariates known in advance end at 2020-01-22 .*, but the forecast reaches to 2020-01-23"
-    with pytest.raises(DataError, match=words):
+    (note,) = data.without_forecast()
+    assert re.search(words, note)
+    assert [batch.series.tolist() for batch in batches(data, "predict")] == [[0]]
+    data = module(known_ahead(20, [2, 2]), {"known": ("k",)}, lookback=2, horizon=3, splits=2)
+    with pytest.raises(DataError, match=words.replace("series b", "series a")):
         data.predict_dataloader()
 
 

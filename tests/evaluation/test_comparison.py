@@ -1,9 +1,12 @@
 import pandas as pd
 import pytest
 
-from forecastlab.errors import DataError
+from forecastlab.errors import ConfigError, DataError
 from forecastlab.evaluation.comparison import Comparison
+from forecastlab.evaluation.report import best_network
 from forecastlab.evaluation.results import CrossvalRun
+from forecastlab.evaluation.significance import paired_difference
+from forecastlab.evaluation.tables import fold_table, series_table
 from tests.evaluation.folders import LSTM, PERSISTENCE, edit, rows, write_run
 
 GRU = {0: {1: [0, 0, 0, 4], 2: [2, -2, 2, -2]}}  # squared 4 and 4, absolute 1 and 2
@@ -234,6 +237,92 @@ def test_scaled_errors_of_several_series_are_the_runs_own(tmp_path):
     for series in ("a", "b"):
         of_series = errors[errors.index.get_level_values("unique_id") == series]
         assert of_series.iloc[0] == pytest.approx(4 / 1.25)
+
+
+def with_units(folder, variance):
+    """States the units of series a and b; their seasonal errors are the deviations."""
+    parts = [
+        {"fold": fold, "unique_id": name, "target": "T_PK", "variance": value, "seasonal_error": value**0.5}
+        for fold in (1, 2)
+        for name, value in variance.items()
+    ]
+    table = pd.DataFrame(parts).assign(seasonal_squared_error=1.0)
+    table.to_csv(folder / "units.csv", index=False)
+    return folder
+
+
+def test_the_difference_of_two_models_of_a_panel_is_in_the_unit_of_the_table(tmp_path):
+    folder = with_units(with_two_series(write_run(tmp_path, baselines={"persistence": PERSISTENCE})), {"a": 4, "b": 80})
+
+    def halved(table):  # of series b half of the rows: the series count the same
+        return table[~((table["unique_id"] == "b") & table["ds"].str[-1].isin(["1", "2", "5", "6"]))]
+
+    edit(folder / "predictions.csv", halved)
+    predictions = pd.read_csv(folder / "predictions.csv")
+    error = predictions["forecast"] - predictions["y"]
+    keys = [predictions[key] for key in ("model", "fold", "unique_id")]
+    keys.insert(2, predictions["seed"].fillna(-1))
+    squared, absolute = (each.groupby(keys).mean().unstack() for each in (error**2, error.abs()))
+    results = pd.read_csv(folder / "results.csv")
+    at = pd.MultiIndex.from_frame(results[["model", "fold", "seed"]].fillna({"seed": -1}))
+    results["test/mse_scaled"] = ((squared["a"] / 4 + squared["b"] / 80) / 2).reindex(at).to_numpy()
+    results["test/mae"] = absolute.mean(axis=1).reindex(at).to_numpy()
+    results["test/rmse"] = (squared**0.5).mean(axis=1).reindex(at).to_numpy()
+    results.astype({"seed": "Int64"}).to_csv(folder / "results.csv", index=False)
+    comparison = compare(folder)
+    for metric in ("mse_scaled", "mae"):
+        by_row = comparison.errors(metric).groupby(level="fold").mean().T
+        table = comparison.by_fold(metric)
+        assert by_row.to_numpy() == pytest.approx(table.to_numpy(), rel=1e-9)
+        found = paired_difference(comparison, "lstm", "persistence", metric, resamples=50)
+        wanted = (table.loc["lstm"] - table.loc["persistence"]).mean()
+        assert found.mean == pytest.approx(wanted)
+        assert found.low <= wanted <= found.high
+    assert any(note.startswith("there are several series: every figure") for note in comparison.notes)
+
+
+def test_a_series_without_a_unit_is_left_out_of_scaled_errors_and_named(tmp_path):
+    folder = with_units(with_two_series(write_run(tmp_path)), {"a": 4, "b": 0, "gone": 3})
+    edit(folder / "results.csv", lambda table: table.assign(**{"test/mse_scaled": "1"}))
+    comparison = compare(folder)
+    errors = comparison.errors("mse_scaled")
+    assert set(errors.index.get_level_values("unique_id")) == {"a"}
+    assert errors["persistence"].tolist() == pytest.approx([1] * 4 + [4] * 4)
+    assert comparison.by_fold("mse_scaled").loc["persistence"].tolist() == pytest.approx([1, 4])
+    assert any(note.startswith("folds 1, 2: b: left out of mse_scaled") for note in comparison.notes)
+    assert any(note.startswith("folds 1, 2: gone: not scored") for note in comparison.notes)
+
+
+def test_a_table_shows_how_errors_are_spread_over_the_series(tmp_path):
+    folder = with_units(with_two_series(write_run(tmp_path, networks={0: LSTM[0]})), {"a": 4, "b": 800})
+    edit(folder / "results.csv", lambda table: table.assign(**{"test/mse_scaled": "1"}))
+    table = series_table(compare(folder))
+    columns = {
+        column.header: dict(zip(table.columns[0].values, column.values, strict=True)) for column in table.columns
+    }
+    # squared errors of 1 and 4 in the folds, of b a hundred times as much, divided by 4 and 800
+    assert columns["highest"]["lstm"] == pytest.approx(2.5 / 4)
+    assert columns["lowest"]["lstm"] == pytest.approx(250 / 800)
+    assert columns["median"]["lstm"] == pytest.approx((2.5 / 4 + 250 / 800) / 2)
+    assert columns["better than persistence, %"] == {"lstm": 100, "persistence": 0}
+    assert series_table(compare(write_run(tmp_path, "gru", networks=GRU))) is None
+
+
+def test_the_ranking_is_by_the_mean_over_the_folds_and_not_by_one(tmp_path):
+    networks = {0: {1: [0.5] * 4, 2: [8] * 4}}  # the best of fold 1, and the worst over both
+    comparison = compare(write_run(tmp_path, networks=networks, baselines={"persistence": PERSISTENCE, "ridge": RIDGE}))
+    assert comparison.by_fold("mse_scaled")[1].idxmin() == "lstm"
+    for metric in ("mse_scaled", "mae"):
+        assert comparison.ranking(metric) == ["ridge", "persistence", "lstm"]
+    assert fold_table(comparison).columns[0].values == ("ridge", "persistence", "lstm")
+    assert best_network(comparison, "mse_scaled") == "lstm"
+
+
+def test_absolute_errors_of_several_targets_are_not_ranked(tmp_path):
+    folder = write_run(tmp_path)
+    edit(folder / "predictions.csv", lambda table: pd.concat([table, table.assign(target="WSR_PK")]))
+    with pytest.raises(ConfigError, match="mean absolute errors of T_PK, WSR_PK are in the unit of each"):
+        compare(folder).ranking("mae")
 
 
 def test_a_series_that_is_constant_where_it_is_tested_keeps_its_unit(tmp_path):

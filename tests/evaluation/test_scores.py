@@ -35,7 +35,7 @@ def with_gaps(rows=60):
 # ---- score ----
 
 
-def test_metrics_are_those_of_scikit_learn():
+def test_metrics_are_means_over_the_targets_of_scikit_learns():
     rng = np.random.default_rng(0)
     forecast, target = rng.normal(size=(2, 7, 3, 2))
     last = rng.normal(size=(7, 2))
@@ -45,26 +45,35 @@ def test_metrics_are_those_of_scikit_learn():
         forecast,
         *(torch.as_tensor(part) for part in (target, weight, last)),
         Reference(*(torch.as_tensor(unit) for unit in (variance, seasonal, squared))),
+        targets=["y", "x"],
     )
 
-    scored = weight > 0
-    units = [np.broadcast_to(unit, target.shape)[scored] for unit in (variance, seasonal, last[:, None], squared)]
-    forecast, target = forecast[scored], target[scored]
-    mse, error = mean_squared_error(target, forecast), np.abs(target - forecast)
-    expected = {
-        "test/mse_scaled": mean_squared_error(target, forecast, sample_weight=1 / units[0])
-        * np.mean(1 / units[0]),  # scikit-learn divides by the sum of the weights
-        "test/mae": mean_absolute_error(target, forecast),
-        "test/rmse": mse**0.5,
-        "test/mase": np.mean(np.abs(target - forecast) / units[1]),
-        "test/skill": 1 - mse / mean_squared_error(target, units[2]),
-        "test/rmsse": np.mean(error**2 / units[3]) ** 0.5,
-        "test/mape": 100 * mean_absolute_percentage_error(target, forecast),
-        "test/smape": 100 * np.mean(2 * error / (np.abs(target) + np.abs(forecast))),
-        "test/wape": 100 * error.sum() / np.abs(target).sum(),
-    }
-    assert found == pytest.approx(expected, rel=1e-6)
-    assert list(found) == METRICS
+    each, persistence = [], []
+    for number in range(2):
+        scored = weight[..., number] > 0
+        f, y, before = (
+            np.broadcast_to(part, target.shape)[..., number][scored] for part in (forecast, target, last[:, None])
+        )
+        mse, mae = mean_squared_error(y, f), mean_absolute_error(y, f)
+        persistence.append(mean_squared_error(y, before) / variance[0, number])
+        each.append(
+            {
+                "mse_scaled": mse / variance[0, number],
+                "mae": mae,
+                "rmse": mse**0.5,
+                "mase": mae / seasonal[0, number],
+                "rmsse": (mse / squared[0, number]) ** 0.5,
+                "mape": 100 * mean_absolute_percentage_error(y, f),
+                "smape": 100 * np.mean(2 * np.abs(y - f) / (np.abs(y) + np.abs(f))),
+                "wape": 100 * np.abs(y - f).sum() / np.abs(y).sum(),
+            }
+        )
+    expected = {f"test/{name}": (each[0][name] + each[1][name]) / 2 for name in each[0] if name not in ("mae", "rmse")}
+    for name in ("mae", "rmse"):
+        expected |= {f"test/{name}/y": each[0][name], f"test/{name}/x": each[1][name]}
+    expected["test/skill"] = 1 - expected["test/mse_scaled"] / np.mean(persistence)
+    expected |= {"test/series_scored": 2, "test/series_in_units": 2}
+    assert found == pytest.approx(expected, rel=1e-9)
 
 
 def test_what_is_not_scored_changes_nothing():
@@ -119,7 +128,8 @@ def test_rows_metrics_and_table_are_those_of_a_network_that_forecasts_the_same(l
     (theirs,) = run.test(network, data, verbose=False)
 
     found = evaluate(Persistence(), Series(with_gaps(), **settings))
-    assert found.metrics == pytest.approx({name: theirs[name] for name in METRICS}, rel=1e-5, abs=1e-6)
+    assert found.metrics == pytest.approx(theirs, rel=1e-5, abs=1e-6)
+    assert settings.get("targets") or list(theirs) == METRICS
     pd.testing.assert_frame_equal(found.predictions, writer.table, rtol=1e-5)
     assert found.predictions["y"].notna().all()
     assert np.isfinite(found.predictions["forecast"]).all()
@@ -164,10 +174,12 @@ def test_each_series_of_a_panel_is_forecast_as_if_it_were_alone(tmp_path, baseli
         alone.append(evaluate(baseline(), module(tmp_path / name, part, series_column="unique_id", **arguments)))
     expected = pd.concat([each.predictions for each in alone], ignore_index=True)
     pd.testing.assert_frame_equal(together.predictions.reset_index(drop=True), expected)
-    counts = np.array([len(each.predictions) for each in alone])
-    for name in ("mse_scaled", "mae", "mase", "mape", "smape"):
-        each = np.array([each.metrics[f"test/{name}"] for each in alone])
-        assert together.metrics[f"test/{name}"] == pytest.approx(np.average(each, weights=counts), rel=1e-5)
+    for name in together.metrics.keys() & alone[0].metrics.keys() - {"test/skill", "test/wape"}:
+        each = [each.metrics[name] for each in alone]
+        assert together.metrics[name] == pytest.approx(np.mean(each), rel=1e-5), name
+    for name in ("mse_scaled", "mase", "rmsse"):
+        each = [each.metrics[f"test/{name}"] for each in alone]
+        assert together.metrics[f"test/{name}_median"] == pytest.approx(np.median(each), rel=1e-5)
 
 
 def test_series_of_a_panel_may_begin_and_end_at_different_times(tmp_path):
@@ -187,7 +199,7 @@ def test_series_of_a_panel_may_begin_and_end_at_different_times(tmp_path):
     scaled = []
     for name, part in table.groupby("unique_id"):
         known = values[name]["2020-01-15" if name == "b" else "2020-01-01" : "2020-01-30"].to_numpy()
-        scaled += list(((part["forecast"] - part["y"]) ** 2) / known.var())
+        scaled.append(((part["forecast"] - part["y"]) ** 2).mean() / known.var())
     assert found.metrics["test/mse_scaled"] == pytest.approx(np.mean(scaled), rel=1e-4)
 
 
@@ -201,7 +213,7 @@ def test_a_panel_is_scored_on_the_rows_of_a_network_that_forecasts_the_same(tmp_
     writer = PredictionWriter()
     (theirs,) = trainer(callbacks=[writer], default_root_dir=tmp_path).test(network, data, verbose=False)
     found = evaluate(Persistence(), module(tmp_path, panel(60), **settings))
-    assert found.metrics == pytest.approx({name: theirs[name] for name in METRICS}, rel=1e-5, abs=1e-6)
+    assert found.metrics == pytest.approx(theirs, rel=1e-5, abs=1e-6)
     pd.testing.assert_frame_equal(found.predictions, writer.table, rtol=1e-5)
 
 
