@@ -359,7 +359,8 @@ class Forecaster(LightningModule):
         require_structure(checkpoint, "the checkpoint")
         if self.CHECKPOINT_HYPER_PARAMS_KEY not in checkpoint:
             raise DataError("the checkpoint is none of a Forecaster: it holds no hyper-parameters")
-        if self.trainer.state.fn == "fit" and "optimizer_states" not in checkpoint:
+        resumes = self._trainer is not None and self._trainer.state.fn == "fit"
+        if resumes and "optimizer_states" not in checkpoint:
             raise DataError("the checkpoint holds weights only and cannot be resumed; resume from last.ckpt")
         trained = _schema(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]["schema"])
         require_alike(trained, self.schema)
