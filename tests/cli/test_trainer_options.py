@@ -23,8 +23,8 @@ WORK = [
     "--trainer.sync_batchnorm=true",
 ]
 REFUSED = {
-    "--trainer.precision=bf16-true": ["trainer.precision: bf16-true keeps", "bf16-mixed", "32-true"],
-    "--trainer.precision=16-true": ["trainer.precision: 16-true keeps", "16-mixed", "32-true"],
+    "--trainer.precision=bf16-true": ["trainer.precision: bf16-true would round values", "bf16-mixed", "32-true"],
+    "--trainer.precision=16-true": ["trainer.precision: 16-true would round values", "16-mixed", "32-true"],
     "--trainer.precision=transformer-engine": ["trainer: ", "transformer_engine"],
     "--trainer.logger=WandbLogger": ["trainer.logger: WandbLogger cannot be built: ", "pip install", "wandb"],
     "--trainer.logger=MLFlowLogger": ["trainer.logger: MLFlowLogger cannot be built: ", "mlflow"],
