@@ -60,6 +60,22 @@ def require_structure(checkpoint: Any, path: str | Path) -> None:
         ) from None
 
 
+def require_settings(settings: Any, what: str) -> None:
+    """Makes sure that the arguments of a network, as plain data, have the form that `Forecaster` relies on.
+
+    Args:
+        settings: its `hparams`, as a checkpoint or an export holds them.
+        what: what it means if they have not, for the message.
+
+    Raises:
+        DataError: names the first part that is wrong, what it is, and what was expected.
+    """
+    try:
+        SETTINGS(settings, "")
+    except UnfitError as error:
+        raise DataError(f"{what}: {error}") from None
+
+
 def _require_counted(checkpoint: Mapping[str, Any]) -> None:
     """The schedule has taken at most a step for each epoch: bringing one to where it was ends."""
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
@@ -388,6 +404,17 @@ _OPTIMIZER = _mapping(
 )
 _SCHEDULE = _mapping({"last_epoch": _COUNT, "_last_lr": _list(_rate, least=1)}, others=_anything)
 
+_SPAN = _list(_text, length=2)
+_TRAINED_ON = _mapping(
+    {
+        **{"fit": _SPAN, "validation": _or_null(_SPAN), "data": _SPAN},
+        **{"rows": _COUNT, "number": _COUNT, "series": _NAMES, "fingerprint": _text},
+        **{"bound": _text, "keys": _text},
+    },
+    others=_plain,
+)
+"""What is known of a training behind the weights, as `TrainedOn.as_dict` gives it."""
+
 CHECKPOINT = _mapping(
     {"state_dict": _mapping({}, others=_tensor)},
     {
@@ -396,6 +423,7 @@ CHECKPOINT = _mapping(
         "best_score": _score,
         "pytorch-lightning_version": _version,
         "hyper_parameters": SETTINGS,
+        "trained_on": _list(_TRAINED_ON),
         "config": _text,
         "loops": _LOOPS,
         "callbacks": _callbacks,

@@ -20,7 +20,7 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.stepping import compile_steps
 from forecastlab.batch import Batch, Prediction, Scaling, Schema
 from forecastlab.checkpoint import read_checkpoint
-from forecastlab.checkpoint_schema import require_structure
+from forecastlab.checkpoint_schema import require_settings, require_structure
 from forecastlab.data.panel import Panel, left_out
 from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
@@ -216,6 +216,7 @@ class Forecaster(LightningModule):
             ConfigError: if a class is not allowed, or refuses its arguments.
         """
         require_sizes(settings, "the network that is described")
+        require_settings(settings, "they do not make a network")
         try:
             with bounded_network(weights):
                 model = cls(**settings)
@@ -896,8 +897,8 @@ def _require_double(trainer: Any) -> None:
     plugin = trainer.precision_plugin
     if plugin.convert_input(torch.zeros(1, dtype=torch.float64)).dtype != torch.float64:
         raise ConfigError(
-            f"trainer.precision {plugin.precision} would round values before they are scaled: set 32-true, 64-true or "
-            "bf16-mixed"
+            f"trainer.precision: {plugin.precision} would round values before they are scaled: set 32-true, 64-true, "
+            "bf16-mixed or 16-mixed"
         )
 
 

@@ -131,7 +131,7 @@ class TrainedOn:
         """
         try:
             given = {part.name: values[part.name] for part in fields(cls)}
-            spans = {name: given[name] and Span(*map(str, given[name])) for name in ("fit", "validation", "data")}
+            spans = {name: _span(given[name]) for name in ("fit", "validation", "data")}
             record = cls(**{**given, **spans, "series": tuple(map(str, given["series"])), "bound": int(given["bound"])})
             record.known()
             for span in filter(None, (record.fit, record.validation, record.data)):
@@ -149,6 +149,10 @@ class TrainedOn:
     def known(self) -> NDArray[np.uint64]:
         """The keys as numbers."""
         return np.frombuffer(base64.b64decode(self.keys, validate=True), "<u8").astype(np.uint64)
+
+
+def _span(ends: Any) -> Span | None:
+    return None if ends is None else Span(*map(str, ends))
 
 
 def records_of(checkpoint: Mapping[str, Any]) -> tuple[TrainedOn, ...]:
