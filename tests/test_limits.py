@@ -66,7 +66,7 @@ def test_a_tensor_that_repeats_few_numbers_without_end_is_refused(tmp_path, chec
     weights = checkpoint["state_dict"]
     name = next(iter(weights))
     torch.save({**checkpoint, "state_dict": {**weights, name: torch.zeros(1).expand(10**13)}}, tmp_path / "x.ckpt")
-    with pytest.raises(DataError, match="does not hold that many numbers"):
+    with pytest.raises(DataError, match="does not hold that many values"):
         read_checkpoint(tmp_path / "x.ckpt")
 
 
@@ -74,9 +74,11 @@ def test_plain_data_that_refer_to_themselves_are_refused(tmp_path, checkpoint):
     laughs = ["lol"]
     for _ in range(12):
         laughs = [laughs] * 10
-    torch.save({**checkpoint, "more": laughs}, tmp_path / "x.ckpt")
-    with pytest.raises(DataError, match="once all its references are followed"):
-        read_checkpoint(tmp_path / "x.ckpt")
+    settings = {**checkpoint["hyper_parameters"], "more": laughs}
+    for more in ({"more": laughs}, {"hyper_parameters": settings}):
+        torch.save({**checkpoint, **more}, tmp_path / "x.ckpt")
+        with pytest.raises(DataError, match="once all its references are followed"):
+            read_checkpoint(tmp_path / "x.ckpt")
     endless: list[object] = []
     endless.append(endless)
     with pytest.raises(DataError, match="deep in each other"):
