@@ -111,7 +111,8 @@ def not_built(error: BaseException, trainer: Mapping[str, Any], most: int = 6) -
     """What is said when a class that the trainer is given cannot be built.
 
     Args:
-        error: what was raised; the reason is the innermost error that it was raised from.
+        error: what was raised; the reason is the innermost error that it was raised from, or what the class said
+            where something else, such as text, could have been given in its place.
         trainer: the part `trainer` of the config.
         most: the most lines to give.
 
@@ -121,11 +122,22 @@ def not_built(error: BaseException, trainer: Mapping[str, Any], most: int = 6) -
     for option, value in trainer.items():
         named = [path for path in _class_paths(value) if path in str(error)]
         if named:
-            while error.__cause__ is not None:
-                error = error.__cause__
             name = named[0].rpartition(".")[2]
-            return _shortened(f"trainer.{option}: {name} cannot be built: {error or type(error).__name__}", most)
+            return _shortened(f"trainer.{option}: {name} cannot be built: {_reason(error)}", most)
     return None
+
+
+def _reason(error: BaseException) -> str:
+    """What an error comes from; of several ways to read a value, the one that was no mere matter of its type."""
+    choices = []
+    while error.__cause__ is not None:
+        if match := re.search(r"(?s)\nErrors:\n  - (.*?)\nGiven value type", str(error)):
+            choices += match.group(1).split("\n  - ")
+        error = error.__cause__
+    told = str(error) or type(error).__name__
+    if told.startswith("Expected a "):
+        told = next((choice for choice in choices if not choice.startswith("Expected a ")), told)
+    return told
 
 
 def _class_paths(value: Any) -> list[str]:
