@@ -321,7 +321,7 @@ class Normalised(Forecaster):
         self.norm = torch.nn.BatchNorm1d(1)
 
     def training_step(self, batch):
-        self.norm(batch.last[..., 0, :])
+        self.norm(batch.last[..., 0, :].float())
         return super().training_step(batch)
 
 

@@ -131,9 +131,9 @@ def test_only_what_the_network_reads_goes_in(tmp_path):
     assert capture(network(decoder=Seq2Seq)).inputs == history | last
     save_onnx(network(schema=RICH), tmp_path / "a.onnx")
     assert [(part.name, part.type, part.shape) for part in session(tmp_path / "a.onnx").get_inputs()] == [
-        ("history", "tensor(float)", ["batch", "time", 4]),
-        ("known", "tensor(float)", ["batch", 3, 1]),
-        ("static", "tensor(float)", ["batch", 3]),
+        ("history", "tensor(double)", ["batch", "time", 4]),
+        ("known", "tensor(double)", ["batch", 3, 1]),
+        ("static", "tensor(double)", ["batch", 3]),
         ("series", "tensor(int64)", ["batch"]),
     ]
 

@@ -85,7 +85,7 @@ ATTRIBUTES = {
 ATTRIBUTES |= {"_C", "_is_tracing", "_are_functorch_transforms_active", "_version", "_foreach_norm"}
 ATTRIBUTES |= {"_data_connector", "_datahook_selector", "_logger_connector", "_combined_loader", "_results"}
 ATTRIBUTES |= {"_trainer_fn", "_stage", "_seen_batches_per_dataloader", "_skip_backward", "_current_fx_name"}
-ATTRIBUTES |= {"_callback_metrics", "_logged_metrics"}
+ATTRIBUTES |= {"_callback_metrics", "_logged_metrics", "_trainer"}
 """Private attributes that the tests below look at."""
 PYTHON = {"_replace", "_asdict", "_fields"}
 """Of named tuples, which are documented."""
@@ -143,6 +143,13 @@ def test_the_trainer_and_a_launcher_hold_what_ours_looks_at():
     assert isinstance(_Loop.restarting, property), "Checkpoints.on_train_start sets it"
     assert _Loop.restarting.fset is not None, "Checkpoints.on_train_start sets it"
     assert rank_zero_only.rank == 0, "ForecastCLI asks it which process is the first"
+
+
+def test_a_module_has_no_trainer_until_it_is_given_one():
+    module, running = LightningModule(), trainer()
+    assert module._trainer is None, "Forecaster asks it whether it is loaded or applied without a trainer"
+    module.trainer = running
+    assert module._trainer is running, "see there"
 
 
 def test_a_trial_of_a_study_knows_its_number_in_the_storage():
