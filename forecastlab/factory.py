@@ -32,7 +32,11 @@ ROLES: dict[str, tuple[str, ...]] = {
         "forecastlab.data.table_datamodule",
     ),
     "torch.optim.optimizer.Optimizer": ("torch.optim",),
-    "torch.optim.lr_scheduler.LRScheduler": ("torch.optim.lr_scheduler", "lightning.pytorch.cli"),
+    "torch.optim.lr_scheduler.LRScheduler": (
+        "torch.optim.lr_scheduler",
+        "torch.optim.swa_utils",
+        "lightning.pytorch.cli",
+    ),
 }
 """By the base class of a role: the modules whose classes may play it in a file of somebody else."""
 
