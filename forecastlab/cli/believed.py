@@ -189,7 +189,8 @@ def _require_known(key: str, value: Any, ours: bool = True) -> None:
     elif isinstance(value, str) and ours:
         if _ADDRESS.search(value):
             raise DataError(f"{WHAT} names an address as {key}: {value[:80]!r} is not opened; give --{key} yourself")
-        if _FILE.search(value) and key.startswith("model.") and key != "model.weights_from":
+        plain = key == "model.weights_from" or (key.endswith(".monitor") and _STOPPING["monitor"](value))
+        if _FILE.search(value) and key.startswith("model.") and not plain:
             raise DataError(f"{WHAT} names a file as {key}: {value[:80]!r} is not read; give --{key} yourself")
 
 
