@@ -65,7 +65,11 @@ def test_a_newcomers_first_three_commands(tmp_path):
         ended[0].stdout
     )
     assert "test/skill" in ended[1].stdout
-    assert len(pd.read_csv(folder(tmp_path, "quickstart") / "predictions.csv")) == 1
+    tested, forecast = (
+        pd.read_csv(folder(tmp_path, "quickstart") / name) for name in ("predictions.csv", "forecast.csv")
+    )
+    assert len(tested) == 250
+    assert (len(forecast), forecast["y"].notna().any()) == (1, False)
     for process in ended:
         assert not {word for word in ("warn", "deprecat", "tip:", "traceback") if word in process.stderr.lower()}
         assert len(process.stderr.splitlines()) <= 6

@@ -16,7 +16,7 @@ from forecastlab.callbacks import forecast_figure as module
 from forecastlab.forecaster import Forecaster
 from tests.frames import module as own_data
 from tests.frames import wide
-from tests.series import Series, counting, noise, trainer
+from tests.series import Series, as_if_trained, counting, noise, trainer
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def persistence(data, learning_rate=0.0):
     )
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
-    return model
+    return as_if_trained(model)
 
 
 def images(root):

@@ -145,8 +145,9 @@ def test_what_an_interrupted_test_left_does_not_count(tmp_path):
 def test_a_trial_of_one_batch_leaves_no_file(tmp_path):
     writer, data = PredictionWriter(), Series(counting(10))
     running = trainer(callbacks=[writer], default_root_dir=tmp_path, fast_dev_run=True)
-    running.test(Forecaster(schema=data.schema), data, verbose=False)
-    running.predict(Forecaster(schema=data.schema), data)
+    model = as_if_trained(Forecaster(schema=data.schema))
+    running.test(model, data, verbose=False)
+    running.predict(model, data)
     assert writer.path is None
     assert list(tmp_path.iterdir()) == []
 
@@ -178,7 +179,7 @@ def predict(folder, raw, callbacks=None):
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
     callbacks = callbacks or [PredictionWriter(), ForecastFigure()]
-    trainer(callbacks=[RunFolder(folder), *callbacks]).predict(model, data)
+    trainer(callbacks=[RunFolder(folder), *callbacks]).predict(as_if_trained(model), data)
     return callbacks
 
 
@@ -204,9 +205,8 @@ def test_a_forecast_is_found_as_predictions_until_a_test_writes_them(tmp_path):
     predict(tmp_path, counting(41))
     assert pd.read_csv(link)["forecast"].tolist() == [140]
     data = Series(counting(10))
-    trainer(callbacks=[RunFolder(tmp_path), PredictionWriter()]).test(
-        Forecaster(schema=data.schema), data, verbose=False
-    )
+    model = as_if_trained(Forecaster(schema=data.schema))
+    trainer(callbacks=[RunFolder(tmp_path), PredictionWriter()]).test(model, data, verbose=False)
     scored = link.read_bytes()
     assert not link.is_symlink()
     assert pd.read_csv(tmp_path / "forecast.csv")["forecast"].tolist() == [140], "a test does not write through a link"

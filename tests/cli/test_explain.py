@@ -103,9 +103,10 @@ def test_a_checkpoint_that_lies_elsewhere_gets_a_run_of_its_own(cli, trained, tm
 
 
 def test_without_a_board_figures_are_written_all_the_same(explain, root):
+    assert not (folder(root) / "explain").exists()
     answer = explain("--ckpt_path=best", "--trainer.logger=false", f"--trainer.default_root_dir={root}")
     assert answer.status == 0
-    assert (root / "explain" / "permutation.png").exists()
+    assert (folder(root) / "explain" / "permutation.png").exists()
 
 
 # What cannot be explained

@@ -30,7 +30,7 @@ def drawn(path, monkeypatch):
     monkeypatch.setattr(forecast_figure.torch, "cat", lambda part: None)
     callback._parts = [(1,)]
     data = SimpleNamespace(panel=None, targets=["y"])
-    trainer = SimpleNamespace(log_dir=str(path.parent), default_root_dir="", datamodule=data)
+    trainer = SimpleNamespace(callbacks=[], log_dir=str(path.parent), default_root_dir="", datamodule=data)
     callback.on_predict_end(trainer, SimpleNamespace(levels=()))
     plt.close(figure)
 

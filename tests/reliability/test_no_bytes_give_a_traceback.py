@@ -168,7 +168,7 @@ def test_a_damaged_file_of_a_crossval_is_named_with_the_remedy_or_made_anew(fini
     assert {found: found.read_bytes() for found in root.rglob("*.ckpt")} == weights
     if name in WRITTEN:
         assert answer.status == 0
-        assert path.read_bytes() == whole
+        assert path.read_bytes() == whole.replace(f"{finished}".encode(), f"{root}".encode())  # where the config says it is
         return
     assert answer.status == 2
     (line,) = answer.err.splitlines()
@@ -206,7 +206,7 @@ def test_any_bytes_as_what_a_run_was_begun_with(tmp_path, content):
     (run.folder / "settings.yaml").write_bytes(content)
     said = "settings.yaml is damaged"
     try:
-        found = Run.continued(tmp_path, "any", {"not": "these"}, new=False)
+        found = Run.continued(tmp_path, "any", {"not": "these"}, {"rows": 1}, new=False)
     except DataError as error:
         said = str(error)
     else:
