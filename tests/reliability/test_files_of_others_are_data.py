@@ -205,6 +205,7 @@ def test_an_honest_checkpoint_is_believed_without_a_note(trained):
         ("model__weights_from", "https://127.0.0.1/x.ckpt", "names an address"),
         ("model__backbone", "elsewhere/backbone.yaml", "names a file as model.backbone"),
         ("model__backbone__init_args__activation", "x.yaml", "names a file"),
+        ("model__lr_scheduler__init_args__monitor", "val/loss.yaml", "names a file"),
         ("model", "model.yaml", "has no settings below model"),
         ("data", "memory://x.yaml", "has no settings below data"),
         ("model__backbone__init_args__hidden_size", 10**9, "at most 10,000,000"),
