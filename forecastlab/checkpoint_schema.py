@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pandas.tseries.frequencies import to_offset
 from torch import Tensor
 
 from forecastlab.errors import DataError
@@ -133,6 +134,14 @@ def _rate(value: Any, name: str) -> None:
 def _text(value: Any, name: str) -> None:
     if not isinstance(value, str):
         raise _wrong(value, name, "a text")
+
+
+def _step(value: Any, name: str) -> None:
+    _text(value, name)
+    try:
+        to_offset(value or "D")
+    except ValueError:
+        raise _wrong(value, name, "a step of a calendar, such as MS") from None
 
 
 def _flag(value: Any, name: str) -> None:
@@ -317,8 +326,7 @@ _LOOPS = _mapping(
 _RECIPE = _mapping(
     {},
     {
-        "time": _or_null(_text),
-        "series": _or_null(_text),
+        **dict.fromkeys(("time", "series", "zone"), _or_null(_text)),
         "name": _text,
         **dict.fromkeys(("targets", "features", "known", "static"), _NAMES),
         "derive": _mapping({}, others=_mapping({}, others=_real)),
@@ -335,10 +343,11 @@ SCHEMA = _mapping(
         "targets": _list(_text, least=1),
     },
     {
-        **dict.fromkeys(("known", "static", "calendar", "series"), _NAMES),
+        **dict.fromkeys(("known", "static", "calendar", "series", "panel"), _NAMES),
         "horizon": _whole(1, 2**31),
         "lookback": lambda value, name: None if value == "full" else _whole(1, 2**31)(value, name),
-        "holidays": _or_null(_text),
+        **dict.fromkeys(("holidays", "time_zone"), _or_null(_text)),
+        "step": _step,
         "recipe": _RECIPE,
     },
     others=_plain,
@@ -409,7 +418,8 @@ _TRAINED_ON = _mapping(
     {
         **{"fit": _SPAN, "validation": _or_null(_SPAN), "data": _SPAN},
         **{"rows": _COUNT, "number": _COUNT, "series": _NAMES, "fingerprint": _text},
-        **{"bound": _text, "keys": _text},
+        **{"bound": _text, "keys": _text, "protocol": _text},
+        "fold": lambda value, name: None if value == "all" else _whole()(value, name),
     },
     others=_plain,
 )

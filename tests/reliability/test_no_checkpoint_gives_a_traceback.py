@@ -2,6 +2,8 @@
 
 import copy
 import random
+import re
+from dataclasses import fields
 from functools import partial
 
 import numpy as np
@@ -13,10 +15,13 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from forecastlab.backbones.rnn import RNN
+from forecastlab.batch import Schema
 from forecastlab.callbacks import AtomicCheckpointIO, Checkpoints, EarlyStopping, GivenSettings, RandomState
 from forecastlab.checkpoint_schema import require_structure
 from forecastlab.cli import main
+from forecastlab.data.recipe import Recipe
 from forecastlab.data.table_datamodule import TableDataModule
+from forecastlab.data.trained_on import TrainedOn
 from forecastlab.errors import DataError, ForecastlabError
 from forecastlab.forecaster import Forecaster
 from tests.series import trainer
@@ -175,6 +180,7 @@ def test_what_is_no_checkpoint_at_all_is_refused(part):
             -1,
             "hyper_parameters.schema.horizon is -1, expected a whole number",
         ),
+        (("hyper_parameters", "schema", "step"), "x", "schema.step is the text 'x', expected a step of a calendar"),
         (("global_step",), "7", "global_step is the text '7', expected a whole number from 0"),
         (("global_step",), True, "global_step is True, expected a whole number from 0"),
         (("pytorch-lightning_version",), "x", "pytorch-lightning_version is the text 'x', expected a version"),
@@ -205,6 +211,37 @@ def test_a_part_of_another_form_is_named_with_what_was_expected(run, path, value
         require_structure(replaced(run, path, value), "x.ckpt")
     assert expected in str(refused.value)
     assert str(refused.value).endswith("use another checkpoint of the run")
+
+
+@pytest.mark.parametrize(
+    ("owner", "path"),
+    [
+        (Schema, ("hyper_parameters", "schema")),
+        (Recipe, ("hyper_parameters", "schema", "recipe")),
+        (TrainedOn, ("trained_on", 0)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_number_is_refused_as_any_field_of_what_is_known_of_the_data(run, owner, path):
+    for field in fields(owner):
+        whole = replaced(run, (*path, field.name), 0.5)
+        with pytest.raises(DataError, match=rf"^x\.ckpt: {re.escape('.'.join(map(str, path)))}\.{field.name} is 0\.5"):
+            require_structure(whole, "x.ckpt")
+
+
+def test_a_trainer_that_reads_files_in_its_own_way_is_refused_a_damaged_one_too(run, tmp_path):
+    data = TableDataModule(path=str(saved(tmp_path, run).with_name("data.csv")), **DATA)
+    for path in (("loops", "fit_loop"), ("callbacks", "Checkpoints", "best_epoch"), ("hyper_parameters",)):
+        torch.save(replaced(run, path, None), tmp_path / "damaged.ckpt")
+        with pytest.raises(DataError, match=rf"^the checkpoint: {'.'.join(path)} is null, expected a "):
+            trainer(max_epochs=3).fit(
+                Forecaster(**MODEL, schema=data.schema),
+                data,
+                ckpt_path=str(tmp_path / "damaged.ckpt"),
+                weights_only=True,
+            )
+        with pytest.raises(DataError, match=rf"{'.'.join(path)} is null"):
+            Forecaster.load(tmp_path / "damaged.ckpt")
 
 
 def saved(folder, checkpoint):
