@@ -129,7 +129,7 @@ def not_built(error: BaseException, trainer: Mapping[str, Any], most: int = 6) -
 
 def _reason(error: BaseException) -> str:
     """What an error comes from; of several ways to read a value, the one that was no mere matter of its type."""
-    choices = []
+    choices: list[str] = []
     while error.__cause__ is not None:
         if match := re.search(r"(?s)\nErrors:\n  - (.*?)\nGiven value type", str(error)):
             choices += match.group(1).split("\n  - ")
