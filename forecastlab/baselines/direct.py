@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, get_args
+from typing import Any, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -166,23 +166,25 @@ def training_samples(data: ForecastDataModule, first_origin: int) -> Samples:
     )
 
 
-Regress = Callable[[Array, Array, Mask], Predictor]
-"""Inputs (samples, columns), target (samples,) and tail (samples,) -> the regressor fitted on all of them."""
+Found = TypeVar("Found")
 
 
-def fit_direct(data: ForecastDataModule, inputs: Inputs, samples: Samples, regress: Regress) -> list[list[Predictor]]:
+def fit_direct(
+    data: ForecastDataModule, inputs: Inputs, samples: Samples, regress: Callable[[Array, Array, Mask], Found]
+) -> list[list[Found]]:
     """Fits a regressor per step and target on the samples that are scored.
 
     Args:
         data: the fold; its names are for messages.
         inputs: those of `samples.origins`.
         samples: the training samples.
-        regress: fits one regressor.
+        regress: inputs (samples, columns), target (samples,) and tail (samples,) -> what is found with them, such as
+            the regressor that is fitted on all of them.
 
     Raises:
         DataError: if the tail, or the rows before it, have no target.
     """
-    fitted: list[list[Predictor]] = []
+    fitted: list[list[Found]] = []
     for step in range(data.horizon):
         of_step, tail = inputs.of_step(step), samples.tail[:, step]
         fitted.append([])
@@ -257,23 +259,23 @@ class DirectRegression(Baseline):
         rows = [given.rows]
         if choose_rows and data.lookback != "full" and 4 * (data.lookback + data.horizon) <= trained:
             rows = sorted({1, data.lookback})
-        found = [self._fitted_on(data, Lags(number, given.calendar, seasons)) for number in rows]
-        best = int(np.argmin([error for _, error in found]))
-        self.lags, self.regressors = Lags(rows[best], given.calendar, seasons), found[best][0]
+        tried = [Lags(number, given.calendar, seasons) for number in rows]
+        found = [self._of_each(data, lags, self._setting) for lags in tried]
+        errors = np.array([[error for step in each for _, error in step] for each in found])
+        least = errors.min(0)
+        relative = np.divide(errors, least, out=np.ones_like(errors), where=least > 0)  # targets differ in their units
+        best = int(np.argmin(relative.mean(1)))
+        self.lags = tried[best]
+        settings = iter([setting for step in found[best] for setting, _ in step])
+        self.regressors = self._of_each(data, self.lags, lambda x, y, _: self._regress(x, y, next(settings)))
 
-    def _fitted_on(self, data: ForecastDataModule, lags: Lags) -> tuple[list[list[Predictor]], float]:
-        """The regressors with these inputs, and their mean error on the tail when fitted before it, in variances."""
+    def _of_each(
+        self, data: ForecastDataModule, lags: Lags, regress: Callable[[Array, Array, Mask], Found]
+    ) -> list[list[Found]]:
+        """What is found for each step and target with some inputs, off the level."""
         samples = training_samples(data, lags.first_origin)
         samples = samples._replace(target=samples.target - self._level(data, samples.origins))
-        errors = []
-
-        def regress(inputs: Array, target: Array, tail: Mask) -> Predictor:
-            predictor, error = self._regress(inputs, target, tail)
-            errors.append(error / (float(target.var()) or 1.0))
-            return predictor
-
-        fitted = fit_direct(data, lags.inputs(data, samples.origins), samples, regress)
-        return fitted, float(np.mean(errors))
+        return fit_direct(data, lags.inputs(data, samples.origins), samples, regress)
 
     def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
         return forecast_direct(self.lags.inputs(data, origins), self.regressors) + self._level(data, origins)
@@ -283,11 +285,21 @@ class DirectRegression(Baseline):
         return np.zeros((len(origins), 1, len(data.targets)))
 
     @abstractmethod
-    def _regress(self, inputs: Array, target: Array, tail: Mask) -> tuple[Predictor, float]:
-        """The regressor fitted on all samples, and its squared error on the tail when fitted on those before it.
+    def _setting(self, inputs: Array, target: Array, tail: Mask) -> tuple[Any, float]:
+        """The hyper-parameters of least error on the tail when fitted on the samples before it, and that error.
 
         Args:
             inputs: (samples, columns).
             target: (samples,).
             tail: (samples,).
+        """
+
+    @abstractmethod
+    def _regress(self, inputs: Array, target: Array, setting: Any) -> Predictor:
+        """The regressor fitted on all samples with hyper-parameters as `_setting` gives them.
+
+        Args:
+            inputs: (samples, columns).
+            target: (samples,).
+            setting: the hyper-parameters.
         """

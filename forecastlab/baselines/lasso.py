@@ -23,10 +23,10 @@ _ROUNDS, _ENOUGH = 300, 1e-4
 class ElasticNet(DirectRegression):
     """Linear regression with an L1 and an L2 penalty on the last rows and the calendar, one per step and target.
 
-    Minimises |y - b - X w|² / (2 n) + alpha (l |w|₁ + (1 - l) |w|² / 2) with standardised columns X (see
-    `forecastlab.baselines.direct.Lags`). Alpha, on a grid of three decades below the one that leaves every input out,
-    and l of `l1_ratios` are those with the lowest squared error on the last fifth of the training rows when fitted on
-    those before; then all training rows are fitted. Source: Zou and Hastie 2005.
+    Minimises |y - b - X w|² / (2 n) + alpha (l |w|₁ + (1 - l) |w|² / 2) with standardised y and columns X
+    (see `forecastlab.baselines.direct.Lags`). Alpha, on a grid of three decades below the one that leaves every input
+    out, and l of `l1_ratios` are those with the lowest squared error on the last fifth of the training rows when fitted
+    on those before; then all training rows are fitted. Source: Zou and Hastie 2005.
 
     Args:
         lags: rows up to the origin whose features are inputs; None for 1 or the network's lookback, whichever has the
@@ -53,14 +53,17 @@ class ElasticNet(DirectRegression):
             raise ConfigError(f"l1_ratios must be numbers above 0 up to 1, at least one, got {list(l1_ratios)}")
         self.l1_ratios = tuple(l1_ratios)
 
-    def _regress(self, inputs: Array, target: Array, tail: Mask) -> tuple[Predictor, float]:
+    def _setting(self, inputs: Array, target: Array, tail: Mask) -> tuple[tuple[float, float], float]:
         found = []
         for ratio in self.l1_ratios:
             for linear in _path(inputs[~tail], target[~tail], ratio, None):
                 error = float(np.mean((linear.predict(inputs[tail]) - target[tail]) ** 2))
                 found.append((error, ratio, linear.alpha))
         error, ratio, alpha = min(found)
-        return _path(inputs, target, ratio, alpha)[-1], error
+        return (ratio, alpha), error
+
+    def _regress(self, inputs: Array, target: Array, setting: tuple[float, float]) -> Predictor:
+        return _path(inputs, target, *setting)[-1]
 
 
 class Lasso(ElasticNet):
@@ -92,7 +95,8 @@ class Lasso(ElasticNet):
 def _path(inputs: Array, target: Array, ratio: float, last: float | None) -> list[Linear]:
     """Solutions of falling penalties, each begun from the one before; down to `last`, or over the whole grid."""
     columns, center, scale = standardised(inputs)
-    change = target - target.mean()
+    unit = float(target.std()) or 1.0  # the balance of the two penalties depends on the unit of the target
+    change = (target - target.mean()) / unit
     greatest = float(np.abs(columns.T @ change).max()) / len(change) / ratio
     if greatest == 0:  # the target does not change
         return [Linear(np.zeros(columns.shape[1]), float(target.mean()), 0.0 if last is None else last)]
@@ -112,6 +116,6 @@ def _path(inputs: Array, target: Array, ratio: float, last: float | None) -> lis
             max_iter=_ROUNDS,
         )
     return [
-        Linear(each / scale, float(target.mean() - center @ (each / scale)), float(alpha))
-        for each, alpha in zip(weights.T, alphas, strict=True)
+        Linear(each, float(target.mean() - center @ each), float(alpha))
+        for each, alpha in zip((unit * weights / scale[:, None]).T, alphas, strict=True)
     ]

@@ -46,11 +46,13 @@ class Ridge(DirectRegression):
             raise ConfigError(f"alphas must be positive numbers, at least one, got {list(alphas)}")
         self.alphas = np.array(alphas)
 
-    def _regress(self, inputs: Array, target: Array, tail: Mask) -> tuple[Predictor, float]:
+    def _setting(self, inputs: Array, target: Array, tail: Mask) -> tuple[float, float]:
         penalised = _solve(inputs[~tail], target[~tail], self.alphas)
         errors = [float(np.mean((linear.predict(inputs[tail]) - target[tail]) ** 2)) for linear in penalised]
-        (linear,) = _solve(inputs, target, self.alphas[[np.argmin(errors)]])
-        return linear, min(errors)
+        return float(self.alphas[np.argmin(errors)]), min(errors)
+
+    def _regress(self, inputs: Array, target: Array, setting: float) -> Predictor:
+        return _solve(inputs, target, np.array([setting]))[0]
 
 
 class Linear(NamedTuple):

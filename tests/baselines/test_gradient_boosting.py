@@ -39,6 +39,37 @@ def test_it_is_scikit_learns_with_the_number_of_trees_of_least_error_in_the_tail
     np.testing.assert_allclose(found, values[stop - 1 : -1, 1] + best.predict(x[stop - 1 :]), rtol=1e-9)
 
 
+def samples(columns):
+    """Inputs of which the first is what the target follows, and which samples are the tail."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(150, columns))
+    return x, np.sin(3 * x[:, 0]) + 0.3 * random.normal(size=150), np.arange(150) >= 120
+
+
+def ensemble(trees, bins=255):
+    settings = {"learning_rate": 0.05, "max_leaf_nodes": 15, "min_samples_leaf": 20, "early_stopping": False}
+    return HistGradientBoostingRegressor(max_iter=trees, max_bins=bins, **settings)
+
+
+def test_trees_are_tried_until_thirty_do_not_lower_the_error():
+    x, y, tail = samples(3)
+    staged = ensemble(400).fit(x[~tail], y[~tail]).staged_predict(x[tail])
+    errors = [np.mean((predicted - y[tail]) ** 2) for predicted in staged]
+    first = 1 + next(number for number, error in enumerate(errors) if min(errors[number + 1 :][:30]) >= error)
+    assert first > 60, "the trees of several rounds are those of one"
+    found, error = GradientBoosting(max_trees=10**9)._setting(x, y, tail)
+    assert found == first
+    assert error == pytest.approx(errors[first - 1])
+
+
+@pytest.mark.parametrize(("columns", "bins"), [(256, 255), (257, 31)])
+def test_more_than_256_columns_have_fewer_bins(columns, bins):
+    x, y, _ = samples(columns)
+    found = GradientBoosting()._regress(x, y, 20).predict(x)
+    np.testing.assert_allclose(found, ensemble(20, bins).fit(x, y).predict(x))
+    assert not np.allclose(found, ensemble(20, 286 - bins).fit(x, y).predict(x)), "fewer bins are another ensemble"
+
+
 def test_a_level_beyond_the_training_rows_is_followed():
     data = Series(counting(200), splits=2, fold=2, test_size=50)
     baseline = GradientBoosting()
