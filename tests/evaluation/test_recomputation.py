@@ -9,13 +9,13 @@ from forecastlab.callbacks import PredictionWriter
 from forecastlab.forecaster import Forecaster
 from forecastlab.losses import GaussianNLL, Quantile
 from tests.frames import module, wide
-from tests.series import trainer
+from tests.series import as_if_trained, trainer
 
 
-def tested(data, folder, loss):
-    """The metrics of an untrained network that forecasts near the last value, and its predictions.csv."""
+def scored(data, folder, loss):
+    """The metrics of a network that forecasts near the last value, and its predictions.csv."""
     torch.manual_seed(0)
-    network = Forecaster(anchor="last", loss=loss, schema=data.schema)
+    network = as_if_trained(Forecaster(anchor="last", loss=loss, schema=data.schema))
     writer = PredictionWriter()
     (metrics,) = trainer(callbacks=[writer], default_root_dir=folder).test(network, data, verbose=False)
     return metrics, pd.read_csv(writer.path, parse_dates=["ds", "cutoff"], dtype={"unique_id": str}), writer.table
@@ -119,7 +119,7 @@ def business_days_that_are_filled(folder):
 @pytest.mark.parametrize("loss", [Quantile, GaussianNLL])
 def test_every_metric_follows_from_the_predictions_and_the_file(tmp_path, case, loss):
     data, raw, season = case(tmp_path)
-    metrics, table, exact = tested(data, tmp_path, loss)
+    metrics, table, exact = scored(data, tmp_path, loss)
     assert len(table) == len(exact)
     levels = (0.05, 0.5, 0.95) if loss is Quantile else ()
     wanted = recomputed(table, raw, season, levels)
@@ -128,12 +128,12 @@ def test_every_metric_follows_from_the_predictions_and_the_file(tmp_path, case, 
         assert any(name.startswith("test/crps") for name in metrics)
         metrics = {k: v for k, v in metrics.items() if not k.startswith(tuple(f"test/{n}" for n in (*ours, "crps")))}
     assert not any(name.startswith("test/crps") for name in metrics), "three levels determine none"
-    assert metrics == pytest.approx(wanted, rel=1e-4, abs=5e-6)  # forecasts are written in single precision
+    assert metrics == pytest.approx(wanted, rel=1e-9)
 
 
 def test_the_crps_of_a_normal_distribution_is_the_integral_over_its_quantiles(tmp_path):
     data, _, _ = one_series(tmp_path)
-    metrics, table, _ = tested(data, tmp_path, GaussianNLL)
+    metrics, table, _ = scored(data, tmp_path, GaussianNLL)
     low, high = table["forecast-lo-90"].to_numpy(), table["forecast-hi-90"].to_numpy()
     middle, deviation = (low + high) / 2, (high - low) / 2 / 1.6448536269514722
     grid = np.random.default_rng(0).normal(size=400_000)
