@@ -12,7 +12,10 @@ SCHEMA = Schema(
     lookback=30,
     calendar=("hour",),
     holidays="DE",
+    time_zone="Europe/Berlin",
+    step="MS",
     series=("north", "south"),
+    panel=("east", "north", "south"),
     recipe={"time": "ds", "derive": {"z": {"a": 1.0, "b": -1.0}}},
 )
 
@@ -28,7 +31,10 @@ def test_a_schema_becomes_plain_values_that_a_checkpoint_can_hold(tmp_path):
         "lookback": 30,
         "calendar": ["hour"],
         "holidays": "DE",
+        "time_zone": "Europe/Berlin",
+        "step": "MS",
         "series": ["north", "south"],
+        "panel": ["east", "north", "south"],
         "recipe": {"time": "ds", "derive": {"z": {"a": 1.0, "b": -1.0}}},
     }
     torch.save(values, tmp_path / "schema")

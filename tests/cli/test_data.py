@@ -104,7 +104,7 @@ def test_a_file_of_several_series_is_described_as_it_is(cli, tmp_path):
     given = {"series_column": "id", "features": "[x]", "missing": "ffill", "lookback": 2, "splits": 3}
     options = [f"--data.{name}={value}" for name, value in given.items()]
     answer = cli("data", "--data=TableDataModule", f"--data.path={tmp_path / 'own.csv'}", *options)
-    assert answer.out.splitlines()[:-4] == [
+    assert answer.out.splitlines() == [
         "series      2, 67 rows on 40 steps of the calendar (2020-01-01 .. 2020-02-09, frequency D)",
         "  a",
         "    rows        40 (2020-01-01 .. 2020-02-09, frequency D)",
@@ -117,6 +117,13 @@ def test_a_file_of_several_series_is_described_as_it_is(cli, tmp_path):
         "columns     2: 1 features, target y",
         "missing     4 values in 2 rows, filled forward; y: 2",
         "              x: 2",
+        "folds       target rows, half-open: fit, validation (tail), test",
+        "  1           2..8, 8..10, 10..20  (test from 2020-01-11)",
+        "              scores 2 of 2 series, 19 rows",
+        "  2           2..16, 16..20, 20..30  (test from 2020-01-21)",
+        "              scores 2 of 2 series, 19 rows",
+        "  3           2..24, 24..30, 30..40  (test from 2020-01-31)",
+        "              scores 2 of 2 series, 13 rows",
     ]
 
 

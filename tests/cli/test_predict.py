@@ -298,7 +298,7 @@ def test_folds_by_cutoffs_are_cross_validated_and_compared(cli, tmp_path):
     cutoffs = ["--data.cutoffs=[2020-03-11, 2020-03-31]", "--data.test_size=20", "--model.intervals=[0.8]"]
     answer = cli(
         "crossval",
-        *fit(config, tmp_path, *cutoffs, epochs=2)[1:],
+        *fit(config, tmp_path, *cutoffs, "--data.season_length=7", epochs=2)[1:],
         "--baselines=persistence,seasonal_naive,ridge",
         "--jobs=2",
     )

@@ -128,7 +128,7 @@ def test_fold_all_trains_on_every_row_and_has_nothing_to_test():
     data = Series(counting(40), fold="all", validation="tail", lookback=5)
     assert targets(data, "fit") + targets(data, "validation") == list(range(5, 40))
     np.testing.assert_allclose(data.reference.variance[0].numpy(), [np.arange(40).var()])
-    with pytest.raises(ConfigError, match="the test range of fold all has 0 target rows"):
+    with pytest.raises(ConfigError, match=r"fold: all trains on every row, so that none is left to test: .* crossval"):
         data.setup("test")
 
 

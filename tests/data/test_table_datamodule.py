@@ -604,19 +604,19 @@ def test_nothing_is_made_for_each_sample_but_its_place(module):
         windows = data.train_dataloader().dataset
         held = sum(part.nbytes for part in vars(windows).values() if isinstance(part, torch.Tensor))
         assert held <= 32 * len(windows) + 8 * horizon
-        # four bytes for each of two features and a target, one for its being observed, four for its time
+        # eight bytes for each of two features and a target, one for its being observed, four for its time
         tensors = [part for part in vars(data.rows).values() if isinstance(part, torch.Tensor)]
-        assert sum(part.nbytes for part in tensors) <= (4 * 3 + 1 + 4) * (rows + horizon) + 64
+        assert sum(part.nbytes for part in tensors) <= (8 * 3 + 1 + 4) * (rows + horizon) + 64
 
 
-def test_gaps_that_are_interpolated_cost_eight_bytes_a_feature_more(module):
+def test_gaps_that_are_interpolated_cost_twelve_bytes_a_feature_more(module):
     frame = days(20_000, frequency="min")
     frame.loc[5:8, "x"] = NAN
     held = {}
     for missing in ("ffill", "interpolate"):
         data = module(frame, features=["x", "y"], missing=missing)
         held[missing] = sum(part.nbytes for part in vars(data.rows).values() if isinstance(part, torch.Tensor))
-    assert held["interpolate"] - held["ffill"] == (20_000 + 1) * 2 * 8
+    assert held["interpolate"] - held["ffill"] == (20_000 + 1) * 2 * 12
 
 
 def test_the_last_fold_is_the_default_and_counts_splits_or_cutoffs():
