@@ -127,7 +127,7 @@ def test_a_damaged_record_is_named(checkpoint, tmp_path):
     held = torch.load(checkpoint, weights_only=True)
     held["trained_on"] = [{"keys": "?"}]
     torch.save(held, tmp_path / "damaged.ckpt")
-    with pytest.raises(DataError, match="trained_on.0.fit is missing"):
+    with pytest.raises(DataError, match=r"trained_on\.0\.fit is missing"):
         Forecaster.load(tmp_path / "damaged.ckpt")
 
 
