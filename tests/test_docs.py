@@ -38,7 +38,7 @@ def blocks(page, *languages):
 def commands(text):
     """The command lines of forecastlab in a block of the shell, as words."""
     for line in text.replace("\\\n", " ").splitlines():
-        for found in re.findall(r"\bforecastlab ([^)>|]*)", line.partition(" #")[0]):
+        for found in re.findall(r"\bforecastlab ((?:'[^']*'|[^')>|])*)", line.partition(" #")[0]):
             yield shlex.split(found)
 
 
