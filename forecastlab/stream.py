@@ -219,7 +219,7 @@ class Stream:
         """A column of a row; derived ones are added up."""
         parts = self._recipe.derive.get(column)
         if parts is not None:
-            value = sum(factor * self._value(row, source) for source, factor in parts.items())
+            value = sum(factor * self._value(row, source) for source, factor in sorted(parts.items()))
         else:
             given = row.get(column)
             try:

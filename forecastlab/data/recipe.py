@@ -196,7 +196,8 @@ class Recipe:
         for name in plain:
             _require_finite(name, numbers[name], frame.index)
         for name, parts in self.derive.items():
-            numbers[name] = np.sum([factor * numbers[source] for source, factor in parts.items()], axis=0)
+            # in one order: that of a mapping changes where it is written down, and with it the last bit of the sum
+            numbers[name] = np.sum([factor * numbers[source] for source, factor in sorted(parts.items())], axis=0)
             _require_finite(name, numbers[name], frame.index)
         columns = [*self._places, *self.static]
         together = np.empty((len(frame), len(columns)))

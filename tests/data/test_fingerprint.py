@@ -1,8 +1,11 @@
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from forecastlab.data.fingerprint import CONTEXT, fingerprint, nanoseconds, row_keys
+from forecastlab.data.table_datamodule import TableDataModule
 from tests.series import Series, counting, noise, panel
 
 
@@ -36,6 +39,21 @@ def test_the_same_data_have_the_same_fingerprint_in_every_process_and_version():
 )
 def test_any_change_of_the_data_is_another_fingerprint(other):
     assert fingerprint(table(other)) != fingerprint(table(counting(30)))
+
+
+def test_the_order_in_which_a_sum_is_written_down_does_not_matter(tmp_path):
+    numbers = np.random.default_rng(0).normal(size=(50, 3)) * 1000
+    frame = pd.DataFrame(numbers, columns=["load", "wind", "solar"]).assign(ds=pd.date_range("2024-01-01", periods=50))
+    frame.to_csv(tmp_path / "sums.csv", index=False)
+    signs = {"load": 1.0, "wind": -1.0, "solar": -1.0}
+    assert not np.array_equal(numbers @ [1, -1, -1], numbers[:, ::-1] @ [-1, -1, 1])  # the last bit differs
+    found = {
+        TableDataModule(
+            str(tmp_path / "sums.csv"), targets=["rest"], derive={"rest": {name: signs[name] for name in order}}
+        ).fingerprint
+        for order in permutations(signs)
+    }
+    assert len(found) == 1
 
 
 def test_a_value_that_was_filled_differs_from_one_that_was_observed():
