@@ -33,6 +33,8 @@ model:
     class_path: StepLR
     init_args: {step_size: 3, gamma: 0.7}
 """
+PATIENCE = 300.0
+"""Seconds after which a process counts as stuck: no test depends on how busy the machine is."""
 STEPS = 10
 """Steps of an epoch: 1250 - 4 targets, of which four fifths fit, in batches of 100."""
 
@@ -54,7 +56,7 @@ class Running:
         assert self.process.pid is not None
         os.kill(self.process.pid, number)
 
-    def ended(self, seconds: float = 60) -> int:
+    def ended(self, seconds: float = PATIENCE) -> int:
         """Waits for the end and returns the exit status, the negative signal if one killed it."""
         self.process.join(seconds)
         assert self.process.exitcode is not None, f"still running after {seconds} s: {self.said()}"
@@ -65,7 +67,7 @@ class Running:
         """What it has printed so far."""
         return self.output.read_text() if self.output.exists() else ""
 
-    def until(self, condition: Callable[[], Any], seconds: float = 60) -> None:
+    def until(self, condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
         """Waits until something is so."""
         deadline = time.monotonic() + seconds
         while not condition():
