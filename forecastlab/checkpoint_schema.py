@@ -153,14 +153,6 @@ def _anything(value: Any, name: str) -> None:
     """Left to whoever reads it."""
 
 
-def _one_of(*values: Any) -> Check:
-    def check(value: Any, name: str) -> None:
-        if not any(type(value) is type(one) and value == one for one in values):
-            raise _wrong(value, name, " or ".join(map(repr, values)))
-
-    return check
-
-
 def _or_null(check: Check) -> Check:
     def optional(value: Any, name: str) -> None:
         if value is not None:
