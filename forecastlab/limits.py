@@ -1,7 +1,7 @@
 """Sizes that a file claims: they are compared with the free memory before they are used.
 
-A file may claim in a few bytes more memory than the machine has. The system kills a process that takes too much, without
-a message. These functions raise an error first, which names the file, the size and the limit.
+A file may claim in a few bytes more memory than the machine has. The system kills a process that takes too much,
+without a message. These functions raise an error first, which names the file, the size and the limit.
 """
 
 import math
