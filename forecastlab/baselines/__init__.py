@@ -5,6 +5,7 @@ from forecastlab.baselines.base import Baseline
 from forecastlab.baselines.climatology import Climatology
 from forecastlab.baselines.gradient_boosting import GradientBoosting
 from forecastlab.baselines.lasso import ElasticNet, Lasso
+from forecastlab.baselines.least_absolute import LeastAbsolute
 from forecastlab.baselines.persistence import Persistence
 from forecastlab.baselines.residual_regression import ResidualRegression
 from forecastlab.baselines.ridge import Ridge
@@ -17,6 +18,7 @@ __all__ = [
     "ElasticNet",
     "GradientBoosting",
     "Lasso",
+    "LeastAbsolute",
     "Persistence",
     "ResidualRegression",
     "Ridge",

@@ -1,6 +1,7 @@
 """`Baseline`: a forecast that a network must beat, under the same evaluation."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,29 @@ class Baseline(ABC):
             DataError: if the training rows hold no value to fit on.
         """
         self._fit(data)
+        self.fitted_on(data)
+
+    def fit_panel(self, data: ForecastDataModule) -> Iterator[tuple[int, "Baseline"]]:
+        """Fits the series of a panel that a fold tests, each by itself.
+
+        Args:
+            data: the panel.
+
+        Yields:
+            The number of each series that has a test sample, and the baseline that forecasts its share of the fold
+            (`data.views()`). It holds until the next one is asked for.
+
+        Raises:
+            ConfigError: if the training rows of a series are too few.
+            DataError: if the training rows of a series hold no value to fit on.
+        """
+        for number, view in enumerate(data.views()):
+            if view.samples("test"):
+                self.fit(view)
+                yield number, self
+
+    def fitted_on(self, data: ForecastDataModule) -> None:
+        """Notes the columns and the horizon of a fit, with which those of a forecast must agree."""
         self._fitted = _shape(data)
 
     def forecast(self, data: ForecastDataModule, origins: range) -> Array:

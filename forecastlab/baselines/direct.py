@@ -1,15 +1,17 @@
 """Direct regression: one regressor per step and target, on the rows up to the origin and the calendar of the step."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar, get_args
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 
-from forecastlab.baselines.base import Array, Baseline, Mask, target_values
-from forecastlab.data.calendar import Cycle, calendar_covariates, in_zone, longer_than_a_day
+from forecastlab.baselines.base import Array, Baseline, Mask
+from forecastlab.baselines.lags import Inputs, Lags, Units
+from forecastlab.data.calendar import Cycle
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.folds import origins as origins_of
 from forecastlab.data.windows import Windows
@@ -17,9 +19,6 @@ from forecastlab.errors import ConfigError, DataError
 
 TAIL = 0.2
 """Share of the training rows, at their end, that chooses hyper-parameters, whatever the tail of the networks."""
-
-CLASSES: dict[Cycle, int] = {"hour": 24, "day_of_week": 7}
-"""Cycles of which each value is a column of its own, and how many there are."""
 
 
 class Regressor(Protocol):
@@ -37,89 +36,6 @@ class Predictor(Protocol):
 
     def predict(self, X: Any) -> Any:
         """(samples, columns) -> (samples,)."""
-
-
-@dataclass(frozen=True)
-class Lags:
-    """Which inputs a direct regression has: the last rows, the last season, and the calendar of the forecast step.
-
-    Of each of the last `rows` rows, the origin's first, it takes every feature, and every target that is not among the
-    features; of each season of `seasons`, the targets of the row so many rows before the forecast step, or the least
-    multiple of it that is known at the origin, unless it is among the last rows; of the forecast step, everything known
-    in advance: the data module's covariates, and the cycles of `calendar` that are not among them. Of the hour and the
-    day of the week, where steps are that short, each has a column that is 1 in it and 0 else.
-
-    Args:
-        rows: number of rows.
-        calendar: calendar cycles.
-        seasons: rows in a season.
-
-    Raises:
-        ConfigError: if `rows` or a season is not positive, or a cycle unknown.
-    """
-
-    rows: int = 1
-    calendar: Sequence[Cycle] = ("day_of_year",)
-    seasons: Sequence[int] = ()
-
-    def __post_init__(self) -> None:
-        if self.rows < 1:
-            raise ConfigError(f"lags must be a positive number of rows, got {self.rows}")
-        for season in self.seasons:
-            if season < 1:
-                raise ConfigError(f"seasons must be positive numbers of rows, got {season}")
-        for cycle in self.calendar:
-            if cycle not in get_args(Cycle):
-                raise ConfigError(f"calendar must be of {', '.join(get_args(Cycle))}, got {cycle!r}")
-
-    @property
-    def first_origin(self) -> int:
-        """The first row that has all of these rows before it."""
-        return max(self.rows, *self.seasons, 1) - 1
-
-    def inputs(self, data: ForecastDataModule, origins: range) -> "Inputs":
-        """The inputs of the forecasts from some origins, none of which lies before `first_origin`."""
-        other = [number for number, name in enumerate(data.targets) if name not in data.features]
-        values = target_values(data)
-        table = [data.rows.features[: len(values), : len(data.features)].numpy(), values[:, other]]
-        index = np.array(origins)[:, None]
-        past = np.concatenate(table, axis=1)[index - np.arange(self.rows)].reshape(len(index), -1)
-        known = np.concatenate([data.rows.known.numpy(), self._calendar(data)], axis=1)
-        return Inputs(past, [self._of_step(values, known, index[:, 0], step) for step in range(1, data.horizon + 1)])
-
-    def _of_step(self, values: Array, known: Array, index: Any, step: int) -> Array:
-        """(origins, columns): what is known of a step, counted from 1."""
-        back = [season * -(-step // season) - step for season in self.seasons]  # rows before the origin
-        return np.concatenate([known[index + step], *(values[index - rows] for rows in back if rows >= self.rows)], 1)
-
-    def _calendar(self, data: ForecastDataModule) -> Array:
-        """(rows, columns), of the data's own cycles and the further ones."""
-        frequency = data.schema["recipe"]["frequency"]
-        step = frequency if longer_than_a_day(frequency) else ""
-        more = [cycle for cycle in self.calendar if cycle not in data.calendar]
-        waves = calendar_covariates(data.times, more, step=step, zone=data.time_zone).to_numpy()
-        if step:
-            return waves
-        times = in_zone(data.times, data.time_zone)
-        ones = [
-            np.eye(number)[getattr(times, cycle)]
-            for cycle, number in CLASSES.items()
-            if cycle in (*self.calendar, *data.calendar)
-        ]
-        return np.concatenate([waves, *ones], axis=1)
-
-
-class Inputs(NamedTuple):
-    """Inputs of direct regressions, in original units."""
-
-    past: Array
-    """(origins, columns): the same for every step."""
-    ahead: list[Array]
-    """Of each step, (origins, columns)."""
-
-    def of_step(self, step: int) -> Array:
-        """(origins, columns), for the step of a number from 0."""
-        return np.concatenate([self.past, self.ahead[step]], axis=1)
 
 
 class Samples(NamedTuple):
@@ -210,6 +126,27 @@ def forecast_direct(inputs: Inputs, fitted: Sequence[Sequence[Predictor]]) -> Ar
     return forecast
 
 
+@dataclass(frozen=True)
+class Member:
+    """A series that a direct regression is fitted on.
+
+    Attributes:
+        data: the series.
+        units: those of its inputs and targets; None for original units.
+        own: (columns,): inputs that do not change within the series.
+    """
+
+    data: ForecastDataModule
+    units: Units | None
+    own: Array
+
+    def inputs(self, lags: Lags, origins: range) -> Inputs:
+        """The inputs of some origins, with those of the series."""
+        inputs = lags.inputs(self.data, origins, self.units)
+        own = np.broadcast_to(self.own, (len(origins), len(self.own)))
+        return inputs._replace(past=np.concatenate([inputs.past, own], axis=1))
+
+
 class DirectRegression(Baseline):
     """A baseline that is one regressor per step and target, with the network's own inputs (see `Lags`).
 
@@ -217,11 +154,17 @@ class DirectRegression(Baseline):
     before; then all training rows are fitted. So is the number of rows that it reads chosen, for all steps alike, of 1
     and the network's lookback.
 
+    A pooled regression is fitted on all series of a panel at once, as a network is: each series in units of its own
+    training rows, with its static covariates and a column that is 1 for this series and 0 elsewhere. A series that is
+    too short to be fitted is left out of the fit, and is forecast with the weights of the others. The inputs of one
+    step are in memory together: 8 bytes for each training row and column.
+
     Args:
         lags: rows up to the origin whose features are inputs; None to choose.
         calendar: cycles of the forecast step that are inputs beside the data's own.
         seasons: rows in a season, the last of which is an input; None for the data's `season_length`, if it is above 1
             and the training rows hold two seasons.
+        pooled: whether the series of a panel share their regressors; else each has its own.
 
     Raises:
         ConfigError: if `lags` or a season is not positive, or a cycle unknown.
@@ -235,24 +178,54 @@ class DirectRegression(Baseline):
         lags: int | None = None,
         calendar: Sequence[Cycle] = ("day_of_year",),
         seasons: Sequence[int] | None = None,
+        pooled: bool = False,
     ) -> None:
         self._given = Lags(1 if lags is None else lags, tuple(calendar), tuple(seasons or ()))
         self._choose = lags is None, seasons is None
         self.lags = self._given
+        self.pooled = pooled
+        self._units: Units | None = None
+        self._own: Array = np.empty(0)
 
     @property
     def name(self) -> str:
         lags, seasons = (not chosen for chosen in self._choose)
         said = [f"{self._given.rows} lags"] * lags + [f"season {season}" for season in self._given.seasons] * seasons
+        said = ["pooled"] * self.pooled + said
         return f"{self.title} ({', '.join(said)})" if said else self.title
 
     @property
     def first_origin(self) -> int:
         return self.lags.first_origin
 
+    def fit_panel(self, data: ForecastDataModule) -> Iterator[tuple[int, Baseline]]:
+        views = data.views()
+        if not self.pooled or len(views) == 1:
+            yield from super().fit_panel(data)
+            return
+        static, series = data.rows.static.numpy(), np.eye(len(views))
+        members = [
+            Member(view, Units.of(view), np.concatenate([static[number], series[number]]))
+            for number, view in enumerate(views)
+            if view.ranges.train_stop > view.ranges.train_start
+        ]
+        self._fit_members(members)
+        for member in members:
+            if member.data.samples("test"):
+                fitted = copy(self)
+                fitted._units, fitted._own = member.units, member.own
+                fitted.fitted_on(member.data)
+                yield views.index(member.data), fitted
+
     def _fit(self, data: ForecastDataModule) -> None:
+        self._units, self._own = None, np.empty(0)
+        self._fit_members([Member(data, self._units, self._own)])
+
+    def _fit_members(self, members: Sequence[Member]) -> None:
+        """Chooses the inputs and the hyper-parameters, and fits the regressors."""
         given, (choose_rows, choose_season) = self._given, self._choose
-        trained = data.ranges.train_stop - data.ranges.train_start
+        data = members[0].data
+        trained = max(each.data.ranges.train_stop - each.data.ranges.train_start for each in members)
         season, seasons = data.season_length, given.seasons
         if choose_season:
             seasons = (season,) if season > 1 and 2 * season + data.horizon <= trained else ()
@@ -260,29 +233,58 @@ class DirectRegression(Baseline):
         if choose_rows and data.lookback != "full" and 4 * (data.lookback + data.horizon) <= trained:
             rows = sorted({1, data.lookback})
         tried = [Lags(number, given.calendar, seasons) for number in rows]
-        found = [self._of_each(data, lags, self._setting) for lags in tried]
+        found = [self._of_each(members, lags, self._setting) for lags in tried]
         errors = np.array([[error for step in each for _, error in step] for each in found])
         least = errors.min(0)
         relative = np.divide(errors, least, out=np.ones_like(errors), where=least > 0)  # targets differ in their units
         best = int(np.argmin(relative.mean(1)))
         self.lags = tried[best]
         settings = iter([setting for step in found[best] for setting, _ in step])
-        self.regressors = self._of_each(data, self.lags, lambda x, y, _: self._regress(x, y, next(settings)))
+        self.regressors = self._of_each(members, self.lags, lambda x, y, _: self._regress(x, y, next(settings)))
 
     def _of_each(
-        self, data: ForecastDataModule, lags: Lags, regress: Callable[[Array, Array, Mask], Found]
+        self, members: Sequence[Member], lags: Lags, regress: Callable[[Array, Array, Mask], Found]
     ) -> list[list[Found]]:
         """What is found for each step and target with some inputs, off the level."""
-        samples = training_samples(data, lags.first_origin)
-        samples = samples._replace(target=samples.target - self._level(data, samples.origins))
-        return fit_direct(data, lags.inputs(data, samples.origins), samples, regress)
+        parts = []
+        for each in members:
+            try:
+                samples = training_samples(each.data, lags.first_origin)
+            except ConfigError:
+                if len(members) == 1:
+                    raise
+                continue  # this series is too short, others are not
+            base, scale = self._base(each, samples.origins)
+            samples = samples._replace(target=(samples.target - base) / scale)
+            parts.append((each.inputs(lags, samples.origins), samples))
+        if not parts:
+            raise ConfigError(
+                f"no series has enough training rows in fold {members[0].data.fold} for {lags.first_origin + 1} lags "
+                f"and horizon={members[0].data.horizon}: choose a later fold, fewer lags or a shorter horizon"
+            )
+        past = np.concatenate([inputs.past for inputs, _ in parts])
+        ahead = [np.concatenate(steps) for steps in zip(*(inputs.ahead for inputs, _ in parts), strict=True)]
+        target, scored, tail = (
+            np.concatenate([getattr(samples, name) for _, samples in parts]) for name in ("target", "scored", "tail")
+        )
+        pool = parts[0][1]._replace(target=target, scored=scored, tail=tail)
+        return fit_direct(members[0].data, Inputs(past, ahead), pool, regress)
 
     def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
-        return forecast_direct(self.lags.inputs(data, origins), self.regressors) + self._level(data, origins)
+        member = Member(data, self._units, self._own)
+        base, scale = self._base(member, origins)
+        return forecast_direct(member.inputs(self.lags, origins), self.regressors) * scale + base
 
-    def _level(self, data: ForecastDataModule, origins: range) -> Array:
-        """What is taken off the targets before they are fitted, as (origins, 1, targets)."""
-        return np.zeros((len(origins), 1, len(data.targets)))
+    def _base(self, member: Member, origins: range) -> tuple[Array, Array]:
+        """What is taken off the targets, (origins or 1, 1, targets), and what they are divided by, (targets,)."""
+        units, targets = member.units, len(member.data.targets)
+        center, scale = (np.zeros(targets), np.ones(targets)) if units is None else (units.center, units.scale)
+        level = self._level(member.data, origins)
+        return (center[None, None] if level is None else level), scale
+
+    def _level(self, data: ForecastDataModule, origins: range) -> Array | None:
+        """The level that is taken off the targets before they are fitted, (origins, 1, targets); None for none."""
+        return None
 
     @abstractmethod
     def _setting(self, inputs: Array, target: Array, tail: Mask) -> tuple[Any, float]:

@@ -35,6 +35,7 @@ class GradientBoosting(DirectRegression):
             lower error on the same tail.
         calendar: cycles of the forecast step that are inputs beside the data's own.
         seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
+        pooled: whether the series of a panel share their regressors; else each has its own.
         loss: what is minimised: "squared_error", or "absolute_error" for a rival of networks that are judged by MAE.
         max_trees: largest number of trees.
         learning_rate: factor of each tree's contribution.
@@ -50,13 +51,14 @@ class GradientBoosting(DirectRegression):
         lags: int | None = None,
         calendar: Sequence[Cycle] = ("day_of_year",),
         seasons: Sequence[int] | None = None,
+        pooled: bool = False,
         loss: Loss = "squared_error",
         max_trees: int = 300,
         learning_rate: float = 0.05,
         max_leaves: int = 15,
         min_samples: int = 20,
     ) -> None:
-        super().__init__(lags, calendar, seasons)
+        super().__init__(lags, calendar, seasons, pooled)
         if loss not in get_args(Loss):
             raise ConfigError(f"loss must be one of {', '.join(get_args(Loss))}, got {loss!r}")
         for setting, value, least in (
@@ -75,7 +77,7 @@ class GradientBoosting(DirectRegression):
         self.max_leaves = max_leaves
         self.min_samples = min_samples
 
-    def _level(self, data: ForecastDataModule, origins: range) -> Array:
+    def _level(self, data: ForecastDataModule, origins: range) -> Array | None:
         return target_values(data)[origins][:, None]
 
     def _setting(self, inputs: Array, target: Array, tail: Mask) -> tuple[int, float]:

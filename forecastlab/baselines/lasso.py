@@ -33,6 +33,7 @@ class ElasticNet(DirectRegression):
             lower error on the same tail.
         calendar: cycles of the forecast step that are inputs beside the data's own.
         seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
+        pooled: whether the series of a panel share their regressors; else each has its own.
         l1_ratios: shares of the L1 penalty to choose from, above 0 up to 1.
 
     Raises:
@@ -46,9 +47,10 @@ class ElasticNet(DirectRegression):
         lags: int | None = None,
         calendar: Sequence[Cycle] = ("day_of_year",),
         seasons: Sequence[int] | None = None,
+        pooled: bool = False,
         l1_ratios: Sequence[float] = (0.1, 0.5, 0.9),
     ) -> None:
-        super().__init__(lags, calendar, seasons)
+        super().__init__(lags, calendar, seasons, pooled)
         if not l1_ratios or not all(0 < ratio <= 1 for ratio in l1_ratios):
             raise ConfigError(f"l1_ratios must be numbers above 0 up to 1, at least one, got {list(l1_ratios)}")
         self.l1_ratios = tuple(l1_ratios)
@@ -76,6 +78,7 @@ class Lasso(ElasticNet):
             lower error on the same tail.
         calendar: cycles of the forecast step that are inputs beside the data's own.
         seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
+        pooled: whether the series of a panel share their regressors; else each has its own.
 
     Raises:
         ConfigError: if `lags` or a season is not positive.
@@ -88,8 +91,9 @@ class Lasso(ElasticNet):
         lags: int | None = None,
         calendar: Sequence[Cycle] = ("day_of_year",),
         seasons: Sequence[int] | None = None,
+        pooled: bool = False,
     ) -> None:
-        super().__init__(lags, calendar, seasons, l1_ratios=(1.0,))
+        super().__init__(lags, calendar, seasons, pooled, l1_ratios=(1.0,))
 
 
 def _path(inputs: Array, target: Array, ratio: float, last: float | None) -> list[Linear]:

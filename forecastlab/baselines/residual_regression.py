@@ -10,15 +10,8 @@ from sklearn.preprocessing import StandardScaler
 
 from forecastlab.baselines.arima import ARIMA
 from forecastlab.baselines.base import Array, Baseline, Mask, target_observed, target_values
-from forecastlab.baselines.direct import (
-    Inputs,
-    Lags,
-    Predictor,
-    Regressor,
-    fit_direct,
-    forecast_direct,
-    training_samples,
-)
+from forecastlab.baselines.direct import Predictor, Regressor, fit_direct, forecast_direct, training_samples
+from forecastlab.baselines.lags import Inputs, Lags
 from forecastlab.data.calendar import Cycle
 from forecastlab.data.datamodule import ForecastDataModule
 

@@ -26,6 +26,7 @@ class Ridge(DirectRegression):
             lower error on the same tail.
         calendar: cycles of the forecast step that are inputs beside the data's own.
         seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
+        pooled: whether the series of a panel share their regressors; else each has its own.
         alphas: penalties to choose from.
 
     Raises:
@@ -39,9 +40,10 @@ class Ridge(DirectRegression):
         lags: int | None = None,
         calendar: Sequence[Cycle] = ("day_of_year",),
         seasons: Sequence[int] | None = None,
+        pooled: bool = False,
         alphas: Sequence[float] = ALPHAS,
     ) -> None:
-        super().__init__(lags, calendar, seasons)
+        super().__init__(lags, calendar, seasons, pooled)
         if not alphas or min(alphas) <= 0:
             raise ConfigError(f"alphas must be positive numbers, at least one, got {list(alphas)}")
         self.alphas = np.array(alphas)

@@ -16,6 +16,7 @@ from forecastlab.baselines import (
     ElasticNet,
     GradientBoosting,
     Lasso,
+    LeastAbsolute,
     Persistence,
     ResidualRegression,
     Ridge,
@@ -31,6 +32,7 @@ BASELINES: dict[str, type[Baseline]] = {
     "ridge": Ridge,
     "lasso": Lasso,
     "elastic_net": ElasticNet,
+    "lad": LeastAbsolute,
     "gradient_boosting": GradientBoosting,
     "arima": ARIMA,
     "arima_residuals": ResidualRegression,
@@ -39,10 +41,16 @@ BASELINES: dict[str, type[Baseline]] = {
 _FORM = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*", re.DOTALL)
 
 
-def usual(season_length: int) -> list[str]:
-    """The baselines that are scored unless others are named; the seasonal naive where there are seasons."""
+def usual(season_length: int, panel: bool = False) -> list[str]:
+    """The baselines that are scored unless others are named.
+
+    Args:
+        season_length: rows in a season; the seasonal naive is among them if it is above 1.
+        panel: whether there may be several series, which a pooled ridge fits together.
+    """
     seasonal = ["seasonal_naive"] if season_length > 1 else []
-    return ["persistence", *seasonal, "climatology", "ridge", "lasso"]
+    pooled = ["ridge(pooled=true)"] if panel else []
+    return ["persistence", *seasonal, "climatology", "ridge", *pooled, "lasso"]
 
 
 def split(text: str) -> list[str]:

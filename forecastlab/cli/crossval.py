@@ -84,7 +84,7 @@ def crossval(args: Sequence[str]) -> int:
     seeds = options.seeds or [int(values["seed_everything"])]
     module = data_module([values["data"]])
     named = options.baselines if options.baselines is not None else reader.baselines
-    named = rivals.usual(module.season_length) if named is None else named
+    named = rivals.usual(module.season_length, module.recipe.series is not None) if named is None else named
     rivals.build_all(named)  # before anything is trained
     folds = options.folds or list(range(1, module.splits + 1))
     if impossible := [fold for fold in folds if not 1 <= fold <= module.splits]:
@@ -132,8 +132,8 @@ def parser() -> argparse.ArgumentParser:
         "--baselines",
         type=rivals.split,
         help="scored on the same rows, with settings as in 'ridge(lags=28),seasonal_naive(season_length=364)' (else "
-        "the config's `baselines`, or persistence, seasonal_naive if season_length is above 1, climatology, ridge and "
-        "lasso); known: " + ", ".join(rivals.BASELINES),
+        "the config's `baselines`, or persistence, seasonal_naive if season_length is above 1, climatology, ridge, "
+        "ridge(pooled=true) for a panel, and lasso); known: " + ", ".join(rivals.BASELINES),
     )
     parser.add_argument("--new", action="store_true", help="begin a new run instead of going on with an equal one")
     parser.add_argument(

@@ -61,17 +61,17 @@ def score(
 def evaluate(baseline: Baseline, data: ForecastDataModule) -> Evaluation:
     """Fits a baseline on the training rows of a fold and scores it on the rows on which the networks are scored.
 
-    Each series of a panel is fitted and forecast by itself.
+    Each series of a panel is fitted by itself, unless the baseline is pooled.
 
     Raises:
         ConfigError: if the fold has nothing to test on, or too few rows to fit.
         DataError: if no value can be fitted.
     """
     data.setup("test")
+    views = data.views()
     parts = [
-        _forecast_view(baseline, view, number, int(data.rows.first[number]))
-        for number, view in enumerate(data.views())
-        if view.samples("test")
+        _forecast_view(fitted, views[number], number, int(data.rows.first[number]))
+        for number, fitted in baseline.fit_panel(data)
     ]
     found = Prediction(*map(torch.cat, zip(*(part for part, _ in parts), strict=True)))
     last = torch.cat([last for _, last in parts])
@@ -85,7 +85,7 @@ def _forecast_view(baseline: Baseline, view: ForecastDataModule, number: int, fi
     """Forecasts of one series from its test origins, each a sample of one origin, and the last values before them.
 
     Args:
-        baseline: what is fitted.
+        baseline: what is fitted on it.
         view: the series.
         number: its number in the panel.
         first: its first row on the panel's axis.
@@ -95,7 +95,6 @@ def _forecast_view(baseline: Baseline, view: ForecastDataModule, number: int, fi
         torch.cat([getattr(batch, field).flatten(0, 1) for batch in batches]).unsqueeze(1)
         for field in ("index", "last", "target", "weight")
     )
-    baseline.fit(view)
     earliest = int(index.min())
     forecast = torch.as_tensor(baseline.forecast(view, range(earliest, int(index.max()) + 1)))
     series = torch.full((len(index),), number)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from forecastlab.baselines.direct import Inputs, Lags, Samples, fit_direct, forecast_direct, training_samples
+from forecastlab.baselines.direct import Samples, fit_direct, forecast_direct, training_samples
+from forecastlab.baselines.lags import Inputs, Lags
 from forecastlab.data.calendar import calendar_covariates
 from forecastlab.errors import ConfigError, DataError
 from tests.series import Series, counting

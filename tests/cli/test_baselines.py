@@ -34,6 +34,7 @@ def test_commas_in_brackets_do_not_part_names():
 def test_the_seasonal_naive_is_usual_where_there_are_seasons():
     assert "seasonal_naive" in usual(7)
     assert "seasonal_naive" not in usual(1)
+    assert "ridge(pooled=true)" in usual(1, panel=True)
     assert {"persistence", "ridge", "lasso"} <= set(usual(1))
 
 
@@ -42,7 +43,7 @@ def test_the_seasonal_naive_is_usual_where_there_are_seasons():
     [
         ("ridg", "unknown baseline 'ridg'; there are persistence, seasonal_naive"),
         ("ridge(lags=28", "unknown baseline"),
-        ("ridge(lag=2)", "its settings are lags, calendar, seasons, alphas"),
+        ("ridge(lag=2)", "its settings are lags, calendar, seasons, pooled, alphas"),
         ("ridge(28)", "expected settings such as name=value, got '28'"),
         ("persistence(lags=1)", "it has no settings"),
         ("ridge(lags=many)", "lags: expected int or null, got many"),

@@ -1,0 +1,135 @@
+"""The inputs of direct regressions: the last rows, the last season, and the calendar of the forecast step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+from pandas.tseries import offsets
+from pandas.tseries.frequencies import to_offset
+
+from forecastlab.baselines.base import Array, target_values
+from forecastlab.data.calendar import Cycle, calendar_covariates, in_zone, longer_than_a_day
+from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.errors import ConfigError
+
+CLASSES: dict[Cycle, int] = {"hour": 24, "day_of_week": 7}
+"""Cycles of which each value is a column of its own, and how many there are."""
+
+MONTHS = (
+    *(offsets.MonthBegin, offsets.MonthEnd, offsets.BMonthBegin, offsets.BMonthEnd),
+    *(offsets.QuarterBegin, offsets.QuarterEnd, offsets.BQuarterBegin, offsets.BQuarterEnd),
+)
+"""Steps of which each month of the year is a column of its own."""
+
+
+@dataclass(frozen=True)
+class Lags:
+    """Which inputs a direct regression has: the last rows, the last season, and the calendar of the forecast step.
+
+    Of each of the last `rows` rows, the origin's first, it takes every feature, and every target that is not among the
+    features; of each season of `seasons`, the targets of the row so many rows before the forecast step, or the least
+    multiple of it that is known at the origin, unless it is among the last rows; of the forecast step, everything known
+    in advance: the data module's covariates, and the cycles of `calendar` that are not among them. Of the hour and the
+    day of the week, where steps are that short, each has a column that is 1 in it and 0 elsewhere. So has each month of
+    the year, where steps are months or quarters and `day_of_year` is a cycle.
+
+    Args:
+        rows: number of rows.
+        calendar: calendar cycles.
+        seasons: rows in a season.
+
+    Raises:
+        ConfigError: if `rows` or a season is not positive, or a cycle unknown.
+    """
+
+    rows: int = 1
+    calendar: Sequence[Cycle] = ("day_of_year",)
+    seasons: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise ConfigError(f"lags must be a positive number of rows, got {self.rows}")
+        for season in self.seasons:
+            if season < 1:
+                raise ConfigError(f"seasons must be positive numbers of rows, got {season}")
+        for cycle in self.calendar:
+            if cycle not in get_args(Cycle):
+                raise ConfigError(f"calendar must be of {', '.join(get_args(Cycle))}, got {cycle!r}")
+
+    @property
+    def first_origin(self) -> int:
+        """The first row that has all of these rows before it."""
+        return max(self.rows, *self.seasons, 1) - 1
+
+    def inputs(self, data: ForecastDataModule, origins: range, units: "Units | None" = None) -> "Inputs":
+        """The inputs of the forecasts from some origins, none of which lies before `first_origin`.
+
+        Args:
+            data: one series.
+            origins: rows of the table, increasing.
+            units: those in which past rows and seasons are given; None for original units.
+        """
+        other = [number for number, name in enumerate(data.targets) if name not in data.features]
+        values = target_values(data)
+        features = data.rows.features[: len(values), : len(data.features)].numpy()
+        if units is not None:
+            features = (features - units.feature_center) / units.feature_scale
+            values = (values - units.center) / units.scale
+        index = np.array(origins)[:, None]
+        past = np.concatenate([features, values[:, other]], axis=1)[index - np.arange(self.rows)]
+        past = past.reshape(len(index), -1)
+        known = np.concatenate([data.rows.known.numpy(), self._calendar(data)], axis=1)
+        return Inputs(past, [self._of_step(values, known, index[:, 0], step) for step in range(1, data.horizon + 1)])
+
+    def _of_step(self, values: Array, known: Array, index: Any, step: int) -> Array:
+        """(origins, columns): what is known of a step, counted from 1."""
+        back = [season * -(-step // season) - step for season in self.seasons]  # rows before the origin
+        return np.concatenate([known[index + step], *(values[index - rows] for rows in back if rows >= self.rows)], 1)
+
+    def _calendar(self, data: ForecastDataModule) -> Array:
+        """(rows, columns), of the data's own cycles and the further ones."""
+        frequency = data.schema["recipe"]["frequency"]
+        step = frequency if longer_than_a_day(frequency) else ""
+        more = [cycle for cycle in self.calendar if cycle not in data.calendar]
+        waves = calendar_covariates(data.times, more, step=step, zone=data.time_zone).to_numpy()
+        if step:
+            months = isinstance(to_offset(frequency), MONTHS) and "day_of_year" in (*self.calendar, *data.calendar)
+            return np.concatenate([waves, np.eye(12)[data.times.month - 1]], axis=1) if months else waves
+        times, cycles = in_zone(data.times, data.time_zone), {*self.calendar, *data.calendar}
+        ones = [np.eye(number)[getattr(times, cycle)] for cycle, number in CLASSES.items() if cycle in cycles]
+        return np.concatenate([waves, *ones], axis=1)
+
+
+class Units(NamedTuple):
+    """Centres and scales in which a series of a pool is given: those of its training rows."""
+
+    feature_center: Array
+    """(features,)"""
+    feature_scale: Array
+    """(features,)"""
+    center: Array
+    """(targets,)"""
+    scale: Array
+    """(targets,)"""
+
+    @classmethod
+    def of(cls, data: ForecastDataModule) -> "Units":
+        """The means and standard deviations of the training rows of a fold; a constant column has scale 1."""
+        rows = slice(data.ranges.train_start, data.ranges.train_stop)
+        features = data.rows.features[rows, : len(data.features)].numpy()
+        found = [(part.mean(0), part.std(0)) for part in (features, target_values(data)[rows])]
+        return cls(*(unit for center, scale in found for unit in (center, np.where(scale > 0, scale, 1.0))))
+
+
+class Inputs(NamedTuple):
+    """Inputs of direct regressions."""
+
+    past: Array
+    """(origins, columns): the same for every step."""
+    ahead: list[Array]
+    """Of each step, (origins, columns)."""
+
+    def of_step(self, step: int) -> Array:
+        """(origins, columns), for the step of a number from 0."""
+        return np.concatenate([self.past, self.ahead[step]], axis=1)
