@@ -1,7 +1,7 @@
-"""Sizes that a file claims, held against what there is before they are believed.
+"""Sizes that a file claims: they are compared with the free memory before they are used.
 
-A file may say in a few bytes that it needs more memory than the machine has. The system ends a process that takes too
-much, without a word; what asks here first gets an error that names the file, the size and the limit.
+A file may claim in a few bytes more memory than the machine has. The system kills a process that takes too much,
+without a message. These functions raise an error first, which names the file, the size and the limit.
 """
 
 import math
@@ -31,7 +31,7 @@ _CGROUP = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 
 def available_memory() -> int | None:
-    """Bytes that this process may still take, as far as the system tells; None where it does not."""
+    """Bytes that this process may still take; None where the system does not tell."""
     found = []
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
@@ -47,7 +47,7 @@ def available_memory() -> int | None:
 
 
 def require_memory(path: str | Path, needed: int, why: str) -> None:
-    """Compares what a file needs in memory with what there is.
+    """Compares the memory that a file needs with the free memory.
 
     Args:
         path: the file.
@@ -89,7 +89,7 @@ def require_file(path: str | Path, most: int | None = None) -> int:
 
 
 def require_plain(value: Any, what: str, written: int = 0) -> None:
-    """Follows every reference of plain data, so that nothing which walks through it later can run for ever.
+    """Counts the values of plain data with all references, so that no later walk through them runs for ever.
 
     Args:
         value: mappings, lists and scalars; tensors count as scalars.
@@ -118,7 +118,7 @@ def require_plain(value: Any, what: str, written: int = 0) -> None:
 
 
 def require_sizes(settings: Any, what: str) -> None:
-    """Refuses whole numbers that no size of a network or of its data can be, before anything counts up to them.
+    """Refuses whole numbers that are too large for any size of a network or of its data.
 
     Args:
         settings: plain data.
@@ -159,9 +159,9 @@ def read_yaml(text: str, what: str) -> Any:
 
 @contextmanager
 def bounded_network(weights: Mapping[str, torch.Tensor] | None = None) -> Iterator[None]:
-    """Within the block, a network that is built gets an error in place of more memory than there is.
+    """Within the block, building a network that does not fit in the memory raises an error.
 
-    Every tensor is asked for its size before it is made, so a `hidden_size` of millions costs nothing.
+    The size of every tensor is checked before it is made, so a `hidden_size` of millions costs nothing.
 
     Args:
         weights: the `state_dict` that the network is to take, which says how many parameters it may have.

@@ -1,4 +1,4 @@
-"""Penalties: what is added to the training loss for the encoding itself, whatever the forecasts."""
+"""Penalties on the encoding, which are added to the training loss."""
 
 from abc import ABC, abstractmethod
 

@@ -153,7 +153,10 @@ def _folds(module: ForecastDataModule) -> list[str]:
             lines.append(f"  {number}           none: {error}")
             continue
         ranges = ", ".join(f"{part.start}..{part.stop}" for part in (fold.fit, fold.validation, fold.test))
-        lines.append(f"  {number}           {ranges}  (test from {_day(module.times[fold.test.start])})")
+        since = f"test from {_day(module.times[fold.test.start])}"
+        if module.fold_by == "series":
+            since = "counted so that every series ends with the last row"
+        lines.append(f"  {number}           {ranges}  ({since})")
         if len(module.tables) > 1:
             lines.append(f"              {_scored(module, number)}")
     if len(errors) == module.splits:

@@ -41,6 +41,7 @@ from forecastlab.errors import ConfigError
 Validation = Literal["tail", "test"]
 Context = Literal["carried", "cold"]
 ScaleBy = Literal["global", "series"]
+FoldBy = Literal["calendar", "series"]
 
 FORK = "fork" if sys.platform == "linux" else None
 """How a loader's processes begin: at once, and as children of the training, for whose death they watch.
@@ -67,6 +68,9 @@ class ForecastDataModule(LightningDataModule, ABC):
         splits: number of folds.
         test_size: rows in each test range; None for rows // (splits + 1), or up to the next cutoff.
         cutoffs: times of the first test row of each fold, instead of `splits`.
+        fold_by: "calendar" cuts all series at the same times. "series" counts each series' rows back from its own last
+            target, so that every series that is long enough is scored. Training rows of one series may then be later
+            than test rows of another, so use it where series share no events.
         train_size: rows that train, a window that slides; None for all rows before the test range.
         gap: rows left out between training and test.
         validation: "tail" stops on the last `val_fraction` of the training targets; "test" on the test range, which
@@ -109,6 +113,7 @@ class ForecastDataModule(LightningDataModule, ABC):
         batch_size: int,
         num_workers: int,
         time_zone: str | None = None,
+        fold_by: FoldBy = "calendar",
     ) -> None:
         super().__init__()
         for name, size, least in (
@@ -124,6 +129,7 @@ class ForecastDataModule(LightningDataModule, ABC):
             ("context", [context], get_args(Context)),
             ("scaler", [scaler], get_args(Scaler)),
             ("scale_by", [scale_by], get_args(ScaleBy)),
+            ("fold_by", [fold_by], get_args(FoldBy)),
             ("calendar", calendar, get_args(Cycle)),
         ):
             for value in values:
@@ -136,6 +142,11 @@ class ForecastDataModule(LightningDataModule, ABC):
         starts = [time_of("cutoffs", cutoff) for cutoff in cutoffs]
         if any(not earlier < later for earlier, later in pairwise(starts)):
             raise ConfigError(f"cutoffs must increase, got {', '.join(map(str, cutoffs))}")
+        if cutoffs and fold_by == "series":
+            raise ConfigError(
+                "cutoffs are times, but fold_by: series counts the rows of each series from its own end: set splits "
+                "and test_size instead, or fold_by: calendar"
+            )
         if lookback == "full" and stride != 1:
             raise ConfigError("stride is the distance of windows, but lookback: full makes one sequence of a fold")
         if lookback == "full" and recipe.missing == "interpolate":
@@ -155,6 +166,7 @@ class ForecastDataModule(LightningDataModule, ABC):
         self.splits = len(cutoffs) or splits
         self.test_size = test_size
         self.cutoffs = list(cutoffs)
+        self.fold_by = fold_by
         self.train_size = train_size
         self.gap = gap
         self.validation = validation
@@ -252,14 +264,14 @@ class ForecastDataModule(LightningDataModule, ABC):
 
     @cached_property
     def ranges(self) -> Fold:
-        """Which target rows of the axis fit, validate and test."""
+        """Which target rows of the fold's axis fit, validate and test; `of_series` gives those of one series."""
         return self.ranges_of(self.fold)
 
     def ranges_of(self, fold: int | Literal["all"]) -> Fold:
-        """Which target rows of the axis a fold has."""
+        """Which target rows a fold has: of the common calendar, or of the longest series with `fold_by: series`."""
         times = self.times[: -self.horizon]
         return walk_forward(
-            len(times),
+            len(times) if self.fold_by == "calendar" else self._longest,
             fold,
             splits=self.splits,
             test_size=self.test_size,
@@ -271,6 +283,21 @@ class ForecastDataModule(LightningDataModule, ABC):
             val_fraction=self.val_fraction,
             val_size=self.val_size,
         )
+
+    def of_series(self, number: int, ranges: Fold | None = None) -> Fold:
+        """Which target rows of the panel's axis fit, validate and test one series; rows that it lacks are among them.
+
+        Args:
+            number: number of the series.
+            ranges: those of a fold, as `ranges_of` gives them; None for the data's own fold.
+        """
+        ranges = self.ranges if ranges is None else ranges
+        return ranges if self.fold_by == "calendar" else ranges.shifted(int(self.rows.stop[number]) - self._longest)
+
+    @property
+    def _longest(self) -> int:
+        """Number of rows of the longest series."""
+        return int((self.rows.stop - self.rows.first).max())
 
     @cached_property
     def panel(self) -> Panel:
@@ -307,8 +334,9 @@ class ForecastDataModule(LightningDataModule, ABC):
     @cached_property
     def trained_on(self) -> TrainedOn:
         """The record of a training on this fold, which its weights carry."""
+        folds = [self.of_series(number) for number in range(len(self.tables))]
         return TrainedOn.of(
-            self.panel, self.ranges, fold=self.fold, protocol=self.validation, fingerprint=self.fingerprint
+            self.panel, folds, fold=self.fold, protocol=self.validation, fingerprint=self.fingerprint, by=self.fold_by
         )
 
     def seen(
@@ -326,14 +354,16 @@ class ForecastDataModule(LightningDataModule, ABC):
         """
         fold = self.fold if fold is None else fold
         ranges = self.ranges if fold == self.fold else self.ranges_of(fold)
-        return seen(records, self.panel, getattr(ranges, stage), stage=stage, fold=fold)
+        targets = [getattr(self.of_series(number, ranges), stage) for number in range(len(self.tables))]
+        return seen(records, self.panel, targets, stage=stage, fold=fold)
 
     @cached_property
     def scaling(self) -> Scaling:
         """The scaling fitted on the rows before the end of the fitting targets, and on no other."""
-        start, stop = self.ranges.train_start, self.ranges.fit.stop
         parts = []
         for number, table in enumerate(self.tables):
+            fold = self.of_series(number)
+            start, stop = fold.train_start, fold.fit.stop
             first, last = int(self.rows.first[number]), int(self.rows.stop[number])
             seen = slice(*(int(self.rows.base[number]) + min(max(row, first), last) for row in (start, stop)))
             part = {
@@ -375,8 +405,8 @@ class ForecastDataModule(LightningDataModule, ABC):
             for name in ("panel", "scaling", "reference", "fingerprint", "trained_on"):
                 view.__dict__.pop(name, None)
             view.tables = [table]
-            view.scale_by = "global"
-            view.ranges = self.ranges.after(int(self.rows.first[number]), int(self.rows.stop[number]))
+            view.scale_by, view.fold_by = "global", "calendar"
+            view.ranges = self.of_series(number).after(int(self.rows.first[number]), int(self.rows.stop[number]))
             views.append(view)
         return views
 
@@ -401,9 +431,10 @@ class ForecastDataModule(LightningDataModule, ABC):
         view = copy(self)
         view.fold = fold
         view.__dict__.pop("ranges", None)
-        windows, test = view._cut("test").scored(), view.ranges.test
+        windows = view._cut("test").scored()
         counts = [0] * len(self.tables)
         for number in windows.series.unique().tolist():
+            test = view.of_series(number).test
             base, stop = int(self.rows.base[number]), int(self.rows.stop[number])
             first = int(windows.origins[windows.series == number].min()) + 1
             own = slice(base + max(test.start, first), base + min(test.stop, stop))
@@ -512,11 +543,12 @@ class ForecastDataModule(LightningDataModule, ABC):
 
     def _cut(self, name: Literal["fit", "validation", "test"], before: int = 0) -> Windows:
         """The samples of a range, those of one series after another, with some origins more before each series'."""
-        targets: range = getattr(self.ranges, name)
         cold = self.context == "cold" and name != "fit"
-        start = targets.start if cold else self.ranges.train_start if name == "fit" else 0
         parts = []
         for number in range(len(self.tables)):
+            fold = self.of_series(number)
+            targets: range = getattr(fold, name)
+            start = targets.start if cold else fold.train_start if name == "fit" else 0
             first, stop = int(self.rows.first[number]), int(self.rows.stop[number])
             begin = max(start, first)
             own = range(targets.start, min(targets.stop, stop))
@@ -536,7 +568,8 @@ class ForecastDataModule(LightningDataModule, ABC):
     def _units(self, number: int, table: Table) -> tuple[NDArray[np.float64], ...]:
         """Variance, and mean absolute and squared error of the seasonal naive forecast, of a series' targets."""
         first, stop = int(self.rows.first[number]), int(self.rows.stop[number])
-        start, end = (min(max(row, first), stop) - first for row in (self.ranges.train_start, self.ranges.train_stop))
+        fold = self.of_series(number)
+        start, end = (min(max(row, first), stop) - first for row in (fold.train_start, fold.train_stop))
         target = table.values[self.targets].to_numpy()[start:end]
         if len(target) <= self.season_length and len(self.tables) == 1:
             raise ConfigError(

@@ -2,6 +2,9 @@
 
 A fold's boundary n is counted in target rows: training targets are rows < n, test targets are rows n .. n + size - 1,
 so the first test origin is row n - 1. The boundaries are those of scikit-learn's `TimeSeriesSplit`.
+
+Rows are those of the calendar that all series share. For folds by each series' own end they are those of the longest
+series, and the last row of every series is the last row of the fold's axis.
 """
 
 from collections.abc import Sequence
@@ -30,6 +33,15 @@ class Fold:
     test: range
     train_stop: int
     train_start: int = 0
+
+    def shifted(self, rows: int) -> "Fold":
+        """The fold with all rows moved by a number, which may be negative; rows may then lie before row 0."""
+
+        def moved(of: range) -> range:
+            return range(of.start + rows, of.stop + rows)
+
+        stop, start = self.train_stop + rows, self.train_start + rows
+        return Fold(moved(self.fit), moved(self.validation), moved(self.test), stop, start)
 
     def after(self, first: int, stop: int) -> "Fold":
         """The fold as a series sees it that has the rows first .. stop - 1 of the common axis, in its own numbering."""

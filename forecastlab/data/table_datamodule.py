@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecastlab.data.calendar import Cycle
-from forecastlab.data.datamodule import Context, ForecastDataModule, ScaleBy, Validation
+from forecastlab.data.datamodule import Context, FoldBy, ForecastDataModule, ScaleBy, Validation
 from forecastlab.data.files import read_frame
 from forecastlab.data.published import PUBLISHED, published_path
 from forecastlab.data.recipe import Recipe, require_plain, unique_names
@@ -68,6 +68,9 @@ class TableDataModule(ForecastDataModule):
         splits: number of folds.
         test_size: rows in each test range; None for rows // (splits + 1), or up to the next cutoff.
         cutoffs: times of the first test row of each fold, instead of `splits`; where there is no row, the next.
+        fold_by: "calendar" cuts all series at the same times. "series" counts each series' rows back from its own last
+            target, so that every series that is long enough is scored. Training rows of one series may then be later
+            than test rows of another, so use it where series share no events.
         train_size: rows that train, a window that slides; None for all rows before the test range.
         gap: rows left out between training and test.
         validation: "tail" stops on the last `val_fraction` of the training targets; "test" on the test range, which
@@ -114,6 +117,7 @@ class TableDataModule(ForecastDataModule):
         splits: int = 5,
         test_size: int | None = None,
         cutoffs: Sequence[str] = (),
+        fold_by: FoldBy = "calendar",
         train_size: int | None = None,
         gap: int = 0,
         validation: Validation = "tail",
@@ -179,6 +183,7 @@ class TableDataModule(ForecastDataModule):
             season_length=season_length,
             batch_size=batch_size,
             num_workers=num_workers,
+            fold_by=fold_by,
         )
         self.path = path
         self.dataset = dataset if path is None else None

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,9 @@ class TrainedOn:
         bound: rows whose key is not above it are among the keys.
         keys: the keys of the rows of both ranges (`row_keys`), ascending, as base64 text of little-endian integers of 8
             bytes.
+        by: "calendar", or "series" where each series was cut by its own end. `fit` and `validation` are then the times
+            from the first of any series to the last, and the keys alone tell which rows were trained on.
+        choosing: for "series", the keys of the rows that chose the epoch, which are among `keys` too; else "".
     """
 
     fold: int | str
@@ -73,21 +76,35 @@ class TrainedOn:
     fingerprint: str
     bound: int
     keys: str = field(repr=False)
+    by: str = "calendar"
+    choosing: str = field(default="", repr=False)
 
     @classmethod
-    def of(cls, panel: Panel, ranges: Fold, *, fold: int | str, protocol: str, fingerprint: str) -> "TrainedOn":
+    def of(
+        cls,
+        panel: Panel,
+        folds: Sequence[Fold],
+        *,
+        fold: int | str,
+        protocol: str,
+        fingerprint: str,
+        by: str = "calendar",
+    ) -> "TrainedOn":
         """The record of a training.
 
         Args:
             panel: the data.
-            ranges: target rows of the fold; what comes before the first training target counts as trained on.
-            fold: its number, or "all".
+            folds: of each series, the target rows; what comes before the first training target counts as trained on.
+            fold: the number of the fold, or "all".
             protocol: "tail" or "test"; what an empty validation range makes "none".
             fingerprint: of the data.
+            by: whether the folds are those of the "calendar" or of each "series".
         """
         times = panel.times[: -panel.rows.horizon]
-        fit, validation = Span.of(times, range(ranges.train_start, ranges.fit.stop)), Span.of(times, ranges.validation)
-        whole = Span.of(times, range(len(times)))
+        rows = range(len(times))
+        fit = Span.of(times, _around([range(each.train_start, each.fit.stop) for each in folds], rows))
+        validation = Span.of(times, _around([each.validation for each in folds], rows))
+        whole = Span.of(times, rows)
         assert fit is not None and whole is not None
         record = cls(
             fold=fold,
@@ -101,14 +118,18 @@ class TrainedOn:
             fingerprint=fingerprint,
             bound=2**64 - 1,
             keys="",
+            by=by,
         )
         keys, has = row_keys(panel.rows, panel.times)
-        stamps, _ = _located(panel)
-        found = np.unique(keys[has & record.covers(stamps)])
+        trained = within(panel, [range(each.train_start, each.fit.stop) for each in folds])
+        choosing = within(panel, [each.validation for each in folds])
+        found = np.unique(keys[has & (trained | choosing)])
         if len(found) > MOST_KEYS:
             found = found[:MOST_KEYS]
             record = replace(record, bound=int(found[-1]))
-        return replace(record, keys=base64.b64encode(found.astype("<u8").tobytes()).decode())
+        if by == "series":
+            record = replace(record, choosing=_as_text(np.intersect1d(found, keys[has & choosing])))
+        return replace(record, keys=_as_text(found))
 
     def covers(self, stamps: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of some times, in microseconds in UTC, trained the weights or chose the epoch."""
@@ -130,10 +151,12 @@ class TrainedOn:
             DataError: if the values are not those of a record.
         """
         try:
-            given = {part.name: values[part.name] for part in fields(cls)}
+            given = {part.name: values[part.name] for part in fields(cls) if part.default is MISSING}
             spans = {name: _span(given[name]) for name in ("fit", "validation", "data")}
+            given.update({name: values[name] for name in ("by", "choosing") if name in values})
             record = cls(**{**given, **spans, "series": tuple(map(str, given["series"])), "bound": int(given["bound"])})
             record.known()
+            record.chosen_by()
             for span in filter(None, (record.fit, record.validation, record.data)):
                 span.within(np.zeros(1, np.int64))
             if (
@@ -148,7 +171,38 @@ class TrainedOn:
 
     def known(self) -> NDArray[np.uint64]:
         """The keys as numbers."""
-        return np.frombuffer(base64.b64decode(self.keys, validate=True), "<u8").astype(np.uint64)
+        return _as_numbers(self.keys)
+
+    def chosen_by(self) -> NDArray[np.uint64]:
+        """The keys of `choosing` as numbers."""
+        return _as_numbers(self.choosing)
+
+
+def _as_text(keys: NDArray[np.uint64]) -> str:
+    return base64.b64encode(keys.astype("<u8").tobytes()).decode()
+
+
+def _as_numbers(text: str) -> NDArray[np.uint64]:
+    return np.frombuffer(base64.b64decode(text, validate=True), "<u8").astype(np.uint64)
+
+
+def _around(ranges: Sequence[range], rows: range) -> range:
+    """The rows from the first of any range to the last of any, of those that there are."""
+    ranges = [found for each in ranges if (found := range(max(each.start, rows.start), min(each.stop, rows.stop)))]
+    return range(min(each.start for each in ranges), max(each.stop for each in ranges)) if ranges else range(0)
+
+
+def within(panel: Panel, ranges: Sequence[range]) -> NDArray[np.bool_]:
+    """(flat rows,): whether each row of the panel lies in a range of its series.
+
+    Args:
+        panel: the data.
+        ranges: of each series, rows of the panel's axis.
+    """
+    series, axis = _numbered(panel)
+    starts, stops = (np.array(ends)[series] for ends in zip(*((each.start, each.stop) for each in ranges), strict=True))
+    inside: NDArray[np.bool_] = (axis >= starts) & (axis < stops)
+    return inside
 
 
 def _span(ends: Any) -> Span | None:
@@ -269,7 +323,7 @@ class Seen:
         )
 
 
-def seen(records: Sequence[TrainedOn], panel: Panel, targets: range, *, stage: str, fold: int | str) -> Seen:
+def seen(records: Sequence[TrainedOn], panel: Panel, targets: Sequence[range], *, stage: str, fold: int | str) -> Seen:
     """Which rows of a range some trainings have seen, told by their times and values, not by names.
 
     A series counts as the one of a training if at least half of its keys within the trained times are among the
@@ -279,13 +333,13 @@ def seen(records: Sequence[TrainedOn], panel: Panel, targets: range, *, stage: s
     Args:
         records: the trainings.
         panel: the data.
-        targets: target rows of the axis that are to be scored.
+        targets: of each series, the rows of the axis that are to be scored.
         stage: "test" or "validation".
         fold: the fold whose rows they are.
     """
     stamps, series = _located(panel)
     _, axis = _numbered(panel)
-    scored = panel.rows.observed.numpy().any(1) & (axis >= targets.start) & (axis < targets.stop)
+    scored = panel.rows.observed.numpy().any(1) & within(panel, targets)
     fitted, stopped, chosen, differing = (np.zeros(len(scored), np.bool_) for _ in range(4))
     most, trained = 0, None
     keys, has = row_keys(panel.rows, panel.times) if records else (stamps.view(np.uint64), scored)
@@ -293,9 +347,13 @@ def seen(records: Sequence[TrainedOn], panel: Panel, targets: range, *, stage: s
         covered = record.covers(stamps)
         known = has & covered & (keys <= np.uint64(record.bound))
         hit = known & np.isin(keys, record.known())
-        same = _same(panel, record, series, scored, known, hit)[series]
-        ours, theirs = scored & covered & same, scored & covered & ~same
-        fit = ours & record.fit.within(stamps)
+        if record.by == "series":  # a row is one that was trained on if its key says so: times differ by series
+            ours, theirs = scored & hit, np.zeros_like(scored)
+            fit = ours & ~np.isin(keys, record.chosen_by())
+        else:
+            same = _same(panel, record, series, scored, known, hit)[series]
+            ours, theirs = scored & covered & same, scored & covered & ~same
+            fit = ours & record.fit.within(stamps)
         fitted |= fit
         if record.protocol == "tail":
             stopped |= ours & ~fit
@@ -339,6 +397,7 @@ def require_same(records: Sequence[TrainedOn], now: TrainedOn) -> None:
         f"{what} {before} then, {after} now"
         for what, before, after in (
             ("data:", _described(then), _described(now)),
+            ("folds by", then.by, now.by),
             ("rows that fit:", then.fit, now.fit),
             ("rows that validate:", then.validation or "none", now.validation or "none"),
             ("validation:", then.protocol, now.protocol),

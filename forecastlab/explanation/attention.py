@@ -14,7 +14,7 @@ class Attention:
 
     Attributes:
         weights: (origins, heads, columns): a row sums to 1; a column is a step of the past.
-        heads: what the heads are called; for a decoder that forecasts step by step, its steps.
+        heads: names of the heads; for a decoder that forecasts step by step, its steps.
         present: (origins,), integer: the column of the origin itself, so that column c lies `present` - c steps back.
             It may lie one behind the last column, for an attention that sees only what was before the present.
         steps: (columns,): the time of each column, where all origins look at the same steps; None where the columns
@@ -27,7 +27,7 @@ class Attention:
     steps: pd.DatetimeIndex | None = None
 
     def by_lag(self) -> pd.DataFrame:
-        """(lags, heads): the mean weight of what lies so many steps back, over the origins that have such a step."""
+        """(lags, heads): the mean weight at each distance from the origin, over the origins that have such a step."""
         _, heads, columns = self.weights.shape
         lag = self.present[:, None] - np.arange(columns)
         seen = lag >= 0
@@ -43,7 +43,7 @@ class Attention:
         return alone.by_lag()
 
     def reach(self) -> pd.DataFrame:
-        """How far each head looks, on average over the origins.
+        """How far back each head looks, as a mean over the origins.
 
         The index holds the heads. The columns are `mean lag`; `half within`, the number of steps up to the origin that
         together get half of the weight; `steps`, how many steps there are; and `even`, the number of steps among which
@@ -65,7 +65,7 @@ class Attention:
         return pd.DataFrame(table, list(self.heads))
 
     def table(self, cutoff: pd.DatetimeIndex) -> pd.DataFrame:
-        """One row per origin and head: `cutoff`, `head` and a column per time or lag; what is not seen has 0.
+        """One row per origin and head: `cutoff`, `head` and a column per time or lag. A step that is not seen has 0.
 
         Args:
             cutoff: (origins,): the times of the origins.

@@ -1,4 +1,4 @@
-"""A trained network explained: figures, the table behind each, and what they say in words."""
+"""Explanations of a trained network: figures, the table behind each figure, and a summary in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

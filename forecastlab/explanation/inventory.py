@@ -1,4 +1,4 @@
-"""What a network has that can be looked at, and what it has not."""
+"""The parts of a network that can be explained, and what they lack."""
 
 from collections.abc import Iterable
 
@@ -36,7 +36,7 @@ def inventory(model: nn.Module, names: Iterable[str]) -> pd.DataFrame:
 
 
 def lacks(parts: pd.DataFrame) -> list[str]:
-    """A sentence for each class of the backbone, about the forget gate, cell state or attention that it has not.
+    """A sentence for each class of the backbone that lacks a forget gate, a cell state or attention.
 
     Args:
         parts: what `inventory` gave.

@@ -35,7 +35,7 @@ class SignalName:
 
     @property
     def kind(self) -> Kind:
-        """What it is: everything but gates and attention weights is a state."""
+        """The kind of the signal: gate, attention or state."""
         if self.signal.endswith("_gate"):
             return "gate"
         return "attention" if self.signal == "attention" else "state"
@@ -49,7 +49,7 @@ class SignalName:
 
     @property
     def where(self) -> str:
-        """The part by a short name; the backbone inside of a hybrid is called in full, to tell it from the hybrid."""
+        """A short name of the part. The backbone inside a hybrid has its full name, to tell it from the hybrid."""
         return self.path if self.part.partition(".")[0] == "backbone" else self.part or "backbone"
 
     @property
@@ -75,12 +75,12 @@ class SignalName:
 
     @property
     def reversals(self) -> int:
-        """How often the parts that it lies in reverse time: the backward half of `Bidirectional` does once."""
+        """How often the parts around the signal reverse time; once for the backward half of `Bidirectional`."""
         return self.part.split(".").count("backwards")
 
 
 def shown(names: Iterable[str]) -> list[str]:
-    """The signals that say something of their own.
+    """The signals that are worth a figure of their own.
 
     The "output" of a part is left out, which is the input of another part or the hidden state of its last layer, unless
     nothing else is known of it.

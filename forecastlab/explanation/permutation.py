@@ -1,4 +1,4 @@
-"""Importance of features by permutation: how much worse forecasts become when a feature tells nothing any more."""
+"""Importance of features by permutation: the increase of the error when a feature is shuffled."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ ERRORS = ("mse", "mae")
 
 
 def rows_to_permute(windows: Windows, schema: Schema) -> int:
-    """The number of rows of one series that its forecasts read: all histories, and the horizon of what is known."""
+    """The number of rows that the forecasts of one series read: all histories, and the horizon of known covariates."""
     read = int(windows.ends.max() - windows.begins.min()) + 1
     return read + (schema.horizon if schema.known else 0)
 

@@ -24,7 +24,7 @@ WEIGHTS = 1 << 20
 
 @dataclass(frozen=True)
 class Trace:
-    """What went on in a network while it forecast.
+    """The inner signals of a network while it forecast.
 
     Attributes:
         rows: one row per origin with the columns `cutoff` (its time), `ds` (the time of the next step), `y` (the truth
@@ -41,7 +41,7 @@ class Trace:
 
 
 def trace(model: Forecaster, windows: Windows, times: pd.DatetimeIndex, target: int = 0) -> Trace:
-    """Runs a network and keeps what it does at every origin.
+    """Runs a network and keeps its signals at every origin.
 
     Args:
         model: the network, in evaluation.
@@ -84,7 +84,7 @@ def trace(model: Forecaster, windows: Windows, times: pd.DatetimeIndex, target: 
 
 
 def batches(windows: Windows, device: torch.device) -> Iterator[Batch]:
-    """The samples in order, so many at once as fit `AT_ONCE`."""
+    """The samples in order, in batches of at most `AT_ONCE` values."""
     for chosen in torch.arange(len(windows)).split(max(1, AT_ONCE // steps_of(windows))):
         yield Batch(*(part.to(device) for part in windows[chosen.tolist()]))
 

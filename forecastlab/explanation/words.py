@@ -1,4 +1,4 @@
-"""What an explanation says, as text of a terminal."""
+"""An explanation as text for a terminal."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,7 +32,7 @@ def heading(stage: str, fold: object, series: str, target: str, rows: pd.DataFra
 
 
 def inventory(parts: pd.DataFrame, lacks: Sequence[str]) -> str:
-    """The parts of the network, and what they have not.
+    """The parts of the network, and what they lack.
 
     Args:
         parts: what `forecastlab.explanation.inventory.inventory` gave.

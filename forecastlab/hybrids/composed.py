@@ -1,4 +1,4 @@
-"""What hybrids share: parts that are run in some order, and a state that is the tuple of theirs."""
+"""The base of hybrids: several parts in some order; the state is the tuple of the parts' states."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ Factory: TypeAlias = Callable[[int], Backbone]
 class Composed(Backbone):
     """A backbone made of backbones; causal if all of them are.
 
-    A subclass says in `combine` how the parts are wired; stepping, feeding in pieces and tracing follow from that.
+    A subclass wires the parts in `combine`. Stepping, feeding in pieces and tracing follow from it.
 
     Args:
         input_size: width of the inputs.

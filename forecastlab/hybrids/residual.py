@@ -11,7 +11,7 @@ from forecastlab.hybrids.composed import Composed, chain
 
 
 class Residual(Composed):
-    """A chain of backbones with a shortcut around each: what a backbone gives is added to what it read.
+    """A chain of backbones with a shortcut around each: the output of a backbone is added to its input.
 
         h_1 = P_1 x + f_1(x),   h_{n+1} = P_n h_n + f_n(h_n),   y = the last h
 

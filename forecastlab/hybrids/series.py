@@ -13,15 +13,15 @@ from forecastlab.hybrids.composed import Composed, chain
 
 
 class Series(Composed):
-    """Backbones in series: each later one reads the inputs next to what the one before it found.
+    """Backbones in series: each later one reads the inputs and the output of the one before it.
 
         y_1 = f_1(x),   y_{n+1} = f_{n+1}([x ; y_n])          feed="hidden"
                         y_{n+1} = f_{n+1}([x ; w_n y_n + b_n])   feed="prediction"
 
     The output is the last one's. Source: van Diepen's combinations 2 (LSTM, then ALSTM: the default) and 3 (ALSTM, then
-    LSTM), "with the features and the result of the first model as an input for the second model". What that result is
-    the paper leaves open: the hidden vector, or the forecast of a linear layer on it. The second is here a learned
-    scalar (`predictions.n`), trained through the later stages only and not held to the target.
+    LSTM), "with the features and the result of the first model as an input for the second model". The paper does not
+    say what that result is: the hidden vector, or the forecast of a linear layer on it. Here the second is a learned
+    scalar (`predictions.n`). It is trained through the later stages only; no loss compares it with the target.
 
     The state is the tuple of the branches' states; the signals of `trace` are the branches', named
     "branches.0.<signal>" and so on.

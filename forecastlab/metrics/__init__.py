@@ -1,4 +1,4 @@
-"""What a test measures: functions of each value, the torchmetrics classes that the library lacks, and all of a test.
+"""Test metrics: functions per value, classes that torchmetrics lacks, and all metrics of one test.
 
 All sums are in float64, so that they depend neither on batches nor on devices, and squares of large values do not
 overflow. Percentages are in percent: a forecast that is off by half is off by 50.

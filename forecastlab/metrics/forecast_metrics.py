@@ -94,16 +94,17 @@ class ForecastMetrics:
     long it is and whatever its unit (a macro mean). `mse_scaled`, the MSE divided by the variance of the series'
     training rows; `mae` and `rmse`, in the target's own unit; `mase` and `rmsse`, in units of the seasonal naive error
     on the series' training rows; `skill`, 1 minus the mean `mse_scaled` divided by persistence's; `mape` and `smape`,
-    in percent. `wape` is the pooled one: 100 times the sum of all absolute errors of a target over the sum of all its
-    truths' sizes. Of quantiles `pinball`, and `crps` where they, or the network's distribution, determine it; of their
-    central interval, the outermost two that are symmetric, `coverage`, `width` and `winkler`.
+    in percent. `wape` is pooled: 100 times the sum of all absolute errors of a target, divided by the sum of its
+    absolute truths. Quantiles have `pinball`, and `crps` where they, or the network's distribution, determine it. Their
+    central interval, between the outermost two symmetric levels, has `coverage`, `width` and `winkler`.
 
-    What is in the target's own unit is not averaged over several targets: `mae/<target>` and so on stand for each. With
-    more than one series `mse_scaled_median`, `mase_median` and `rmsse_median` are medians over the series and targets.
+    Metrics in the target's own unit are not averaged over several targets; each target has its own, such as
+    `mae/<target>`. With more than one series `mse_scaled_median`, `mase_median` and `rmsse_median` are medians over the
+    series and targets.
 
-    A series (of a target) whose training rows are constant, or not there, has no unit. It is left out of what divides
-    by one, and counted: `series_scored` series and targets have a scored value, `series_in_units` of these a variance.
-    Where no series has a unit these figures are infinite.
+    A series (of a target) has no unit if its training rows are constant or missing. The scaled metrics leave it out.
+    `series_scored` counts the series and targets with a scored value, `series_in_units` those that also have a
+    variance. Scaled metrics are infinite if no series has a unit.
 
     All sums are float64 on the CPU, whatever the device of the forecasts.
 
@@ -247,7 +248,7 @@ class ForecastMetrics:
         return len(np.unique(self._each().series))
 
     def notes(self, names: Sequence[str]) -> list[str]:
-        """What a reader of the figures must know, in sentences: which series are not scored, and which have no unit.
+        """Notes for the reader of the figures: which series are not scored, and which have no unit.
 
         Call it after `compute`.
 

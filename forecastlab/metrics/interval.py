@@ -1,4 +1,4 @@
-"""What prediction intervals are judged by."""
+"""Metrics of prediction intervals."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def winkler_score(lower: Tensor, upper: Tensor, target: Tensor, alpha: float) ->
 
 
 class IntervalCoverage(MeanMetric):
-    """Share of the truths that lie in their intervals, bounds included, from 0 to 1; best is what was promised."""
+    """Share of the truths inside their intervals, bounds included, from 0 to 1; the nominal level is best."""
 
     higher_is_better = None
 

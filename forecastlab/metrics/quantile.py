@@ -1,4 +1,4 @@
-"""What quantile forecasts are judged by."""
+"""Metrics of quantile forecasts."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ ENOUGH = 9
 class PinballLoss(MeanMetric):
     """Mean pinball loss over values and levels, in the target's unit; half the mean absolute error at level 0.5.
 
-    It is only comparable between forecasts of the same levels, and no approximation of the CRPS.
+    Compare it only between forecasts of the same levels. It does not approximate the CRPS.
 
     Args:
         levels: probability levels of the quantiles.
@@ -56,7 +56,7 @@ class QuantileCRPS(MeanMetric):
 
 
 def determines_crps(levels: Sequence[float]) -> bool:
-    """Whether quantiles of these levels say enough of a distribution for its CRPS.
+    """Whether quantiles of these levels determine a distribution well enough for its CRPS.
 
     They do if there are nine or more, of which the outermost are 0.1 and 0.9 or beyond, and no two neighbours are more
     than a quarter apart. For exponential, uniform, Laplace and two-peaked distributions the score of such quantiles

@@ -1,4 +1,4 @@
-"""What came out of a study: a table of its trials, what mattered, and its history as figures."""
+"""The results of a study: a table of its trials, and the importance of each searched value."""
 
 import warnings
 from collections.abc import Mapping
@@ -17,15 +17,15 @@ ENOUGH = 5
 
 
 def best_of(study: Study) -> FrozenTrial | None:
-    """The finished trial of the least validation loss; None before there is one."""
+    """The finished trial with the lowest validation loss; None before a trial has finished."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return min(complete, key=lambda trial: (trial.value, trial.number), default=None)
 
 
 def trials_table(study: Study, space: Space) -> pd.DataFrame:
-    """One row per trial: `trial, state, val/loss`, a column per searched value, and how it went.
+    """One row per trial: `trial, state, val/loss`, a column per searched value, and how the trial ended.
 
-    The loss of a pruned trial is the last that it reported. `error` tells why a trial failed, or was given up.
+    The loss of a pruned trial is the last one that it reported. `error` says why a trial failed or was given up.
     """
     names = [entry.name for entry in space.entries]
     rows = [_row(trial, names) for trial in study.get_trials(deepcopy=False)]
@@ -35,7 +35,7 @@ def trials_table(study: Study, space: Space) -> pd.DataFrame:
 
 
 def importance_of(study: Study) -> "pd.Series[float]":
-    """How much each value mattered for being among the best trials, the most important first; empty if unknown.
+    """The importance of each value for being among the best trials, largest first; empty if it is unknown.
 
     PED-ANOVA (Watanabe, Bansal and Hutter 2023), which also takes conditional values: it compares how the best tenth of
     the finished trials (five, if that is fewer) are spread over the values with how all are. Pruned trials are left

@@ -1,4 +1,4 @@
-"""Search spaces: which config values a study chooses, and from what."""
+"""Search spaces: the config values that a study chooses, and their possible values."""
 
 import difflib
 import json
@@ -45,12 +45,12 @@ class Entry:
     Attributes:
         name: its dotted name in the config.
         type: "float", "int" or "categorical".
-        low: the least number.
-        high: the greatest number, included.
-        step: distance of the numbers from `low` on; None for every number.
+        low: the lowest number.
+        high: the highest number, included.
+        step: distance between the numbers, counted from `low`; None for every number.
         log: whether the numbers are drawn on a logarithmic scale.
-        choices: of a categorical value; what is no number, text, truth value or null is kept as JSON.
-        when: names of other entries and the values that they must have for this one to be chosen.
+        choices: the values of a categorical entry; lists and mappings are kept as JSON.
+        when: names of other entries, and the values that they must have before this one is chosen.
     """
 
     name: str
@@ -73,11 +73,11 @@ class Entry:
         return trial.suggest_float(self.name, self.low, self.high, step=self.step, log=self.log)
 
     def is_chosen(self, values: Mapping[str, Value]) -> bool:
-        """Whether it is chosen beside these values of the entries before it."""
+        """Whether the entry is chosen, given the values of the entries before it."""
         return all(name in values and any(_same(values[name], value) for value in wanted) for name, wanted in self.when)
 
     def choice_like(self, value: Any) -> Value:
-        """What is chosen to get a value of a config.
+        """The choice that gives a value of a config.
 
         Raises:
             ValueError: if nothing is: the value lies outside.
@@ -98,7 +98,7 @@ class Space:
     """The values that a study chooses.
 
     Attributes:
-        entries: in the order in which they are chosen: each after those that it depends on.
+        entries: in the order of choice: an entry follows the entries that it depends on.
     """
 
     entries: tuple[Entry, ...]
@@ -143,7 +143,7 @@ class Space:
         return values
 
     def values_like(self, config: Mapping[str, Any]) -> dict[str, Value]:
-        """The choices that leave a config as it is.
+        """The choices that do not change a config.
 
         Raises:
             ValueError: if there are none: it lies outside the space.
@@ -159,7 +159,7 @@ class Space:
         return values
 
     def samples(self) -> Iterator[dict[str, Value]]:
-        """Sets of values in which every end of every range and every choice occurs, with everything it depends on."""
+        """Sets of values that together hold every end of every range and every choice."""
         names = {entry.name for entry in self.entries}
         depended = {name for entry in self.entries for name, _ in entry.when}
         depended |= {name for name in names if any(other.startswith(f"{name}.") for other in names)}

@@ -1,4 +1,4 @@
-"""A study that processes and machines share: where it is kept, who works on it, and what becomes of lost trials."""
+"""A study that several processes and machines share: its storage, its workers and its lost trials."""
 
 import contextlib
 import copy
@@ -53,10 +53,10 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 class FoldMedianPruner(MedianPruner):
-    """Optuna's median rule, within each fold: a trial ends whose best loss so far is above the median of the others'.
+    """Optuna's median rule within each fold: it ends a trial whose best loss is above the median of the others.
 
-    What a trial reports in a fold holds the losses of its finished folds, so that losses of different folds are not
-    compared. There is no verdict before `STARTUP` trials are finished, nor in the first `WARMUP` epochs of a fold.
+    Losses of different folds are not compared. The rule ends no trial before `STARTUP` trials have finished, and none
+    in the first `WARMUP` epochs of a fold.
     """
 
     def __init__(self) -> None:
@@ -104,10 +104,10 @@ class Address:
 
 
 class Worker:
-    """One command's part in a study: it asks for trials and gives up those whose worker is gone.
+    """One process of a study: it asks for trials, and gives up trials whose worker has died.
 
-    A worker holds a lock on a file of its own as long as it lives, so that whoever shares the folder knows at once
-    when it was killed; in a database it also gives signs of life. What it has begun is lost with it.
+    A worker holds a lock on its own file while it lives. Other workers of the same folder so know at once when it was
+    killed. In a database it also sends heartbeats. Its unfinished trials are lost with it.
 
     Args:
         study: the study.
@@ -146,7 +146,7 @@ class Worker:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Holds the lock within the block; what is still running at its end is lost."""
+        """Holds the lock within the block. Trials that still run at its end are lost."""
         self.folder.mkdir(exist_ok=True)
         over = threading.Event()
         with FileLock(self.folder / self.name):
@@ -178,7 +178,7 @@ class Worker:
         return trial
 
     def ended(self, number: int, error: str | None = None) -> FrozenTrial:
-        """Takes note that a trial of this worker has ended, and gives it; one that is not finished has failed.
+        """Records that a trial of this worker has ended, and returns it. A trial that has not finished has failed.
 
         Args:
             number: its number.
@@ -189,7 +189,7 @@ class Worker:
         return self.storage.get_trial(trial._trial_id)
 
     def give_up_lost(self) -> None:
-        """Counts trials as failed whose worker was killed."""
+        """Marks the trials of killed workers as failed."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial.number not in self.running and self._is_gone(trial.user_attrs.get("worker")):
                 self._fail(trial.number, trial._trial_id, "its worker was killed")
