@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from forecastlab.data.recipe import Recipe
+from forecastlab.data.table import Table
 from forecastlab.data.table_datamodule import TableDataModule
 
 
@@ -27,6 +29,14 @@ def panel(rows: int, scales: tuple[float, ...] = (1.0, 100.0, 0.01)) -> pd.DataF
         part["y"] *= scale
         parts.append(part.assign(unique_id="abcdef"[number], area=float(number + 1)))
     return pd.concat(parts, ignore_index=True)
+
+
+def table(raw: pd.DataFrame, name: str = "city", **settings: Any) -> Table:
+    """The table of a frame of days; all columns are features, and the target is y or the last column."""
+    target = "y" if "y" in raw else raw.columns[-1]
+    columns = {"targets": (target,), "features": tuple(raw.columns), "frequency": "D", "regular": False}
+    (made,) = Recipe(**{"name": name, "missing": "ffill", **columns, **settings}).tables(raw)
+    return made
 
 
 def module(folder: Path, frame: pd.DataFrame, **arguments: Any) -> TableDataModule:

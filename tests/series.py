@@ -12,29 +12,7 @@ from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table
 from forecastlab.training.forecaster import Forecaster
 
-DEFAULTS: dict[str, Any] = {
-    "calendar": [],
-    "holidays": None,
-    "horizon": 1,
-    "lookback": 2,
-    "stride": 1,
-    "fold": 1,
-    "splits": 3,
-    "test_size": None,
-    "cutoffs": [],
-    "train_size": None,
-    "gap": 0,
-    "validation": "test",
-    "val_fraction": 0.2,
-    "val_size": None,
-    "context": "carried",
-    "score_gaps": True,
-    "scaler": "standard",
-    "scale_by": "global",
-    "season_length": 1,
-    "batch_size": 4,
-    "num_workers": 0,
-}
+DEFAULTS: dict[str, Any] = {"lookback": 2, "fold": 1, "splits": 3, "validation": "test", "batch_size": 4}
 
 
 class Series(ForecastDataModule):
@@ -48,6 +26,7 @@ class Series(ForecastDataModule):
         features: Sequence[str] = ("x", "y"),
         targets: Sequence[str] = ("y",),
         recipe: Mapping[str, Any] | None = None,
+        score_gaps: bool = True,
         **arguments: Any,
     ) -> None:
         columns = {
@@ -60,6 +39,7 @@ class Series(ForecastDataModule):
         }
         super().__init__(recipe=Recipe(**{**columns, **(recipe or {})}), **{**DEFAULTS, **arguments})
         self.raw = raw
+        self.score_gaps = score_gaps
 
     def read(self) -> list[Table]:
         return self.recipe.tables(self.raw)

@@ -151,7 +151,8 @@ def _arguments(prefix: str, cls: Callable[..., object], sizes: int = 0) -> list[
     """The arguments of a class as options, without the first ones, which a config does not give."""
     with contextlib.suppress(NameError, TypeError):  # names that only type checkers import
         hints = typing.get_type_hints(cls.__init__)
-        return [Option(f"{prefix}.{name}", _values(hints.get(name))) for name in _names(cls)[sizes:]]
+        passed_on = {name: found.annotation for name, found in inspect.signature(cls).parameters.items()}
+        return [Option(f"{prefix}.{name}", _values(hints.get(name, passed_on[name]))) for name in _names(cls)[sizes:]]
     return [Option(f"{prefix}.{name}") for name in _names(cls)[sizes:]]
 
 

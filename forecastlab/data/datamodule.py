@@ -7,41 +7,31 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from forecastlab.batch import Batch, Reference, Scaling, Schema
 from forecastlab.data.calendar import (
-    Cycle,
-    calendar_covariates,
     in_zone,
     longer_than_a_day,
     require_own_days,
-    require_zone,
 )
 from forecastlab.data.fingerprint import fingerprint
-from forecastlab.data.folds import Fold, origins, require_protocol, walk_forward
+from forecastlab.data.folds import Fold, origins, walk_forward
+from forecastlab.data.options import DataOptions
 from forecastlab.data.panel import Panel, left_out
-from forecastlab.data.recipe import Recipe, unique_names
-from forecastlab.data.scaling import Scaler, fit_scaling
+from forecastlab.data.scaling import fit_scaling
 from forecastlab.data.table import Table
 from forecastlab.data.times import time_of
 from forecastlab.data.trained_on import Seen, TrainedOn, seen
 from forecastlab.data.windows import BatchSampler, Loader, Rows, Windows
 from forecastlab.errors import ConfigError
-
-Validation = Literal["tail", "test"]
-Context = Literal["carried", "cold"]
-ScaleBy = Literal["global", "series"]
-FoldBy = Literal["calendar", "series"]
 
 FORK = "fork" if sys.platform == "linux" else None
 """How a loader's processes begin: at once, and as children of the training, for whose death they watch.
@@ -50,135 +40,12 @@ In a job of `crossval`, and in later Pythons, the default is a fork server, whos
 """
 
 
-class ForecastDataModule(LightningDataModule, ABC):
+class ForecastDataModule(DataOptions, ABC):
     """One walk-forward fold of one or more series, scaled and cut into windows or sequences.
 
-    Subclasses name the columns and read the tables. What each row belongs to is decided by
-    `forecastlab.data.folds`; no row behind a fold's training rows reaches its scaler.
-
-    Args:
-        recipe: how raw columns become tables; its frequency may be left open for `read` to find out.
-        calendar: calendar cycles that are inputs and known in advance.
-        holidays: country whose public holidays are an input that is known in advance, such as "DE".
-        time_zone: zone by whose clocks hours and days are reckoned, of times in another; None for that of the times.
-        horizon: number of steps predicted from each origin.
-        lookback: rows in a window, or "full" for one sequence per fold and series in which every step is an origin.
-        stride: rows from one training window to the next; evaluation uses every origin.
-        fold: number of the walk-forward fold, from 1; "all" trains on every row.
-        splits: number of folds.
-        test_size: rows in each test range; None for rows // (splits + 1), or up to the next cutoff.
-        cutoffs: times of the first test row of each fold, instead of `splits`.
-        fold_by: "calendar" cuts all series at the same times. "series" counts each series' rows back from its own last
-            target, so that every series that is long enough is scored. Training rows of one series may then be later
-            than test rows of another, so use it where series share no events.
-        train_size: rows that train, a window that slides; None for all rows before the test range.
-        gap: rows left out between training and test.
-        validation: "tail" stops on the last `val_fraction` of the training targets; "test" on the test range, which
-            makes the results optimistic.
-        val_fraction: share of the training targets in the tail.
-        val_size: rows in the tail; None for `val_fraction`.
-        context: "carried" gives the network the true past before a validation or test range; "cold" starts it at the
-            first row of the range, so that fewer of its rows are forecast.
-        score_gaps: whether targets are trained on and scored that do not follow their origin on the calendar.
-        scaler: what the network's inputs and target are scaled with.
-        scale_by: "global" scales all series together, "series" each by itself.
-        season_length: rows in a season, for MASE and RMSSE.
-        batch_size: samples per batch and device.
-        num_workers: processes that cut batches beside the training; windows are cut so fast that 0 is usually best.
+    Subclasses name the columns and read the tables. Their options are their own and those of `DataOptions`. What each
+    row belongs to is decided by `forecastlab.data.folds`; no row behind a fold's training rows reaches its scaler.
     """
-
-    def __init__(
-        self,
-        *,
-        recipe: Recipe,
-        calendar: Sequence[Cycle],
-        holidays: str | None,
-        horizon: int,
-        lookback: int | Literal["full"],
-        stride: int,
-        fold: int | Literal["all"],
-        splits: int,
-        test_size: int | None,
-        cutoffs: Sequence[str],
-        train_size: int | None,
-        gap: int,
-        validation: Validation,
-        val_fraction: float,
-        val_size: int | None,
-        context: Context,
-        score_gaps: bool,
-        scaler: Scaler,
-        scale_by: ScaleBy,
-        season_length: int,
-        batch_size: int,
-        num_workers: int,
-        time_zone: str | None = None,
-        fold_by: FoldBy = "calendar",
-    ) -> None:
-        super().__init__()
-        for name, size, least in (
-            ("horizon", horizon, 1),
-            ("stride", stride, 1),
-            ("season_length", season_length, 1),
-            ("batch_size", batch_size, 1),
-            ("num_workers", num_workers, 0),
-        ):
-            if not isinstance(size, int) or size < least:
-                raise ConfigError(f"{name} must be a whole number, {least} or more, got {size!r}")
-        for name, values, choices in (
-            ("context", [context], get_args(Context)),
-            ("scaler", [scaler], get_args(Scaler)),
-            ("scale_by", [scale_by], get_args(ScaleBy)),
-            ("fold_by", [fold_by], get_args(FoldBy)),
-            ("calendar", calendar, get_args(Cycle)),
-        ):
-            for value in values:
-                if value not in choices:
-                    raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-        require_zone(time_zone)
-        require_protocol(splits, test_size, gap, validation, val_fraction, train_size, val_size)
-        if lookback != "full" and (not isinstance(lookback, int) or lookback < 1):
-            raise ConfigError(f'lookback must be a positive number of rows or "full", got {lookback!r}')
-        starts = [time_of("cutoffs", cutoff) for cutoff in cutoffs]
-        if any(not earlier < later for earlier, later in pairwise(starts)):
-            raise ConfigError(f"cutoffs must increase, got {', '.join(map(str, cutoffs))}")
-        if cutoffs and fold_by == "series":
-            raise ConfigError(
-                "cutoffs are times, but fold_by: series counts the rows of each series from its own end: set splits "
-                "and test_size instead, or fold_by: calendar"
-            )
-        if lookback == "full" and stride != 1:
-            raise ConfigError("stride is the distance of windows, but lookback: full makes one sequence of a fold")
-        if lookback == "full" and recipe.missing == "interpolate":
-            raise ConfigError(
-                "missing: interpolate fills a gap by what comes after it, and with lookback: full every step in the "
-                "gap is an origin that must not see that: set an integer lookback, or missing: ffill or mask"
-            )
-        self.recipe = recipe
-        self.calendar = list(calendar)
-        self.holidays = holidays
-        self.time_zone = time_zone
-        unique_names("inputs, those of calendar, holidays and missing: mask included", self._inputs() + recipe.static)
-        self.horizon = horizon
-        self.lookback = lookback
-        self.stride = stride
-        self.fold = fold
-        self.splits = len(cutoffs) or splits
-        self.test_size = test_size
-        self.cutoffs = list(cutoffs)
-        self.fold_by = fold_by
-        self.train_size = train_size
-        self.gap = gap
-        self.validation = validation
-        self.val_fraction = val_fraction
-        self.val_size = val_size
-        self.context = context
-        self.score_gaps = score_gaps
-        self.scaler = scaler
-        self.scale_by = scale_by
-        self.season_length = season_length
-        self.batch_size = batch_size
-        self.num_workers = num_workers
 
     unscaled: Mapping[int, str] = MappingProxyType({})
     """The series that a network which is to forecast has no scaling for: their numbers, and why they are left out."""
@@ -186,16 +53,6 @@ class ForecastDataModule(LightningDataModule, ABC):
     @abstractmethod
     def read(self) -> Sequence[Table]:
         """Reads the series."""
-
-    @property
-    def features(self) -> list[str]:
-        """Columns that are inputs and known up to the origin only."""
-        return list(self.recipe.features)
-
-    @property
-    def targets(self) -> list[str]:
-        """Columns to predict."""
-        return list(self.recipe.targets)
 
     @cached_property
     def tables(self) -> Sequence[Table]:
@@ -247,20 +104,6 @@ class ForecastDataModule(LightningDataModule, ABC):
             recipe=recipe.as_dict(),
         )
         return names.as_dict()
-
-    def _known(self) -> tuple[str, ...]:
-        """Names of what is known in advance: columns, and what follows from the times."""
-        return (*self.recipe.known, *calendar_covariates(pd.DatetimeIndex([]), self.calendar, self.holidays).columns)
-
-    def _inputs(self) -> tuple[str, ...]:
-        """Names of the columns of `Batch.history`."""
-        observed = [f"{name}_observed" for name in self.features] if self.recipe.missing == "mask" else []
-        return (*self.features, *observed, *self._known())
-
-    @property
-    def first_target(self) -> int:
-        """Number of training rows before the first training target."""
-        return 1 if self.lookback == "full" else self.lookback
 
     @cached_property
     def ranges(self) -> Fold:

@@ -1,14 +1,12 @@
 """The UCI ozone data as walk-forward folds."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from forecastlab.data.calendar import Cycle
-from forecastlab.data.datamodule import Context, ForecastDataModule, Validation
+from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.ozone import COLUMNS, ozone_path, read_ozone
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.sample import sample_ozone
-from forecastlab.data.scaling import Scaler
 from forecastlab.data.table import Table
 from forecastlab.errors import ConfigError, DataError
 
@@ -30,23 +28,10 @@ class OzoneDataModule(ForecastDataModule):
         reindex: whether missing calendar days become rows, filled forward and not scored.
         features: measurements that are inputs; None for all 72, without the class label.
         target: measurement to predict.
-        calendar: calendar cycles that are inputs and known in advance.
-        horizon: number of rows predicted from each origin.
-        lookback: rows in a window, or "full" for one sequence per fold in which every row is an origin (the paper's).
-        fold: number of the walk-forward fold, from 1; "all" trains on every row.
-        splits: number of folds.
-        test_size: rows in each test range; None for rows // (splits + 1).
-        gap: rows left out between training and test.
-        validation: "tail" stops on the last `val_fraction` of the training targets; "test" on the test range, which is
-            the paper's protocol and makes the results optimistic.
-        val_fraction: share of the training targets in the tail.
-        context: "carried" gives the network the true past before a validation or test range; "cold" starts it at the
-            first row of the range, so that fewer of its rows are forecast.
+        fold: number of the walk-forward fold, from 1; "last" is the one that trains on most rows; "all" trains on every
+            row.
         score_gaps: whether targets are trained on and scored that do not follow their origin on the calendar.
-        scaler: what the network's inputs and target are scaled with, fitted on the rows of the fold only.
-        season_length: rows in a season, for MASE.
-        batch_size: samples per batch and device.
-        num_workers: processes that cut batches beside the training; windows are cut so fast that 0 is usually best.
+        options: see `forecastlab.data.options.DataOptions`. The paper has lookback "full" and validation "test".
 
     Raises:
         ConfigError: for a setting that cannot be used.
@@ -60,21 +45,9 @@ class OzoneDataModule(ForecastDataModule):
         reindex: bool = False,
         features: Sequence[str] | None = None,
         target: str = "T_PK",
-        calendar: Sequence[Cycle] = (),
-        horizon: int = 1,
-        lookback: int | Literal["full"] = 30,
-        fold: int | Literal["all"] = 1,
-        splits: int = 5,
-        test_size: int | None = None,
-        gap: int = 0,
-        validation: Validation = "tail",
-        val_fraction: float = 0.2,
-        context: Context = "carried",
+        fold: int | Literal["last", "all"] = 1,
         score_gaps: bool = True,
-        scaler: Scaler = "standard",
-        season_length: int = 1,
-        batch_size: int = 32,
-        num_workers: int = 0,
+        **options: Any,
     ) -> None:
         features = MEASUREMENTS if features is None else features
         for key, names in (("features", features), ("target", [target])):
@@ -94,28 +67,10 @@ class OzoneDataModule(ForecastDataModule):
                 regular=reindex,
                 missing="ffill",
             ),
-            calendar=calendar,
-            holidays=None,
-            horizon=horizon,
-            lookback=lookback,
-            stride=1,
             fold=fold,
-            splits=splits,
-            test_size=test_size,
-            cutoffs=(),
-            train_size=None,
-            gap=gap,
-            validation=validation,
-            val_fraction=val_fraction,
-            val_size=None,
-            context=context,
-            score_gaps=score_gaps,
-            scaler=scaler,
-            scale_by="global",
-            season_length=season_length,
-            batch_size=batch_size,
-            num_workers=num_workers,
+            **options,
         )
+        self.score_gaps = score_gaps
         if source not in ("uci", "sample"):
             raise ConfigError(f"source must be one of uci, sample, got {source!r}")
         if rows is not None and rows < 1:

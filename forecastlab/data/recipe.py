@@ -41,7 +41,7 @@ class Recipe:
         derive: columns made as signed sums of others: {"imbalance": {"load": 1, "wind": -1}}.
         frequency: step of the calendar as a pandas offset; "" where it is to be found out.
         regular: whether steps that the calendar has and the frame has not become rows with missing values.
-        missing: how missing values are treated, see `Table.from_raw`.
+        missing: how missing values are treated, see `Table.from_numbers`.
         zone: zone of the times, to which those of another are turned; "" for times without one, and None where it is
             to be found out.
     """

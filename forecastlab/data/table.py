@@ -2,13 +2,12 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api.types import is_complex_dtype, is_numeric_dtype
 from pandas.tseries.frequencies import to_offset
 
 from forecastlab.errors import ConfigError, DataError
@@ -16,15 +15,14 @@ from forecastlab.errors import ConfigError, DataError
 Missing = Literal["error", "ffill", "interpolate", "mask"]
 
 MOST_STEPS = 10_000_000
-"""The longest calendar that `gaps` and `reindex` lay out; a finer one is a mistake in the frequency."""
+"""The longest calendar that is laid out; a finer one is a mistake in the frequency."""
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
     """The data of one series on a row axis.
 
-    Rows are steps of the forecast. They need not be steps of the calendar: the file may leave days out (see `gaps`
-    and `reindex`).
+    Rows are steps of the forecast. They need not be steps of the calendar: the file may leave days out (see `gaps`).
 
     Attributes:
         name: the series' name (`unique_id` in predictions).
@@ -36,9 +34,6 @@ class Table:
         later: None, or `values` with gaps interpolated: what is known of a row once the next value has been observed.
         ahead: (steps, known), what is known in advance of the steps after the last row.
         static: covariates that do not change in time.
-
-    Raises:
-        DataError: if the parts do not fit together, there is no row, or a value is not finite.
     """
 
     name: str
@@ -46,50 +41,9 @@ class Table:
     values: pd.DataFrame
     observed: pd.DataFrame
     frequency: str
-    later: pd.DataFrame | None = None
-    ahead: pd.DataFrame = field(default_factory=pd.DataFrame)
-    static: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        _require_increasing(self.times)
-        for part, frame in (("values", self.values), ("observed", self.observed)):
-            if not (frame.index.equals(self.times) and frame.columns.equals(self.values.columns)):
-                raise DataError(
-                    f"series {self.name}: `{part}` must be indexed by `times` and have the columns of `values`, "
-                    f"got {frame.shape[0]} rows x {frame.shape[1]} columns for {len(self.times)} times"
-                )
-        if not all(dtype == np.float64 for dtype in self.values.dtypes):
-            raise DataError(f"series {self.name}: `values` must be float64; build tables with Table.from_raw")
-        if not all(dtype == np.bool_ for dtype in self.observed.dtypes):
-            raise DataError(f"series {self.name}: `observed` must be bool; build tables with Table.from_raw")
-        if not np.isfinite(self.values.to_numpy()).all():
-            raise DataError(f"series {self.name}: `values` must be finite; build tables with Table.from_raw")
-
-    @classmethod
-    def from_raw(
-        cls, name: str, raw: pd.DataFrame, frequency: str, regular: bool = False, missing: Missing = "ffill"
-    ) -> "Table":
-        """Fills the missing values of a raw frame.
-
-        Args:
-            name: the series' name.
-            raw: (rows, columns), numeric, indexed by increasing times; NaN where a value is missing.
-            frequency: the step of the calendar as a pandas offset.
-            regular: whether the steps that the calendar has and `raw` has not become rows too (see `reindex`).
-            missing: "error" refuses missing values; "ffill" holds the last value before; "interpolate" does so until
-                the next value is known, and is linear between the two from then on; "mask" is for networks that are
-                told which values were observed: it holds the last value before, or 0 where there is none.
-
-        Raises:
-            DataError: as `fill` and `reindex`.
-            ConfigError: if `frequency` is not a pandas offset of positive length.
-        """
-        if not isinstance(raw.index, pd.DatetimeIndex):
-            raise DataError(f"expected a frame indexed by times, got an index of type {raw.index.dtype}")
-        if regular:
-            raw = reindex(raw, frequency)
-        times, numbers = cast(pd.DatetimeIndex, raw.index), _numbers(raw)
-        return cls.from_numbers(name, times, raw.columns, numbers, frequency, missing, pd.DataFrame(), {})
+    later: pd.DataFrame | None
+    ahead: pd.DataFrame
+    static: Mapping[str, float]
 
     @classmethod
     def from_numbers(
@@ -103,87 +57,39 @@ class Table:
         ahead: pd.DataFrame,
         static: Mapping[str, float],
     ) -> "Table":
-        """Fills the missing values of numbers; takes a fraction of the time of `from_raw` where series are short.
+        """Fills the missing values of a series' columns.
 
         Args:
             name: the series' name.
-            times: (rows,), increasing.
+            times: (rows,), strictly increasing.
             columns: (columns,), names, each once.
-            numbers: (rows, columns), NaN where a value is missing; the table holds a copy.
+            numbers: (rows, columns), finite, or NaN where a value is missing; the table holds a copy.
             frequency: the step of the calendar as a pandas offset.
-            missing: as for `from_raw`.
+            missing: "error" refuses missing values. "ffill" holds the last value before. "interpolate" holds it until
+                the next value is known, and is linear between the two from then on. "mask" is for networks that are
+                told which values were observed: it holds the last value before, or 0 where there is none.
             ahead: as in the table.
             static: as in the table.
 
         Raises:
-            DataError: as `fill`, or if the times do not increase.
+            DataError: if values are missing and `missing` is "error", or a column begins with missing values and
+                `missing` is not "mask": a later value would be a look into the future.
+            ConfigError: for an unknown `missing`.
         """
         values, observed = _filled(numbers, times, columns, missing)
         later = None
         if missing == "interpolate" and not observed.to_numpy().all():
             later = _interpolated(values, observed.to_numpy())
-        _require_increasing(times)
-        table = cls.__new__(cls)  # what `_filled` returns fits together: to check it takes longer than to make it
-        vars(table).update(
-            name=name,
-            times=times,
-            values=values,
-            observed=observed,
-            frequency=frequency,
-            later=later,
-            ahead=ahead,
-            static=static,
-        )
-        return table
-
-
-def fill(raw: pd.DataFrame, missing: Missing = "ffill") -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Replaces each missing value by the last one before it in its column; never by a later one.
-
-    Args:
-        raw: (rows, columns), numeric; NaN where a value is missing.
-        missing: "error" refuses missing values, and "mask" fills the beginning of a column with 0.
-
-    Returns:
-        The filled values, (rows, columns), float64; and whether each was there, (rows, columns), bool.
-
-    Raises:
-        DataError: if there is no row or column, a column is double, not numeric or holds infinite values, or begins
-            with missing values: there is nothing before them, and a later value would be a look into the future.
-        ConfigError: for an unknown `missing`.
-    """
-    return _filled(_numbers(raw), raw.index, raw.columns, missing)
-
-
-def _numbers(raw: pd.DataFrame) -> NDArray[np.float64]:
-    """The columns of a raw frame, (rows, columns), NaN where a value is missing."""
-    if raw.empty:
-        raise DataError(f"expected at least one row and one column of data, got {raw.shape[0]} x {raw.shape[1]}")
-    if not raw.columns.is_unique:
-        raise DataError(f"the names of columns must differ; double: {_listed(raw.columns[raw.columns.duplicated()])}")
-    other = [dtype for dtype in set(raw.dtypes) if not is_numeric_dtype(dtype) or is_complex_dtype(dtype)]
-    if other:
-        named = [f"{name} ({dtype})" for name, dtype in raw.dtypes.items() if dtype in other]
-        raise DataError(
-            f"expected columns of real numbers, got other types: {_listed(named)}\n"
-            "Convert these columns or leave them out."
-        )
-    return raw.to_numpy(dtype=np.float64, na_value=np.nan)
+        return cls(name, times, values, observed, frequency, later, ahead, static)
 
 
 def _filled(
     numbers: NDArray[np.float64], index: "pd.Index[Any]", columns: "pd.Index[Any]", missing: Missing
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """As `fill`, of numbers or NaN."""
+    """The filled values, (rows, columns), and whether each was there; arguments as `Table.from_numbers`."""
     if missing not in get_args(Missing):
         raise ConfigError(f"missing must be one of {', '.join(get_args(Missing))}, got {missing!r}")
     values = pd.DataFrame(numbers, index, columns, copy=True)
-    if np.isinf(numbers).any():
-        row = int(np.flatnonzero(np.isinf(numbers).any(axis=1))[0])
-        raise DataError(
-            f"expected finite values, got infinite ones in: {_counted(np.isinf(values).sum())}; the first is in row "
-            f"{row} ({index[row]})\nMark values that are not known as missing, or correct them."
-        )
     there = ~np.isnan(numbers)
     observed = pd.DataFrame(there, index, columns, copy=False)
     if there.all():
@@ -257,26 +163,6 @@ def gaps(times: pd.DatetimeIndex, frequency: str) -> pd.DataFrame:
         {"from": times[after - 1], "to": times[after], "missing": missing[after - 1]},
         index=pd.Index(after, name="row"),
     )
-
-
-def reindex(raw: pd.DataFrame, frequency: str) -> pd.DataFrame:
-    """Inserts a row of missing values for every step of the calendar that has no row.
-
-    `fill` of the result marks the inserted rows as not observed and gives them the values before the gap.
-
-    Args:
-        raw: (rows, columns), indexed by times as for `elapsed`.
-        frequency: the step of the calendar as a pandas offset.
-
-    Returns:
-        (steps of the calendar, columns), from the first time to the last.
-
-    Raises:
-        DataError: as `elapsed`.
-        ConfigError: as `elapsed`.
-    """
-    calendar, _ = lay_out(cast(pd.DatetimeIndex, raw.index), frequency)
-    return raw.reindex(calendar.rename(raw.index.name))
 
 
 def calendar_between(first: pd.Timestamp, last: pd.Timestamp, frequency: str) -> pd.DatetimeIndex:

@@ -1,18 +1,16 @@
 """A user's own series, or a published one, as walk-forward folds."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecastlab.data.calendar import Cycle
-from forecastlab.data.datamodule import Context, FoldBy, ForecastDataModule, ScaleBy, Validation
+from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.files import read_frame
 from forecastlab.data.published import PUBLISHED, published_path
 from forecastlab.data.recipe import Recipe, require_plain, unique_names
-from forecastlab.data.scaling import Scaler
 from forecastlab.data.table import Missing, Table
 from forecastlab.data.times import time_of
 from forecastlab.errors import ConfigError, DataError
@@ -53,40 +51,8 @@ class TableDataModule(ForecastDataModule):
             value is known, and is linear between the two from then on, which needs an integer lookback; "mask" begins
             with the first target, holds the last value, or 0 before the first, and adds an input to each feature that
             tells whether it was observed. Filled targets are not scored; known columns must have a value everywhere.
-        calendar: calendar cycles that are inputs and known in advance, as sine and cosine.
-        holidays: country whose public holidays are an input that is known in advance, such as "DE": the share of its
-            states that have one. Of steps longer than a day, they and the calendar's cycles are means over all of its
-            days: a month's or a quarter's own ones, and of weeks the days from the one that the row lies on, or up to
-            it if that is a Friday, Saturday or Sunday.
-        time_zone: zone by whose clocks the calendar and the holidays are reckoned, such as Europe/Berlin, of times that
-            are written in another, such as UTC; None for that of the times.
-        horizon: number of steps predicted from each origin.
-        lookback: rows in a window, or "full" for one sequence per fold and series in which every row is an origin.
-        stride: rows from one training window to the next; evaluation uses every origin.
-        fold: number of the walk-forward fold, from 1; "last" is the one that trains on most rows; "all" trains on every
-            row, for a model to be deployed.
-        splits: number of folds.
-        test_size: rows in each test range; None for rows // (splits + 1), or up to the next cutoff.
-        cutoffs: times of the first test row of each fold, instead of `splits`; where there is no row, the next.
-        fold_by: "calendar" cuts all series at the same times. "series" counts each series' rows back from its own last
-            target, so that every series that is long enough is scored. Training rows of one series may then be later
-            than test rows of another, so use it where series share no events.
-        train_size: rows that train, a window that slides; None for all rows before the test range.
-        gap: rows left out between training and test.
-        validation: "tail" stops on the last `val_fraction` of the training targets; "test" on the test range, which
-            makes the results optimistic.
-        val_fraction: share of the training targets in the tail.
-        val_size: rows in the tail; None for `val_fraction`.
-        context: "carried" gives the network the true past before a validation or test range; "cold" starts it at the
-            first row of the range, so that fewer of its rows are forecast.
-        scaler: what the network's inputs and target are scaled with, fitted on the rows of the fold only; what "mask"
-            filled does not count.
-        scale_by: "global" scales all series together, "series" each by itself; a network of the latter kind forecasts
-            no series that it was not trained on.
-        season_length: rows in a season, for MASE and RMSSE.
-        batch_size: samples per batch and device.
-        num_workers: processes that cut batches beside the training; windows are cut so fast that 0 is usually best.
         name: name of a single series, `unique_id` in predictions; None for the dataset's, or "series".
+        options: see `forecastlab.data.options.DataOptions`.
 
     Raises:
         ConfigError: for a setting that cannot be used.
@@ -107,29 +73,8 @@ class TableDataModule(ForecastDataModule):
         end: str | None = None,
         frequency: str | None = None,
         missing: Missing = "error",
-        calendar: Sequence[Cycle] = (),
-        holidays: str | None = None,
-        time_zone: str | None = None,
-        horizon: int = 1,
-        lookback: int | Literal["full"] = 30,
-        stride: int = 1,
-        fold: int | Literal["last", "all"] = "last",
-        splits: int = 5,
-        test_size: int | None = None,
-        cutoffs: Sequence[str] = (),
-        fold_by: FoldBy = "calendar",
-        train_size: int | None = None,
-        gap: int = 0,
-        validation: Validation = "tail",
-        val_fraction: float = 0.2,
-        val_size: int | None = None,
-        context: Context = "carried",
-        scaler: Scaler = "standard",
-        scale_by: ScaleBy = "global",
-        season_length: int = 1,
-        batch_size: int = 32,
-        num_workers: int = 0,
         name: str | None = None,
+        **options: Any,
     ) -> None:
         if path is None and dataset is None:
             raise ConfigError(
@@ -159,32 +104,7 @@ class TableDataModule(ForecastDataModule):
             frequency=frequency or "",
             missing=missing,
         )
-        super().__init__(
-            recipe=recipe,
-            calendar=calendar,
-            holidays=holidays,
-            time_zone=time_zone,
-            horizon=horizon,
-            lookback=lookback,
-            stride=stride,
-            fold=(len(cutoffs) or splits) if fold == "last" else fold,
-            splits=splits,
-            test_size=test_size,
-            cutoffs=cutoffs,
-            train_size=train_size,
-            gap=gap,
-            validation=validation,
-            val_fraction=val_fraction,
-            val_size=val_size,
-            context=context,
-            score_gaps=True,
-            scaler=scaler,
-            scale_by=scale_by,
-            season_length=season_length,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            fold_by=fold_by,
-        )
+        super().__init__(recipe=recipe, **options)
         self.path = path
         self.dataset = dataset if path is None else None
         self.bounds = [None if time is None else time_of(key, time) for key, time in (("start", start), ("end", end))]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,8 +11,7 @@ from forecastlab.data.folds import Fold
 from forecastlab.data.trained_on import OPTIMISTIC, SEEN
 from forecastlab.evaluation import figures
 from forecastlab.evaluation.comparison import PERSISTENCE, Comparison, Metric
-from forecastlab.evaluation.page import Picture, Section, render, write
-from forecastlab.evaluation.results import CrossvalRun
+from forecastlab.evaluation.page import Picture, Section, render
 from forecastlab.evaluation.significance import Difference, paired_difference
 from forecastlab.evaluation.tables import (
     Column,
@@ -28,22 +26,6 @@ from forecastlab.evaluation.tables import (
 
 MOST_LINES = 6
 """Models in a figure of lines; more could not be told apart."""
-
-
-def write_report(runs: Sequence[CrossvalRun], path: str | Path, metric: Metric = "mse_scaled") -> None:
-    """Writes one self-contained HTML page about the runs.
-
-    Args:
-        runs: the runs to compare.
-        path: the file to write.
-        metric: the error that models are ranked by: "mse_scaled" or "mae".
-
-    Raises:
-        DataError: if the runs cannot be compared.
-        ConfigError: if the file cannot be written.
-    """
-    comparison = Comparison.of(runs)
-    write(report(comparison, metric, differences(comparison, metric), pictures(comparison, metric)), Path(path))
 
 
 def report(comparison: Comparison, metric: Metric, found: Sequence[Difference], drawn: Sequence[Picture]) -> str:

@@ -13,8 +13,9 @@ from sklearn.model_selection import TimeSeriesSplit
 from forecastlab.data.cache import checksum
 from forecastlab.data.ozone import COLUMNS, SHA256, SIZE, read_ozone
 from forecastlab.data.sample import sample_ozone
-from forecastlab.data.table import Table, gaps
+from forecastlab.data.table import gaps
 from forecastlab.errors import DataError
+from tests.frames import table
 
 # As the description of the data set lists them, written out.
 EXPECTED_COLUMNS = """
@@ -356,13 +357,17 @@ def test_the_first_1500_real_rows_have_their_known_gaps_and_missing_values(real_
     assert raw.T_PK.notna().all()
 
 
+def ozone_table(raw, **settings):
+    return table(raw, targets=("T_PK",), **settings)
+
+
 @pytest.mark.real
 def test_the_real_table_is_the_forward_filled_file(real_ozone, reference):
     rows = reference.iloc[:1500]
-    table = Table.from_raw("ozone", read_ozone(real_ozone).iloc[:1500], "D")
-    np.testing.assert_array_equal(table.values.to_numpy(), rows.ffill().to_numpy())
-    np.testing.assert_array_equal(table.observed.to_numpy(), rows.notna().to_numpy())
-    regular = Table.from_raw("ozone", read_ozone(real_ozone).iloc[:1500], "D", regular=True)
+    kept = ozone_table(read_ozone(real_ozone).iloc[:1500])
+    np.testing.assert_array_equal(kept.values.to_numpy(), rows.ffill().to_numpy())
+    np.testing.assert_array_equal(kept.observed.to_numpy(), rows.notna().to_numpy())
+    regular = ozone_table(read_ozone(real_ozone).iloc[:1500], regular=True)
     np.testing.assert_array_equal(regular.values.to_numpy(), rows.asfreq("D").ffill().to_numpy())
     assert len(regular.times) == 1513
     assert (~regular.observed).all(axis=1).sum() == 13
@@ -370,6 +375,6 @@ def test_the_real_table_is_the_forward_filled_file(real_ozone, reference):
 
 @pytest.mark.real
 def test_persistence_scores_what_is_known_on_the_five_folds(real_ozone):
-    y = Table.from_raw("ozone", read_ozone(real_ozone).iloc[:1500], "D").values.T_PK.to_numpy()
+    y = ozone_table(read_ozone(real_ozone).iloc[:1500]).values.T_PK.to_numpy()
     scores = [np.mean((y[test] - y[test - 1]) ** 2) / np.var(y[train]) for train, test in TimeSeriesSplit(5).split(y)]
     np.testing.assert_allclose(scores, [0.2755, 0.1898, 0.1201, 0.3111, 0.2185], atol=5e-5)

@@ -9,8 +9,8 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from forecastlab.batch import Schema
 from forecastlab.data.calendar import calendar_covariates
 from forecastlab.data.panel import Panel, left_out
-from forecastlab.data.table import Table
 from forecastlab.errors import ConfigError, DataError
+from tests import frames
 from tests.series import Series, panel
 
 NAN = np.nan
@@ -41,7 +41,7 @@ def scored(data, name):
 
 def table(name, values, start="2020-01-01", frequency="D"):
     times = pd.date_range(start, periods=len(values), freq=frequency)
-    return Table.from_raw(name, pd.DataFrame({"y": values}, index=times, dtype="float64"), frequency)
+    return frames.table(pd.DataFrame({"y": values}, index=times, dtype="float64"), name, frequency=frequency)
 
 
 SCHEMA = Schema(("y",), ("y",), horizon=2)
@@ -65,7 +65,7 @@ def test_the_axis_of_several_series_reaches_from_the_first_row_of_any_to_the_las
 
 def test_the_axis_of_one_series_is_its_own_rows_also_where_it_leaves_days_out():
     times = pd.DatetimeIndex(["2020-01-01", "2020-01-04"])
-    one = Table.from_raw("a", pd.DataFrame({"y": [1.0, 2.0]}, index=times), "D")
+    one = frames.table(pd.DataFrame({"y": [1.0, 2.0]}, index=times), "a")
     found = Panel.of([one], SCHEMA)
     assert found.times.tolist() == [*times, pd.Timestamp("2020-01-05"), pd.Timestamp("2020-01-06")]
     assert found.rows.elapsed.tolist() == [0, 3, 4, 5]
@@ -73,8 +73,8 @@ def test_the_axis_of_one_series_is_its_own_rows_also_where_it_leaves_days_out():
 
 def test_the_columns_of_each_series_are_found_by_name():
     times = pd.date_range("2020-01-01", periods=2)
-    one = Table.from_raw("a", pd.DataFrame({"y": [1, 2], "x": [3, 4]}, index=times), "D")
-    other = Table.from_raw("b", pd.DataFrame({"x": [7, 8], "unused": [0, 0], "y": [5, 6]}, index=times), "D")
+    one = frames.table(pd.DataFrame({"y": [1, 2], "x": [3, 4]}, index=times), "a")
+    other = frames.table(pd.DataFrame({"x": [7, 8], "unused": [0, 0], "y": [5, 6]}, index=times), "b")
     found = Panel.of([one, other], Schema(("x", "y"), ("y",), horizon=1)).rows
     assert found.features.tolist() == [[3, 1], [4, 2], [4, 2], [7, 5], [8, 6], [8, 6]]
     assert found.target.flatten().tolist() == [1, 2, 2, 5, 6, 6]

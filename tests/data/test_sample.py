@@ -45,7 +45,7 @@ def test_another_seed_draws_another_series(sample):
     assert (sample_ozone(seed=1).T_PK.to_numpy() != sample.T_PK.to_numpy()).mean() > 0.9
 
 
-@pytest.mark.parametrize("rows", [1, 2, 7, 64, 374, 375, 376, 1000, 1499])
+@pytest.mark.parametrize("rows", [1, 2, 7, 187, 188, 375, 376, 1000, 1499])
 def test_a_shorter_series_is_the_beginning_of_a_longer_one(sample, rows):
     pd.testing.assert_frame_equal(sample_ozone(rows), sample.iloc[:rows])
 
@@ -59,72 +59,32 @@ def test_any_length_and_seed_is_the_beginning_of_a_longer_one(rows, more, seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_it_has_gaps_and_missing_values_like_the_real_file(seed):
+def test_days_and_values_are_missing_but_no_target(seed):
     sample = sample_ozone(seed=seed)
     missing_days = sample.index.to_series().diff().dt.days.dropna() - 1
-    assert (missing_days > 0).sum() == 4
-    assert missing_days.sum() == 13
-    assert 1900 < sample.isna().sum().sum() < 3100
-    assert 230 < sample.isna().any(axis=1).sum() < 360
+    assert missing_days[missing_days > 0].tolist() == [5, 2, 5, 1]
+    assert 0.015 < sample.isna().to_numpy().mean() < 0.025
     assert sample.T_PK.notna().all()
     assert sample["class"].notna().all()
     assert sample.iloc[0].notna().all()
 
 
-def test_values_are_missing_in_clumps(sample):
-    missing = sample.isna()
-    assert (missing.T85 == missing.KI).all()  # a sounding fails as a whole
-    assert (missing.U70 == missing.V70).all()
-    assert missing.U50.sum() > missing.T50.sum() > 0
-    assert missing.SLP_[1:][missing.SLP.to_numpy()[:-1]].all()  # no change without the day before
-    assert missing[WSR].all(axis=1).sum() == 20
-    partly = missing[T].any(axis=1)
-    assert partly.sum() > 20
-    assert (missing.loc[partly, T].to_numpy() <= missing.loc[partly, WSR].to_numpy()).all()
-
-
 def test_peaks_and_means_are_those_of_the_hours(sample):
     for hours, name in ((T, "T"), (WSR, "WSR")):
-        there = sample[hours].notna().any(axis=1)
-        np.testing.assert_array_equal(sample.loc[there, f"{name}_PK"], sample.loc[there, hours].max(axis=1))
-        np.testing.assert_allclose(sample.loc[there, f"{name}_AV"], sample.loc[there, hours].mean(axis=1), atol=0.0501)
-        assert sample.loc[~there, [f"{name}_PK", f"{name}_AV"]].isna().all(axis=None)
+        whole = sample[[*hours, f"{name}_PK", f"{name}_AV"]].dropna()
+        assert len(whole) > 500
+        np.testing.assert_array_equal(whole[f"{name}_PK"], whole[hours].max(axis=1))
+        np.testing.assert_allclose(whole[f"{name}_AV"], whole[hours].mean(axis=1), atol=0.0101)
 
 
-def test_pressure_change_is_the_change_of_the_pressure(sample):
-    consecutive = sample.index.to_series().diff().dt.days == 1
-    change = sample.SLP.diff()[consecutive]
-    both = change.notna() & sample.SLP_[consecutive].notna()
-    assert both.sum() > 1300
-    np.testing.assert_array_equal(change[both], sample.SLP_[consecutive][both])
-
-
-def test_values_are_in_the_ranges_of_their_units(sample):
-    assert sample.T_PK.between(-15, 50).all()
-    assert (sample[WSR].min() >= 0).all()
-    assert sample[WSR].max().max() < 20
-    for level in (85, 70, 50):
-        assert sample[f"RH{level}"].dropna().between(0, 1).all()
-    assert sample.HT85.mean() < sample.HT70.mean() < sample.HT50.mean()
-    assert sample.T85.mean() > sample.T70.mean() > sample.T50.mean()
-    assert sample.SLP.dropna().between(9500, 10800).all()
-    assert (sample.Precp >= 0).all()
+def test_the_target_is_a_temperature_in_degrees_and_the_class_a_label(sample):
+    assert sample.T_PK.between(-5, 50).all()
     assert set(sample["class"]) == {0.0, 1.0}
-    assert 0.03 < sample["class"].mean() < 0.12
-
-
-@pytest.mark.parametrize(
-    ("column", "step"), [("T12", 0.1), ("WSR3", 0.1), ("RH70", 0.01), ("HT85", 0.5), ("HT50", 5), ("SLP", 5)]
-)
-def test_values_are_rounded_like_the_file(sample, column, step):
-    steps = sample[column].dropna() / step
-    np.testing.assert_allclose(steps, steps.round(), atol=1e-6)
 
 
 def test_days_and_years_have_their_cycles(sample):
-    hours = sample[T].mean()
-    assert T[13] <= hours.idxmax() <= T[16]
-    assert hours.idxmin() in T[2:8]
+    assert sample[T].mean().idxmax() == "T15"
+    assert sample[T].mean().idxmin() == "T3"
     by_month = sample.T_PK.groupby(sample.index.month).mean()
     assert by_month.idxmax() in (6, 7, 8)
     assert by_month.idxmin() in (12, 1, 2)
@@ -147,7 +107,7 @@ def test_there_is_more_to_learn_than_persistence(seed):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"rows": 0}, "rows .* got 0"),
+        ({"rows": 0}, "rows .* from 1 to 1,000,000, got 0"),
         ({"rows": -3}, "rows .* got -3"),
         ({"rows": 1.5}, "rows .* got 1.5"),
         ({"rows": True}, "rows .* got True"),

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from forecastlab.evaluation.comparison import Comparison
-from forecastlab.evaluation.report import differences, key_differences, pictures, write_report
+from forecastlab.evaluation.page import write
+from forecastlab.evaluation.report import differences, key_differences, pictures, report
 from forecastlab.evaluation.results import CrossvalRun
 from tests.evaluation.browser import browser, look_at
 from tests.evaluation.folders import CONFIG, LSTM, PERSISTENCE, edit, rows, write_run
@@ -28,7 +29,9 @@ def undrawn(monkeypatch):
 
 
 def report_of(folders, path):
-    write_report([CrossvalRun.load(folder) for folder in folders], path)
+    comparison = compare(*folders)
+    metric = "mse_scaled"
+    write(report(comparison, metric, differences(comparison, metric), pictures(comparison, metric)), path)
     return path.read_text()
 
 

@@ -12,8 +12,8 @@ from sklearn.model_selection import TimeSeriesSplit
 
 from forecastlab.data.folds import walk_forward
 from forecastlab.data.scaling import fit_scaling
-from forecastlab.data.table import Table, fill
 from forecastlab.errors import ConfigError
+from tests.frames import table
 from tests.series import Series
 
 NAN = np.nan
@@ -202,22 +202,21 @@ def test_rows_behind_the_fitting_targets_change_neither_the_scaling_nor_a_traini
 @given(cells=CELLS, policy=st.sampled_from(POLICIES), part=st.integers(1, 30))
 def test_filling_a_beginning_gives_the_beginning_of_the_filled(cells, policy, part):
     times = pd.date_range("2020-01-01", periods=len(cells) + 1)
-    raw = pd.DataFrame({"a": np.array([0.5, *cells], dtype="float64")}, index=times)
-    whole_values, whole_observed = fill(raw, policy)
-    values, observed = fill(raw.iloc[:part], policy)
-    pd.testing.assert_frame_equal(values, whole_values.iloc[:part])
-    pd.testing.assert_frame_equal(observed, whole_observed.iloc[:part])
-    assert Table.from_raw("s", raw, "D", missing=policy).values.equals(whole_values)
+    raw = pd.DataFrame({"a": np.array([0.5, *cells], dtype="float64"), "y": 1.0}, index=times)
+    whole, beginning = table(raw, missing=policy), table(raw.iloc[:part], missing=policy)
+    pd.testing.assert_frame_equal(beginning.values, whole.values.iloc[:part])
+    pd.testing.assert_frame_equal(beginning.observed, whole.observed.iloc[:part])
 
 
 @given(cells=CELLS)
 def test_a_mask_holds_the_last_value_or_zero(cells):
-    raw = pd.DataFrame({"a": np.array(cells, dtype="float64")})
+    times = pd.date_range("2020-01-01", periods=len(cells))
+    raw = pd.DataFrame({"a": np.array(cells, dtype="float64"), "y": 1.0}, index=times)
     expected, last = [], 0.0
     for cell in cells:
         last = last if cell is None else cell
         expected.append(last)
-    assert fill(raw, "mask")[0]["a"].tolist() == expected
+    assert table(raw, missing="mask").values["a"].tolist() == expected
 
 
 @given(
