@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from forecastlab.training.forecaster import Forecaster
     from forecastlab.training.loops import short_epochs
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Forecaster", "OzoneDataModule", "TableDataModule", "load_safetensors", "short_epochs"]
 
 _MODULES = {

@@ -35,7 +35,7 @@ HELP = """usage: forecastlab COMMAND [options]
   forecastlab --version
 
 First steps:
-  forecastlab fit --config configs/quickstart.yaml
+  forecastlab fit --config quickstart
   forecastlab test --ckpt_path best
   tensorboard --logdir lightning_logs
 """

@@ -19,6 +19,7 @@ from forecastlab.cli.options import take
 from forecastlab.cli.refit import refit
 from forecastlab.cli.reproduce import reproduce
 from forecastlab.cli.run_table import runs
+from forecastlab.cli.shipped import with_paths
 from forecastlab.errors import ForecastlabError
 from forecastlab.runs.signals import Stopped
 
@@ -65,6 +66,7 @@ def run(args: Sequence[str]) -> int:
     allowed, rest = take(args, "--allow-import")
     try:
         prepare(allowed)
+        rest = with_paths(rest)
         if rest[0] in COMMANDS:
             return COMMANDS[rest[0]](rest[1:]) or 0
         if rest[0] in ("test", "predict") and is_ensemble(rest):

@@ -1,4 +1,10 @@
-"""`forecastlab completion`: a script that completes commands, options and file names in a shell."""
+"""`forecastlab completion`: a script that completes commands, options, file names and shipped configs in a shell.
+
+jsonargparse can print such a script by itself (`parser.get_completion_script("shtab-bash")`). It is not used here: a
+hybrid takes backbones, which may be hybrids, and jsonargparse follows them into each other. Its script has 339
+megabytes and takes five minutes to make. It also offers `forecastlab.backbones.gru.GRU`, and abstract classes, where
+`GRU` is enough. So the options are read from the parsers, and those of classes, one level deep, from their signatures.
+"""
 
 import argparse
 import contextlib
@@ -8,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import shtab
+from jsonargparse import capture_parser
 from lightning.pytorch import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, reproduce, run_table
+from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, reproduce, run_table, shipped
+from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.decoders import Decoder
 from forecastlab.losses import Loss
@@ -20,10 +28,16 @@ from forecastlab.network.registry import registered_backbones
 from forecastlab.training.callbacks import Checkpoints, EarlyStopping
 from forecastlab.training.forecaster import Forecaster
 
-FILES = ("--config", "-c", "--ckpt_path", "--space", "--output", "--path", "--data.path", "--model.weights_from")
+FILES = ("--ckpt_path", "--output", "--path", "--data.path", "--model.weights_from")
 FOLDERS = ("--out", "--logs", "--root", "--trainer.default_root_dir")
 BASH = "complete -o bashdefault -o default -F _shtab_forecastlab forecastlab"
 """Where nothing else is known, file names are completed, also after `--config=`."""
+CONFIGS = {"bash": "_forecastlab_configs", "zsh": "_forecastlab_configs"}
+FUNCTIONS = {
+    "bash": '_forecastlab_configs() {{ _shtab_compgen_files "$1"; compgen -W "{names}" -- "$1"; }}',
+    "zsh": "_forecastlab_configs() {{ _alternative 'files:file:_files' 'configs:shipped config:({names})'; }}",
+}
+"""What completes a config in each shell: the names of files and those of the shipped configs."""
 
 
 class Option(NamedTuple):
@@ -31,13 +45,6 @@ class Option(NamedTuple):
 
     name: str
     values: Sequence[str] = ()
-
-
-class ConfigOptions(crossval.ConfigReader):
-    """The parsers of `fit` and its like."""
-
-    def _set_seed(self) -> None:
-        """Nothing is drawn."""
 
 
 def completion(args: Sequence[str]) -> None:
@@ -63,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
 
 def script(shell: str) -> str:
     """The script for "bash" or "zsh"."""
-    made: str = shtab.complete(commands(), shell)
+    made: str = shtab.complete(commands(), shell, preamble=FUNCTIONS[shell].format(names=" ".join(shipped.names())))
     return f"{made}\n{BASH}" if shell == "bash" else made
 
 
@@ -83,10 +90,7 @@ def commands() -> argparse.ArgumentParser:
         from forecastlab.cli import tune
 
         own["tune"] = tune.parser
-    of_configs = {
-        name: _options(options._option_string_actions)
-        for name, options in ConfigOptions(["fit", "--data=OzoneDataModule"])._subcommand_parsers.items()
-    }
+    of_configs = {name: _options(options._option_string_actions) for name, options in _of_lightning().items()}
     of_data = _options(data.parser()._option_string_actions)
     of_data.add_argument("--config", help="config of fit")
     shared = {**of_configs, "data": of_data}
@@ -101,7 +105,16 @@ def commands() -> argparse.ArgumentParser:
         for option, action in command._option_string_actions.items():
             if option in FILES or option in FOLDERS:
                 action.complete = shtab.FILE if option in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]  # for shtab
+            elif option in shipped.OPTIONS:
+                action.complete = CONFIGS  # type: ignore[attr-defined]  # for shtab
     return root
+
+
+def _of_lightning() -> dict[str, argparse.ArgumentParser]:
+    """The parsers of `fit` and its like by their names; nothing is parsed, drawn or built."""
+    choices = [action.choices for action in capture_parser(ForecastCLI, ["fit"])._actions]
+    (parsers,) = (found for found in choices if isinstance(found, dict))
+    return parsers
 
 
 def _options(actions: Mapping[str, argparse.Action]) -> argparse.ArgumentParser:

@@ -88,7 +88,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--space", required=True, help="YAML file of what is searched, such as configs/spaces/*.yaml")
+    parser.add_argument(
+        "--space", required=True, help="YAML file of what is searched, or a shipped one: spaces/recurrent"
+    )
     parser.add_argument("--trials", type=int, default=30, help="trials in total, those of earlier calls among them")
     parser.add_argument("--folds", type=numbers, help="folds whose mean loss counts, such as 1,2; the config's if none")
     parser.add_argument("--jobs", type=int, default=1, help="trials at once, one thread each")

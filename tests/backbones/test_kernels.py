@@ -1,10 +1,14 @@
 """The compiled kernels against the loops in Python and against torch.nn: outputs, states, every gradient."""
 
 import copy
+import math
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +31,7 @@ from forecastlab.backbones.stepping import Stepped
 from forecastlab.backbones.xlstm import XLSTM
 
 loops = pytest.importorskip("forecastlab.backbones.kernels.loops", reason="numba is optional")
+from forecastlab.backbones.kernels.loops import blocks, compiling, elementwise  # noqa: E402  # they import numba
 
 WIDTH, HIDDEN, TIME = 5, 11, 2 * MIN_STEPS + 3
 CELLS = {
@@ -121,7 +126,7 @@ def assert_same(found, expected, tolerance):
 # the same results
 
 
-@pytest.mark.parametrize("batch", [1, 5, loops.ROWS + 1])
+@pytest.mark.parametrize("batch", [1, 5, blocks.ROWS + 1])
 @both_dtypes
 @every
 def test_kernel_equals_the_other_way_in_outputs_state_and_gradients(name, dtype, batch, only_kernels):
@@ -214,7 +219,7 @@ def kernel_calls(hidden):
 
 @pytest.mark.parametrize(("gates", "call"), list(kernel_calls(HIDDEN)))
 def test_a_row_is_computed_alike_wherever_it_stands(gates, call):
-    x, h = torch.randn(loops.ROWS + 3, TIME, gates * HIDDEN), torch.randn(loops.ROWS + 3, HIDDEN)
+    x, h = torch.randn(blocks.ROWS + 3, TIME, gates * HIDDEN), torch.randn(blocks.ROWS + 3, HIDDEN)
     y = call(x, h)[0]
     assert torch.equal(call(x.flip(0), h.flip(0))[0].flip(0), y)
     assert torch.equal(call(x[-1:], h[-1:])[0], y[-1:])
@@ -271,14 +276,14 @@ def test_copies_of_a_fused_model_compute_the_same():
 @pytest.mark.parametrize(
     ("function", "reference"),
     [
-        (loops.exp, np.exp),
-        (loops.tanh, np.tanh),
-        (loops.sigmoid, lambda x: 1 / (1 + np.exp(-x))),
-        (loops.logsigmoid, lambda x: np.minimum(x, 0) - np.log1p(np.exp(-abs(x)))),
+        (elementwise.exp, np.exp),
+        (elementwise.tanh, np.tanh),
+        (elementwise.sigmoid, lambda x: 1 / (1 + np.exp(-x))),
+        (elementwise.logsigmoid, lambda x: np.minimum(x, 0) - np.log1p(np.exp(-abs(x)))),
     ],
 )
 def test_elementwise_functions_are_exact_to_two_units_in_the_last_place(function, reference, dtype):
-    @loops.numba.njit(**loops.OPTIONS)
+    @compiling.numba.njit(**compiling.OPTIONS)
     def evaluate(x, out):
         for j in range(x.shape[0]):
             out[j] = function(x[j])
@@ -330,7 +335,8 @@ def test_result_is_the_same_without_numba(name, monkeypatch):
     model, x = CELLS[name]().double(), sequence()
     expected = model(x)[0]
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, loops.__name__)
+    for module in [module for module in sys.modules if module.startswith(loops.__name__)]:
+        monkeypatch.delitem(sys.modules, module)
     choice.loops.cache_clear()
     try:
         assert not usable(x)
@@ -341,15 +347,15 @@ def test_result_is_the_same_without_numba(name, monkeypatch):
 
 
 def test_kernel_that_cannot_be_kept_on_disk_still_runs(monkeypatch):
-    njit = loops.numba.njit
+    njit = compiling.numba.njit
 
     def without_a_folder(**options):
         if options.pop("cache", False):
             raise RuntimeError("cannot cache function: no locator available")
         return njit(**options)
 
-    monkeypatch.setattr(loops.numba, "njit", without_a_folder)
-    assert loops.compiled(lambda x: x + 1)(2) == 3
+    monkeypatch.setattr(compiling.numba, "njit", without_a_folder)
+    assert compiling.compiled(lambda x: x + 1)(2) == 3
 
 
 def test_transforms_of_functions_take_the_loop():
@@ -402,3 +408,48 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     model = GRU(3, 4).double()
     assert repr(model(torch.randn(1, 40, 3, dtype=torch.float64))[0].sum().item()) == here
+
+
+@pytest.fixture
+def copied_kernels(tmp_path):
+    """A copy of the compiled kernels alone, and what its simple recurrent network with one unit gives for [1, 1]."""
+    rooms = ("forecastlab", "forecastlab/backbones", "forecastlab/backbones/kernels")
+    for room in rooms:
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").touch()
+    folder = tmp_path / rooms[-1] / "loops"
+    shutil.copytree(Path(loops.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    code = """
+import numpy as np
+from forecastlab.backbones.kernels.loops import rnn
+y = np.empty((1, 2, 1))
+rnn.forward(np.ones((1, 2, 1)), np.full((1, 1), 0.5), np.ones((1, 1)), np.zeros((1, 1)), False, y)
+print(y[0, 1, 0], sum(rnn.forward.stats.cache_hits.values()))
+"""
+
+    def ask():
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment.pop("NUMBA_CACHE_DIR", None)
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
+        value, hits = done.stdout.split()
+        return float(value), int(hits)
+
+    return folder, ask
+
+
+def test_a_change_in_a_file_that_kernels_share_is_compiled_anew(copied_kernels):
+    folder, ask = copied_kernels
+
+    def change(file, old, new):
+        text = (folder / file).read_text()
+        assert text.count(old) == 1
+        (folder / file).write_text(text.replace(old, new))
+
+    expected = math.tanh(1 + 0.5 * math.tanh(1))
+    assert ask() == (pytest.approx(expected), 0)
+    assert ask() == (pytest.approx(expected), 1), "the machine code is kept"
+    change("blocks.py", "y[j] += a0 * w0[j]", "y[j] -= a0 * w0[j]")
+    assert ask() == (pytest.approx(math.tanh(1 - 0.5 * math.tanh(1))), 0)
+    change("elementwise.py", "math.copysign(e / (e + two), x)", "math.copysign(two, x)")
+    assert ask() == (2, 0)

@@ -1,6 +1,7 @@
 """The scripts that complete command lines, asked in a real bash."""
 
 import contextlib
+import os
 import re
 import shlex
 import subprocess
@@ -89,11 +90,31 @@ def test_every_command_and_every_backbone_is_offered(complete):
     assert complete("crossval", "--model.backbone", "") == list(registered_backbones())
 
 
-@pytest.mark.parametrize("option", ["--config", "--ckpt_path"])
+@pytest.mark.parametrize("option", ["--config", "-c", "--ckpt_path", "--data.path"])
 def test_names_of_files_are_completed(complete, tmp_path, option):
     (tmp_path / "mine.yaml").write_text("")
     (tmp_path / "other.yaml").write_text("")
     assert complete("fit", option, "mi") == ["mine.yaml"]
+
+
+@pytest.mark.parametrize("command", ["fit", "crossval", "tune", "data", "test"])
+def test_names_of_shipped_configs_are_completed_beside_those_of_files(complete, tmp_path, command):
+    (tmp_path / "quick.yaml").write_text("")
+    assert complete(command, "--config", "qui") == ["quick.yaml", "quickstart"]
+    assert complete(command, "--config", "ozone/w") == ["ozone/windowed_lstm"]
+    assert complete("tune", "--space", "spaces/") == ["spaces/recurrent"]
+
+
+def test_classes_are_offered_by_their_short_names_and_abstract_ones_are_not(complete):
+    assert complete("fit", "--model.backbone", "Lay") == []
+    assert complete("fit", "--model.backbone", "GR") == ["GRU"]
+    assert complete("fit", "--model.decoder", "Seq") == ["Seq2Seq"]
+
+
+def test_asking_for_the_script_draws_no_seed_and_builds_nothing(cli, monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "untouched")
+    assert cli("completion", "bash").err == ""
+    assert os.environ["PL_GLOBAL_SEED"] == "untouched"
 
 
 def test_where_nothing_is_known_bash_completes_names_of_files_by_itself(scripts):
@@ -113,6 +134,9 @@ def test_the_script_of_zsh_describes_every_command_in_words_that_a_shell_can_rea
         assert all(re.match(r"(\(- : \*\))?(\*|\{|-|:|\()", word) for word in words)
     assert '"--trainer.max_epochs[' in text
     assert "compdef _shtab_forecastlab" in text
+    assert '"--config[' in text
+    assert ":_forecastlab_configs" in text
+    assert re.search(r"^_forecastlab_configs\(\).* quickstart ", text, re.MULTILINE)
 
 
 def test_another_shell_is_refused(cli):

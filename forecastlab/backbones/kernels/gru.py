@@ -56,7 +56,7 @@ class _GRU(torch.autograd.Function):
         kept, y = empty(inputs, batch, time if keep else 1, 4 * hidden), empty(inputs, batch, time, hidden)
         last = changing(h)
         weights = (array(gates.T), array(candidate.T), array(bias_hh))
-        loops().gru_forward(array(inputs), *weights, array(mask), array(last), reset_after, array(kept), array(y))
+        loops().gru.forward(array(inputs), *weights, array(mask), array(last), reset_after, array(kept), array(y))
         ctx.save_for_backward(weight_hh, h, mask, kept, y)
         ctx.reset_after = reset_after
         return y, last
@@ -70,7 +70,7 @@ class _GRU(torch.autograd.Function):
         dh, dx = changing(gradients[1]), empty(y, batch, time, 3 * hidden)
         da = empty(y, *y.shape) if ctx.reset_after else empty(y, 0, 0, 0)
         weights = (array(gates), array(candidate))
-        loops().gru_backward(
+        loops().gru.backward(
             array(gradients[0]),
             *weights,
             array(mask),

@@ -65,7 +65,7 @@ class _LSTM(torch.autograd.Function):
         (batch, time, _), hidden = inputs.shape, h.shape[1]
         kept = empty(inputs, batch, time if keep else 1, (5 if shortcut is None else 6) * hidden)
         y, h_last, c_last = empty(inputs, batch, time, hidden), changing(h), changing(c)
-        loops().lstm_forward(
+        loops().lstm.forward(
             array(inputs),
             array(weight_hh.T),
             array(empty(inputs, 0, 0) if projection is None else projection.T),
@@ -91,7 +91,7 @@ class _LSTM(torch.autograd.Function):
         nothing = empty(y, 0, 0, 0)
         dp = empty(y, *y.shape) if ctx.residual else nothing
         squashed = nothing if projection is None else empty(y, *y.shape)
-        loops().lstm_backward(
+        loops().lstm.backward(
             array(dy),
             array(weight_hh),
             array(empty(y, 0, 0) if projection is None else projection),

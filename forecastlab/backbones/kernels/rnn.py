@@ -38,7 +38,7 @@ class _RNN(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight_hh: Tensor, h: Tensor, mask: Tensor, relu: bool) -> Any:
         y, last = empty(inputs, *inputs.shape), changing(h)
-        loops().rnn_forward(array(inputs), array(weight_hh.T), array(mask), array(last), relu, array(y))
+        loops().rnn.forward(array(inputs), array(weight_hh.T), array(mask), array(last), relu, array(y))
         ctx.save_for_backward(weight_hh, h, mask, y)
         ctx.relu = relu
         return y, last
@@ -49,5 +49,5 @@ class _RNN(torch.autograd.Function):
         weight_hh, h, mask, y = ctx.saved_tensors
         dy, dh = gradients[0], changing(gradients[1])
         dx = empty(y, *y.shape)
-        loops().rnn_backward(array(dy), array(weight_hh), array(mask), array(y), ctx.relu, array(dx), array(dh))
+        loops().rnn.backward(array(dy), array(weight_hh), array(mask), array(y), ctx.relu, array(dx), array(dh))
         return dx, dx.flatten(0, 1).T @ seen_before(h, y, mask), dh, None, None

@@ -62,7 +62,7 @@ class _SLSTM(torch.autograd.Function):
         (batch, time, _), hidden = inputs.shape, h.shape[1]
         kept, y = empty(inputs, batch, time if keep else 1, 7 * hidden), empty(inputs, batch, time, hidden)
         last = tuple(changing(part) for part in (h, c, n, m))
-        loops().slstm_forward(
+        loops().slstm.forward(
             array(inputs), array(blocks.mT), array(mask), *map(array, last), exponential, array(kept), array(y)
         )
         ctx.save_for_backward(blocks, h, c, n, mask, kept, y)
@@ -74,7 +74,7 @@ class _SLSTM(torch.autograd.Function):
         blocks, h, c, n, mask, kept, y = ctx.saved_tensors
         dx = empty(y, *y.shape[:2], 4 * h.shape[1])
         dstate = tuple(changing(part) for part in gradients[1:])
-        loops().slstm_backward(
+        loops().slstm.backward(
             array(gradients[0]),
             array(blocks),
             array(mask),
