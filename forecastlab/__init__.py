@@ -7,18 +7,18 @@ if TYPE_CHECKING:
     from forecastlab.data.ozone_datamodule import OzoneDataModule
     from forecastlab.data.table_datamodule import TableDataModule
     from forecastlab.export import load_safetensors
-    from forecastlab.forecaster import Forecaster
-    from forecastlab.loops import short_epochs
+    from forecastlab.training.forecaster import Forecaster
+    from forecastlab.training.loops import short_epochs
 
 __version__ = "0.1.0"
 __all__ = ["Forecaster", "OzoneDataModule", "TableDataModule", "load_safetensors", "short_epochs"]
 
 _MODULES = {
-    "Forecaster": "forecastlab.forecaster",
+    "Forecaster": "forecastlab.training.forecaster",
     "OzoneDataModule": "forecastlab.data.ozone_datamodule",
     "TableDataModule": "forecastlab.data.table_datamodule",
     "load_safetensors": "forecastlab.export",
-    "short_epochs": "forecastlab.loops",
+    "short_epochs": "forecastlab.training.loops",
 }
 """Where the public names are; importing the package imports none of them, and no torch."""
 

@@ -10,7 +10,7 @@ import pandas as pd
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 
 DEFAULTS: dict[str, Any] = {
     "calendar": [],

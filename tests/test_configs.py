@@ -8,7 +8,7 @@ import yaml
 
 from forecastlab.cli import main
 from forecastlab.data.published import PUBLISHED
-from forecastlab.registry import registered_backbones
+from forecastlab.network.registry import registered_backbones
 from tests.conftest import existing
 
 REPOSITORY = Path(__file__).parents[1]

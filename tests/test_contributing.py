@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from forecastlab.registry import registered_backbones
+from forecastlab.network.registry import registered_backbones
 from tests.reliability.processes import start
 
 ROOT = Path(__file__).parent.parent

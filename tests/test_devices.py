@@ -16,9 +16,9 @@ from functools import partial
 import numpy as np, torch
 from torch.optim import SGD
 from forecastlab.backbones.lstm import LSTM
-from forecastlab.callbacks import AtomicCheckpointIO, Checkpoints, ForecastFigure, PredictionWriter, RunLogger
-from forecastlab.callbacks import RandomState, TrainingCurves
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.callbacks import AtomicCheckpointIO, Checkpoints, ForecastFigure, PredictionWriter, RunLogger
+from forecastlab.training.callbacks import RandomState, TrainingCurves
+from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, noise, trainer
 
 devices, root = int(sys.argv[1]), sys.argv[2]

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from forecastlab import baselines, callbacks, decoders, losses
+from forecastlab import baselines, decoders, losses
 from forecastlab.cli import main
 from forecastlab.cli.crossval import ConfigReader
 from forecastlab.cli.environment import prepare
-from forecastlab.registry import registered_backbones
+from forecastlab.network.registry import registered_backbones
+from forecastlab.training import callbacks
 from tests.evaluation.browser import look_at
 
 ROOT = Path(__file__).parents[1]

@@ -10,47 +10,39 @@ import pytest
 import forecastlab
 
 ROOT = Path(forecastlab.__file__).parent
-TOOLS = {"errors", "factory", "registry"}
-
 MAY_IMPORT = {
-    "batch": set(),
     "errors": set(),
-    "files": set(),
-    "signals": set(),
+    "batch": set(),
     "limits": {"errors"},
-    "factory": set(),
+    "runs": {"errors", "limits"},
     "backbones": {"batch"},
     "hybrids": {"backbones", "batch"},
-    "registry": {"backbones", "hybrids"},
-    "decoders": {"backbones", "batch", *TOOLS},
-    "losses": {"backbones", "batch", *TOOLS},
+    "decoders": {"backbones", "errors"},
+    "losses": set(),
     "penalties": set(),
-    "intervals": set(),
-    "window_norm": set(),
-    "checkpoint_schema": {"errors"},
-    "checkpoint": {"errors", "checkpoint_schema", "limits"},
-    "finite": {"batch", "errors"},
     "metrics": {"losses", "batch"},
     "data": {"batch", "errors", "limits"},
-    "stream": {"data", "backbones", "decoders", "batch", "errors", "finite", "intervals"},
-    "forecaster": {
-        *("decoders", "hybrids", "losses", "penalties", "metrics", "backbones", "batch", "intervals", "window_norm"),
-        *("checkpoint", "checkpoint_schema", "limits", "stream", "data", "finite", *TOOLS),
+    "network": {
+        *("backbones", "hybrids", "decoders"),
+        *("data", "batch", "errors"),
     },
-    "loops": {"data"},
-    "callbacks": {"data", "checkpoint", "batch", "metrics", "errors", "files"},
-    "baselines": {"batch", "metrics", "data", "errors"},
-    "export": {"forecaster", "data", "backbones", "batch", "errors", "limits"},
-    "tuning": {"errors"},
-    "explanation": {"evaluation", "forecaster", "backbones", "data", "batch", "errors"},
+    "training": {
+        *("network", "data", "metrics", "runs"),
+        *("backbones", "decoders", "losses", "penalties", "batch", "errors", "limits"),
+    },
+    "baselines": {"data", "errors"},
     "evaluation": {
-        *("forecaster", "baselines", "data", "callbacks", "finite", "metrics", "batch", "signals"),
-        *("files", "limits", *TOOLS),
+        *("training", "network", "baselines", "data", "metrics", "runs"),
+        *("batch", "errors", "limits"),
     },
+    "papers": {"evaluation", "data"},
+    "tuning": {"errors"},
+    "explanation": {"evaluation", "training", "backbones", "data", "batch", "errors"},
+    "export": {"training", "data", "backbones", "batch", "errors", "limits"},
 }
-"""What each room may import: DESIGN's arrows, and the small modules that serve several rooms."""
+"""What each room may import: every arrow is used, and none turns back."""
 
-LIGHTNING_ROOMS = {"forecaster", "callbacks", "loops", "evaluation", "explanation", "export", "cli"}
+LIGHTNING_ROOMS = {"runs", "training", "evaluation", "explanation", "export", "papers", "cli"}
 
 
 def modules():
@@ -97,6 +89,11 @@ def test_no_arrow_turns_back(name):
     assert others <= MAY_IMPORT[room(name)], f"{name} imports {others - MAY_IMPORT[room(name)]}"
 
 
+def test_every_arrow_is_used():
+    used = {(room(name), room(other)) for name, tree in SOURCES.items() for other in imported(tree)}
+    assert {(name, other) for name, others in MAY_IMPORT.items() for other in others} <= used
+
+
 def test_the_rooms_have_an_order():
     placed = set()
     while rest := set(MAY_IMPORT) - placed:
@@ -107,13 +104,18 @@ def test_the_rooms_have_an_order():
 
 def test_data_and_backbones_never_see_each_other():
     assert "data" not in MAY_IMPORT["backbones"] | MAY_IMPORT["hybrids"] | MAY_IMPORT["decoders"]
-    assert not {"backbones", "hybrids", "decoders", "losses", "forecaster"} & MAY_IMPORT["data"]
+    assert not {"backbones", "hybrids", "decoders", "losses", "network"} & MAY_IMPORT["data"]
 
 
 def test_a_network_needs_no_data_module():
-    for name in ("forecastlab.forecaster", "forecastlab.stream", "forecastlab.intervals", "forecastlab.checkpoint"):
+    for name in (
+        "forecastlab.training.forecaster",
+        "forecastlab.network.stream",
+        "forecastlab.network.intervals",
+        "forecastlab.runs.checkpoint",
+    ):
         assert not [other for other in imported(SOURCES[name]) if "datamodule" in other]
-    code = "import sys, forecastlab.forecaster; print(*(name for name in sys.modules if 'datamodule' in name))"
+    code = "import sys, forecastlab.training.forecaster; print(*(name for name in sys.modules if 'datamodule' in name))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert [name for name in loaded if name.startswith("forecastlab")] == []
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from forecastlab import limits
-from forecastlab.checkpoint import read_checkpoint, require_intact
-from forecastlab.cli.runs import read_config
+from forecastlab.cli.configs import read_config
 from forecastlab.data.files import read_frame
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.export import load_safetensors, save_safetensors
-from forecastlab.forecaster import Forecaster
+from forecastlab.runs.checkpoint import read_checkpoint, require_intact
+from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, noise
 
 GB = 10**9

@@ -16,8 +16,8 @@ from sklearn.metrics import (
     mean_squared_error,
 )
 
-from forecastlab.factory import build, describe, subclasses
 from forecastlab.losses import MAE, MAPE, MSE, GaussianNLL, Huber, JointMeanQuantile, Loss, Quantile, pinball
+from forecastlab.network.factory import build, describe, subclasses
 
 SHAPE = (5, 4, 3, 2)
 UNITS = torch.tensor(0.0), torch.tensor(1.0)

@@ -8,7 +8,7 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import nn
 
-from forecastlab.factory import build, describe, subclasses
+from forecastlab.network.factory import build, describe, subclasses
 from forecastlab.penalties import ActivationPenalty, Penalty
 
 BATCH, TIME, WIDTH = 3, 5, 4

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from forecastlab.backbones.lstm import LSTM
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, noise
 
 

@@ -1,1 +1,1 @@
-"""Backbones: sequence in, sequence out; one cell or network per file. `forecastlab.registry` finds them."""
+"""Backbones: sequence in, sequence out; one cell or network per file. `forecastlab.network.registry` finds them."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from forecastlab import __version__
-from forecastlab.signals import Stopped, stoppable
+from forecastlab.runs.signals import Stopped, stoppable
 
 COMMANDS = {
     "fit": "train on one walk-forward fold; --ckpt_path last (or a path) resumes",

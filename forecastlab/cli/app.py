@@ -20,7 +20,7 @@ from forecastlab.cli.refit import refit
 from forecastlab.cli.reproduce import reproduce
 from forecastlab.cli.run_table import runs
 from forecastlab.errors import ForecastlabError
-from forecastlab.signals import Stopped
+from forecastlab.runs.signals import Stopped
 
 
 def tune(args: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from forecastlab.errors import ConfigError
-from forecastlab.registry import registered_backbones
+from forecastlab.network.registry import registered_backbones
 
 
 def backbones(args: Sequence[str]) -> None:

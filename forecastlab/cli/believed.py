@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from forecastlab import factory
 from forecastlab.errors import DataError
 from forecastlab.limits import read_yaml, require_sizes
+from forecastlab.network import factory
 
 WHAT = "the config inside the checkpoint"
 

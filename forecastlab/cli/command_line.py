@@ -24,8 +24,24 @@ from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
-from forecastlab import factory
-from forecastlab.callbacks import (
+from forecastlab.cli.configs import config_of, experiment_name, read_configs, root_folder
+from forecastlab.cli.environment import our_error
+from forecastlab.cli.lr_find import SUFFIX, find_learning_rate
+from forecastlab.cli.messages import dropped_arguments, explain, not_built
+from forecastlab.cli.options import values_of
+from forecastlab.cli.refitted import MARK, REFIT, install
+from forecastlab.cli.score_report import print_test
+from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.trained_on import records_of, require_same
+from forecastlab.errors import ConfigError
+from forecastlab.limits import bounded_network
+from forecastlab.metrics import PARTS, Part
+from forecastlab.network import factory
+from forecastlab.runs.files import write_whole
+from forecastlab.runs.run import CHECKPOINTS, CONFIG, LOGS, Run, experiment_of, open_checkpoint
+from forecastlab.runs.signals import Stopped
+from forecastlab.runs.slurm import begun_before, requeue, sign
+from forecastlab.training.callbacks import (
     AtomicCheckpointIO,
     Checkpoints,
     EarlyStopping,
@@ -39,36 +55,10 @@ from forecastlab.callbacks import (
     StopSignals,
     TrainingCurves,
 )
-from forecastlab.callbacks.predictions import FORECAST
-from forecastlab.callbacks.run_folder import named_folder
-from forecastlab.cli.environment import our_error
-from forecastlab.cli.lr_find import SUFFIX, find_learning_rate
-from forecastlab.cli.messages import dropped_arguments, explain, not_built
-from forecastlab.cli.options import values_of
-from forecastlab.cli.refitted import MARK, REFIT, install
-from forecastlab.cli.runs import (
-    CHECKPOINTS,
-    CONFIG,
-    LOGS,
-    Run,
-    config_of,
-    experiment_name,
-    experiment_of,
-    open_checkpoint,
-    read_configs,
-    root_folder,
-)
-from forecastlab.cli.score_report import print_test
-from forecastlab.cli.slurm import begun_before, requeue, sign
-from forecastlab.data.datamodule import ForecastDataModule
-from forecastlab.data.trained_on import records_of, require_same
-from forecastlab.errors import ConfigError
-from forecastlab.files import write_whole
-from forecastlab.forecaster import Forecaster
-from forecastlab.limits import bounded_network
-from forecastlab.loops import short_epochs
-from forecastlab.metrics import PARTS, Part
-from forecastlab.signals import Stopped
+from forecastlab.training.callbacks.predictions import FORECAST
+from forecastlab.training.callbacks.run_folder import named_folder
+from forecastlab.training.forecaster import Forecaster
+from forecastlab.training.loops import short_epochs
 
 CONFIG_KEYS = ("seed_everything", "threads", "experiment", "early_stopping", "checkpoints", "trainer", "model", "data")
 """The parts of a config that a checkpoint carries: all but what belongs to one call."""

@@ -6,13 +6,13 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
-from forecastlab.cli.runs import LOGS, find_runs
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.evaluation.comparison import Comparison, Metric
 from forecastlab.evaluation.page import write
 from forecastlab.evaluation.report import differences, key_differences, pictures, report
 from forecastlab.evaluation.results import RESULTS, CrossvalRun
 from forecastlab.evaluation.tables import Table, fold_table
+from forecastlab.runs.run import LOGS, find_runs
 
 OUT = "comparison"
 FORMATS = ("txt", "csv", "md", "tex")

@@ -12,13 +12,13 @@ from lightning.pytorch import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from forecastlab.callbacks import Checkpoints, EarlyStopping
 from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, reproduce, run_table
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.decoders import Decoder
-from forecastlab.forecaster import Forecaster
 from forecastlab.losses import Loss
-from forecastlab.registry import registered_backbones
+from forecastlab.network.registry import registered_backbones
+from forecastlab.training.callbacks import Checkpoints, EarlyStopping
+from forecastlab.training.forecaster import Forecaster
 
 FILES = ("--config", "-c", "--ckpt_path", "--space", "--output", "--path", "--data.path", "--model.weights_from")
 FOLDERS = ("--out", "--logs", "--root", "--trainer.default_root_dir")

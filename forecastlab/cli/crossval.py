@@ -9,25 +9,26 @@ from typing import Any, Literal
 import pandas as pd
 import yaml
 
-from forecastlab import factory
-from forecastlab.checkpoint import read_checkpoint
 from forecastlab.cli import baselines as rivals
 from forecastlab.cli.command_line import CONFIG_KEYS, ForecastCLI
+from forecastlab.cli.configs import experiment_name
 from forecastlab.cli.data import data_module
 from forecastlab.cli.fold import Fold, fit_and_test, require_unchanged
 from forecastlab.cli.options import values_of
-from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.trained_on import records_of
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.gather import finished_folds, gather, read_result
-from forecastlab.evaluation.jobs import Job, run_jobs
 from forecastlab.evaluation.results import CrossvalRun
 from forecastlab.evaluation.scores import Evaluation, evaluate
 from forecastlab.evaluation.tables import fold_table
 from forecastlab.evaluation.units import units_table
-from forecastlab.files import write_whole
+from forecastlab.network import factory
+from forecastlab.runs.checkpoint import read_checkpoint
+from forecastlab.runs.files import write_whole
+from forecastlab.runs.jobs import Job, run_jobs
+from forecastlab.runs.run import CONFIG, LOGS, Run
 
 PRELOAD = ("forecastlab.cli.fold",)
 

@@ -7,9 +7,9 @@ import pandas as pd
 import yaml
 from jsonargparse import ArgumentParser
 
+from forecastlab.cli.configs import read_config
 from forecastlab.cli.messages import explain
 from forecastlab.cli.options import take
-from forecastlab.cli.runs import read_config
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.ozone_datamodule import OzoneDataModule
 from forecastlab.data.table import Missing, Table, gaps

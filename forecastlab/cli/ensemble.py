@@ -11,17 +11,18 @@ import pandas as pd
 import yaml
 
 from forecastlab.batch import Schema
-from forecastlab.callbacks.predictions import PREDICTIONS, write_forecast
+from forecastlab.cli.configs import config_of
 from forecastlab.cli.data import data_module
 from forecastlab.cli.options import take
-from forecastlab.cli.runs import CONFIG, LOGS, Run, config_of, experiment_of, load_checkpoint
 from forecastlab.cli.score_report import print_test
 from forecastlab.data.predictions import predictions_table
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.ensemble import forecast_together
-from forecastlab.files import write_whole
-from forecastlab.forecaster import Forecaster, require_alike
 from forecastlab.metrics import PARTS, Part
+from forecastlab.runs.files import write_whole
+from forecastlab.runs.run import CONFIG, LOGS, Run, experiment_of, load_checkpoint
+from forecastlab.training.callbacks.predictions import PREDICTIONS, write_forecast
+from forecastlab.training.forecaster import Forecaster, require_alike
 
 ALLOW_SEEN = "--allow-seen"
 MEMBERS = "members.csv"

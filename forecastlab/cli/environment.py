@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from jsonargparse import Namespace, add_instantiator, set_parsing_settings
 
-from forecastlab import factory
 from forecastlab.errors import ConfigError, DataError, ForecastlabError
+from forecastlab.network import factory
 
 Built = TypeVar("Built")
 

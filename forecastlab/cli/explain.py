@@ -11,12 +11,12 @@ import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
-from forecastlab.callbacks.run_folder import folder_of
 from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.data.trained_on import records_of
 from forecastlab.evaluation.page import write
 from forecastlab.explanation.explain import Explanation
 from forecastlab.explanation.explain import explain as explain_network
+from forecastlab.training.callbacks.run_folder import folder_of
 
 FOLDER = "explain"
 SUMMARY = "summary.txt"

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import yaml
 
-from forecastlab.cli.runs import Run, config_of, experiment_name, open_checkpoint, root_folder
+from forecastlab.cli.configs import config_of, experiment_name, root_folder
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.export.onnx import save_onnx
 from forecastlab.export.program import Exported
 from forecastlab.export.safetensors import save_safetensors
 from forecastlab.export.torch_program import save_torch
-from forecastlab.forecaster import Forecaster
+from forecastlab.runs.run import Run, open_checkpoint
+from forecastlab.training.forecaster import Forecaster
 
 
 class Format(NamedTuple):

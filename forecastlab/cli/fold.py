@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from forecastlab.callbacks import Checkpoints
-from forecastlab.callbacks.progress_report import ProgressReport
 from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.cli.environment import prepare
-from forecastlab.cli.runs import CHECKPOINTS, Run, load_checkpoint
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.evaluation.gather import read_result, write_result
+from forecastlab.runs.run import CHECKPOINTS, Run, load_checkpoint
+from forecastlab.training.callbacks import Checkpoints
+from forecastlab.training.callbacks.progress_report import ProgressReport
 
 
 @dataclass(frozen=True)

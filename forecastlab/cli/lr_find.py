@@ -8,10 +8,10 @@ from lightning.pytorch.tuner import Tuner
 from lightning.pytorch.tuner.lr_finder import _LRCallback
 from numpy.typing import ArrayLike, NDArray
 
-from forecastlab.callbacks.run_folder import named_folder
 from forecastlab.errors import ConfigError, NotFiniteError
 from forecastlab.evaluation.figures import learning_rates, png
 from forecastlab.evaluation.page import write
+from forecastlab.training.callbacks.run_folder import named_folder
 
 SUFFIX = "-lr-find"
 LOWEST, HIGHEST, STEPS = 1e-6, 1.0, 100

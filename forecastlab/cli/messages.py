@@ -15,9 +15,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from forecastlab.backbones.base import Backbone
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.decoders import Decoder
-from forecastlab.factory import BUILT_IN, subclasses
 from forecastlab.losses import Loss
-from forecastlab.registry import registered_backbones
+from forecastlab.network.factory import BUILT_IN, subclasses
+from forecastlab.network.registry import registered_backbones
 
 _BASES = {
     "model.backbone": Backbone,

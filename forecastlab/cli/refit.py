@@ -8,13 +8,13 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
-from forecastlab.callbacks import Checkpoints, EarlyStopping, ForecastFigure, Refit
-from forecastlab.callbacks.metrics_file import metrics_table
-from forecastlab.callbacks.run_logger import METRICS
 from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.cli.fold import resumed
 from forecastlab.cli.refitted import REFIT, install
-from forecastlab.cli.runs import CHECKPOINTS, Run, load_checkpoint
+from forecastlab.runs.run import CHECKPOINTS, Run, load_checkpoint
+from forecastlab.training.callbacks import Checkpoints, EarlyStopping, ForecastFigure, Refit
+from forecastlab.training.callbacks.metrics_file import metrics_table
+from forecastlab.training.callbacks.run_logger import METRICS
 
 
 class RefitCLI(ForecastCLI):

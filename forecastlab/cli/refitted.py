@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from forecastlab.callbacks.checkpoint_io import AtomicCheckpointIO
-from forecastlab.callbacks.checkpoints import TO_RESUME
-from forecastlab.cli.runs import CHECKPOINTS, load_checkpoint
+from forecastlab.runs.run import CHECKPOINTS, load_checkpoint
+from forecastlab.training.callbacks.checkpoint_io import AtomicCheckpointIO
+from forecastlab.training.callbacks.checkpoints import TO_RESUME
 
 REFIT = "refit"
 """The folder, within that of the run, of the training on every row."""

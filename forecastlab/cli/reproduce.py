@@ -13,18 +13,18 @@ from forecastlab import __version__
 from forecastlab.cli.crossval import PRELOAD, baselines_of, numbers
 from forecastlab.cli.data import data_module
 from forecastlab.cli.fold import Fold, fit_and_test
-from forecastlab.cli.runs import CONFIG, LOGS, Run
 from forecastlab.data.trained_on import OPTIMISTIC
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.gather import finished_folds, gather, read_result
-from forecastlab.evaluation.jobs import Job, run_jobs
 from forecastlab.evaluation.page import Section, render, write
 from forecastlab.evaluation.report import pictures
 from forecastlab.evaluation.results import RESULTS, CrossvalRun
 from forecastlab.evaluation.tables import Table, fold_table
-from forecastlab.evaluation.van_diepen import PUBLISHED, SPLITS, paper_tables
-from forecastlab.files import write_whole
+from forecastlab.papers.van_diepen.tables import PUBLISHED, SPLITS, paper_tables
+from forecastlab.runs.files import write_whole
+from forecastlab.runs.jobs import Job, run_jobs
+from forecastlab.runs.run import CONFIG, LOGS, Run
 
 EXPERIMENT = "van-diepen"
 HONEST = "-honest"

@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from forecastlab.callbacks.metrics_file import metrics_table
-from forecastlab.callbacks.run_logger import METRICS
-from forecastlab.cli.runs import CHECKPOINTS, CONFIG, LOGS, Run, find_runs, read_config
+from forecastlab.cli.configs import read_config
 from forecastlab.data.trained_on import OPTIMISTIC, SEEN
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.evaluation.results import RESULTS, read_results
+from forecastlab.runs.run import CHECKPOINTS, CONFIG, LOGS, Run, find_runs
+from forecastlab.training.callbacks.metrics_file import metrics_table
+from forecastlab.training.callbacks.run_logger import METRICS
 
 COLUMNS = ("run", "begun", "model", "data", "state", "epochs", "val/loss", "test/mse_scaled", "test/mae", "note")
 MOST_NOTES = 8

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from forecastlab.files import write_whole
 from forecastlab.metrics import ForecastMetrics, Part
+from forecastlab.runs.files import write_whole
 
 MOST = 40
 """Rows of a table that are printed."""

@@ -11,18 +11,18 @@ import jsonargparse
 import yaml
 from optuna.trial import TrialState
 
-from forecastlab import factory
 from forecastlab.cli.crossval import ConfigReader
 from forecastlab.cli.data import data_module
 from forecastlab.cli.messages import explain
-from forecastlab.cli.runs import Run
 from forecastlab.cli.trial import Trial, train
 from forecastlab.data.folds import Fold
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.figures import importances, png, study_history
-from forecastlab.evaluation.jobs import Job, run_jobs
 from forecastlab.evaluation.page import write
-from forecastlab.files import write_whole
+from forecastlab.network import factory
+from forecastlab.runs.files import write_whole
+from forecastlab.runs.jobs import Job, run_jobs
+from forecastlab.runs.run import Run
 from forecastlab.tuning.results import best_of, importance_of, trials_table
 from forecastlab.tuning.space import Space, Value
 from forecastlab.tuning.study import Address, Worker

@@ -8,13 +8,13 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
-from forecastlab.callbacks import Pruning
-from forecastlab.callbacks.progress_report import ProgressReport
 from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.cli.environment import prepare
 from forecastlab.cli.fold import require_unchanged
-from forecastlab.cli.runs import Run
 from forecastlab.errors import ConfigError, NotFiniteError
+from forecastlab.runs.run import Run
+from forecastlab.training.callbacks import Pruning
+from forecastlab.training.callbacks.progress_report import ProgressReport
 from forecastlab.tuning.study import EPOCHS, Address
 
 NOTHING_KEPT = ("--trainer.logger=false", "--trainer.enable_checkpointing=false")

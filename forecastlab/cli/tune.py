@@ -8,14 +8,15 @@ from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
 
+from forecastlab.cli.configs import experiment_name, read_config
 from forecastlab.cli.crossval import numbers, require_unseen
 from forecastlab.cli.data import data_module
 from forecastlab.cli.options import values_of
-from forecastlab.cli.runs import CONFIG, LOGS, Run, experiment_name, read_config
 from forecastlab.cli.study import Configs, Tuning, as_yaml
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
-from forecastlab.files import write_whole
+from forecastlab.runs.files import write_whole
+from forecastlab.runs.run import CONFIG, LOGS, Run
 from forecastlab.tuning.space import Space
 from forecastlab.tuning.study import PRUNERS, SAMPLERS, Address, Worker
 

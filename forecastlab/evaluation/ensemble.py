@@ -8,9 +8,9 @@ from torch import Tensor
 
 from forecastlab.batch import Batch, Prediction
 from forecastlab.data.datamodule import ForecastDataModule
-from forecastlab.finite import require_finite
-from forecastlab.forecaster import Forecaster
 from forecastlab.metrics import ForecastMetrics
+from forecastlab.network.finite import require_finite
+from forecastlab.training.forecaster import Forecaster
 
 
 class Ensemble(NamedTuple):

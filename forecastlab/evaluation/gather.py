@@ -20,7 +20,7 @@ from forecastlab.evaluation.results import (
     read_predictions,
 )
 from forecastlab.evaluation.scores import Evaluation
-from forecastlab.files import write_whole
+from forecastlab.runs.files import write_whole
 
 RESULT = "result.json"
 PARTS = {"fit": (*EFFORT, "val/loss"), "test": tuple(f"test/{metric}" for metric in METRICS)}

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.figures import COLOURS, DARK, LIGHT, Theme, png
 from forecastlab.evaluation.tables import Table
-from forecastlab.files import write_whole
+from forecastlab.runs.files import write_whole
 
 
 @dataclass(frozen=True)

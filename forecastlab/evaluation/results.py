@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from forecastlab.callbacks.metrics_file import metrics_table
 from forecastlab.data.folds import Fold, walk_forward
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.limits import read_yaml
+from forecastlab.training.callbacks.metrics_file import metrics_table
 
 RESULTS = "results.csv"
 PREDICTIONS = "predictions.csv"

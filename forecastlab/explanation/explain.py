@@ -29,7 +29,7 @@ from forecastlab.explanation.permutation import (
 from forecastlab.explanation.selection import of_series
 from forecastlab.explanation.tracing import Trace, trace
 from forecastlab.explanation.units import unused
-from forecastlab.forecaster import Forecaster, require_alike
+from forecastlab.training.forecaster import Forecaster, require_alike
 
 Stage = Literal["test", "validation"]
 

@@ -16,7 +16,7 @@ from forecastlab.data.windows import Windows
 from forecastlab.errors import ForecastlabError
 from forecastlab.explanation.attention import Attention
 from forecastlab.explanation.tracing import sequences_at_once
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from forecastlab.batch import Batch, Schema
 from forecastlab.data.windows import Windows
 from forecastlab.explanation.selection import with_rows_in_order
 from forecastlab.explanation.tracing import batches, sequences_at_once
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 
 ERRORS = ("mse", "mae")
 

@@ -14,7 +14,7 @@ from forecastlab.batch import Batch
 from forecastlab.data.windows import Windows
 from forecastlab.explanation.attention import Attention
 from forecastlab.explanation.names import SignalName, shown
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 
 AT_ONCE = 1 << 14
 """Rows of histories that are run together."""

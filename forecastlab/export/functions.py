@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from forecastlab.batch import Batch, Prediction, State
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 
 
 class Forecasting(nn.Module):

@@ -13,7 +13,7 @@ from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.export.files import with_ending, write
 from forecastlab.export.obstacles import first_line, obstacle
 from forecastlab.export.program import Exported, Program, capture, difference, quiet
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 
 KEY = "forecastlab"
 """The entry of a file's metadata that describes it, as JSON."""

@@ -19,7 +19,7 @@ from forecastlab import __version__
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.export.functions import Forecasting, Stepping, example, read
 from forecastlab.export.obstacles import LengthWatch, first_line, obstacle
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 
 VERSION = 2
 """Of the layout of what describes a program; since 2 original units are in double precision."""

@@ -11,8 +11,8 @@ from forecastlab import __version__
 from forecastlab.data.trained_on import records_of
 from forecastlab.errors import DataError, ForecastlabError
 from forecastlab.export.files import with_ending, write
-from forecastlab.forecaster import Forecaster
 from forecastlab.limits import TEXT, require_file, require_plain
+from forecastlab.training.forecaster import Forecaster
 
 VERSION = 2
 """Of the layout of the two files; before 2 the scaling was in single precision, which is read all the same."""

@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_leaves
 
 from forecastlab.export.files import with_ending, write
 from forecastlab.export.program import Exported, capture, difference, nested, quiet
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 
 
 def save_torch(model: Forecaster, path: str | Path, step: bool = False) -> Exported:

@@ -1,1 +1,1 @@
-"""Hybrids: backbones made of backbones. `forecastlab.registry` finds them."""
+"""Hybrids: backbones made of backbones. `forecastlab.network.registry` finds them."""

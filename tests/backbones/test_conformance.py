@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from forecastlab.backbones.base import Backbone
-from forecastlab.factory import build, describe
-from forecastlab.registry import registered_backbones
+from forecastlab.network.factory import build, describe
+from forecastlab.network.registry import registered_backbones
 from tests.backbones.variants import INPUT_SIZE, VARIANTS, Case, cases
 
 CASES = cases()
@@ -494,7 +494,7 @@ def test_weights_saved_and_loaded_compute_the_same(case):
 
 def test_backbones_and_hybrids_do_not_load_lightning():
     code = (
-        "import sys; from forecastlab.registry import registered_backbones; registered_backbones(); "
+        "import sys; from forecastlab.network.registry import registered_backbones; registered_backbones(); "
         "print(sorted({name.partition('.')[0] for name in sys.modules} & {'lightning', 'pytorch_lightning', 'pandas'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

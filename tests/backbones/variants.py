@@ -16,7 +16,7 @@ from forecastlab.backbones.rnn import RNN
 from forecastlab.hybrids.bidirectional import Bidirectional
 from forecastlab.hybrids.parallel import Parallel
 from forecastlab.hybrids.residual import Residual
-from forecastlab.registry import registered_backbones
+from forecastlab.network.registry import registered_backbones
 
 INPUT_SIZE = 4
 

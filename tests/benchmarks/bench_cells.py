@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from forecastlab.registry import registered_backbones
+from forecastlab.network.registry import registered_backbones
 
 SIZES = {
     "32 x 30 steps, 72 to 64": (32, 30, 72, 64),

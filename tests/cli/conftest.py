@@ -6,8 +6,8 @@ from pathlib import Path
 import lightning.pytorch  # noqa: F401  # it keeps the standard error that it finds when it is imported
 import pytest
 
-from forecastlab import factory
 from forecastlab.cli import main
+from forecastlab.network import factory
 from tests.cli.commands import CONFIG, Answer, Command, fit
 
 

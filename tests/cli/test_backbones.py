@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from forecastlab.backbones.lstm import LSTM
-from forecastlab.registry import registered_backbones
+from forecastlab.network.registry import registered_backbones
 from tests.cli.commands import fit, folder
 
 CELL = '''

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from forecastlab.cli import COMMANDS, main
-from forecastlab.registry import registered_backbones
+from forecastlab.network.registry import registered_backbones
 
 ASK = """
 eval "$(cat "$1")"

@@ -416,6 +416,6 @@ def test_a_bug_keeps_its_traceback(config, tmp_path, monkeypatch):
     def broken(self):
         raise ValueError("a bug")
 
-    monkeypatch.setattr("forecastlab.forecaster.Forecaster.on_train_epoch_end", broken)
+    monkeypatch.setattr("forecastlab.training.forecaster.Forecaster.on_train_epoch_end", broken)
     with pytest.raises(ValueError, match="a bug"):
         main(fit(config, tmp_path, epochs=1))

@@ -8,7 +8,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from forecastlab.data.ozone_datamodule import OzoneDataModule
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 from tests.cli.commands import files, fit, folder
 
 COLUMNS = ["unique_id", "target", "ds", "cutoff", "y", "forecast"]

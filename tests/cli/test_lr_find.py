@@ -4,7 +4,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from forecastlab.cli.lr_find import smoothed, without_average
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 from tests.cli.commands import files, fit, folder
 
 NAME = "tiny-lr-find"

@@ -1,7 +1,7 @@
 import pytest
 
 from forecastlab.cli.messages import dropped_arguments, explain
-from forecastlab.registry import registered_backbones
+from forecastlab.network.registry import registered_backbones
 
 OPTIONS = ["config", "experiment", "model.backbone", "trainer.max_epochs"]
 

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from forecastlab.cli import main
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 from tests.cli.commands import files, fit, folder
 from tests.frames import panel, wide
 

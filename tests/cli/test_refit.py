@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from forecastlab.callbacks import Refit
 from forecastlab.cli import main, refit
 from forecastlab.data.table_datamodule import TableDataModule
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.callbacks import Refit
+from forecastlab.training.forecaster import Forecaster
 from tests.cli.commands import fit, folder
 from tests.series import Series, noise, trainer
 

@@ -3,9 +3,10 @@ import threading
 
 import pytest
 
+from forecastlab.cli.configs import experiment_name, read_config
 from forecastlab.cli.options import take, values_of
-from forecastlab.cli.runs import Run, experiment_name, find_runs, load_checkpoint, open_checkpoint, read_config
 from forecastlab.errors import ConfigError, DataError
+from forecastlab.runs.run import Run, find_runs, load_checkpoint, open_checkpoint
 from tests.cli.commands import folder
 
 

@@ -11,7 +11,7 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.data.calendar import calendar_covariates
 from forecastlab.data.ozone_datamodule import OzoneDataModule
 from forecastlab.errors import ConfigError, DataError
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, counting, noise, trainer
 
 NAN = np.nan

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from forecastlab.decoders import Decoder
-from forecastlab.factory import build, describe, subclasses
+from forecastlab.network.factory import build, describe, subclasses
 
 BATCH, TIME, WIDTH, HORIZON, TARGETS, KNOWN, OUTPUTS = 3, 7, 4, 5, 2, 3, 2
 SIZES = (WIDTH, HORIZON, TARGETS, KNOWN, OUTPUTS)

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from forecastlab.callbacks import PredictionWriter
-from forecastlab.forecaster import Forecaster
 from forecastlab.losses import GaussianNLL, Quantile
+from forecastlab.training.callbacks import PredictionWriter
+from forecastlab.training.forecaster import Forecaster
 from tests.frames import module, wide
 from tests.series import as_if_trained, trainer
 

@@ -14,11 +14,11 @@ from forecastlab.baselines import (
     SeasonalNaive,
 )
 from forecastlab.batch import Reference
-from forecastlab.callbacks import PredictionWriter
 from forecastlab.data.ozone_datamodule import OzoneDataModule
 from forecastlab.errors import DataError
 from forecastlab.evaluation.scores import evaluate, score
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.callbacks import PredictionWriter
+from forecastlab.training.forecaster import Forecaster
 from tests.frames import module, panel
 from tests.series import Series, as_if_trained, noise, trainer
 

@@ -12,7 +12,7 @@ from forecastlab.backbones.rnn import RNN
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.windows import Windows
 from forecastlab.explanation.selection import of_series
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 from tests.series import Series
 
 COLUMNS = ("T0", "T1", "wind", "y")

@@ -14,7 +14,7 @@ from forecastlab.evaluation.figures import LIGHT
 from forecastlab.explanation import gradients
 from forecastlab.explanation.explain import explain
 from forecastlab.losses import Quantile
-from forecastlab.registry import registered_backbones
+from forecastlab.network.registry import registered_backbones
 from tests.explanation.cases import COLUMNS, data, linear, network, weather
 from tests.series import Series
 

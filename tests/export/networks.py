@@ -6,7 +6,7 @@ import torch
 
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.batch import Batch, Schema
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 from tests.series import as_if_trained
 
 SMALL = partial(LSTM, hidden_size=3)

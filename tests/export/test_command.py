@@ -9,7 +9,7 @@ import torch
 
 from forecastlab.cli import main
 from forecastlab.export import load_safetensors
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 from tests.export.networks import forecasts, inputs
 
 CONFIG = """

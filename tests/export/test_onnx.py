@@ -17,12 +17,12 @@ from forecastlab.decoders import AttentionPooling, Decoder, Linear, Seq2Seq
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.export import save_onnx
 from forecastlab.export.program import capture, nested
-from forecastlab.factory import subclasses
 from forecastlab.hybrids.attentive import Attentive
 from forecastlab.hybrids.bidirectional import Bidirectional
 from forecastlab.hybrids.conv_encoder import ConvEncoder
 from forecastlab.losses import GaussianNLL, JointMeanQuantile, Quantile
-from forecastlab.registry import registered_backbones
+from forecastlab.network.factory import subclasses
+from forecastlab.network.registry import registered_backbones
 from tests.backbones.variants import cases
 from tests.export.networks import RICH, SMALL, WHOLE, forecasts, inputs, network
 from tests.series import Series, noise

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.errors import DataError, ForecastlabError
 from forecastlab.export import load_safetensors, save_safetensors
-from forecastlab.forecaster import Forecaster
-from forecastlab.registry import registered_backbones
+from forecastlab.network.registry import registered_backbones
+from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, noise, trainer
 
 SMALL = partial(LSTM, hidden_size=3)

@@ -6,7 +6,7 @@ import time
 import torch
 from lightning.pytorch import Callback
 
-from forecastlab.callbacks.checkpoints import COPY_INTERVAL
+from forecastlab.training.callbacks.checkpoints import COPY_INTERVAL
 from tests.reliability.processes import STEPS
 
 

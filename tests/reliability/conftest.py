@@ -7,8 +7,8 @@ from typing import NamedTuple
 import pytest
 from tensorboard.summary.writer import event_file_writer
 
-from forecastlab import factory
 from forecastlab.cli import app, main
+from forecastlab.network import factory
 from tests.reliability.processes import CONFIG
 
 

@@ -150,7 +150,7 @@ def test_what_cannot_be_written_is_found_out_before_the_first_step(tmp_path, con
     before = {path: path.read_bytes() for path in folder(tmp_path).rglob("*") if path.is_file()}
     for more in ([], ["--ckpt_path=last"]):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(f"forecastlab.cli.runs.{name}", stand_in)
+            patch.setattr(f"forecastlab.runs.run.{name}", stand_in)
             answer = cli(*fit(config, tmp_path, *more, epochs=2))
         assert answer.status == 2
         assert reason in answer.err

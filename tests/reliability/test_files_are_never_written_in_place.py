@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from forecastlab.callbacks import forecast_figure
-from forecastlab.callbacks.checkpoint_io import AtomicCheckpointIO
-from forecastlab.cli.runs import write_whole
 from forecastlab.evaluation.gather import gather, write_result
 from forecastlab.evaluation.page import write as write_page
 from forecastlab.evaluation.scores import Evaluation
 from forecastlab.export.files import write as write_export
+from forecastlab.runs.run import write_whole
+from forecastlab.training.callbacks import forecast_figure
+from forecastlab.training.callbacks.checkpoint_io import AtomicCheckpointIO
 
 ROWS = pd.DataFrame(
     {"unique_id": ["a"], "target": ["y"], "ds": ["2020"], "cutoff": ["2019"], "y": [1.0], "forecast": [2.0]}

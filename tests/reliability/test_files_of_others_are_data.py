@@ -11,13 +11,13 @@ import pytest
 import torch
 import yaml
 
-from forecastlab import factory
 from forecastlab.cli.believed import believed
 from forecastlab.cli.environment import prepare
-from forecastlab.cli.runs import Run
 from forecastlab.errors import ConfigError, DataError, ForecastlabError
 from forecastlab.export import load_safetensors, save_safetensors
-from forecastlab.forecaster import Forecaster
+from forecastlab.network import factory
+from forecastlab.runs.run import Run
+from forecastlab.training.forecaster import Forecaster
 from tests.reliability.processes import CONFIG, fit, folder, last_path, load
 from tests.reliability.test_loading_runs_no_code import merged, nested
 
@@ -39,8 +39,8 @@ DANGEROUS = (
     "forecastlab.__main__.X",
     "forecastlab.cli.main",
     "forecastlab.data.cache.locate",
-    "forecastlab.forecaster.Forecaster",
-    "forecastlab.callbacks.PredictionWriter",
+    "forecastlab.training.forecaster.Forecaster",
+    "forecastlab.training.callbacks.PredictionWriter",
     "subprocess.Popen",
     "os.system",
     "builtins.open",

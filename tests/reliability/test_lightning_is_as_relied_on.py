@@ -44,8 +44,8 @@ from torch.utils.tensorboard import SummaryWriter
 import forecastlab
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.data.windows import BatchSampler
-from forecastlab.forecaster import Forecaster
-from forecastlab.signals import Stopped
+from forecastlab.runs.signals import Stopped
+from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, noise, trainer
 
 METHODS = [

@@ -12,7 +12,7 @@ import yaml
 
 from forecastlab.cli import main
 from forecastlab.cli.fold import Fold, fit_and_test
-from forecastlab.forecaster import Forecaster
+from forecastlab.training.forecaster import Forecaster
 from tests.reliability.processes import CONFIG, fit, folder, last_path, load, start
 from tests.series import Series, noise, trainer
 

@@ -89,7 +89,7 @@ def test_a_run_is_resumed_by_one_process_at_a_time(tmp_path, config, cli, monkey
     assert cli(*fit(config, tmp_path, epochs=1)).status == 0
     first = start(tmp_path / "output", fit(config, tmp_path, *slow, "--ckpt_path", last_path(tmp_path), epochs=3))
     first.until(lambda: "epoch 1 batch 1" in first.said())
-    monkeypatch.setattr("forecastlab.cli.runs.PATIENCE", 0.2)
+    monkeypatch.setattr("forecastlab.runs.run.PATIENCE", 0.2)
     answer = cli(*fit(config, tmp_path, "--ckpt_path", last_path(tmp_path), epochs=3))
     assert answer.status == 2
     assert f"another process is working on {folder(tmp_path)}" in answer.err

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forecastlab.cli import main
-from forecastlab.cli.runs import Run
-from forecastlab.cli.slurm import begun_before
 from forecastlab.errors import DataError
 from forecastlab.evaluation.gather import gather, read_result
+from forecastlab.runs.run import Run
+from forecastlab.runs.slurm import begun_before
 from tests.reliability.processes import CONFIG, fit, folder
 
 QUIETLY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

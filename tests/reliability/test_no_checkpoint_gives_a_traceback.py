@@ -16,14 +16,14 @@ from torch import Tensor
 
 from forecastlab.backbones.rnn import RNN
 from forecastlab.batch import Schema
-from forecastlab.callbacks import AtomicCheckpointIO, Checkpoints, EarlyStopping, GivenSettings, RandomState
-from forecastlab.checkpoint_schema import require_structure
 from forecastlab.cli import main
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table_datamodule import TableDataModule
 from forecastlab.data.trained_on import TrainedOn
 from forecastlab.errors import DataError, ForecastlabError
-from forecastlab.forecaster import Forecaster
+from forecastlab.runs.checkpoint_schema import require_structure
+from forecastlab.training.callbacks import AtomicCheckpointIO, Checkpoints, EarlyStopping, GivenSettings, RandomState
+from forecastlab.training.forecaster import Forecaster
 from tests.series import trainer
 
 VALUES = {

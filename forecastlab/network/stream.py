@@ -1,0 +1,370 @@
+"""Forecasting row by row, as the rows arrive."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from copy import copy
+from numbers import Number
+from typing import Any, Protocol, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from forecastlab.backbones.base import Backbone
+from forecastlab.batch import Batch, Prediction, Schema, State
+from forecastlab.data.calendar import calendar_of
+from forecastlab.data.predictions import predictions_table
+from forecastlab.data.recipe import Recipe
+from forecastlab.data.table import calendar_between
+from forecastlab.data.times import parse_times
+from forecastlab.decoders.base import Decoder
+from forecastlab.errors import DataError
+from forecastlab.network.finite import require_finite
+from forecastlab.network.intervals import SplitConformal
+
+Array = NDArray[np.float64]
+MOST = float(np.finfo(np.float32).max)
+"""The largest number that the network can read."""
+
+
+class Network(Protocol):
+    """What a stream needs of a `Forecaster`, where all of it is described."""
+
+    schema: Schema
+    backbone: Backbone
+    decoder: Decoder
+    intervals: SplitConformal | None
+
+    @property
+    def before(self) -> int: ...
+
+    @property
+    def levels(self) -> tuple[float, ...]: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def evaluating(self) -> AbstractContextManager[None]: ...
+
+    def margins(self, batch: Batch) -> Tensor: ...
+    def find_scalings(self, names: Sequence[str]) -> Mapping[int, str]: ...
+
+    def inputs(self, batch: Batch) -> Tensor: ...
+
+    def decode(self, x: Tensor, encoded: Tensor, batch: Batch) -> Tensor: ...
+
+    def errors(self, raw: Tensor, batch: Batch) -> Tensor: ...
+
+    def prediction(self, raw: Tensor, batch: Batch, margin: Tensor | None = None) -> Prediction: ...
+
+
+class Stream:
+    """Forecasts of one series whose rows arrive one at a time.
+
+    After each row the forecast equals `Forecaster.forecast` of all rows so far. With `lookback: full` the network's
+    state is kept and one step is taken, so that a row costs the same however many there were (but for networks and
+    decoders that attend to the whole past, and for those it grows with it). With windows the last rows are kept. A row
+    that is refused changes nothing.
+
+    Args:
+        model: a trained network.
+    """
+
+    def __init__(self, model: Network) -> None:
+        self.model = model
+        self._schema = model.schema
+        self._recipe = Recipe.from_dict(model.schema.recipe)
+        self._time_column = "time" if self._recipe.time is None else self._recipe.time
+        self._name: str | None = None
+        self._time: pd.Timestamp | None = None
+        self._held: Array | None = None
+        """(columns,): the last value of each, NaN where there was none yet."""
+        self._seen: list[tuple[pd.Timestamp, float] | None] = []
+        """When each column was last observed, and its value."""
+        self._columns = list(dict.fromkeys([*self._recipe.features, *self._recipe.targets]))
+        self._past: list[tuple[pd.Timestamp, Array, Array]] = []
+        """Rows of the window: time, inputs (features,) in original units, targets (targets,)."""
+        self._static: dict[str, float] = {}
+        self._state: State | None = None
+        self._inputs = torch.empty(0)
+        self._encoded: Tensor | None = None
+        self._recent = _Recent(model) if model.before else None
+
+    def update(self, row: Mapping[str, Any], ahead: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame | None:
+        """Takes in the next row of the series.
+
+        Steps of the calendar that are left out are taken for rows whose values are all missing.
+
+        Args:
+            row: raw values by name, with the time ("time" if the training's frame had it as its index); a missing value
+                may be None or left out.
+            ahead: what is known in advance of the next steps, a mapping for each, if the network has such columns that
+                do not follow from the time.
+
+        Returns:
+            The forecast, as `Forecaster.forecast` gives it; None while the window is not full, or if the row has no
+            target.
+
+        Raises:
+            DataError: for a row that does not continue the series, values that cannot be used, or a forecast that
+                is not a number.
+            ConfigError: for a series that the network has no scaling for.
+        """
+        before = dict(vars(self))
+        self._recent = copy(self._recent)
+        try:
+            with self.model.evaluating():
+                return self._update(row, ahead)
+        except Exception:
+            vars(self).update(before)
+            raise
+
+    def _update(self, row: Mapping[str, Any], ahead: Sequence[Mapping[str, Any]]) -> pd.DataFrame | None:
+        self._recognise(row)
+        time = self._time_of(row)
+        for between in self._left_out(time):
+            self._take({}, between)
+        if not self._take(row, time):
+            return None
+        if not self._full:
+            return None
+        return self._forecast(time, ahead)
+
+    def _recognise(self, row: Mapping[str, Any]) -> None:
+        """Finds out, or makes sure, which series the row is of."""
+        label = self._recipe.series
+        if label is not None and pd.isna(row.get(label)):
+            raise DataError(f"the row has no {label}, the name of its series; it has {', '.join(map(str, row))}")
+        name = self._recipe.name if label is None else str(row[label])
+        if self._name is not None and name != self._name:
+            raise DataError(f"a stream is one series: this one is {self._name}, the row is of {name}")
+        self.model.find_scalings([name])  # there may be other streams
+        static = {column: self._value(row, column) for column in self._recipe.static}
+        for column, value in static.items():
+            held = self._static.get(column, float("nan"))
+            static[column] = held if np.isnan(value) else value
+            if np.isnan(static[column]) or (not np.isnan(held) and static[column] != held):
+                raise DataError(f"static covariate {column} must have one value, got {held} and then {value}")
+        self._name, self._static = name, static
+
+    def _time_of(self, row: Mapping[str, Any]) -> pd.Timestamp:
+        column = self._time_column
+        if column not in row:
+            raise DataError(f"the row has no {column}; it has {', '.join(map(str, row))}")
+        time = self._recipe.in_zone(pd.DatetimeIndex([_timestamp(row[column])]), "the row")[0]
+        try:
+            later = self._time is None or time > self._time
+        except TypeError as error:  # one has a time zone, one has not
+            raise DataError(f"the row is at {time}, but the one before it at {self._time}: {error}") from None
+        if not later:
+            raise DataError(f"the row is at {time}, but the one before it at {self._time}: rows come in order of time")
+        return time
+
+    def _left_out(self, time: pd.Timestamp) -> pd.DatetimeIndex:
+        """The steps of the calendar between the last row and this one."""
+        if not self._recipe.regular:
+            return pd.DatetimeIndex([])
+        start = time if self._time is None else self._time
+        calendar = calendar_between(start, time, self._recipe.frequency)
+        if not len(calendar) or calendar[-1] != time:
+            raise DataError(f"{time} is not on the calendar of the series, {self._recipe.frequency} from {start}")
+        return calendar[1:-1]
+
+    def _take(self, row: Mapping[str, Any], time: pd.Timestamp) -> bool:
+        """Takes in a row; whether it has a target."""
+        self._time = time
+        values = np.array([self._value(row, column) for column in self._columns])
+        observed = ~np.isnan(values)
+        targets = [self._columns.index(name) for name in self._recipe.targets]
+        found = bool(observed[targets].any())
+        missing = self._recipe.missing
+        if self._held is None:
+            if missing == "mask" and not found:
+                return False  # a series begins with its first target
+            self._held, self._seen = np.full(len(values), np.nan), [None] * len(values)
+        if missing == "error" and not observed.all():
+            raise DataError(f"{self._columns[int(np.argmin(observed))]} is missing at {time}, and missing: error")
+        self._held = np.where(observed, values, self._held)
+        if missing == "mask":
+            filled = np.nan_to_num(self._held)
+        elif np.isnan(self._held).any():
+            lacking = self._columns[int(np.isnan(self._held).argmax())]
+            raise DataError(f"{lacking} is missing at {time}, and there is no value before it: begin with a whole row")
+        else:
+            filled = self._held
+        if missing == "interpolate":
+            self._interpolate(time, values)
+        features = [self._columns.index(name) for name in self._recipe.features]
+        indicators = observed[features].astype(np.float64) if missing == "mask" else np.empty(0)
+        x = np.concatenate([filled[features], indicators, self._known([row], pd.DatetimeIndex([time]))[0]])
+        if self._schema.lookback == "full":
+            self._step(x)
+            self._past = [(time, x, filled[targets])]
+        else:
+            self._past = [*self._past, (time, x, filled[targets])][-int(self._schema.lookback) :]
+        if self._recent is not None:
+            self._recent.observe(filled[targets], observed[targets])
+            if self._full:
+                self._recent.add()
+        return found
+
+    @property
+    def _full(self) -> bool:
+        """Whether there are as many rows as a forecast takes."""
+        return self._schema.lookback == "full" or len(self._past) == int(self._schema.lookback)
+
+    def _value(self, row: Mapping[str, Any], column: str) -> float:
+        """A column of a row; derived ones are added up."""
+        parts = self._recipe.derive.get(column)
+        if parts is not None:
+            value = sum(factor * self._value(row, source) for source, factor in sorted(parts.items()))
+        else:
+            given = row.get(column)
+            try:
+                value = float("nan") if given is None or given is pd.NA else float(given)
+            except (ValueError, TypeError):
+                raise DataError(f"{column}: expected a number, got {given!r}") from None
+        if abs(value) > MOST:
+            raise DataError(f"{column}: expected a finite number below 3.4e38, got {value}")
+        return value
+
+    def _interpolate(self, time: pd.Timestamp, values: Array) -> None:
+        """Draws a line through the gaps that this row closes, in the rows that are kept."""
+        self._seen = list(self._seen)
+        self._past = [(when, x.copy(), targets) for when, x, targets in self._past]
+        for position, value in enumerate(values):
+            if np.isnan(value):
+                continue
+            before = self._seen[position]
+            self._seen[position] = (time, float(value))
+            name = self._columns[position]
+            if before is None or name not in self._recipe.features:
+                continue
+            column = self._recipe.features.index(name)
+            for when, x, _ in self._past:
+                if when > before[0]:
+                    x[column] = before[1] + (value - before[1]) * ((when - before[0]) / (time - before[0]))
+
+    def _known(self, rows: Sequence[Mapping[str, Any]], times: pd.DatetimeIndex) -> Array:
+        """What is known in advance of some steps, (steps, known)."""
+        columns = [[self._value(row, name) for row in rows] for name in self._recipe.known]
+        known = np.array(columns).reshape(len(columns), len(rows)).T
+        if np.isnan(known).any():
+            raise DataError(
+                f"what is known in advance ({', '.join(self._recipe.known)}) must have a value in every row"
+            )
+        return np.concatenate([known, calendar_of(self._schema, times).to_numpy()], 1)
+
+    def _step(self, x: Array) -> None:
+        """Takes the network one step on."""
+        inputs = self.model.inputs(self._batch(torch.as_tensor(x)[None, None]))
+        backbone = self.model.backbone
+        state = backbone.initial_state(1) if self._state is None else self._state
+        encoded, self._state = backbone.step(inputs[:, 0], state)
+        encoded = encoded[:, None]
+        if self._encoded is not None and self.model.decoder.attends:
+            encoded = torch.cat([self._encoded, encoded], 1)
+        self._inputs, self._encoded = inputs, encoded
+
+    def _forecast(self, time: pd.Timestamp, ahead: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+        """The forecast from the row that was taken in last."""
+        horizon, name = self._schema.horizon, cast(str, self._name)
+        if self._recipe.known and len(ahead) < horizon:
+            raise DataError(
+                f"the forecast needs what is known in advance ({', '.join(self._recipe.known)}) of the next {horizon} "
+                f"steps: pass ahead=[...] with a row for each, got {len(ahead)}"
+            )
+        times = pd.date_range(time, periods=horizon + 1, freq=self._recipe.frequency)
+        for step, given in zip(times[1:], ahead, strict=False):
+            if self._time_column in given and _timestamp(given[self._time_column]) != step:
+                raise DataError(f"ahead: expected what is known of {step}, got that of {given[self._time_column]}")
+        known = self._known(ahead[:horizon] if self._recipe.known else [{}] * horizon, times[1:])
+        history = torch.as_tensor(np.stack([x for _, x, _ in self._past]))[None]
+        batch = self._batch(history, known, self._past[-1][2])
+        if self._schema.lookback != "full":
+            self._inputs = self.model.inputs(batch)
+            self._encoded, _ = self.model.backbone(self._inputs)
+        raw = self.model.decode(self._inputs, cast(Tensor, self._encoded), batch)
+        margin = None if self._recent is None else self._recent.margin(raw, batch)
+        found = self.model.prediction(raw, batch, margin)
+        require_finite(found, batch, self.model, [name], times)
+        alone = Prediction(*(part.cpu() for part in found))._replace(series=torch.zeros(1, dtype=torch.int64))
+        return predictions_table([name], times, self._schema.targets, self.model.levels, alone)
+
+    def _batch(self, history: Tensor, known: Array | None = None, last: Array | None = None) -> Batch:
+        """A batch of one sample with one origin."""
+        horizon, targets = self._schema.horizon, len(self._schema.targets)
+        last = np.zeros(targets) if last is None else last
+        known = np.zeros((horizon, len(self._schema.known))) if known is None else known
+        nothing = torch.zeros(1, 1, horizon, targets, dtype=torch.float64)
+        batch = Batch(
+            history=history,
+            known=torch.as_tensor(known)[None, None],
+            static=torch.tensor([list(self._static.values())], dtype=torch.float64).view(1, -1),
+            last=torch.as_tensor(last)[None, None],
+            target=nothing,
+            weight=nothing.float(),
+            index=torch.zeros(1, 1, dtype=torch.int64),
+            series=torch.zeros(1, dtype=torch.int64),
+        )
+        return Batch(*(part.to(self.model.device) for part in batch))
+
+
+class _Recent:
+    """The errors of a stream's last forecasts, and the margins of the intervals that follow from them.
+
+    Args:
+        model: a network with an `interval_window`.
+    """
+
+    def __init__(self, model: Network) -> None:
+        self._model = model
+        intervals = cast(SplitConformal, model.intervals)
+        self._intervals = intervals
+        coverages, horizon, targets = intervals.margin.shape
+        self._errors = torch.zeros(0, horizon, targets, coverages, device=model.device)
+        self._weight = torch.zeros(0, horizon, targets, device=model.device)
+        self._forecasts: list[tuple[Tensor, Batch] | None] = []
+        """What the decoder gave at the last origins, as many as there are steps, and the batch it was given for."""
+
+    def observe(self, values: Array, observed: NDArray[np.bool_]) -> None:
+        """Takes in the targets of the next row, (targets,), which are the truth of one step of each forecast."""
+        waiting = [(steps, made) for steps, made in enumerate(reversed(self._forecasts), 1) if made is not None]
+        if not waiting:
+            return
+        batch = Batch(*map(torch.cat, zip(*(batch for _, (_, batch) in waiting), strict=True)))
+        truth = torch.as_tensor(values, device=batch.target.device)
+        raw = torch.cat([raw for _, (raw, _) in waiting])
+        errors = self._model.errors(raw, batch._replace(target=truth.expand_as(batch.target)))
+        steps = torch.tensor([steps for steps, _ in waiting])
+        self._errors, self._weight = self._errors.clone(), self._weight.clone()
+        self._errors[-steps, steps - 1] = errors[torch.arange(len(steps)), 0, steps - 1]
+        self._weight[-steps, steps - 1] = torch.as_tensor(observed, dtype=torch.float32, device=self._weight.device)
+
+    def add(self) -> None:
+        """Makes the row an origin, from which nothing is forecast so far."""
+        kept, horizon = self._model.before, self._errors.shape[1]
+        self._errors, self._weight = (
+            torch.cat([part[-kept:], part.new_zeros(1, *part.shape[1:])]) for part in (self._errors, self._weight)
+        )
+        self._forecasts = [*self._forecasts, None][-horizon:]
+
+    def margin(self, raw: Tensor, batch: Batch) -> Tensor:
+        """The margins at the last origin, (1, 1, coverages, horizon, targets), whose forecast is taken note of."""
+        self._forecasts = [*self._forecasts[:-1], (raw, batch._replace(history=batch.history[:, -1:]))]
+        margin = self._model.margins(batch)[0]
+        return self._intervals.recent(self._errors, self._weight, margin, last=1)[None]
+
+
+def _timestamp(given: Any) -> pd.Timestamp:
+    """Reads a time as a file's are read; a number could be seconds or nanoseconds, and is none."""
+    try:
+        if isinstance(given, str):
+            return parse_times(pd.Series([given]), "the row")[0]
+        if not isinstance(given, Number) and not pd.isna(time := pd.Timestamp(given)):
+            return time
+    except (DataError, ValueError, TypeError):
+        pass
+    raise DataError(f"cannot read {given!r} as a time; expected one such as 2024-01-31 13:00")

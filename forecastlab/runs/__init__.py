@@ -1,0 +1,1 @@
+"""Run folders and what lies in them: checkpoints, whole files, jobs of several processes, signals, SLURM."""

@@ -1,0 +1,78 @@
+import os
+import signal
+import sys
+
+import pytest
+
+from forecastlab.errors import DataError
+from forecastlab.runs.jobs import Job, run_jobs
+
+
+def work(argument, report):
+    """What the jobs of these tests do, in a process of their own."""
+    what, path = argument
+    report(0.5, "half way")
+    print("printed by", what)
+    if what == "data":
+        raise DataError("row 7 is missing")
+    if what == "bug":
+        raise ZeroDivisionError("a bug")
+    if what == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "exit":
+        sys.exit(3)
+    path.write_text(str(os.getpid()))
+
+
+def jobs(tmp_path, *whats):
+    return [
+        Job(f"{what} {number}", work, (what, tmp_path / f"{number}.out"), tmp_path / f"{number}.log")
+        for number, what in enumerate(whats)
+    ]
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_every_job_runs_in_a_process_of_its_own(tmp_path, processes):
+    assert run_jobs(jobs(tmp_path, *["fine"] * 4), processes) == {}
+    pids = {path.read_text() for path in tmp_path.glob("*.out")}
+    assert len(pids) == 4
+    assert str(os.getpid()) not in pids
+
+
+def test_what_a_job_prints_goes_to_its_log(tmp_path, capfd):
+    run_jobs(jobs(tmp_path, "fine"), 1)
+    assert (tmp_path / "0.log").read_text() == "printed by fine\n"
+    assert "printed by" not in capfd.readouterr().out
+
+
+def test_a_job_that_fails_or_is_killed_does_not_touch_the_others(tmp_path, capsys):
+    failed = run_jobs(jobs(tmp_path, "data", "killed", "bug", "exit", "fine", "fine"), 2)
+    assert failed == {
+        "data 0": "failed: row 7 is missing",
+        "killed 1": f"failed: the process was killed by signal 9; see {tmp_path / '1.log'}",
+        "bug 2": f"failed: ZeroDivisionError: a bug; see {tmp_path / '2.log'}",
+        "exit 3": f"failed: the process ended with status 3; see {tmp_path / '3.log'}",
+    }
+    assert "ZeroDivisionError" in (tmp_path / "2.log").read_text()
+    assert {path.name for path in tmp_path.glob("*.out")} == {"4.out", "5.out"}
+    printed = capsys.readouterr().out.splitlines()
+    assert sorted(printed) == sorted(
+        [f"{name}: {why}" for name, why in failed.items()] + ["fine 4: done", "fine 5: done"]
+    )
+
+
+def test_jobs_are_asked_for_when_a_process_is_free_and_their_ends_are_told(tmp_path, capsys):
+    ends = []
+
+    def more():
+        for number, job in enumerate(jobs(tmp_path, "fine", "killed", "fine", "fine")):
+            assert number - len(ends) < 2  # not more than run at once
+            yield job
+
+    def ended(job, error):
+        ends.append((job.name, error is None))
+        return "over"
+
+    assert set(run_jobs(more(), 2, total=4, ended=ended)) == {"killed 1"}
+    assert sorted(ends) == [("fine 0", True), ("fine 2", True), ("fine 3", True), ("killed 1", False)]
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(f"{name}: over" for name, _ in ends)
