@@ -12,6 +12,7 @@ import forecastlab
 ROOT = Path(forecastlab.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
+    "adapters": set(),
     "batch": set(),
     "limits": {"errors"},
     "runs": {"errors", "limits"},
@@ -28,7 +29,7 @@ MAY_IMPORT = {
     },
     "training": {
         *("network", "data", "metrics", "runs"),
-        *("backbones", "decoders", "losses", "penalties", "batch", "errors", "limits"),
+        *("backbones", "decoders", "losses", "penalties", "batch", "errors", "limits", "adapters"),
     },
     "baselines": {"data", "errors"},
     "evaluation": {
@@ -42,7 +43,7 @@ MAY_IMPORT = {
 }
 """What each room may import: every arrow is used, and none turns back."""
 
-LIGHTNING_ROOMS = {"runs", "training", "evaluation", "explanation", "export", "papers", "cli"}
+LIGHTNING_ROOMS = {"adapters", "runs", "training", "evaluation", "explanation", "export", "papers", "cli"}
 
 
 def modules():

@@ -24,6 +24,7 @@ from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
+from forecastlab.adapters.lightning import skip_empty_hooks
 from forecastlab.cli.configs import config_of, experiment_name, read_configs, root_folder
 from forecastlab.cli.environment import our_error
 from forecastlab.cli.lr_find import SUFFIX, find_learning_rate
@@ -58,7 +59,6 @@ from forecastlab.training.callbacks import (
 from forecastlab.training.callbacks.predictions import FORECAST
 from forecastlab.training.callbacks.run_folder import named_folder
 from forecastlab.training.forecaster import Forecaster
-from forecastlab.training.loops import short_epochs
 
 CONFIG_KEYS = ("seed_everything", "threads", "experiment", "early_stopping", "checkpoints", "trainer", "model", "data")
 """The parts of a config that a checkpoint carries: all but what belongs to one call."""
@@ -328,7 +328,8 @@ class ForecastCLI(LightningCLI):
                 raise
             reason = "\n".join(str(error).splitlines()[:6]) or type(error).__name__
             raise ConfigError(f"trainer: {reason}") from error
-        return short_epochs(trainer)
+        skip_empty_hooks(trainer)
+        return trainer
 
     def fit(self, model: Forecaster, datamodule: ForecastDataModule, **options: Any) -> None:
         """Trains, or only looks for a learning rate."""

@@ -81,6 +81,8 @@ class ForecastDataModule(LightningDataModule, ABC):
         season_length: rows in a season, for MASE and RMSSE.
         batch_size: samples per batch and device.
         num_workers: processes that cut batches beside the training; windows are cut so fast that 0 is usually best.
+        passes: how often an epoch goes through the training samples. With `lookback: full` a pass over one series is a
+            single batch; several passes make an epoch that is worth a validation and a row of the log.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class ForecastDataModule(LightningDataModule, ABC):
         batch_size: int,
         num_workers: int,
         time_zone: str | None = None,
+        passes: int = 1,
     ) -> None:
         super().__init__()
         for name, size, least in (
@@ -117,6 +120,7 @@ class ForecastDataModule(LightningDataModule, ABC):
             ("season_length", season_length, 1),
             ("batch_size", batch_size, 1),
             ("num_workers", num_workers, 0),
+            ("passes", passes, 1),
         ):
             if not isinstance(size, int) or size < least:
                 raise ConfigError(f"{name} must be a whole number, {least} or more, got {size!r}")
@@ -167,6 +171,7 @@ class ForecastDataModule(LightningDataModule, ABC):
         self.season_length = season_length
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.passes = passes
 
     unscaled: Mapping[int, str] = MappingProxyType({})
     """The series that a network which is to forecast has no scaling for: their numbers, and why they are left out."""
@@ -569,6 +574,7 @@ class ForecastDataModule(LightningDataModule, ABC):
             epoch=trainer.current_epoch if trainer else 0,
             rank=trainer.global_rank if trainer and shared else 0,
             processes=trainer.world_size if trainer and shared else 1,
+            passes=self.passes if shuffle else 1,
         )
         return Loader(
             windows,

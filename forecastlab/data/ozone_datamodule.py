@@ -47,6 +47,8 @@ class OzoneDataModule(ForecastDataModule):
         season_length: rows in a season, for MASE.
         batch_size: samples per batch and device.
         num_workers: processes that cut batches beside the training; windows are cut so fast that 0 is usually best.
+        passes: how often an epoch goes through the training samples. With `lookback: full` a pass over one series is a
+            single batch; several passes make an epoch that is worth a validation and a row of the log.
 
     Raises:
         ConfigError: for a setting that cannot be used.
@@ -75,6 +77,7 @@ class OzoneDataModule(ForecastDataModule):
         season_length: int = 1,
         batch_size: int = 32,
         num_workers: int = 0,
+        passes: int = 1,
     ) -> None:
         features = MEASUREMENTS if features is None else features
         for key, names in (("features", features), ("target", [target])):
@@ -115,6 +118,7 @@ class OzoneDataModule(ForecastDataModule):
             season_length=season_length,
             batch_size=batch_size,
             num_workers=num_workers,
+            passes=passes,
         )
         if source not in ("uci", "sample"):
             raise ConfigError(f"source must be one of uci, sample, got {source!r}")

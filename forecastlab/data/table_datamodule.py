@@ -83,6 +83,8 @@ class TableDataModule(ForecastDataModule):
         season_length: rows in a season, for MASE and RMSSE.
         batch_size: samples per batch and device.
         num_workers: processes that cut batches beside the training; windows are cut so fast that 0 is usually best.
+        passes: how often an epoch goes through the training samples. With `lookback: full` a pass over one series is a
+            single batch; several passes make an epoch that is worth a validation and a row of the log.
         name: name of a single series, `unique_id` in predictions; None for the dataset's, or "series".
 
     Raises:
@@ -125,6 +127,7 @@ class TableDataModule(ForecastDataModule):
         season_length: int = 1,
         batch_size: int = 32,
         num_workers: int = 0,
+        passes: int = 1,
         name: str | None = None,
     ) -> None:
         if path is None and dataset is None:
@@ -179,6 +182,7 @@ class TableDataModule(ForecastDataModule):
             season_length=season_length,
             batch_size=batch_size,
             num_workers=num_workers,
+            passes=passes,
         )
         self.path = path
         self.dataset = dataset if path is None else None

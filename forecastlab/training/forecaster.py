@@ -9,12 +9,12 @@ from typing import Any, Literal, cast
 
 import pandas as pd
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import ReduceLROnPlateau
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from forecastlab.adapters.lightning import Module
 from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.stepping import compile_steps
@@ -46,7 +46,7 @@ AT_ONCE = 256
 """Windows that are forecast together where no batch size says how many."""
 
 
-class Forecaster(LightningModule):
+class Forecaster(Module):
     """Trains and applies a backbone and a decoder; batches come and forecasts leave in original units.
 
     Those are in double precision whatever the network computes in: values become the network's precision when they are

@@ -4,7 +4,6 @@ Each message says what to look at.
 """
 
 import ast
-import hashlib
 import inspect
 import multiprocessing
 import signal
@@ -15,26 +14,14 @@ import jsonargparse
 import optuna
 import pytest
 import torch
-from lightning.fabric.utilities.data import _set_sampler_epoch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.loops.evaluation_loop import _EvaluationLoop
-from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.loop import _Loop
-from lightning.pytorch.loops.optimization.automatic import Closure, ClosureResult, _AutomaticOptimization
-from lightning.pytorch.loops.progress import _OptimizerProgress, _Progress
-from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.environments import ClusterEnvironment, SLURMEnvironment
-from lightning.pytorch.plugins.precision import Precision
-from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
-from lightning.pytorch.trainer import call
 from lightning.pytorch.trainer.connectors.checkpoint_connector import _CheckpointConnector
-from lightning.pytorch.trainer.connectors.data_connector import _DataHookSelector
-from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
-from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection, _ResultMetric
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.optim import SGD
@@ -62,7 +49,6 @@ METHODS = [
     (LightningModule, "_set_hparams", ["self", "hp"], "forecaster.py saves its parts with it"),
     (_CheckpointConnector, "dump_checkpoint", ["self", "weights_only"], "callbacks/checkpoints.py copies the state"),
     (SummaryWriter, "_get_file_writer", ["self"], "callbacks/run_logger.py writes a step's values as one event"),
-    (_TrainingEpochLoop, "_num_ready_batches_reached", ["self"], "loops.py ends an epoch with it"),
     (_SubprocessScriptLauncher, "kill", ["self", "signum"], "Lightning ends the other devices' processes with it"),
 ]
 
@@ -83,9 +69,7 @@ ATTRIBUTES = {
     "_trial_id",
 }
 ATTRIBUTES |= {"_C", "_is_tracing", "_are_functorch_transforms_active", "_version", "_foreach_norm"}
-ATTRIBUTES |= {"_data_connector", "_datahook_selector", "_logger_connector", "_combined_loader", "_results"}
-ATTRIBUTES |= {"_trainer_fn", "_stage", "_seen_batches_per_dataloader", "_skip_backward", "_current_fx_name"}
-ATTRIBUTES |= {"_callback_metrics", "_logged_metrics", "_trainer"}
+ATTRIBUTES |= {"_logger_connector", "_callback_metrics", "_logged_metrics", "_trainer"}
 """Private attributes that the tests below look at."""
 PYTHON = {"_replace", "_asdict", "_fields"}
 """Of named tuples, which are documented."""
@@ -174,66 +158,6 @@ def test_torch_counts_writes_to_a_tensor_and_takes_the_norms_of_several():
     assert x._version == before + 1, "data/windows.py keeps a batch until it is written to"
     norms = torch._foreach_norm([x, torch.tensor([[3.0, 4.0]])])
     assert torch.stack(norms).tolist() == [3.0, 5.0], "see callbacks/training_curves.py"
-
-
-REPLACED = {
-    _FitLoop: ["run", "on_run_start", "on_advance_start", "advance", "on_advance_end", "teardown"],
-    _TrainingEpochLoop: ["run", "on_run_start", "advance", "on_advance_end", "reset"],
-    _EvaluationLoop: [
-        *("_verify_dataloader_idx_requirement", "_evaluation_step", "_on_evaluation_start", "_on_evaluation_end"),
-        *("_on_evaluation_epoch_start", "_on_evaluation_epoch_end"),
-    ],
-    _AutomaticOptimization: [
-        *("run", "_make_closure", "_make_zero_grad_fn", "_make_backward_fn", "_optimizer_step"),
-        *("_on_before_zero_grad", "_optimizer_zero_grad", "_training_step"),
-    ],
-    Closure: ["closure"],
-    ClosureResult: ["from_training_step_output", "asdict"],
-    Precision: ["pre_backward", "backward", "post_backward", "_after_closure", "_wrap_closure", "optimizer_step"],
-    SingleDeviceStrategy: ["batch_to_device", "training_step", "backward", "optimizer_step"],
-    LightningModule: [
-        *("optimizer_step", "optimizer_zero_grad", "backward", "configure_gradient_clipping", "clip_gradients"),
-        *("_on_before_batch_transfer", "_apply_batch_transfer_handler", "_call_batch_hook"),
-    ],
-    _LoggerConnector: [
-        *("on_batch_start", "on_batch_end", "update_train_step_metrics", "epoch_end_reached", "on_epoch_end"),
-        *("update_train_epoch_metrics", "reset_results", "log_metrics", "update_eval_step_metrics"),
-    ],
-    _ResultCollection: ["valid_items", "metrics", "update_metrics", "reset"],
-    call: ["_call_callback_hooks", "_call_lightning_module_hook", "_call_strategy_hook"],
-}
-"""What `loops.py` does in place of Lightning, or leaves out because it comes to nothing."""
-
-
-def test_what_our_loops_stand_for_is_as_it_was_when_they_were_written():
-    sources = [inspect.getsource(getattr(owner, name)) for owner, names in REPLACED.items() for name in names]
-    found = hashlib.sha256("".join("".join(sources).split()).encode()).hexdigest()[:16]
-    assert found == "2072701cd374a9c5", (
-        "Lightning's loops changed: compare them with loops.py, then write down what was found"
-    )
-
-
-def test_the_parts_of_lightnings_loops_are_where_ours_look_for_them(monkeypatch):
-    running = fitted([], monkeypatch)
-    fit, epoch, validation = running.fit_loop, running.fit_loop.epoch_loop, running.fit_loop.epoch_loop.val_loop
-    assert [type(loop) for loop in (fit, epoch, validation)] == [_FitLoop, _TrainingEpochLoop, _EvaluationLoop]
-    assert isinstance(running._data_connector._datahook_selector, _DataHookSelector)
-    assert running._data_connector._datahook_selector.get_instance("transfer_batch_to_device") is running.datamodule
-    assert isinstance(running._logger_connector, _LoggerConnector)
-    assert isinstance(epoch._results, _ResultCollection)
-    assert "has_reset" in vars(_ResultMetric(None, False))
-    assert isinstance(epoch.automatic_optimization.optim_progress.optimizer, _OptimizerProgress)
-    assert isinstance(epoch.batch_progress, _Progress)
-    assert epoch.automatic_optimization._skip_backward is False
-    assert epoch._batches_that_stepped == running.global_step == 2
-    assert len(fit._combined_loader.flattened) == validation.num_dataloaders == 1
-    assert validation._seen_batches_per_dataloader == {0: 2}
-    assert (validation._trainer_fn, validation._stage) == ("fit", "validate")
-    assert running.lightning_module._current_fx_name is None
-    for metrics in ("callback_metrics", "logged_metrics"):
-        getattr(running._logger_connector, f"_{metrics}")["told"] = torch.tensor(1.0)
-        assert "told" in getattr(running, metrics), "Forecaster._publish writes into them"
-    assert list(inspect.signature(_set_sampler_epoch).parameters) == ["dataloader", "epoch"]
 
 
 class Recorder(Callback):
