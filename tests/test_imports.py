@@ -13,16 +13,16 @@ ROOT = Path(forecastlab.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "adapters": set(),
-    "batch": set(),
+    "batch": {"adapters"},
     "limits": {"errors"},
     "runs": {"errors", "limits"},
-    "backbones": {"batch"},
+    "backbones": {"batch", "adapters"},
     "hybrids": {"backbones", "batch"},
     "decoders": {"backbones", "errors"},
     "losses": set(),
     "penalties": set(),
     "metrics": {"losses", "batch"},
-    "data": {"batch", "errors", "limits"},
+    "data": {"batch", "errors", "limits", "adapters"},
     "network": {
         *("backbones", "hybrids", "decoders"),
         *("data", "batch", "errors"),
@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "papers": {"evaluation", "data"},
     "tuning": {"errors"},
     "explanation": {"evaluation", "training", "backbones", "data", "batch", "errors"},
-    "export": {"training", "data", "backbones", "batch", "errors", "limits"},
+    "export": {"training", "data", "backbones", "batch", "errors", "limits", "adapters"},
 }
 """What each room may import: every arrow is used, and none turns back."""
 

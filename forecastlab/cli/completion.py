@@ -12,6 +12,7 @@ from lightning.pytorch import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from forecastlab.adapters.jsonargparse import options_of
 from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, reproduce, run_table
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.decoders import Decoder
@@ -36,7 +37,7 @@ class Option(NamedTuple):
 class ConfigOptions(crossval.ConfigReader):
     """The parsers of `fit` and its like."""
 
-    def _set_seed(self) -> None:
+    def set_seed(self) -> None:
         """Nothing is drawn."""
 
 
@@ -84,10 +85,10 @@ def commands() -> argparse.ArgumentParser:
 
         own["tune"] = tune.parser
     of_configs = {
-        name: _options(options._option_string_actions)
-        for name, options in ConfigOptions(["fit", "--data=OzoneDataModule"])._subcommand_parsers.items()
+        name: _options(options_of(options))
+        for name, options in ConfigOptions(["fit", "--data=OzoneDataModule"]).parsers.items()
     }
-    of_data = _options(data.parser()._option_string_actions)
+    of_data = _options(options_of(data.parser()))
     of_data.add_argument("--config", help="config of fit")
     shared = {**of_configs, "data": of_data}
     shared |= {"crossval": of_configs["fit"], "tune": of_configs["fit"], "explain": of_configs["test"]}
@@ -98,7 +99,7 @@ def commands() -> argparse.ArgumentParser:
         parents = [*([shared[name]] if name in shared else []), *([own[name]()] if name in own else [])]
         command = found.add_parser(name, help=text, parents=parents, add_help=False, conflict_handler="resolve")
         command.add_argument("--allow-import", metavar="PACKAGE", help="whose classes a config may name")
-        for option, action in command._option_string_actions.items():
+        for option, action in options_of(command).items():
             if option in FILES or option in FOLDERS:
                 action.complete = shtab.FILE if option in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]  # for shtab
     return root

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from forecastlab.adapters.torch import writes
 from forecastlab.batch import Batch, Schema
 from forecastlab.data.table import Table, elapsed
 
@@ -270,7 +271,7 @@ class Windows(Dataset[Batch]):
 
 def _versions(batch: Batch) -> list[int]:
     """How often each tensor was written to; views count for what they are views of."""
-    return [tensor._version for tensor in batch]
+    return [writes(tensor) for tensor in batch]
 
 
 class Loader(DataLoader[Batch]):
