@@ -8,17 +8,15 @@ if TYPE_CHECKING:
     from forecastlab.data.table_datamodule import TableDataModule
     from forecastlab.export import load_safetensors
     from forecastlab.training.forecaster import Forecaster
-    from forecastlab.training.loops import short_epochs
 
 __version__ = "0.2.0"
-__all__ = ["Forecaster", "OzoneDataModule", "TableDataModule", "load_safetensors", "short_epochs"]
+__all__ = ["Forecaster", "OzoneDataModule", "TableDataModule", "load_safetensors"]
 
 _MODULES = {
     "Forecaster": "forecastlab.training.forecaster",
     "OzoneDataModule": "forecastlab.data.ozone_datamodule",
     "TableDataModule": "forecastlab.data.table_datamodule",
     "load_safetensors": "forecastlab.export",
-    "short_epochs": "forecastlab.training.loops",
 }
 """Where the public names are; importing the package imports none of them, and no torch."""
 

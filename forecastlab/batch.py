@@ -1,11 +1,13 @@
 """The types that every room of the package shares: `Batch`, `Schema`, `State` and `Scaling`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
+
+from forecastlab.adapters.torch import FollowsDevicesOnly
 
 State: TypeAlias = Tensor | tuple["State", ...]
 """Recurrent state: a tensor or a nested tuple of tensors, each with the batch as its first dimension."""
@@ -118,7 +120,7 @@ class Reference(NamedTuple):
     """(series, targets): its mean squared error; RMSSE is the root of the MSE divided by it."""
 
 
-class Scaling(nn.Module):
+class Scaling(FollowsDevicesOnly):
     """Fitted affine scaling of features, known and static covariates and targets: scaled = (value - centre) / scale.
 
     It holds plain buffers, so that it is saved with the weights and a checkpoint alone forecasts in original units.
@@ -171,11 +173,6 @@ class Scaling(nn.Module):
             return buffer[0]
         rows = buffer[series]
         return rows.view(rows.shape[0], *[1] * (values.dim() - 2), rows.shape[1])
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Scaling":
-        """Follows the network to another device, but not to another precision."""
-        super()._apply(lambda buffer: buffer.to(fn(buffer).device), recurse)  # type: ignore[no-untyped-call]  # torch's
-        return self
 
 
 def _in_double_precision(scaling: nn.Module, state: dict[str, Any], prefix: str, *others: Any) -> None:

@@ -12,23 +12,24 @@ import forecastlab
 ROOT = Path(forecastlab.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
-    "batch": set(),
+    "adapters": set(),
+    "batch": {"adapters"},
     "limits": {"errors"},
     "runs": {"errors", "limits"},
-    "backbones": {"batch"},
+    "backbones": {"batch", "adapters"},
     "hybrids": {"backbones", "batch"},
     "decoders": {"backbones", "errors"},
     "losses": set(),
     "penalties": set(),
     "metrics": {"losses", "batch"},
-    "data": {"batch", "errors", "limits"},
+    "data": {"batch", "errors", "limits", "adapters"},
     "network": {
         *("backbones", "hybrids", "decoders"),
         *("data", "batch", "errors"),
     },
     "training": {
         *("network", "data", "metrics", "runs"),
-        *("backbones", "decoders", "losses", "penalties", "batch", "errors", "limits"),
+        *("backbones", "decoders", "losses", "penalties", "batch", "errors", "limits", "adapters"),
     },
     "baselines": {"data", "errors"},
     "evaluation": {
@@ -38,11 +39,11 @@ MAY_IMPORT = {
     "papers": {"evaluation", "data"},
     "tuning": {"errors"},
     "explanation": {"evaluation", "training", "backbones", "data", "batch", "errors"},
-    "export": {"training", "data", "backbones", "batch", "errors", "limits"},
+    "export": {"training", "data", "backbones", "batch", "errors", "limits", "adapters"},
 }
 """What each room may import: every arrow is used, and none turns back."""
 
-LIGHTNING_ROOMS = {"runs", "training", "evaluation", "explanation", "export", "papers", "cli"}
+LIGHTNING_ROOMS = {"adapters", "runs", "training", "evaluation", "explanation", "export", "papers", "cli"}
 
 
 def modules():

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
 
+from forecastlab.adapters.torch import scan, tree_leaves, tree_map
 from forecastlab.batch import State
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ def loop(step: "Step", inputs: Tensor, state: State) -> tuple[Tensor, State]:
     Raises:
         GrowingStateError: if the state changes its shape from step to step.
     """
-    from torch._higher_order_ops import scan  # takes seconds: only where a program is exported
-
     separate = _without_shared_memory(step)
 
     def body(state: State, x_t: Tensor) -> tuple[State, Tensor]:

@@ -18,12 +18,14 @@ import torch
 import yaml
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
+from forecastlab.adapters.jsonargparse import options_of
+from forecastlab.adapters.lightning import CommandLine, skip_empty_hooks
 from forecastlab.cli.configs import config_of, experiment_name, read_configs, root_folder
 from forecastlab.cli.environment import our_error
 from forecastlab.cli.lr_find import SUFFIX, find_learning_rate
@@ -58,7 +60,6 @@ from forecastlab.training.callbacks import (
 from forecastlab.training.callbacks.predictions import FORECAST
 from forecastlab.training.callbacks.run_folder import named_folder
 from forecastlab.training.forecaster import Forecaster
-from forecastlab.training.loops import short_epochs
 
 CONFIG_KEYS = ("seed_everything", "threads", "experiment", "early_stopping", "checkpoints", "trainer", "model", "data")
 """The parts of a config that a checkpoint carries: all but what belongs to one call."""
@@ -104,7 +105,7 @@ class RunConfig(SaveConfigCallback):
         checkpoint["config"] = self.text
 
 
-class ForecastCLI(LightningCLI):
+class ForecastCLI(CommandLine):
     """`fit`, `validate`, `test` and `predict`.
 
     Args:
@@ -183,8 +184,7 @@ class ForecastCLI(LightningCLI):
         parser.link_arguments("data.schema", "model.schema", self._schema, apply_on="instantiate")
         parser.set_defaults({"trainer.num_sanity_val_steps": 0, "trainer.enable_model_summary": False})
 
-    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+    def add_options_of(self, subcommand: str, parser: LightningArgumentParser) -> None:
         if subcommand == "fit":
             text = "draw the loss over the learning rate and suggest one, in place of the training"
             parser.add_argument("--lr-find", action="store_true", help=text)
@@ -194,7 +194,6 @@ class ForecastCLI(LightningCLI):
         if subcommand == "test":
             text = f"print and write the figures of each part too: {', '.join(PARTS)}"
             parser.add_argument("--by", type=Part | None, default=None, help=text)
-        return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         try:
@@ -204,12 +203,12 @@ class ForecastCLI(LightningCLI):
         except (jsonargparse.ArgumentError, argparse.ArgumentError) as error:
             if "arguments are required" in str(error):
                 self._require_checkpoint(args[0])
-            options = [name.lstrip("-") for name in self._subcommand_parsers[args[0]]._option_string_actions]
+            options = [name.lstrip("-") for name in options_of(self.parsers[args[0]])]
             raise ConfigError(explain(str(error), options)) from None
         for note in dropped_arguments(self.given_configs, self.config[self.config.subcommand].model):
             rank_zero_only(print)(f"forecastlab: {note}", file=sys.stderr)
 
-    def _parse_ckpt_path(self) -> None:
+    def take_checkpoint(self) -> None:
         """The checkpoint's config was read before the command line's, which therefore wins."""
         config = self.config[self.config.subcommand]
         if config.ckpt_path and self.checkpoint is None:  # it was named in a config file
@@ -243,14 +242,14 @@ class ForecastCLI(LightningCLI):
                 "checkpoint"
             )
 
-    def _set_seed(self) -> None:
+    def set_seed(self) -> None:
         try:
-            super()._set_seed()
+            super().set_seed()
         except ValueError as error:
             raise ConfigError(f"seed_everything: {error}") from None
 
     def before_instantiate_classes(self) -> None:
-        threads = self._get(self.config, "threads")
+        threads = self.value(self.config, "threads")
         if threads < 1:
             raise ConfigError(f"threads must be positive, got {threads}")
         torch.set_num_threads(threads)
@@ -260,13 +259,13 @@ class ForecastCLI(LightningCLI):
             with bounded_network(self.loaded.get("state_dict")):
                 super().instantiate_classes()
         except Exception as error:  # of any kind: a logger, profiler or plugin is somebody else's
-            told = None if our_error(error) else not_built(error, vars(self._get(self.config, "trainer")))
+            told = None if our_error(error) else not_built(error, vars(self.value(self.config, "trainer")))
             if told is None:
                 raise
             raise ConfigError(told) from error
         if self.loaded:
             _require_same_shapes(self.loaded["state_dict"], self.model, self.checkpoint)
-        self.model.allow_seen = bool(self._get(self.config, "allow_seen", False))
+        self.model.allow_seen = bool(self.value(self.config, "allow_seen", False))
 
     def after_instantiate_classes(self) -> None:
         """Finds out what cannot work before processes are started for several devices."""
@@ -281,12 +280,12 @@ class ForecastCLI(LightningCLI):
                 f"torchrun began {begun} processes, but trainer.devices and trainer.num_nodes ask for {asked}: leave "
                 "them out"
             )
-        if self._get(self.config, "trainer").overfit_batches:
+        if self.value(self.config, "trainer").overfit_batches:
             raise ConfigError(
                 "trainer.overfit_batches is not supported: batches are cut by a sampler that it would replace; set "
                 "trainer.limit_train_batches"
             )
-        strategy = self._get(self.config, "trainer").strategy
+        strategy = self.value(self.config, "trainer").strategy
         if isinstance(strategy, str) and strategy.endswith(("_spawn", "_fork", "_notebook")):
             raise ConfigError(f"trainer.strategy: {strategy} loses what its processes find out; use ddp")
         if self.subcommand == "fit" and self.loaded:  # before anything of the run is written anew
@@ -294,15 +293,15 @@ class ForecastCLI(LightningCLI):
         if self.subcommand == "fit" and self.datamodule.fold != "all":
             _ = self.datamodule.reference  # it is asked for only when the run is tested
         for key, metrics in MONITORED.items():
-            monitor = self._get(self.config, key).monitor
+            monitor = self.value(self.config, key).monitor
             if monitor not in metrics:
                 raise ConfigError(f"{key}.monitor: expected {' or '.join(metrics)}, got {monitor!r}")
-        patience = self._get(self.config, "early_stopping").patience
+        patience = self.value(self.config, "early_stopping").patience
         if patience < 0:
             raise ConfigError(f"early_stopping.patience must be a number of epochs, 0 or more, got {patience}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        config = self._get(self.config_init, "trainer")
+        config = self.value(self.config_init, "trainer")
         self._take_folder(config)
         config["callbacks"] = self._callbacks(config)
         if TorchElasticEnvironment.detect():  # by itself each process that torchrun begins would be a run of its own
@@ -322,17 +321,18 @@ class ForecastCLI(LightningCLI):
         if config["log_every_n_steps"] is None:
             config["log_every_n_steps"] = 1  # curves are per epoch; a step is logged only by a callback of the user's
         try:
-            trainer = self._instantiate_trainer(config, [])
+            trainer = self.build_trainer(config)
         except Exception as error:  # of any kind: it asks packages and devices that may not be there
             if our_error(error) is not None:
                 raise
             reason = "\n".join(str(error).splitlines()[:6]) or type(error).__name__
             raise ConfigError(f"trainer: {reason}") from error
-        return short_epochs(trainer)
+        skip_empty_hooks(trainer)
+        return trainer
 
     def fit(self, model: Forecaster, datamodule: ForecastDataModule, **options: Any) -> None:
         """Trains, or only looks for a learning rate."""
-        if not self._get(self.config, "lr_find"):
+        if not self.value(self.config, "lr_find"):
             self.trainer.fit(model, datamodule=datamodule, **options)
         elif self.checkpoint is not None:
             raise ConfigError("--lr-find begins with fresh weights: leave --ckpt_path out")
@@ -344,7 +344,7 @@ class ForecastCLI(LightningCLI):
         checkpoints = self.trainer.checkpoint_callback
         if self.run is None or not isinstance(checkpoints, Checkpoints) or not self.trainer.is_global_zero:
             return
-        if self._get(self.config, "lr_find"):
+        if self.value(self.config, "lr_find"):
             return
         if checkpoints.best_epoch < 0:
             print("no epoch was trained and validated: there is no best one")
@@ -363,7 +363,7 @@ class ForecastCLI(LightningCLI):
         """Says what was scored, and where the predictions are."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
             if isinstance(callback, PredictionWriter) and callback.path is not None and callback.table is not None:
-                names, by = self.datamodule.panel.names, self._get(self.config, "by")
+                names, by = self.datamodule.panel.names, self.value(self.config, "by")
                 print_test(self.model.metrics, names, len(callback.table), by, callback.path.parent)
         self._say_where()
 
@@ -407,9 +407,9 @@ class ForecastCLI(LightningCLI):
             callbacks.append(RunFolder(self.run.folder))
         if config["enable_progress_bar"] is not False and sys.stdout.isatty():
             callbacks.append(RichProgressBar())
-        callbacks.append(self._get(self.config_init, "early_stopping"))
+        callbacks.append(self.value(self.config_init, "early_stopping"))
         if config["enable_checkpointing"] is not False:
-            callbacks.append(self._get(self.config_init, "checkpoints"))
+            callbacks.append(self.value(self.config_init, "checkpoints"))
         return [*callbacks, ForecastFigure()]
 
     def _take_folder(self, config: Any) -> None:
@@ -421,8 +421,8 @@ class ForecastCLI(LightningCLI):
         run = self.given_run or (Run.of_checkpoint(self.checkpoint) if self.checkpoint else None)
         if run is None:
             root = Path(config["default_root_dir"] or ".", LOGS)
-            experiment = self._get(self.config, "experiment") or "default"
-            if fits and self._get(self.config, "lr_find"):
+            experiment = self.value(self.config, "experiment") or "default"
+            if fits and self.value(self.config, "lr_find"):
                 experiment += SUFFIX
             if not _rank():
                 run = self.new_run = Run.new(root, experiment)

@@ -19,6 +19,7 @@ from lightning.pytorch import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from forecastlab.adapters.jsonargparse import options_of
 from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, reproduce, run_table, shipped
 from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.data.datamodule import ForecastDataModule
@@ -90,8 +91,8 @@ def commands() -> argparse.ArgumentParser:
         from forecastlab.cli import tune
 
         own["tune"] = tune.parser
-    of_configs = {name: _options(options._option_string_actions) for name, options in _of_lightning().items()}
-    of_data = _options(data.parser()._option_string_actions)
+    of_configs = {name: _options(options_of(options)) for name, options in _of_lightning().items()}
+    of_data = _options(options_of(data.parser()))
     of_data.add_argument("--config", help="config of fit")
     shared = {**of_configs, "data": of_data}
     shared |= {"crossval": of_configs["fit"], "tune": of_configs["fit"], "explain": of_configs["test"]}
@@ -102,7 +103,7 @@ def commands() -> argparse.ArgumentParser:
         parents = [*([shared[name]] if name in shared else []), *([own[name]()] if name in own else [])]
         command = found.add_parser(name, help=text, parents=parents, add_help=False, conflict_handler="resolve")
         command.add_argument("--allow-import", metavar="PACKAGE", help="whose classes a config may name")
-        for option, action in command._option_string_actions.items():
+        for option, action in options_of(command).items():
             if option in FILES or option in FOLDERS:
                 action.complete = shtab.FILE if option in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]  # for shtab
             elif option in shipped.OPTIONS:

@@ -42,7 +42,7 @@ class ConfigReader(ForecastCLI):
     def after_instantiate_classes(self) -> None:
         """Has nothing to check."""
 
-    def _run_subcommand(self, subcommand: str) -> None:
+    def run_subcommand(self, subcommand: str) -> None:
         """Runs nothing."""
 
     @property
@@ -54,7 +54,7 @@ class ConfigReader(ForecastCLI):
         """
         if self.config["fit"].lr_find:
             raise ConfigError("--lr-find belongs to fit: leave it out")
-        parser = self._subcommand_parsers["fit"]
+        parser = self.parsers["fit"]
         values = yaml.safe_load(parser.dump(self.config["fit"], skip_unset=False))
         return {key: values[key] for key in CONFIG_KEYS if key in values}
 

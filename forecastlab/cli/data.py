@@ -7,6 +7,7 @@ import pandas as pd
 import yaml
 from jsonargparse import ArgumentParser
 
+from forecastlab.adapters.jsonargparse import options_of
 from forecastlab.cli.configs import read_config
 from forecastlab.cli.messages import explain
 from forecastlab.cli.options import take
@@ -54,7 +55,7 @@ def data_module(parts: Sequence[object], args: Sequence[str] = ()) -> ForecastDa
     try:
         config = options.parse_args([*given, *args])
     except jsonargparse.ArgumentError as error:
-        raise ConfigError(explain(str(error), [name.lstrip("-") for name in options._option_string_actions])) from None
+        raise ConfigError(explain(str(error), [name.lstrip("-") for name in options_of(options)])) from None
     module: ForecastDataModule = options.instantiate(config).data
     return module
 

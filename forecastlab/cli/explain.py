@@ -28,7 +28,7 @@ class TrainedNetwork(ForecastCLI):
     def _require_checkpoint(self, subcommand: str) -> None:
         super()._require_checkpoint("explain")
 
-    def _run_subcommand(self, subcommand: str) -> None:
+    def run_subcommand(self, subcommand: str) -> None:
         """Takes the trained weights and runs nothing."""
         self.model.load_state_dict(self.loaded["state_dict"])
         self.model.to(self.trainer.strategy.root_device)

@@ -5,9 +5,9 @@ import pandas as pd
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.tuner import Tuner
-from lightning.pytorch.tuner.lr_finder import _LRCallback
 from numpy.typing import ArrayLike, NDArray
 
+from forecastlab.adapters.lightning import rates_and_losses
 from forecastlab.errors import ConfigError, NotFiniteError
 from forecastlab.evaluation.figures import learning_rates, png
 from forecastlab.evaluation.page import write
@@ -43,9 +43,7 @@ def find_learning_rate(trainer: Trainer, model: LightningModule, datamodule: Lig
         assert finder is not None
         found = finder.results
     except NotFiniteError:  # at a rate that is far too high; what came before it is what is wanted
-        callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it elsewhere
-        found = next(vars(one) for one in callbacks if isinstance(one, _LRCallback))
-        found = {"lr": found["lrs"], "loss": found["losses"]}
+        found = rates_and_losses(trainer)
     if len(found["loss"]) < 2:
         raise ConfigError("--lr-find: the loss is not finite even at the lowest rate; look at --data.scaler")
     if not trainer.is_global_zero:

@@ -56,7 +56,7 @@ def refit(cli: ForecastCLI) -> None:
         cli: the command that has ended.
     """
     checkpoints = cli.trainer.checkpoint_callback if cli.subcommand == "fit" else None
-    asked = cli.subcommand == "fit" and cli.datamodule.fold == "all" and not cli._get(cli.config, "lr_find")
+    asked = cli.subcommand == "fit" and cli.datamodule.fold == "all" and not cli.value(cli.config, "lr_find")
     if not asked or not isinstance(checkpoints, Checkpoints) or checkpoints.best_epoch < 0:
         return
     folder = checkpoints.folder.parent

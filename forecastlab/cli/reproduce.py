@@ -43,16 +43,17 @@ def reproduce(args: Sequence[str]) -> int:
     for name in ("epochs", "check_every", "jobs", "hidden_size", "heads"):
         if getattr(options, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} must be positive, got {getattr(options, name)}")
-    if options.check_every > options.epochs:
+    if options.epochs % options.check_every:
         raise ConfigError(
-            f"--check-every is {options.check_every}, but there are only {options.epochs} epochs: the test loss would "
-            "never be computed"
+            f"--epochs must be a multiple of --check-every, got {options.epochs} and {options.check_every}: the test "
+            "loss is computed after the last epoch too"
         )
     if unknown := [model for model in options.models if model not in PUBLISHED]:
         raise ConfigError(f"--models: unknown model {unknown[0]!r}; the paper has {', '.join(PUBLISHED)}")
     if unknown := [split for split in options.splits if split not in SPLITS]:
         raise ConfigError(f"--splits: the paper has splits 1 to 5, got {unknown[0]}")
     settings = {key: value for key, value in vars(options).items() if key not in NOT_SETTINGS}
+    settings["passes"] = options.check_every  # runs of earlier versions, which had other epochs, are not continued
     names = [name + suffix for suffix in ("", HONEST)[: 2 if options.honest else 1] for name in options.models]
     configs = {name: _config(name, options) for name in names}
     module = data_module([configs[names[0]]["data"]])
@@ -138,7 +139,12 @@ def _backbone(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _config(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """The config of a model; the rate is that of the split and is given when a split is trained."""
+    """The config of a model; the rate is that of the split and is given when a split is trained.
+
+    The paper's epoch is one pass over the training sequence. The run's epochs are the passes between two computations
+    of the test loss.
+    """
+    epochs = options.epochs // options.check_every
     return {
         "experiment": name,
         "data": {
@@ -146,6 +152,7 @@ def _config(name: str, options: argparse.Namespace) -> dict[str, Any]:
             "init_args": {
                 "path": options.path,
                 "lookback": "full",
+                "passes": options.check_every,
                 "rows": 1500,
                 "splits": len(SPLITS),
                 "scaler": options.scaler,
@@ -157,8 +164,8 @@ def _config(name: str, options: argparse.Namespace) -> dict[str, Any]:
             "backbone": _backbone(name.removesuffix(HONEST), options),
             "optimizer": {"class_path": "Adam", "init_args": {"lr": 2e-5}},
         },
-        "early_stopping": {"patience": options.epochs},
-        "trainer": {"max_epochs": options.epochs, "check_val_every_n_epoch": options.check_every},
+        "early_stopping": {"patience": epochs},
+        "trainer": {"max_epochs": epochs},
     }
 
 

@@ -11,6 +11,7 @@ import jsonargparse
 import yaml
 from optuna.trial import TrialState
 
+from forecastlab.adapters.jsonargparse import options_of
 from forecastlab.cli.crossval import ConfigReader
 from forecastlab.cli.data import data_module
 from forecastlab.cli.messages import explain
@@ -44,7 +45,7 @@ class Configs:
     def __init__(self, args: Sequence[str]) -> None:
         self.args = args
         self.reader = ConfigReader(["fit", *args])
-        self.parser = self.reader._subcommand_parsers["fit"]
+        self.parser = self.reader.parsers["fit"]
         self.values = self.reader.values
 
     def __call__(self, chosen: Mapping[str, Value]) -> dict[str, Any]:
@@ -57,7 +58,7 @@ class Configs:
         try:
             config = self.parser.parse_args([*self.args, *given])
         except (jsonargparse.ArgumentError, argparse.ArgumentError) as error:
-            options = [name.lstrip("-") for name in self.parser._option_string_actions]
+            options = [name.lstrip("-") for name in options_of(self.parser)]
             raise ConfigError(explain(str(error), options)) from None
         values = yaml.safe_load(self.parser.dump(config, skip_unset=False))
         return {key: values[key] for key in self.values}
@@ -173,7 +174,7 @@ class Tuning:
             folder = self.folder / "trials" / str(asked.number)
             trial = Trial(
                 asked.number,
-                asked._trial_id,
+                self.worker.id_of(asked.number),
                 self.address,
                 {fold: as_yaml(self._of_fold(config, fold)) for fold in self.folds},
                 folder,

@@ -445,6 +445,7 @@ class ForecastDataModule(DataOptions, ABC):
             epoch=trainer.current_epoch if trainer else 0,
             rank=trainer.global_rank if trainer and shared else 0,
             processes=trainer.world_size if trainer and shared else 1,
+            passes=self.passes if shuffle else 1,
         )
         return Loader(
             windows,

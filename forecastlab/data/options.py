@@ -61,6 +61,8 @@ class DataOptions(LightningDataModule):
         season_length: rows in a season, for MASE and RMSSE.
         batch_size: samples per batch and device.
         num_workers: processes that cut batches beside the training; windows are cut so fast that 0 is usually best.
+        passes: how often an epoch goes through the training samples. With `lookback: full` a pass over one series is a
+            single batch; several passes make an epoch that is worth a validation and a row of the log.
 
     Raises:
         ConfigError: for a setting that cannot be used.
@@ -95,6 +97,7 @@ class DataOptions(LightningDataModule):
         season_length: int = 1,
         batch_size: int = 32,
         num_workers: int = 0,
+        passes: int = 1,
     ) -> None:
         super().__init__()
         for name, size, least in (
@@ -103,6 +106,7 @@ class DataOptions(LightningDataModule):
             ("season_length", season_length, 1),
             ("batch_size", batch_size, 1),
             ("num_workers", num_workers, 0),
+            ("passes", passes, 1),
         ):
             if not isinstance(size, int) or size < least:
                 raise ConfigError(f"{name} must be a whole number, {least} or more, got {size!r}")
@@ -159,6 +163,7 @@ class DataOptions(LightningDataModule):
         self.season_length = season_length
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.passes = passes
 
     def __init_subclass__(cls) -> None:
         """Tells `inspect.signature`, and so `help` and messages, which options a class takes by way of `**options`."""

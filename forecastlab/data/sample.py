@@ -48,7 +48,7 @@ def sample_ozone(rows: int = 1500, seed: int = 0) -> pd.DataFrame:
     mixture = pd.DataFrame(mixing.standard_normal((4, len(names))), columns=list(names))
     mixture[[f"T{hour}" for hour in HOURS]] = [20 + 5 * cycle, *np.outer((8, 3, 1), np.ones(24))]
     mixture[[f"WSR{hour}" for hour in HOURS]] = [5 + cycle, *np.outer((-0.4, 0, 1), np.ones(24))]
-    values = drivers @ mixture + 0.5 * noise.standard_normal((rows, len(names)))
+    values = mixture.T.dot(drivers.T).T + 0.5 * noise.standard_normal((rows, len(names)))
     for kind in ("T", "WSR"):
         hourly = values[[f"{kind}{hour}" for hour in HOURS]]
         values[f"{kind}_PK"], values[f"{kind}_AV"] = hourly.max(axis=1), hourly.mean(axis=1)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from forecastlab.adapters.torch import writes
 from forecastlab.batch import Batch, Schema
 from forecastlab.data.table import Table, elapsed
 
@@ -270,7 +271,7 @@ class Windows(Dataset[Batch]):
 
 def _versions(batch: Batch) -> list[int]:
     """How often each tensor was written to; views count for what they are views of."""
-    return [tensor._version for tensor in batch]
+    return [writes(tensor) for tensor in batch]
 
 
 class Loader(DataLoader[Batch]):
@@ -291,15 +292,23 @@ class BatchSampler(DistributedSampler[list[int]]):
     Args:
         samples: number of samples.
         batch_size: samples per batch and process.
-        seed: seed of the order, which depends on it and the epoch alone; None keeps the order and lets a process run
+        seed: seed of the order, which depends on it and the pass alone; None keeps the order and lets a process run
             out before another, as evaluation may.
         epoch: number of the first epoch.
         rank: number of this process.
         processes: number of processes.
+        passes: how often an epoch goes through the samples, each time in another order.
     """
 
     def __init__(
-        self, samples: int, batch_size: int, seed: int | None = None, epoch: int = 0, rank: int = 0, processes: int = 1
+        self,
+        samples: int,
+        batch_size: int,
+        seed: int | None = None,
+        epoch: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+        passes: int = 1,
     ) -> None:
         self._samples = samples
         self._batch_size = batch_size
@@ -307,21 +316,26 @@ class BatchSampler(DistributedSampler[list[int]]):
         self._epoch = epoch
         self._rank = rank
         self._processes = processes
+        self._passes = passes
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order of an epoch; Lightning calls it before each."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._steps())
+        return len(self._steps()) * self._passes
 
     def __iter__(self) -> Iterator[list[int]]:
+        for number in range(self._epoch * self._passes, (self._epoch + 1) * self._passes):
+            yield from self._one_pass(number)
+
+    def _one_pass(self, number: int) -> Iterator[list[int]]:
         steps = self._steps()
         if self._seed is None or self._samples == 1:
             for start, stop in steps:
                 yield list(range(start + self._rank, stop, self._processes))
             return
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + number)
         order = torch.randperm(self._samples, generator=generator)
         for start, stop in steps:
             yield order[start + self._rank : stop : self._processes].tolist()

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
+from forecastlab.adapters.torch import tree_flatten, tree_leaves, tree_unflatten
 from forecastlab.batch import Batch, Prediction, State
 from forecastlab.training.forecaster import Forecaster
 

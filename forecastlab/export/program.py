@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torch.utils._pytree import tree_leaves
 
 from forecastlab import __version__
+from forecastlab.adapters.torch import tree_leaves
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.export.functions import Forecasting, Stepping, example, read
 from forecastlab.export.obstacles import LengthWatch, first_line, obstacle

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 import torch
-from torch.utils._pytree import tree_leaves
 
+from forecastlab.adapters.torch import tree_leaves
 from forecastlab.export.files import with_ending, write
 from forecastlab.export.program import Exported, capture, difference, nested, quiet
 from forecastlab.training.forecaster import Forecaster

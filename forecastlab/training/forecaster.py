@@ -9,12 +9,12 @@ from typing import Any, Literal, cast
 
 import pandas as pd
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import ReduceLROnPlateau
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from forecastlab.adapters.lightning import Module, set_hyperparameters, set_metric, trainer_of
 from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.stepping import compile_steps
@@ -46,7 +46,7 @@ AT_ONCE = 256
 """Windows that are forecast together where no batch size says how many."""
 
 
-class Forecaster(LightningModule):
+class Forecaster(Module):
     """Trains and applies a backbone and a decoder; batches come and forecasts leave in original units.
 
     Those are in double precision whatever the network computes in: values become the network's precision when they are
@@ -133,7 +133,7 @@ class Forecaster(LightningModule):
             "compile": bool(compile),
             "schema": schema,
         }  # not weights_from: it has done its work when there is something to save
-        self._set_hparams({"lr_scheduler": None, **self._parts, **settings})
+        set_hyperparameters(self, {"lr_scheduler": None, **self._parts, **settings})
         self.trained = False
         self.anchor = anchor
         self.weights_from = weights_from
@@ -360,7 +360,8 @@ class Forecaster(LightningModule):
         require_structure(checkpoint, "the checkpoint")
         if self.CHECKPOINT_HYPER_PARAMS_KEY not in checkpoint:
             raise DataError("the checkpoint is none of a Forecaster: it holds no hyper-parameters")
-        resumes = self._trainer is not None and self._trainer.state.fn == "fit"
+        trainer = trainer_of(self)
+        resumes = trainer is not None and trainer.state.fn == "fit"
         if resumes and "optimizer_states" not in checkpoint:
             raise DataError("the checkpoint holds weights only and cannot be resumed; resume from last.ckpt")
         trained = _schema(checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]["schema"])
@@ -541,7 +542,7 @@ class Forecaster(LightningModule):
 
     def predict_step(self, batch: Batch) -> Prediction:
         prediction = self._predicted(batch, self._recent)
-        if self._trainer is not None:
+        if trainer_of(self) is not None:
             self._require_finite(prediction, batch)
         return prediction
 
@@ -799,8 +800,7 @@ class Forecaster(LightningModule):
         That is what `log` comes to, which by itself would cost more than half of a short step of training.
         """
         trainer = self.trainer
-        connector = trainer._logger_connector
-        connector._callback_metrics[name] = connector._logged_metrics[name] = mean
+        set_metric(trainer, name, mean)
         for logger in trainer.loggers:
             logger.log_metrics({name: float(mean), "epoch": self.current_epoch}, self.global_step - 1)
 

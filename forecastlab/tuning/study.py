@@ -171,7 +171,7 @@ class Worker:
             trial = self.study.ask()
         self.running[trial.number] = trial
         if isinstance(self.storage, RDBStorage):
-            self.storage.record_heartbeat(trial._trial_id)
+            self.storage.record_heartbeat(self.id_of(trial.number))
         trial.set_user_attr("worker", self.name)
         self.study.sampler = self._sampler_of(trial.number)
         self.space.choose(trial)
@@ -184,21 +184,27 @@ class Worker:
             number: its number.
             error: what went wrong.
         """
-        trial = self.running.pop(number)
-        self._fail(number, trial._trial_id, error or "it ended without a result")
-        return self.storage.get_trial(trial._trial_id)
+        del self.running[number]
+        self._fail(number, error or "it ended without a result")
+        return self.storage.get_trial(self.id_of(number))
 
     def give_up_lost(self) -> None:
         """Marks the trials of killed workers as failed."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial.number not in self.running and self._is_gone(trial.user_attrs.get("worker")):
-                self._fail(trial.number, trial._trial_id, "its worker was killed")
+                self._fail(trial.number, "its worker was killed")
         if isinstance(self.storage, RDBStorage):
             with _quiet():
                 optuna.storages.fail_stale_trials(self.study)
 
-    def _fail(self, number: int, trial_id: int, error: str) -> None:
+    def id_of(self, number: int) -> int:
+        """What the storage, which may hold other studies too, knows a trial by."""
+        study = self.storage.get_study_id_from_name(self.study.study_name)
+        return self.storage.get_trial_id_from_study_id_trial_number(study, number)
+
+    def _fail(self, number: int, error: str) -> None:
         """Counts a trial as failed unless it is finished."""
+        trial_id = self.id_of(number)
         if self.storage.get_trial(trial_id).state.is_finished():
             return
         with contextlib.suppress(UpdateFinishedTrialError):  # somebody was quicker
@@ -225,7 +231,7 @@ class Worker:
         while isinstance(self.storage, RDBStorage) and not over.wait(BEAT):
             for trial in list(self.running.values()):
                 with contextlib.suppress(StorageInternalError):  # the next one may get through
-                    self.storage.record_heartbeat(trial._trial_id)
+                    self.storage.record_heartbeat(self.id_of(trial.number))
 
 
 def _journal(path: Path) -> JournalStorage:

@@ -20,10 +20,10 @@ from forecastlab import Forecaster, OzoneDataModule, TableDataModule
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.cli import main
 
-EPOCHS = {"LSTM-16, 100 steps": (16, 100, 3000), "LSTM-64, 1250 steps": (64, 1250, 500)}
-"""Hidden units, steps of the one sequence that is the batch, and how many epochs are trained."""
-VALIDATED = 10
-"""Every which epoch is validated."""
+WHOLE = {"LSTM-16, 100 steps": (16, 100, 3000), "LSTM-64, 1250 steps": (64, 1250, 500)}
+"""Hidden units, steps of the one sequence that is the batch, and how many passes over it are trained."""
+PASSES = 10
+"""Passes in an epoch, which is logged and validated."""
 
 STEPS = {"32 x 30 steps, 72 to 64": (32, 30, 72, 64, 20), "128 x 64 steps, 8 to 128": (128, 64, 8, 128, 2)}
 """Windows in a batch, their steps, inputs, hidden units, and how many steps of training are a turn."""
@@ -149,29 +149,30 @@ def scaled(data, batches):
     ]
 
 
-@pytest.mark.parametrize("name", EPOCHS)
-def test_epoch_of_one_batch_against_the_bare_loop(name, beside, tmp_path):
-    hidden, steps, epochs = EPOCHS[name]
+@pytest.mark.parametrize("name", WHOLE)
+def test_passes_over_one_sequence_against_the_bare_loop(name, beside, tmp_path):
+    hidden, steps, passes = WHOLE[name]
     # a row before the first target, the targets, a fifth of which validate, and two test ranges
     data = {"source": "sample", "rows": 1 + round(steps / 0.8) + 4, "lookback": "full", "fold": 1}
-    data |= {"splits": 2, "test_size": 2}
+    data |= {"splits": 2, "test_size": 2, "passes": PASSES}
     backbone = {"class_path": "LSTM", "init_args": {"hidden_size": hidden}}
-    trainer = {"max_epochs": epochs, "check_val_every_n_epoch": VALIDATED}
+    trainer = {"max_epochs": passes // PASSES}
     known = OzoneDataModule(**data)
     known.setup("fit")
-    [(x, y)] = scaled(known, known.train_dataloader())
+    (x, y), *again = scaled(known, known.train_dataloader())
+    assert len(again) == PASSES - 1
     [(x_val, y_val)] = scaled(known, known.val_dataloader())
     assert x.shape[1] == steps
 
     def turn(bare):
-        for _ in range(VALIDATED):
+        for _ in range(PASSES):
             bare.step(x, y)
         with torch.no_grad():
             bare.loss(x_val, y_val).item()
 
     train = partial(fit, tmp_path, {"class_path": "OzoneDataModule", "init_args": data}, backbone, trainer)
-    table = "time of an epoch of one batch, forecastlab fit / time of the bare loop, validated every tenth"
-    beside(table, name, "72 inputs, TensorBoard on", train, VALIDATED, partial(Bare, nn.LSTM, 1), turn)
+    table = f"time of a pass over one sequence, forecastlab fit / time of the bare loop, {PASSES} passes in an epoch"
+    beside(table, name, "72 inputs, TensorBoard on", train, PASSES, partial(Bare, nn.LSTM, 1), turn)
 
 
 def panel(series, rows, width):

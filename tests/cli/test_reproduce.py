@@ -36,6 +36,9 @@ def test_models_and_splits_come_out_as_tables_figures_and_a_report(real_ozone, t
     lstm, alstm = (branch["init_args"] for branch in config["model"]["backbone"]["init_args"]["branches"])
     assert (lstm["num_layers"], lstm["hidden_size"]) == (alstm["num_layers"], alstm["hidden_size"]) == (1, 8)
     assert config["data"]["init_args"]["validation"] == "test"
+    assert (config["trainer"]["max_epochs"], config["data"]["init_args"]["passes"]) == (2, 2)  # 4 epochs of the paper's
+    epochs = pd.read_csv(run / "tables" / "table_3.csv", index_col=0)
+    assert set(epochs.loc["LSTM, here"].dropna()) <= {2, 4}
     honest = yaml.safe_load((run / "lstm-honest" / "fold_1" / "seed_0" / "config.yaml").read_text())
     assert honest["data"]["init_args"]["validation"] == "tail"
     again = cli("reproduce", "van-diepen", *given, "--hidden-size=8", "--layers=all", "--feed=prediction")
@@ -49,7 +52,8 @@ def test_models_and_splits_come_out_as_tables_figures_and_a_report(real_ozone, t
         (["--models=lstn"], "unknown model 'lstn'"),
         (["--splits=6"], "the paper has splits 1 to 5, got 6"),
         (["--epochs=0"], "--epochs must be positive"),
-        (["--check-every=30", "--epochs=20"], "--check-every"),
+        (["--check-every=30", "--epochs=20"], "--epochs must be a multiple of --check-every, got 20 and 30"),
+        (["--check-every=10", "--epochs=25"], "--epochs must be a multiple of --check-every, got 25 and 10"),
     ],
 )
 def test_wrong_options_are_named(tmp_path, cli, given, named):

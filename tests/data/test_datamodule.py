@@ -376,6 +376,7 @@ def test_the_number_of_batches_is_that_of_all_samples():
         ({"batch_size": 2.5}, "batch_size must be a whole number, 1 or more, got 2.5"),
         ({"season_length": 0}, "season_length must be a whole number, 1 or more, got 0"),
         ({"num_workers": -1}, "num_workers must be a whole number, 0 or more, got -1"),
+        ({"passes": 0}, "passes must be a whole number, 1 or more, got 0"),
         ({"splits": 1}, "splits must be a number of folds, 2 or more, got 1"),
         ({"gap": -1}, "gap must be a number of rows, 0 or more, got -1"),
         ({"test_size": 0}, "test_size must be a number of rows, 1 or more, got 0"),

@@ -246,6 +246,15 @@ def test_the_order_depends_on_the_seed_and_the_epoch_alone():
     assert list(BatchSampler(50, 50, seed=2, epoch=9)) != ninth
 
 
+def test_the_passes_of_an_epoch_have_the_orders_of_as_many_epochs():
+    orders = [list(BatchSampler(50, 20, seed=1, epoch=epoch)) for epoch in range(6)]
+    sampler = BatchSampler(50, 20, seed=1, passes=3)
+    assert list(sampler) == list(chain(*orders[:3]))
+    sampler.set_epoch(1)
+    assert list(sampler) == list(chain(*orders[3:]))
+    assert len(sampler) == 9
+
+
 def test_drawing_an_order_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
     list(BatchSampler(50, 5, seed=1))

@@ -3,45 +3,41 @@
 Each message says what to look at.
 """
 
-import ast
-import hashlib
 import inspect
 import multiprocessing
 import signal
 from functools import partial
-from pathlib import Path
 
 import jsonargparse
-import optuna
 import pytest
 import torch
-from lightning.fabric.utilities.data import _set_sampler_epoch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, LambdaCallback
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.loops.evaluation_loop import _EvaluationLoop
-from lightning.pytorch.loops.fit_loop import _FitLoop
-from lightning.pytorch.loops.loop import _Loop
-from lightning.pytorch.loops.optimization.automatic import Closure, ClosureResult, _AutomaticOptimization
-from lightning.pytorch.loops.progress import _OptimizerProgress, _Progress
-from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.environments import ClusterEnvironment, SLURMEnvironment
-from lightning.pytorch.plugins.precision import Precision
-from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
-from lightning.pytorch.trainer import call
 from lightning.pytorch.trainer.connectors.checkpoint_connector import _CheckpointConnector
-from lightning.pytorch.trainer.connectors.data_connector import _DataHookSelector
-from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
-from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection, _ResultMetric
+from lightning.pytorch.tuner import Tuner
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.optim import SGD
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.tensorboard import SummaryWriter
 
-import forecastlab
+from forecastlab.adapters.jsonargparse import options_of
+from forecastlab.adapters.lightning import (
+    STEP_HOOKS,
+    Module,
+    begin_next_epoch,
+    cluster_environment,
+    rates_and_losses,
+    set_hyperparameters,
+    set_metric,
+    skip_empty_hooks,
+    state_of,
+    trainer_of,
+)
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.data.windows import BatchSampler
 from forecastlab.runs.signals import Stopped
@@ -49,65 +45,27 @@ from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, noise, trainer
 
 METHODS = [
-    (
-        LightningCLI,
-        "_parse_ckpt_path",
-        ["self"],
-        "cli/command_line.py keeps it from reading class paths",
-    ),
-    (LightningCLI, "_set_seed", ["self"], "cli/command_line.py turns its errors into ours"),
-    (LightningCLI, "_run_subcommand", ["self", "subcommand"], "cli/crossval.py parses a config without running it"),
-    (LightningCLI, "_instantiate_trainer", ["self", "config", "callbacks"], "cli/command_line.py calls it"),
-    (LightningCLI, "_get", ["self", "config", "key", "default"], "cli/command_line.py reads the config with it"),
-    (LightningModule, "_set_hparams", ["self", "hp"], "forecaster.py saves its parts with it"),
-    (_CheckpointConnector, "dump_checkpoint", ["self", "weights_only"], "callbacks/checkpoints.py copies the state"),
-    (SummaryWriter, "_get_file_writer", ["self"], "callbacks/run_logger.py writes a step's values as one event"),
-    (_TrainingEpochLoop, "_num_ready_batches_reached", ["self"], "loops.py ends an epoch with it"),
+    (LightningCLI, "_parse_ckpt_path", ["self"], "a step of CommandLine"),
+    (LightningCLI, "_set_seed", ["self"], "a step of CommandLine"),
+    (LightningCLI, "_run_subcommand", ["self", "subcommand"], "a step of CommandLine"),
+    (LightningCLI, "_instantiate_trainer", ["self", "config", "callbacks"], "CommandLine.build_trainer"),
+    (LightningCLI, "_prepare_subcommand_parser", ["self", "klass", "subcommand", "kwargs"], "a step of CommandLine"),
+    (LightningCLI, "_get", ["self", "config", "key", "default"], "CommandLine.value"),
+    (LightningModule, "_set_hparams", ["self", "hp"], "set_hyperparameters"),
+    (_CheckpointConnector, "dump_checkpoint", ["self", "weights_only"], "state_of"),
+    (SummaryWriter, "_get_file_writer", ["self"], "event_writer"),
+    (torch.nn.Module, "_apply", ["self", "fn", "recurse"], "FollowsDevicesOnly"),
     (_SubprocessScriptLauncher, "kill", ["self", "signum"], "Lightning ends the other devices' processes with it"),
 ]
+"""Private methods, and what in `forecastlab/adapters` hides them."""
 
 
 @pytest.mark.parametrize(("owner", "name", "arguments", "use"), METHODS, ids=lambda value: str(value)[:40])
 def test_a_private_method_is_there_and_takes_what_it_took(owner, name, arguments, use):
     method = getattr(owner, name, None)
-    assert callable(method), f"{owner.__module__}.{owner.__name__}.{name} is gone: {use}"
+    assert callable(method), f"{owner.__module__}.{owner.__name__}.{name} is gone: see {use}"
     found = list(inspect.signature(method).parameters)
-    assert found == arguments, f"{method.__qualname__} takes {found} now, not {arguments}: {use}"
-
-
-ATTRIBUTES = {
-    "_subcommand_parsers",
-    "_option_string_actions",
-    "_checkpoint_connector",
-    "_accelerator_connector",
-    "_trial_id",
-}
-ATTRIBUTES |= {"_C", "_is_tracing", "_are_functorch_transforms_active", "_version", "_foreach_norm"}
-ATTRIBUTES |= {"_data_connector", "_datahook_selector", "_logger_connector", "_combined_loader", "_results"}
-ATTRIBUTES |= {"_trainer_fn", "_stage", "_seen_batches_per_dataloader", "_skip_backward", "_current_fx_name"}
-ATTRIBUTES |= {"_callback_metrics", "_logged_metrics", "_trainer"}
-"""Private attributes that the tests below look at."""
-PYTHON = {"_replace", "_asdict", "_fields"}
-"""Of named tuples, which are documented."""
-
-
-def test_every_private_name_of_others_that_is_used_is_guarded_here():
-    used, ours = set(), set()
-    for path in Path(forecastlab.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                used.add(node.attr)
-            elif isinstance(node, ast.Attribute):
-                ours.add(node.attr)
-            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-                ours.add(node.name)
-            elif isinstance(node, ast.AnnAssign | ast.Assign):
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                ours |= {target.id for target in targets if isinstance(target, ast.Name)}
-            elif isinstance(node, ast.Call):  # names of buffers, as in register_buffer("_seen", ...)
-                ours |= {argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant)}
-    foreign = {name for name in used - ours - PYTHON if name.startswith("_") and not name.endswith("__")}
-    assert foreign <= ATTRIBUTES | {name for _, name, _, _ in METHODS}, "guard these names here"
+    assert found == arguments, f"{method.__qualname__} takes {found} now, not {arguments}: see {use}"
 
 
 def test_a_command_line_calls_its_steps_in_the_order_that_ours_relies_on():
@@ -130,110 +88,126 @@ def test_a_command_line_calls_its_steps_in_the_order_that_ours_relies_on():
 def test_a_parser_lists_its_options():
     parser = jsonargparse.ArgumentParser()
     parser.add_argument("--some.option", type=int)
-    assert "--some.option" in parser._option_string_actions, "cli/command_line.py suggests options from this"
+    assert options_of(parser)["--some.option"].dest == "some.option"
 
 
 def test_the_trainer_and_a_launcher_hold_what_ours_looks_at():
-    running = trainer()
-    assert isinstance(running._checkpoint_connector, _CheckpointConnector), "see callbacks/checkpoints.py"
-    environment = running._accelerator_connector.cluster_environment
-    assert isinstance(environment, ClusterEnvironment), "see callbacks/stop_signals.py"
-    assert {"auto_requeue", "requeue_signal"} <= set(inspect.signature(SLURMEnvironment).parameters), "see there"
+    assert isinstance(cluster_environment(trainer()), ClusterEnvironment)
+    assert {"auto_requeue", "requeue_signal"} <= set(inspect.signature(SLURMEnvironment).parameters), (
+        "see callbacks/stop_signals.py"
+    )
     assert "self.procs" in inspect.getsource(_SubprocessScriptLauncher), "ForecastCLI waits for these processes"
-    assert isinstance(_Loop.restarting, property), "Checkpoints.on_train_start sets it"
-    assert _Loop.restarting.fset is not None, "Checkpoints.on_train_start sets it"
     assert rank_zero_only.rank == 0, "ForecastCLI asks it which process is the first"
 
 
 def test_a_module_has_no_trainer_until_it_is_given_one():
     module, running = LightningModule(), trainer()
-    assert module._trainer is None, "Forecaster asks it whether it is loaded or applied without a trainer"
+    assert trainer_of(module) is None
     module.trainer = running
-    assert module._trainer is running, "see there"
+    assert trainer_of(module) is running
 
 
-def test_a_trial_of_a_study_knows_its_number_in_the_storage():
-    study = optuna.create_study()
-    assert study._storage.get_trial(study.ask()._trial_id).number == 0, "tuning/study.py tells the storage by it"
+def test_the_hyperparameters_of_a_module_are_those_that_it_is_given_and_are_not_logged(tmp_path):
+    module = LightningModule()
+    set_hyperparameters(module, {"a": 1, "b": {"c": [2]}})
+    assert dict(module.hparams) == {"a": 1, "b": {"c": [2]}}
+    assert module._log_hyperparams is False
 
 
-def test_torch_says_whether_it_traces_or_transforms():
-    def transformed(x):
-        assert torch._C._are_functorch_transforms_active(), "see backbones/kernels"
-        return x
-
-    torch.func.vmap(transformed)(torch.zeros(2))
-    assert not torch._C._are_functorch_transforms_active()
-    assert torch._C._is_tracing() is False, "see backbones/kernels"
-
-
-def test_torch_counts_writes_to_a_tensor_and_takes_the_norms_of_several():
-    x = torch.ones(3)
-    before = x._version
-    x[1:].mul_(2)
-    assert x._version == before + 1, "data/windows.py keeps a batch until it is written to"
-    norms = torch._foreach_norm([x, torch.tensor([[3.0, 4.0]])])
-    assert torch.stack(norms).tolist() == [3.0, 5.0], "see callbacks/training_curves.py"
-
-
-REPLACED = {
-    _FitLoop: ["run", "on_run_start", "on_advance_start", "advance", "on_advance_end", "teardown"],
-    _TrainingEpochLoop: ["run", "on_run_start", "advance", "on_advance_end", "reset"],
-    _EvaluationLoop: [
-        *("_verify_dataloader_idx_requirement", "_evaluation_step", "_on_evaluation_start", "_on_evaluation_end"),
-        *("_on_evaluation_epoch_start", "_on_evaluation_epoch_end"),
-    ],
-    _AutomaticOptimization: [
-        *("run", "_make_closure", "_make_zero_grad_fn", "_make_backward_fn", "_optimizer_step"),
-        *("_on_before_zero_grad", "_optimizer_zero_grad", "_training_step"),
-    ],
-    Closure: ["closure"],
-    ClosureResult: ["from_training_step_output", "asdict"],
-    Precision: ["pre_backward", "backward", "post_backward", "_after_closure", "_wrap_closure", "optimizer_step"],
-    SingleDeviceStrategy: ["batch_to_device", "training_step", "backward", "optimizer_step"],
-    LightningModule: [
-        *("optimizer_step", "optimizer_zero_grad", "backward", "configure_gradient_clipping", "clip_gradients"),
-        *("_on_before_batch_transfer", "_apply_batch_transfer_handler", "_call_batch_hook"),
-    ],
-    _LoggerConnector: [
-        *("on_batch_start", "on_batch_end", "update_train_step_metrics", "epoch_end_reached", "on_epoch_end"),
-        *("update_train_epoch_metrics", "reset_results", "log_metrics", "update_eval_step_metrics"),
-    ],
-    _ResultCollection: ["valid_items", "metrics", "update_metrics", "reset"],
-    call: ["_call_callback_hooks", "_call_lightning_module_hook", "_call_strategy_hook"],
-}
-"""What `loops.py` does in place of Lightning, or leaves out because it comes to nothing."""
-
-
-def test_what_our_loops_stand_for_is_as_it_was_when_they_were_written():
-    sources = [inspect.getsource(getattr(owner, name)) for owner, names in REPLACED.items() for name in names]
-    found = hashlib.sha256("".join("".join(sources).split()).encode()).hexdigest()[:16]
-    assert found == "2072701cd374a9c5", (
-        "Lightning's loops changed: compare them with loops.py, then write down what was found"
-    )
-
-
-def test_the_parts_of_lightnings_loops_are_where_ours_look_for_them(monkeypatch):
+def test_a_metric_that_is_set_reaches_callbacks(monkeypatch):
     running = fitted([], monkeypatch)
-    fit, epoch, validation = running.fit_loop, running.fit_loop.epoch_loop, running.fit_loop.epoch_loop.val_loop
-    assert [type(loop) for loop in (fit, epoch, validation)] == [_FitLoop, _TrainingEpochLoop, _EvaluationLoop]
-    assert isinstance(running._data_connector._datahook_selector, _DataHookSelector)
-    assert running._data_connector._datahook_selector.get_instance("transfer_batch_to_device") is running.datamodule
-    assert isinstance(running._logger_connector, _LoggerConnector)
-    assert isinstance(epoch._results, _ResultCollection)
-    assert "has_reset" in vars(_ResultMetric(None, False))
-    assert isinstance(epoch.automatic_optimization.optim_progress.optimizer, _OptimizerProgress)
-    assert isinstance(epoch.batch_progress, _Progress)
-    assert epoch.automatic_optimization._skip_backward is False
-    assert epoch._batches_that_stepped == running.global_step == 2
-    assert len(fit._combined_loader.flattened) == validation.num_dataloaders == 1
-    assert validation._seen_batches_per_dataloader == {0: 2}
-    assert (validation._trainer_fn, validation._stage) == ("fit", "validate")
-    assert running.lightning_module._current_fx_name is None
-    for metrics in ("callback_metrics", "logged_metrics"):
-        getattr(running._logger_connector, f"_{metrics}")["told"] = torch.tensor(1.0)
-        assert "told" in getattr(running, metrics), "Forecaster._publish writes into them"
-    assert list(inspect.signature(_set_sampler_epoch).parameters) == ["dataloader", "epoch"]
+    set_metric(running, "told", torch.tensor(1.5))
+    assert running.callback_metrics["told"] == running.logged_metrics["told"] == 1.5
+
+
+def test_the_state_of_a_trainer_is_what_it_would_save(monkeypatch, tmp_path):
+    running = fitted([], monkeypatch)
+    running.save_checkpoint(tmp_path / "x.ckpt")
+    saved, state = torch.load(tmp_path / "x.ckpt", weights_only=True), state_of(running)
+    assert set(saved) == set(state)
+    assert saved["loops"] == state["loops"]
+    assert all(torch.equal(saved["state_dict"][name], tensor) for name, tensor in state["state_dict"].items())
+
+
+def test_a_resumed_trainer_can_be_told_to_begin_the_next_epoch():
+    running = trainer()
+    running.fit_loop.restarting = True
+    begin_next_epoch(running)
+    assert running.fit_loop.restarting is False
+
+
+def test_a_search_for_a_learning_rate_that_failed_tells_what_it_has_tried(tmp_path):
+    class Fails(Forecaster):
+        def training_step(self, batch):
+            if self.global_step == 7:
+                raise MemoryError
+            return super().training_step(batch)
+
+    data = Series(noise(60), fold=2)
+    model = Fails(partial(LSTM, hidden_size=2), optimizer=partial(SGD, lr=1.0), schema=data.schema)
+    running = trainer(max_epochs=20, default_root_dir=tmp_path)
+    with pytest.raises(MemoryError):
+        Tuner(running).lr_find(model, datamodule=data, min_lr=1e-6, max_lr=1.0, num_training=10, update_attr=False)
+    found = rates_and_losses(running)
+    assert len(found["lr"]) >= len(found["loss"]) == 7
+    assert found["lr"] == sorted(found["lr"])
+    assert 1e-6 <= found["lr"][0] < found["lr"][-1] < 1
+
+
+# ---- hooks that are left out ----
+
+
+def test_a_step_calls_the_hooks_that_callbacks_have_and_no_others(monkeypatch):
+    class Has(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            heard.append("class")
+
+    heard = []
+    several = LambdaCallback(
+        on_before_backward=lambda *_: heard.append("instance"), on_after_backward=lambda *_: heard.append("instance")
+    )
+    callbacks = [Callback(), Has(), several]
+    running = trainer(callbacks=callbacks, max_epochs=1)
+    skip_empty_hooks(running)
+    empty, has, several = callbacks
+    assert [name for name in STEP_HOOKS if getattr(empty, name) is not None] == []
+    assert [name for name in STEP_HOOKS if getattr(has, name) is not None] == ["on_train_batch_end"]
+    data = Series(noise(60), fold=2, batch_size=100)
+    running.fit(Forecaster(partial(LSTM, hidden_size=2), schema=data.schema), data)
+    assert heard == ["instance", "instance", "class"]
+
+
+def test_the_step_hooks_are_all_that_lightning_calls_in_every_step(monkeypatch):
+    class Counts(Callback):
+        pass
+
+    calls, running = [], trainer(max_epochs=1, limit_train_batches=3, limit_val_batches=0)
+    for name in dir(Callback):
+        if name.startswith("on_"):
+            setattr(Counts, name, lambda self, *_, name=name, **__: calls.append(name))
+    running.callbacks.append(Counts())
+    data = Series(noise(60), fold=2, batch_size=5)
+    running.fit(Forecaster(partial(LSTM, hidden_size=2), schema=data.schema), data)
+    assert {name for name in calls if calls.count(name) == 3} == set(STEP_HOOKS)
+
+
+def test_a_module_keeps_text_and_none_as_torch_does():
+    class Small(Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.text = torch.nn.Linear(1, 1), None
+            self.register_buffer("seen", torch.zeros(1))
+
+    module = Small()
+    module.text = "a"
+    assert (module.text, vars(module)["text"]) == ("a", "a")
+    module.text = None
+    assert module.text is None
+    module.layer = module.seen = None  # these are kept elsewhere, and stay there
+    assert dict(module.named_parameters()) == {}
+    assert list(module.state_dict()) == []
+    module.text = torch.nn.Linear(1, 1)
+    assert list(module.state_dict()) == ["text.weight", "text.bias"]
 
 
 class Recorder(Callback):

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from forecastlab.adapters.torch import is_traced, is_transformed
+
 MIN_STEPS = 16
 """The shortest sequence for which a kernel is worth its compilation (seconds, once per machine)."""
 
@@ -31,12 +33,12 @@ def usable(inputs: Tensor, *others: Tensor | None) -> bool:
     """
     return (
         not torch.compiler.is_compiling()  # before any size is asked for, which would fix it
-        and not torch._C._is_tracing()
+        and not is_traced()
         and inputs.shape[1] >= MIN_STEPS
         and inputs.dtype in (torch.float32, torch.float64)
         and all(_plain(tensor) and tensor.dtype == inputs.dtype for tensor in (inputs, *others) if tensor is not None)
         and not torch.is_autocast_enabled("cpu")
-        and not torch._C._are_functorch_transforms_active()
+        and not is_transformed()
         and loops() is not None
     )
 

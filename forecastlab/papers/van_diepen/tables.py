@@ -81,8 +81,9 @@ def paper_tables(results: pd.DataFrame, epochs: int, check_every: int) -> list[T
         results: one row per model, fold and seed with the columns `model` (a key of `PUBLISHED`, with "-honest" behind
             it where the epoch was chosen on a validation tail), `fold`, `seed`, `seconds`, `best_epoch` and
             `test/mse_scaled`; several seeds are averaged.
-        epochs: how many epochs were trained.
-        check_every: every how many epochs the test loss was computed.
+        epochs: how many epochs were trained, in the paper's sense: passes over the training sequence.
+        check_every: every how many of them the test loss was computed. These are one epoch of the runs, by which
+            `best_epoch` counts, from 0.
 
     Returns:
         Learning rates, seconds, best epochs, lowest test losses.
@@ -90,6 +91,7 @@ def paper_tables(results: pd.DataFrame, epochs: int, check_every: int) -> list[T
     honest = (
         "Honest rows: the epoch was chosen on the last fifth of the training rows; the test rows were scored once.",
     )
+    results = results.assign(best_epoch=(results["best_epoch"] + 1) * check_every)
     checked = f"Here: {epochs} epochs, the test loss computed every {check_every}; epochs count from 1."
     return [
         Table(
@@ -124,7 +126,7 @@ Row = tuple[str, list[float | None]]
 def _beside(results: pd.DataFrame, column: str, published: Callable[[Published], Sequence[float]]) -> list[Row]:
     """Per model the published values, ours, and ours with an honestly chosen epoch, by split."""
     rows: list[Row] = []
-    means = results.assign(best_epoch=results["best_epoch"] + 1).groupby(["model", "fold"])[column].mean()
+    means = results.groupby(["model", "fold"])[column].mean()
     for name, paper in PUBLISHED.items():
         rows.append((f"{paper.title}, published", list(published(paper))))
         for suffix, label in (("", "here"), ("-honest", "here, honest")):

@@ -8,10 +8,10 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
+from forecastlab.adapters.lightning import begin_next_epoch, state_of
 from forecastlab.errors import ConfigError, DataError, ForecastlabError, NotFiniteError
 from forecastlab.runs.checkpoint import read_checkpoint
 from forecastlab.training.callbacks.run_folder import folder_of
@@ -69,7 +69,7 @@ class Checkpoints(Checkpoint):
         """A resumed run takes up the best weights so far, and goes on with the next epoch."""
         counts = trainer.fit_loop.epoch_progress.current.state_dict()
         if counts["ready"] == counts["processed"]:  # with max_steps, Lightning would go through an empty epoch first
-            _Loop.restarting.fset(trainer.fit_loop, False)  # type: ignore[attr-defined]  # mypy sees no property here
+            begin_next_epoch(trainer)
         self._first_epoch = trainer.current_epoch
         if self.best_epoch >= 0:
             self._take_up_best()
@@ -153,7 +153,7 @@ class Checkpoints(Checkpoint):
                 f"the weights are no longer finite after epoch {trainer.current_epoch}; the checkpoints keep what they "
                 "were before. Lower the learning rate, or set --trainer.gradient_clip_val 1"
             )
-        last = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+        last = state_of(trainer)
         if self.best_weights is None or self._best_written:
             return {"last.ckpt": last}
         best = {name: part for name, part in last.items() if name not in TO_RESUME}

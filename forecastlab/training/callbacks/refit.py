@@ -6,6 +6,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from forecastlab.adapters.lightning import set_metric
+
 
 class Refit(Callback):
     """Gives a training without validation the intervals and the validation losses of an earlier one.
@@ -34,4 +36,4 @@ class Refit(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loss = self.losses.get(trainer.current_epoch)
         if loss is not None:
-            trainer._logger_connector._callback_metrics["val/loss"] = torch.tensor(loss)
+            set_metric(trainer, "val/loss", torch.tensor(loss))

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import hparams
 
+from forecastlab.adapters.torch import event_writer
 from forecastlab.training.callbacks.metrics_file import MetricsFile
 
 METRICS = "metrics.csv"
@@ -67,7 +68,7 @@ class RunLogger(TensorBoardLogger):
     ) -> None:
         """Writes plain hyper-parameters for TensorBoard's table, with the names of the metrics that go beside them."""
         for summary in hparams(dict(params) if isinstance(params, dict) else vars(params), metrics or {}):
-            self.experiment._get_file_writer().add_summary(summary)
+            event_writer(self.experiment).add_summary(summary)
 
     def save(self) -> None:
         """Does nothing: Lightning calls it after every metric, and epochs that take milliseconds do not wait for it."""
@@ -99,7 +100,7 @@ class RunLogger(TensorBoardLogger):
         """
         if not steps:
             return
-        writer = self.experiment._get_file_writer()
+        writer = event_writer(self.experiment)
         for step in steps:
             row = self._rows[step]
             values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items() if name != "epoch"]

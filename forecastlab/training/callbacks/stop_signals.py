@@ -6,6 +6,8 @@ import threading
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
+from forecastlab.adapters.lightning import cluster_environment
+
 
 class StopSignals(Callback):
     """Keeps the handler of SIGTERM that was there before the training, on SLURM also for the signal before its end.
@@ -35,6 +37,6 @@ class StopSignals(Callback):
         if threading.current_thread() is not threading.main_thread() or self._handler is None:
             return
         signal.signal(signal.SIGTERM, self._handler)
-        environment = trainer._accelerator_connector.cluster_environment
+        environment = cluster_environment(trainer)
         if trainer.state.fn == "fit" and isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
             signal.signal(environment.requeue_signal or signal.SIGUSR1, self._handler)

@@ -25,7 +25,7 @@ class TrainingCurves(Callback):
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        self._norms.append(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
+        self._norms.append(torch.nn.utils.get_total_norm(gradients))
         self._rate = optimizer.param_groups[0]["lr"]  # at the end of the epoch the schedule has stepped already
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,0 +1,1 @@
+"""What other packages do not promise, one module per package: nothing else here uses their private names."""
