@@ -6,7 +6,9 @@ from typing import Any
 import lightning.pytorch as lightning
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
+from forecastlab.batch import Batch
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table
@@ -75,6 +77,12 @@ def as_if_trained(model: Forecaster) -> Forecaster:
     """The network, which forecasts with the weights that it has."""
     model.trained = True
     return model
+
+
+def loss_of(model: Forecaster, batch: Batch) -> Tensor:
+    """The training criterion of a batch."""
+    scaled = model.scaled(batch)
+    return model.loss_of(model.run(scaled), batch, scaled)
 
 
 def trainer(**arguments: Any) -> lightning.Trainer:

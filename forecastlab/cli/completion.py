@@ -19,7 +19,7 @@ from lightning.pytorch import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from forecastlab.adapters.jsonargparse import options_of
+from forecastlab.adapters.jsonargparse import actions_of, options_of
 from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, reproduce, run_table, shipped
 from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.data.datamodule import ForecastDataModule
@@ -113,7 +113,7 @@ def commands() -> argparse.ArgumentParser:
 
 def _of_lightning() -> dict[str, argparse.ArgumentParser]:
     """The parsers of `fit` and its like by their names; nothing is parsed, drawn or built."""
-    choices = [action.choices for action in capture_parser(ForecastCLI, ["fit"])._actions]
+    choices = [action.choices for action in actions_of(capture_parser(ForecastCLI, ["fit"]))]
     (parsers,) = (found for found in choices if isinstance(found, dict))
     return parsers
 

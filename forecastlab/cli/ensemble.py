@@ -19,10 +19,11 @@ from forecastlab.data.predictions import predictions_table
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.ensemble import forecast_together
 from forecastlab.metrics import PARTS, Part
+from forecastlab.network.agreement import require_alike
 from forecastlab.runs.files import write_whole
 from forecastlab.runs.run import CONFIG, LOGS, Run, experiment_of, load_checkpoint
 from forecastlab.training.callbacks.predictions import PREDICTIONS, write_forecast
-from forecastlab.training.forecaster import Forecaster, require_alike
+from forecastlab.training.forecaster import Forecaster
 
 ALLOW_SEEN = "--allow-seen"
 MEMBERS = "members.csv"

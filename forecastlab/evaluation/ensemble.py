@@ -10,7 +10,7 @@ from forecastlab.batch import Batch, Prediction
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.metrics import ForecastMetrics
 from forecastlab.network.finite import require_finite
-from forecastlab.training.forecaster import Forecaster
+from forecastlab.network.network import Network
 
 
 class Ensemble(NamedTuple):
@@ -38,7 +38,7 @@ class Ensemble(NamedTuple):
 
 @torch.no_grad()
 def forecast_together(
-    models: Sequence[Forecaster], data: ForecastDataModule, stage: Literal["test", "predict"]
+    models: Sequence[Network], data: ForecastDataModule, stage: Literal["test", "predict"]
 ) -> Ensemble:
     """The forecasts of several networks for the same rows, on the CPU.
 
@@ -62,7 +62,7 @@ def forecast_together(
             model.recalibrate(data.origins(stage, model.before))
         parts = []
         for batch in batches:
-            found = model.predict_step(batch)
+            found = model.predict(batch)
             require_finite(found, batch, model, data.panel.names, data.times, scored_only=stage == "test")
             parts.append(_by_origin(found))
         members.append(Prediction(*(torch.cat(part) for part in zip(*parts, strict=True))))

@@ -29,7 +29,8 @@ from forecastlab.explanation.permutation import (
 from forecastlab.explanation.selection import of_series
 from forecastlab.explanation.tracing import Trace, trace
 from forecastlab.explanation.units import unused
-from forecastlab.training.forecaster import Forecaster, require_alike
+from forecastlab.network.agreement import require_alike
+from forecastlab.network.network import Network
 
 Stage = Literal["test", "validation"]
 
@@ -56,7 +57,7 @@ class Explanation:
 
 
 def explain(
-    model: Forecaster,
+    model: Network,
     data: ForecastDataModule,
     stage: Stage = "test",
     *,

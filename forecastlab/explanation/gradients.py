@@ -16,7 +16,7 @@ from forecastlab.data.windows import Windows
 from forecastlab.errors import ForecastlabError
 from forecastlab.explanation.attention import Attention
 from forecastlab.explanation.tracing import sequences_at_once
-from forecastlab.training.forecaster import Forecaster
+from forecastlab.network.network import Network
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Attribution:
 
 
 def integrated_gradients(
-    model: Forecaster, windows: Windows, series: str, origins: int = 32, steps: int = 32, target: int = 0
+    model: Network, windows: Windows, series: str, origins: int = 32, steps: int = 32, target: int = 0
 ) -> Attribution:
     """Attributes forecasts to inputs by integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365).
 
@@ -127,7 +127,7 @@ def _chosen(windows: Windows, origins: int, device: torch.device) -> tuple[Batch
     return Batch(*(part.to(device) for part in batch)), positions.to(device)
 
 
-def _centers(model: Forecaster, series: str) -> dict[str, Tensor]:
+def _centers(model: Network, series: str) -> dict[str, Tensor]:
     """The centre of the scaling of a series, of its features and of what is known in advance."""
     row = model.schema.series.index(series) if model.schema.series else 0
     feature, known = (cast(Tensor, getattr(model.scaling, f"{name}_center")) for name in ("feature", "known"))

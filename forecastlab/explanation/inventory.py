@@ -12,7 +12,7 @@ def inventory(model: nn.Module, names: Iterable[str]) -> pd.DataFrame:
     """The parts of a network, one row each, with the columns `part, class, gates, states, attention`.
 
     Args:
-        model: the Forecaster.
+        model: the Network.
         names: names of its signals.
     """
     parts: dict[str, dict[str, list[str]]] = {"backbone": {}, "decoder": {}}

@@ -12,7 +12,7 @@ Kind = Literal["gate", "state", "attention"]
 
 @dataclass(frozen=True)
 class SignalName:
-    """The name of a signal of `Forecaster.trace`, taken apart.
+    """The name of a signal of `Network.trace`, taken apart.
 
     Attributes:
         part: what it belongs to: "" for the backbone itself, "branches.0" for a part of a hybrid, "decoder".
@@ -42,7 +42,7 @@ class SignalName:
 
     @property
     def path(self) -> str:
-        """Where the part is in the Forecaster."""
+        """Where the part is in the Network."""
         if self.part.partition(".")[0] == "decoder":
             return self.part
         return f"backbone.{self.part}" if self.part else "backbone"

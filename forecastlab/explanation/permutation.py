@@ -12,7 +12,7 @@ from forecastlab.batch import Batch, Schema
 from forecastlab.data.windows import Windows
 from forecastlab.explanation.selection import with_rows_in_order
 from forecastlab.explanation.tracing import batches, sequences_at_once
-from forecastlab.training.forecaster import Forecaster
+from forecastlab.network.network import Network
 
 ERRORS = ("mse", "mae")
 
@@ -56,7 +56,7 @@ def block_orders(rows: int, block: int, repeats: int, seed: int = 0) -> NDArray[
 
 
 def permutation_importance(
-    model: Forecaster,
+    model: Network,
     windows: Windows,
     features: Mapping[str, Sequence[str]],
     orders: NDArray[np.int64],
@@ -92,7 +92,7 @@ def permutation_importance(
     return pd.DataFrame(found, list(features), names), dict(zip(ERRORS, base.tolist(), strict=True))
 
 
-def _errors(model: Forecaster, variants: Sequence[Windows], target: int) -> NDArray[np.float64]:
+def _errors(model: Network, variants: Sequence[Windows], target: int) -> NDArray[np.float64]:
     """(variants, 2): mean squared and mean absolute error of one target over all values that are scored."""
     first = variants[0]
     together = max(1, sequences_at_once(model, first) // len(first))

@@ -14,7 +14,7 @@ from forecastlab.batch import Batch
 from forecastlab.data.windows import Windows
 from forecastlab.explanation.attention import Attention
 from forecastlab.explanation.names import SignalName, shown
-from forecastlab.training.forecaster import Forecaster
+from forecastlab.network.network import Network
 
 AT_ONCE = 1 << 14
 """Rows of histories that are run together."""
@@ -40,7 +40,7 @@ class Trace:
     attention: dict[str, Attention]
 
 
-def trace(model: Forecaster, windows: Windows, times: pd.DatetimeIndex, target: int = 0) -> Trace:
+def trace(model: Network, windows: Windows, times: pd.DatetimeIndex, target: int = 0) -> Trace:
     """Runs a network and keeps its signals at every origin.
 
     Args:
@@ -94,7 +94,7 @@ def steps_of(windows: Windows) -> int:
     return int((windows.ends - windows.begins).max()) + 1
 
 
-def sequences_at_once(model: Forecaster, windows: Windows) -> int:
+def sequences_at_once(model: Network, windows: Windows) -> int:
     """How many histories are run together: fewer where the decoder holds weights from every origin to every step."""
     steps, origins = steps_of(windows), int((windows.ends - windows.origins).max()) + 1
     fit = AT_ONCE // steps
@@ -110,7 +110,7 @@ def _in_time(values: Tensor, name: SignalName) -> Tensor:
 
 
 def _attention(
-    model: Forecaster, name: str, weights: NDArray[np.float64], windows: Windows, times: pd.DatetimeIndex
+    model: Network, name: str, weights: NDArray[np.float64], windows: Windows, times: pd.DatetimeIndex
 ) -> Attention:
     origins, heads, columns = weights.shape
     found = SignalName.of(name)
@@ -124,7 +124,7 @@ def _attention(
     return Attention(weights, labels, np.arange(columns - origins, columns), times[begin : begin + columns])
 
 
-def _layer(model: Forecaster, name: SignalName) -> torch.nn.Module | None:
+def _layer(model: Network, name: SignalName) -> torch.nn.Module | None:
     layers = getattr(model.get_submodule(name.path), "layers", None)
     return None if layers is None else layers[name.layer]
 

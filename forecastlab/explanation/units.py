@@ -26,7 +26,7 @@ def unused(model: nn.Module, peaks: Mapping[str, NDArray[np.float64]], threshold
     The layers of a part share one `hidden_size`: it can shrink by what every one of them leaves unused.
 
     Args:
-        model: the Forecaster.
+        model: the Network.
         peaks: (units,) each, by name of the signal: the largest magnitude.
         threshold: what counts as zero.
     """

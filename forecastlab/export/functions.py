@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from forecastlab.adapters.torch import tree_flatten, tree_leaves, tree_unflatten
 from forecastlab.batch import Batch, Prediction, State
-from forecastlab.training.forecaster import Forecaster
+from forecastlab.network.network import Network
 
 
 class Forecasting(nn.Module):
@@ -17,7 +17,7 @@ class Forecasting(nn.Module):
         model: the network.
     """
 
-    def __init__(self, model: Forecaster) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
 
@@ -43,7 +43,7 @@ class Forecasting(nn.Module):
             levels), ascending; in double precision.
         """
         batch = _batch(self.model, history, known, static, last, series)
-        return _outputs(self.model, self.model.predict_step(batch))
+        return _outputs(self.model, self.model.predict(batch))
 
 
 class Stepping(nn.Module):
@@ -55,7 +55,7 @@ class Stepping(nn.Module):
         model: a network whose backbone is causal.
     """
 
-    def __init__(self, model: Forecaster) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
         _, self.form = tree_flatten(self._initial(1))
@@ -83,11 +83,12 @@ class Stepping(nn.Module):
             The same as that of `Forecasting`, and "state", to be given with the next row.
         """
         batch = _batch(self.model, row.unsqueeze(1), known, static, last, series)
-        x = self.model.inputs(batch)
+        scaled = self.model.scaled(batch)
         before, *past = tree_unflatten(state, self.form)
-        y, after = self.model.backbone.step(x[:, 0], before)
+        y, after = self.model.backbone.step(scaled.inputs[:, 0], before)
         encoded = torch.cat([*past, y.unsqueeze(1)], 1)
-        outputs = _outputs(self.model, self.model.prediction(self.model.decode(x, encoded, batch), batch))
+        raw = self.model.decode(scaled, encoded).raw
+        outputs = _outputs(self.model, self.model.prediction(raw, batch, scaled))
         parts = tree_leaves((after, encoded) if past else (after,))
         return {**outputs, "state": [part.contiguous() for part in parts]}
 
@@ -102,7 +103,7 @@ class Stepping(nn.Module):
         return start, self.model.backbone.new_zeros(rows, 0, self.model.backbone.output_size)
 
 
-def _batch(model: Forecaster, history: Tensor, *others: Tensor | None) -> Batch:
+def _batch(model: Network, history: Tensor, *others: Tensor | None) -> Batch:
     known, static, last, series = others
     rows, schema = history.shape[0], model.schema
     target = history.new_zeros(rows, 1, schema.horizon, len(schema.targets))
@@ -118,12 +119,12 @@ def _batch(model: Forecaster, history: Tensor, *others: Tensor | None) -> Batch:
     )
 
 
-def _outputs(model: Forecaster, prediction: Prediction) -> dict[str, Tensor]:
+def _outputs(model: Network, prediction: Prediction) -> dict[str, Tensor]:
     outputs = {"forecast": prediction.forecast.squeeze(1)}
     return outputs | {"quantiles": prediction.quantiles.squeeze(1)} if model.levels else outputs
 
 
-def example(model: Forecaster, rows: int, time: int | None) -> dict[str, Tensor]:
+def example(model: Network, rows: int, time: int | None) -> dict[str, Tensor]:
     """Random inputs of every kind that the schema has, about as large as the data that the network was trained on.
 
     Args:

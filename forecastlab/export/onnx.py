@@ -13,13 +13,13 @@ from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.export.files import with_ending, write
 from forecastlab.export.obstacles import first_line, obstacle
 from forecastlab.export.program import Exported, Program, capture, difference, quiet
-from forecastlab.training.forecaster import Forecaster
+from forecastlab.network.network import Network
 
 KEY = "forecastlab"
 """The entry of a file's metadata that describes it, as JSON."""
 
 
-def save_onnx(model: Forecaster, path: str | Path, step: bool = False) -> Exported:
+def save_onnx(model: Network, path: str | Path, step: bool = False) -> Exported:
     """Writes a network as an ONNX file.
 
     Its inputs and outputs are those of `forecastlab.export.functions.Forecasting` (or `Stepping`), by name and in

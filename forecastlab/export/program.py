@@ -19,7 +19,7 @@ from forecastlab.adapters.torch import tree_leaves
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.export.functions import Forecasting, Stepping, example, read
 from forecastlab.export.obstacles import LengthWatch, first_line, obstacle
-from forecastlab.training.forecaster import Forecaster
+from forecastlab.network.network import Network
 
 VERSION = 2
 """Of the layout of what describes a program; since 2 original units are in double precision."""
@@ -133,7 +133,7 @@ class Program:
         return {name: drawn[name] for name in self.inputs}
 
 
-def capture(model: Forecaster, step: bool = False) -> Program:
+def capture(model: Network, step: bool = False) -> Program:
     """Captures a network, on the CPU.
 
     Args:
@@ -143,7 +143,7 @@ def capture(model: Forecaster, step: bool = False) -> Program:
     Raises:
         ConfigError: if it cannot be captured; it says which operation stands in the way.
     """
-    twin = Forecaster.rebuild(model.hparams, {name: part.cpu() for name, part in model.state_dict().items()})
+    twin = Network.rebuild(model.settings, {name: part.cpu() for name, part in model.state_dict().items()})
     twin.requires_grad_(False)  # nobody who runs it needs gradients of the weights
     with quiet():
         return _steps(twin) if step else _windows(twin)
@@ -178,7 +178,7 @@ def quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def _windows(model: Forecaster) -> Program:
+def _windows(model: Network) -> Program:
     function = Forecasting(model)
     inputs = example(model, 2, _length(model))
     inputs = {name: inputs[name] for name in read(function, inputs)}
@@ -199,7 +199,7 @@ def _windows(model: Forecaster) -> Program:
     return _program(model, function, exported, fixed)
 
 
-def _steps(model: Forecaster) -> Program:
+def _steps(model: Network) -> Program:
     if not model.backbone.causal:
         raise ConfigError(f"{type(model.backbone).__name__} is not causal: it cannot be run row by row")
     if model.schema.lookback != "full":
@@ -228,9 +228,7 @@ def _export(function: nn.Module, inputs: Mapping[str, Any], shapes: Mapping[str,
     return exported
 
 
-def _program(
-    model: Forecaster, function: Forecasting | Stepping, exported: ExportedProgram, fixed: str | None
-) -> Program:
+def _program(model: Network, function: Forecasting | Stepping, exported: ExportedProgram, fixed: str | None) -> Program:
     nodes = {node.name: node for node in exported.graph.nodes}
     symbols: dict[str, str] = {}
     inputs = {name: _axes(name, nodes[name], symbols) for name in exported.graph_signature.user_inputs}
@@ -316,7 +314,7 @@ def _growing(found: Sequence[Sequence[Tensor]]) -> list[dict[int, Any]]:
     return axes
 
 
-def _length(model: Forecaster) -> int:
+def _length(model: Network) -> int:
     """Rows of a history to make a program with; that of a single row would be taken for a constant."""
     return 8 if model.schema.lookback == "full" else max(int(model.schema.lookback), 2)
 

@@ -12,13 +12,14 @@ from forecastlab.data.trained_on import records_of
 from forecastlab.errors import DataError, ForecastlabError
 from forecastlab.export.files import with_ending, write
 from forecastlab.limits import TEXT, require_file, require_plain
+from forecastlab.network.network import Network
 from forecastlab.training.forecaster import Forecaster
 
 VERSION = 2
 """Of the layout of the two files; before 2 the scaling was in single precision, which is read all the same."""
 
 
-def save_safetensors(model: Forecaster, path: str | Path, config: Mapping[str, Any] | None = None) -> list[Path]:
+def save_safetensors(model: Network, path: str | Path, config: Mapping[str, Any] | None = None) -> list[Path]:
     """Writes a network as `path`, which ends in .safetensors, and a file beside it that ends in .json.
 
     The first holds `model.state_dict()`: every weight, and the scaling. The second says what they are: `model` are the
@@ -47,7 +48,7 @@ def save_safetensors(model: Forecaster, path: str | Path, config: Mapping[str, A
         "version": VERSION,
         "forecastlab": __version__,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "model": dict(model.hparams),
+        "model": dict(model.settings),
         "scaling": {name: value.tolist() for name, value in model.scaling.state_dict().items()},
         "trained_on": [record.as_dict() for record in model.trained_on],
         "config": dict(config or {}),

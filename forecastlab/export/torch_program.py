@@ -9,10 +9,10 @@ import torch
 from forecastlab.adapters.torch import tree_leaves
 from forecastlab.export.files import with_ending, write
 from forecastlab.export.program import Exported, capture, difference, nested, quiet
-from forecastlab.training.forecaster import Forecaster
+from forecastlab.network.network import Network
 
 
-def save_torch(model: Forecaster, path: str | Path, step: bool = False) -> Exported:
+def save_torch(model: Network, path: str | Path, step: bool = False) -> Exported:
     """Writes a network as a program of torch.export, and beside it a file that ends in .json and describes it.
 
     `torch.export.load(path).module()` takes the inputs by name, in original units, and gives a dictionary, as

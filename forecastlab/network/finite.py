@@ -1,31 +1,23 @@
 """Forecasts that are not finite are errors, which say where they come from."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
 
-from forecastlab.batch import Batch, Prediction, Schema
+from forecastlab.batch import Batch, Prediction
 from forecastlab.errors import DataError
+from forecastlab.network.composition import Composition
 
 HUGE = 1e3
 """A scaled input from here on is named: values like those of the training are a few units large."""
 
 
-class Network(Protocol):
-    """What is asked of a `Forecaster` here."""
-
-    schema: Schema
-
-    def inputs(self, batch: Batch) -> Tensor: ...
-
-
 def require_finite(
     found: Prediction,
     batch: Batch,
-    model: Network,
+    network: Composition,
     names: Sequence[str] | None = None,
     times: pd.DatetimeIndex | None = None,
     scored_only: bool = False,
@@ -35,7 +27,7 @@ def require_finite(
     Args:
         found: the forecasts.
         batch: the samples that they are for.
-        model: the network that they are from.
+        network: the network that they are from.
         names: the series' names; None where they are not known.
         times: (rows + horizon,): the axis; None where it is not known.
         scored_only: whether forecasts of weight 0 do not count.
@@ -56,22 +48,23 @@ def require_finite(
     since = f"row {row}" if times is None else f"{times[row]}"
     last = batch.history.shape[1] - found.index.shape[1] + origin
     raise DataError(
-        f"the forecast of series {of} from {since} is not finite: step {step + 1} of {model.schema.targets[target]} is "
-        f"{found.forecast[sample, origin, step, target].item()}.\n{largest_input(model, batch, sample, last)}"
+        f"the forecast of series {of} from {since} is not finite: step {step + 1} of "
+        f"{network.schema.targets[target]} is "
+        f"{found.forecast[sample, origin, step, target].item()}.\n{largest_input(network, batch, sample, last)}"
     )
 
 
-def largest_input(model: Network, batch: Batch, sample: int | None = None, last: int | None = None) -> str:
+def largest_input(network: Composition, batch: Batch, sample: int | None = None, last: int | None = None) -> str:
     """A sentence that names the input that is farthest from what the training's rows were like, and what to do.
 
     Args:
-        model: the network.
+        network: the network.
         batch: the samples.
         sample: the number of the only one that counts; None for all.
         last: the last position of the history that counts; None for all.
     """
     with torch.no_grad():
-        scaled = model.inputs(batch)
+        scaled = network.scaled(batch).inputs
     chosen = slice(None) if sample is None else slice(sample, sample + 1)
     scaled = scaled[chosen, : None if last is None else last + 1].abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
     if not scaled.numel():
@@ -79,14 +72,14 @@ def largest_input(model: Network, batch: Batch, sample: int | None = None, last:
     number = int(scaled.argmax())
     position = [int(part) for part in torch.unravel_index(torch.tensor(number), scaled.shape)]
     size = float(scaled[tuple(position)])
-    columns = (*model.schema.features, *model.schema.static)
+    columns = (*network.schema.features, *network.schema.static)
     name = columns[position[2]]
     if size < HUGE:
         return "No input is far from the training's: use another checkpoint of the run, or train anew."
     value: Any = (
         batch.history[chosen][position[0], position[1], position[2]]
-        if position[2] < len(model.schema.features)
-        else batch.static[chosen][position[0], position[2] - len(model.schema.features)]
+        if position[2] < len(network.schema.features)
+        else batch.static[chosen][position[0], position[2] - len(network.schema.features)]
     )
     return (
         f"The largest input is {name}: {value.item():.6g}, which is {size:.3g} when it is scaled, where the training's "

@@ -1,10 +1,9 @@
 """Forecasting row by row, as the rows arrive."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from copy import copy
 from numbers import Number
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,52 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from forecastlab.backbones.base import Backbone
-from forecastlab.batch import Batch, Prediction, Schema, State
+from forecastlab.batch import Batch, Prediction, State
 from forecastlab.data.calendar import calendar_of
 from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import calendar_between
 from forecastlab.data.times import parse_times
-from forecastlab.decoders.base import Decoder
 from forecastlab.errors import DataError
+from forecastlab.network.composition import Composition
 from forecastlab.network.finite import require_finite
 from forecastlab.network.intervals import SplitConformal
 
 Array = NDArray[np.float64]
 MOST = float(np.finfo(np.float32).max)
 """The largest number that the network can read."""
-
-
-class Network(Protocol):
-    """What a stream needs of a `Forecaster`, where all of it is described."""
-
-    schema: Schema
-    backbone: Backbone
-    decoder: Decoder
-    intervals: SplitConformal | None
-
-    @property
-    def before(self) -> int: ...
-
-    @property
-    def levels(self) -> tuple[float, ...]: ...
-
-    @property
-    def device(self) -> torch.device: ...
-
-    def evaluating(self) -> AbstractContextManager[None]: ...
-
-    def margins(self, batch: Batch) -> Tensor: ...
-    def find_scalings(self, names: Sequence[str]) -> Mapping[int, str]: ...
-
-    def inputs(self, batch: Batch) -> Tensor: ...
-
-    def decode(self, x: Tensor, encoded: Tensor, batch: Batch) -> Tensor: ...
-
-    def errors(self, raw: Tensor, batch: Batch) -> Tensor: ...
-
-    def prediction(self, raw: Tensor, batch: Batch, margin: Tensor | None = None) -> Prediction: ...
 
 
 class Stream:
@@ -69,13 +36,13 @@ class Stream:
     that is refused changes nothing.
 
     Args:
-        model: a trained network.
+        network: a trained network.
     """
 
-    def __init__(self, model: Network) -> None:
-        self.model = model
-        self._schema = model.schema
-        self._recipe = Recipe.from_dict(model.schema.recipe)
+    def __init__(self, network: Composition) -> None:
+        self.network = network
+        self._schema = network.schema
+        self._recipe = Recipe.from_dict(network.schema.recipe)
         self._time_column = "time" if self._recipe.time is None else self._recipe.time
         self._name: str | None = None
         self._time: pd.Timestamp | None = None
@@ -88,9 +55,8 @@ class Stream:
         """Rows of the window: time, inputs (features,) in original units, targets (targets,)."""
         self._static: dict[str, float] = {}
         self._state: State | None = None
-        self._inputs = torch.empty(0)
         self._encoded: Tensor | None = None
-        self._recent = _Recent(model) if model.before else None
+        self._recent = _Recent(network) if network.before else None
 
     def update(self, row: Mapping[str, Any], ahead: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame | None:
         """Takes in the next row of the series.
@@ -115,7 +81,7 @@ class Stream:
         before = dict(vars(self))
         self._recent = copy(self._recent)
         try:
-            with self.model.evaluating():
+            with self.network.evaluating():
                 return self._update(row, ahead)
         except Exception:
             vars(self).update(before)
@@ -140,7 +106,7 @@ class Stream:
         name = self._recipe.name if label is None else str(row[label])
         if self._name is not None and name != self._name:
             raise DataError(f"a stream is one series: this one is {self._name}, the row is of {name}")
-        self.model.find_scalings([name])  # there may be other streams
+        self.network.find_scalings([name])  # there may be other streams
         static = {column: self._value(row, column) for column in self._recipe.static}
         for column, value in static.items():
             held = self._static.get(column, float("nan"))
@@ -259,14 +225,14 @@ class Stream:
 
     def _step(self, x: Array) -> None:
         """Takes the network one step on."""
-        inputs = self.model.inputs(self._batch(torch.as_tensor(x)[None, None]))
-        backbone = self.model.backbone
+        inputs = self.network.scaled(self._batch(torch.as_tensor(x)[None, None])).inputs
+        backbone = self.network.backbone
         state = backbone.initial_state(1) if self._state is None else self._state
         encoded, self._state = backbone.step(inputs[:, 0], state)
         encoded = encoded[:, None]
-        if self._encoded is not None and self.model.decoder.attends:
+        if self._encoded is not None and self.network.decoder.attends:
             encoded = torch.cat([self._encoded, encoded], 1)
-        self._inputs, self._encoded = inputs, encoded
+        self._encoded = encoded
 
     def _forecast(self, time: pd.Timestamp, ahead: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         """The forecast from the row that was taken in last."""
@@ -283,15 +249,16 @@ class Stream:
         known = self._known(ahead[:horizon] if self._recipe.known else [{}] * horizon, times[1:])
         history = torch.as_tensor(np.stack([x for _, x, _ in self._past]))[None]
         batch = self._batch(history, known, self._past[-1][2])
-        if self._schema.lookback != "full":
-            self._inputs = self.model.inputs(batch)
-            self._encoded, _ = self.model.backbone(self._inputs)
-        raw = self.model.decode(self._inputs, cast(Tensor, self._encoded), batch)
-        margin = None if self._recent is None else self._recent.margin(raw, batch)
-        found = self.model.prediction(raw, batch, margin)
-        require_finite(found, batch, self.model, [name], times)
+        scaled = self.network.scaled(batch)
+        if self._schema.lookback == "full":
+            run = self.network.decode(scaled, cast(Tensor, self._encoded))
+        else:
+            run = self.network.run(scaled)
+        margin = None if self._recent is None else self._recent.margin(run.raw, batch)
+        found = self.network.prediction(run.raw, batch, scaled, margin)
+        require_finite(found, batch, self.network, [name], times)
         alone = Prediction(*(part.cpu() for part in found))._replace(series=torch.zeros(1, dtype=torch.int64))
-        return predictions_table([name], times, self._schema.targets, self.model.levels, alone)
+        return predictions_table([name], times, self._schema.targets, self.network.levels, alone)
 
     def _batch(self, history: Tensor, known: Array | None = None, last: Array | None = None) -> Batch:
         """A batch of one sample with one origin."""
@@ -309,23 +276,23 @@ class Stream:
             index=torch.zeros(1, 1, dtype=torch.int64),
             series=torch.zeros(1, dtype=torch.int64),
         )
-        return Batch(*(part.to(self.model.device) for part in batch))
+        return Batch(*(part.to(self.network.device) for part in batch))
 
 
 class _Recent:
     """The errors of a stream's last forecasts, and the margins of the intervals that follow from them.
 
     Args:
-        model: a network with an `interval_window`.
+        network: a network with an `interval_window`.
     """
 
-    def __init__(self, model: Network) -> None:
-        self._model = model
-        intervals = cast(SplitConformal, model.intervals)
+    def __init__(self, network: Composition) -> None:
+        self._network = network
+        intervals = cast(SplitConformal, network.intervals)
         self._intervals = intervals
         coverages, horizon, targets = intervals.margin.shape
-        self._errors = torch.zeros(0, horizon, targets, coverages, device=model.device)
-        self._weight = torch.zeros(0, horizon, targets, device=model.device)
+        self._errors = torch.zeros(0, horizon, targets, coverages, device=network.device)
+        self._weight = torch.zeros(0, horizon, targets, device=network.device)
         self._forecasts: list[tuple[Tensor, Batch] | None] = []
         """What the decoder gave at the last origins, as many as there are steps, and the batch it was given for."""
 
@@ -337,7 +304,8 @@ class _Recent:
         batch = Batch(*map(torch.cat, zip(*(batch for _, (_, batch) in waiting), strict=True)))
         truth = torch.as_tensor(values, device=batch.target.device)
         raw = torch.cat([raw for _, (raw, _) in waiting])
-        errors = self._model.errors(raw, batch._replace(target=truth.expand_as(batch.target)))
+        scaled = self._network.scaled(batch._replace(target=truth.expand_as(batch.target)))
+        errors = self._network.errors(raw, scaled)
         steps = torch.tensor([steps for steps, _ in waiting])
         self._errors, self._weight = self._errors.clone(), self._weight.clone()
         self._errors[-steps, steps - 1] = errors[torch.arange(len(steps)), 0, steps - 1]
@@ -345,7 +313,7 @@ class _Recent:
 
     def add(self) -> None:
         """Makes the row an origin, from which nothing is forecast so far."""
-        kept, horizon = self._model.before, self._errors.shape[1]
+        kept, horizon = self._network.before, self._errors.shape[1]
         self._errors, self._weight = (
             torch.cat([part[-kept:], part.new_zeros(1, *part.shape[1:])]) for part in (self._errors, self._weight)
         )
@@ -354,7 +322,7 @@ class _Recent:
     def margin(self, raw: Tensor, batch: Batch) -> Tensor:
         """The margins at the last origin, (1, 1, coverages, horizon, targets), whose forecast is taken note of."""
         self._forecasts = [*self._forecasts[:-1], (raw, batch._replace(history=batch.history[:, -1:]))]
-        margin = self._model.margins(batch)[0]
+        margin = self._network.margins(batch.series)[0]
         return self._intervals.recent(self._errors, self._weight, margin, last=1)[None]
 
 

@@ -26,19 +26,20 @@ class WindowNorm:
         self.columns = list(columns)
         self.divide = divide
 
-    def normalised(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """Inputs (batch, time, inputs) -> the same with the targets' own past normalised, in the precision `dtype`."""
-        change = self._change(x, dtype) / self.unit(x, dtype)
-        return x.to(dtype).index_copy(-1, torch.tensor(self.columns, device=x.device), change)
+    def __call__(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Inputs (batch, time, inputs) with the targets' own past normalised, and the unit that it is divided by.
 
-    def unit(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """What a change is divided by, (batch, 1, targets), of inputs (batch, time, inputs); never 0."""
-        change = self._change(x, dtype)
-        if not self.divide:
-            return torch.ones_like(change[:, :1])
-        return (change.var(1, correction=0, keepdim=True) + EPSILON).sqrt()
+        Args:
+            x: (batch, time, inputs), in double precision.
+            dtype: the precision of what is returned.
 
-    def _change(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """The targets' own past relative to its last value, which is subtracted before digits are lost."""
+        Returns:
+            (batch, time, inputs), and (batch, 1, targets), never 0.
+        """
         own = x[..., self.columns]
-        return (own - own[:, -1:]).to(dtype)
+        change = (own - own[:, -1:]).to(dtype)  # the level is subtracted before digits are lost
+        unit = torch.ones_like(change[:, :1])
+        if self.divide:
+            unit = (change.var(1, correction=0, keepdim=True) + EPSILON).sqrt()
+        columns = torch.tensor(self.columns, device=x.device)
+        return x.to(dtype).index_copy(-1, columns, change / unit), unit

@@ -103,7 +103,7 @@ def test_a_part_that_reads_backwards_is_put_into_the_order_of_time():
     model = network(module, partial(Bidirectional, backbone=partial(RNN, hidden_size=3)))
     found = traced(model, module)
     batch = samples(module)[list(range(15))]
-    encoded, _ = model.backbone(model.inputs(batch))
+    encoded, _ = model.backbone(model.scaled(batch).inputs)
     both = np.concatenate([found.signals[f"{half}.layers.0.hidden"] for half in ("forwards", "backwards")], 1)
     np.testing.assert_allclose(both, encoded[:, -1].detach(), rtol=1e-5, atol=1e-7)
 

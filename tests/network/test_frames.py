@@ -14,7 +14,7 @@ from forecastlab.data.table_datamodule import TableDataModule
 from forecastlab.decoders import Seq2Seq
 from forecastlab.errors import ConfigError, DataError, ForecastlabError
 from forecastlab.losses import Quantile
-from forecastlab.training import forecaster
+from forecastlab.network import network
 from forecastlab.training.forecaster import Forecaster
 from tests.frames import module, panel, wide
 from tests.series import trainer
@@ -287,7 +287,7 @@ def test_more_series_than_are_taken_together_are_all_forecast(tmp_path, monkeypa
     frame = panel(40)
     model = fitted(tmp_path, frame, series_column="unique_id")
     expected = model.forecast(frame)
-    monkeypatch.setattr(forecaster, "AT_ONCE", 2)
+    monkeypatch.setattr(network, "AT_ONCE", 2)
     pd.testing.assert_frame_equal(model.forecast(frame), expected, rtol=1e-6)
 
 

@@ -21,7 +21,7 @@ from forecastlab.export import load_safetensors
 from forecastlab.losses import MAPE, Quantile
 from forecastlab.training.callbacks import PredictionWriter
 from forecastlab.training.forecaster import Forecaster
-from tests.series import Series, noise, trainer
+from tests.series import Series, loss_of, noise, trainer
 
 OLD = Path(__file__).parents[1] / "data"
 """Files of a network that was trained when a scaling was in single precision."""
@@ -113,7 +113,7 @@ def test_the_percentage_loss_of_a_high_level_is_that_of_its_values():
     trainer(max_epochs=1).fit(model, data)
     batch = next(iter(data.test_dataloader()))
     with torch.no_grad():
-        loss, forecast = model._loss(model._raw(batch)[0], batch), model(batch)
+        loss, forecast = loss_of(model, batch), model(batch)
     expected = 100 * ((forecast - batch.target).abs() / batch.target.abs()).mean()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -212,9 +212,9 @@ def test_a_change_in_a_window_is_not_lost_beside_the_range_of_the_series():
     batch = next(iter(data.test_dataloader()))
     high = Batch(*(part + 1e9 if number in (0, 3, 4) else part for number, part in enumerate(batch)))
     change = batch.history[..., 1] - batch.last[:, :, 0]
-    torch.testing.assert_close(model.inputs(high)[..., 1].double(), change / 1e9, rtol=1e-6, atol=0)
+    torch.testing.assert_close(model.scaled(high).inputs[..., 1].double(), change / 1e9, rtol=1e-6, atol=0)
     ahead = (batch.target - batch.last[:, :, None]) / 1e9
-    torch.testing.assert_close(model._target(high).double(), ahead, rtol=1e-6, atol=0)
+    torch.testing.assert_close(model.scaled(high).target.double(), ahead, rtol=1e-6, atol=0)
 
 
 # ---- what was written when scalings were in single precision ----

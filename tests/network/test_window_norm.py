@@ -17,7 +17,7 @@ from forecastlab.losses import GaussianNLL, JointMeanQuantile
 from forecastlab.training.forecaster import Forecaster
 from tests.frames import module
 from tests.frames import wide as frame
-from tests.series import trainer
+from tests.series import loss_of, trainer
 
 LOOKBACK, HORIZON = 6, 2
 # x is a feature; y and w, the targets, are read in another order than they are forecast in
@@ -132,9 +132,9 @@ def test_a_constant_window_is_forecast_and_has_a_gradient():
     history, last = x.history.clone(), x.last.clone()
     history[1][:, OWN], last[1] = 20.0, 20.0
     x = x._replace(history=history, last=last)
-    model._loss(model._raw(x)[0], x).backward()
+    loss_of(model, x).backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
-    encoded, _ = model.backbone(model.inputs(x))
+    encoded, _ = model.backbone(model.scaled(x).inputs)
     raw = model.decoder(encoded, x.known.float(), torch.zeros_like(x.last).float())[1, :, :, :, 0]
     torch.testing.assert_close(model(x)[1], 20 + math.sqrt(EPSILON) * raw.double())
 
@@ -142,7 +142,7 @@ def test_a_constant_window_is_forecast_and_has_a_gradient():
 def test_the_loss_is_taken_in_scaled_units_and_not_in_those_of_the_window():
     model, x = forecaster(scaled=True), batch()
     error = (model(x) - x.target).detach().numpy() / model.scaling.target_scale.numpy()
-    loss = model._loss(model._raw(x)[0], x).item()
+    loss = loss_of(model, x).item()
     assert loss == pytest.approx((error**2).mean(), rel=1e-10)
 
 
@@ -158,13 +158,13 @@ def test_a_decoder_is_fed_the_truth_in_the_units_that_it_forecasts_in():
         fed["last"], fed["target"] = arguments[2:]
 
     model.decoder.register_forward_pre_hook(remember)
-    raw, _, _ = model._raw(x)
+    raw = model.run(model.scaled(x)).raw
     np.testing.assert_allclose(fed["target"].numpy(), change, rtol=1e-9)
     assert not fed["last"].any()
 
     # a decoder that is fed the truth gives its second step from it: cell and output layer by hand
     weight = {name: value.detach() for name, value in model.decoder.named_parameters()}
-    state = torch.tanh(nn.functional.linear(model.backbone(model.inputs(x))[0][:, -1], weight["bridge.weight"]))
+    state = torch.tanh(nn.functional.linear(model.backbone(model.scaled(x).inputs)[0][:, -1], weight["bridge.weight"]))
     state = torch.tanh(torch.atanh(state) + weight["bridge.bias"]).unflatten(1, (2, 1, 3))
     h, c = state[:, 0, 0], state[:, 1, 0]
     known = (x.known - model.scaling.known_center) / model.scaling.known_scale

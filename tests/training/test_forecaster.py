@@ -27,7 +27,7 @@ from forecastlab.losses import MAE, MSE, Quantile
 from forecastlab.penalties import ActivationPenalty, Penalty
 from forecastlab.training.forecaster import Forecaster
 from tests.frames import module, panel
-from tests.series import Series, as_if_trained, counting, noise, trainer
+from tests.series import Series, as_if_trained, counting, loss_of, noise, trainer
 
 SCHEMA = Schema(("x", "y", "hour_sin"), ("y",), known=("hour_sin",), horizon=2, lookback=5)
 SMALL = partial(LSTM, hidden_size=4)
@@ -61,10 +61,6 @@ def forecaster(*arguments, schema=SCHEMA, scaled=True, **settings):
         for name, buffer in model.scaling.named_buffers():
             buffer.copy_(7 + torch.rand_like(buffer) if name.endswith("scale") else 15 + torch.rand_like(buffer))
     return model
-
-
-def loss_of(model, x):
-    return model._loss(model._raw(x)[0], x)
 
 
 def zeroed(model):
@@ -238,8 +234,8 @@ def test_an_interrupted_epoch_leaves_nothing_in_the_next_ones_loss():
     first = trainer(max_epochs=1)
     first.fit(model, data)
     batch = next(iter(data.train_dataloader()))
-    model._add("train/loss", torch.tensor(1e6), batch)
-    model._add("val/loss", torch.tensor(1e6), batch)
+    model._means.add("train/loss", torch.tensor(1e6), batch)
+    model._means.add("val/loss", torch.tensor(1e6), batch)
     second = trainer(max_epochs=1)
     second.fit(model, data)
     for name in ("train/loss", "val/loss"):
@@ -325,7 +321,7 @@ def test_static_covariates_of_a_file_reach_the_network_scaled_over_the_series(tm
     trainer(max_epochs=1).fit(model, data)
     x = next(iter(data.test_dataloader()))
     area = (x.series + 1 - 2) / np.sqrt(2 / 3)  # the mean and the standard deviation of 1 2 3
-    torch.testing.assert_close(model.inputs(x)[..., -1], area.float()[:, None].repeat(1, 4))
+    torch.testing.assert_close(model.scaled(x).inputs[..., -1], area.float()[:, None].repeat(1, 4))
 
 
 # ---- penalties ----
@@ -355,7 +351,7 @@ def test_penalties_add_to_what_is_trained_and_not_to_the_losses_that_are_logged(
         runs.append((running.callback_metrics, model.training_step(x).item(), model, x))
     (plain, loss, *_), (penalised, with_penalty, model, x) = runs
     assert penalised == plain
-    encoded, _ = model.backbone(model.inputs(x))
+    encoded, _ = model.backbone(model.scaled(x).inputs)
     assert with_penalty == pytest.approx(loss + 3 * encoded.square().mean().item(), rel=1e-5)
 
 
@@ -365,7 +361,7 @@ def test_penalties_pull_at_the_weights():
         torch.manual_seed(0)
         model = Forecaster(SMALL, penalties=penalties, optimizer=partial(Adam, lr=0.1), schema=data.schema)
         trainer(max_epochs=3).fit(model, data)
-        encoded, _ = model.backbone(model.inputs(next(iter(data.test_dataloader()))))
+        encoded, _ = model.backbone(model.scaled(next(iter(data.test_dataloader()))).inputs)
         sizes.append(encoded.abs().mean().item())
     assert sizes[1] < 0.2 * sizes[0]
 

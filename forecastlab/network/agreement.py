@@ -1,0 +1,79 @@
+"""Whether data and weights are those that a network was built for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from forecastlab.batch import Schema
+from forecastlab.data.recipe import Recipe
+from forecastlab.errors import ConfigError
+
+
+def schema_of(values: Mapping[str, Any]) -> Schema:
+    """The schema of a network's settings.
+
+    Raises:
+        ConfigError: if it has another form, or its recipe has.
+    """
+    try:
+        schema = Schema.from_dict(values)
+        Recipe.from_dict(schema.recipe)
+    except (TypeError, AttributeError) as error:
+        raise ConfigError(f"model.schema is none of this version of forecastlab: {error}") from None
+    return schema
+
+
+def require_alike(trained: Schema, data: Schema) -> None:
+    """Raises ConfigError unless data are of the form that a network was trained on."""
+    for name in ("features", "targets", "known", "static", "horizon"):
+        ours, theirs = getattr(trained, name), getattr(data, name)
+        if ours != theirs:
+            raise ConfigError(difference(name, ours, theirs))
+    frequency, other = (schema.recipe.get("frequency") for schema in (trained, data))
+    if frequency != other:
+        raise ConfigError(f"the network was trained on data of frequency {frequency}, but these have {other}")
+    if trained.step != data.step:
+        raise ConfigError(
+            f"the network's calendar is that of each row's first day alone, but now a step of {frequency} has all of "
+            "its days: train it again"
+        )
+    for name in ("holidays", "time_zone"):
+        ours, theirs = getattr(trained, name), getattr(data, name)
+        if ours != theirs:
+            raise ConfigError(f"the network was trained with {name}: {ours}, but the data have {name}: {theirs}")
+    zone, other = (schema.recipe.get("zone") for schema in (trained, data))
+    if zone != other and zone is not None:
+        told, found = (f"times in {name}" if name else "times without a zone" for name in (zone, other))
+        raise ConfigError(f"the network was trained on {told}, but the data have {found}: write them as those were")
+
+
+def difference(name: str, ours: Any, theirs: Any) -> str:
+    """How a part of the schema differs, in a sentence."""
+    if not isinstance(ours, tuple):
+        return f"the network was built for {name}={ours!r}, but the data have {theirs!r}"
+    if set(ours) != set(theirs):
+        missing = [column for column in ours if column not in theirs]
+        extra = [column for column in theirs if column not in ours]
+        return f"the data's {name} differ from those the network was trained on: missing {missing}, unknown {extra}"
+    first = next(number for number, (our, their) in enumerate(zip(ours, theirs, strict=False)) if our != their)
+    return (
+        f"the data's {name} come in another order than those the network was trained on: the first to differ is "
+        f"number {first + 1}, {theirs[first]} instead of {ours[first]}"
+    )
+
+
+def require_weights(ours: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    """Raises ConfigError unless two state_dicts have the same names and shapes."""
+    for name in [*ours, *saved]:
+        expected, got = (shape_of(tensors.get(name)) for tensors in (ours, saved))
+        if got != expected:
+            raise ConfigError(
+                "the weights are those of another network; the first to differ is "
+                f"{name}: expected {expected}, got {got}"
+            )
+
+
+def shape_of(tensor: Tensor | None) -> str:
+    """The shape of a tensor as text; "none" for no tensor."""
+    return "none" if tensor is None else str(tuple(tensor.shape))

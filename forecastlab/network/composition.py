@@ -1,0 +1,336 @@
+"""`Composition`: backbone, decoder and loss head, with scaling and intervals around them: the maths of a forecast."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from forecastlab.backbones.base import Backbone
+from forecastlab.backbones.lstm import LSTM
+from forecastlab.backbones.stepping import compile_steps
+from forecastlab.batch import Batch, Prediction, Scaling, Schema
+from forecastlab.decoders import Decoder, Linear
+from forecastlab.errors import ConfigError
+from forecastlab.losses import MSE, Loss
+from forecastlab.network.agreement import schema_of
+from forecastlab.network.intervals import SplitConformal
+from forecastlab.network.parts import built, described
+from forecastlab.network.scaled import Scaled
+from forecastlab.network.series import SeriesRows
+from forecastlab.network.window_norm import WindowNorm
+
+
+class Run(NamedTuple):
+    """What a network gives for a batch, in its own units."""
+
+    raw: Tensor
+    """(batch, origins, horizon, targets, outputs): the decoder's outputs."""
+    encoded: Tensor
+    """(batch, time, width): the backbone's outputs."""
+    dropped: Tensor
+    """(batch, time, width): the same after dropout."""
+
+
+class Composition(nn.Module):
+    """A backbone, a decoder and a loss head with scaling and intervals around them: batches in, forecasts out.
+
+    Both are in original units and in double precision, whatever the network computes in: values become the network's
+    precision when they are scaled, and forecasts leave it before they are turned back. A batch is scaled once
+    (`scaled`), run through backbone, decoder and loss head (`run`), and turned back once (`prediction`).
+
+    Parts are classes, `functools.partial(cls, **arguments)`, or mappings of `class_path` and `init_args`; they are
+    kept as such mappings, so that a checkpoint rebuilds the network without any other file.
+
+    Args:
+        backbone: sequence in, sequence out.
+        decoder: from the encoded history to the horizon.
+        loss: training criterion, in scaled units; it also tells the forecast and its quantiles from the outputs.
+        anchor: "last" predicts the change from the target's last observed value, "none" its level.
+        window_norm: how the targets' own past is normalised in each window (`WindowNorm`): "last" subtracts the last
+            value. "standard" also divides by the standard deviation, and multiplies the forecasts by it.
+        linear_skip: adds a linear map of the last input row to the decoder's output.
+        dropout: probability that a value of the encoding is dropped before the decoder, in training.
+        intervals: probabilities, such as 0.9, of prediction intervals that are calibrated on the validation range
+            (`SplitConformal`); those of a loss with quantiles must be among its own.
+        interval_window: number of origins whose forecasts calibrate the intervals anew at each origin, as far as their
+            truth is known there; None keeps the calibration of the validation range.
+        compile: has torch.compile turn chunks of the backbone's steps into one call (`compile_steps`).
+        schema: names and sizes of the data, `data.schema`.
+
+    Attributes:
+        settings: the arguments as plain data, from which `Network.rebuild` makes the same network.
+        trained: whether there is something to forecast with. It is true after an epoch of training, and for weights of
+            a checkpoint or an export. If you put weights in by hand, set it to True.
+
+    Raises:
+        ConfigError: for parts that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        backbone: Callable[[int], Backbone] = LSTM,
+        decoder: Callable[[int, int, int, int, int], Decoder] = Linear,
+        loss: Callable[[], Loss] = MSE,
+        anchor: Literal["none", "last"] = "none",
+        window_norm: Literal["none", "last", "standard"] = "none",
+        linear_skip: bool = False,
+        dropout: float = 0.0,
+        intervals: Sequence[float] = (),
+        interval_window: int | None = None,
+        compile: bool = False,
+        *,
+        schema: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        if anchor not in ("none", "last"):
+            raise ConfigError(f'model.anchor must be "none" or "last", got {anchor!r}')
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"model.dropout must be at least 0 and below 1, got {dropout}")
+        parts = {"backbone": backbone, "decoder": decoder, "loss": loss}
+        self.settings: dict[str, Any] = {
+            **{name: described(name, part) for name, part in parts.items()},
+            "anchor": anchor,
+            "window_norm": window_norm,
+            "linear_skip": bool(linear_skip),
+            "dropout": float(dropout),
+            "intervals": [float(coverage) for coverage in intervals],
+            "interval_window": interval_window,
+            "compile": bool(compile),
+            "schema": schema,
+        }
+        self.trained = False
+        self.anchor = anchor
+        self.schema: Schema = schema_of(schema)
+        features, known, targets = (len(x) for x in (self.schema.features, self.schema.known, self.schema.targets))
+        horizon, static = self.schema.horizon, len(self.schema.static)
+        self.scaling = Scaling(features, known, targets, static, len(self.schema.series) or 1)
+        self.loss: Loss = built("loss", self.settings["loss"], Loss)
+        self.backbone: Backbone = built("backbone", self.settings["backbone"], Backbone, features + static)
+        if compile:
+            compile_steps(self.backbone)
+        self.window_norm = self._window_norm(window_norm)
+        self.require_lookback(self.schema)
+        sizes = self.backbone.output_size, horizon, targets, known, self.loss.outputs
+        self.decoder: Decoder = built("decoder", self.settings["decoder"], Decoder, *sizes)
+        self.decoder.point = self.loss.point
+        if linear_skip and self.decoder.feeds_back:
+            raise ConfigError(
+                f"model.linear_skip adds to forecasts that {type(self.decoder).__name__} has already fed back: use "
+                "the decoder Linear, or leave linear_skip out"
+            )
+        self.skip = nn.Linear(features + static, horizon * targets * self.loss.outputs) if linear_skip else None
+        self.dropout = nn.Dropout(dropout)
+        self.intervals = self._intervals(intervals, interval_window)
+        self._rows = SeriesRows(self.schema)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights."""
+        return next(self.parameters()).dtype
+
+    @property
+    def before(self) -> int:
+        """Number of origins before an origin that calibrate its intervals; 0 without an `interval_window`."""
+        return 0 if self.intervals is None else self.intervals.before
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Probability levels of the quantiles that are forecast, ascending; () if there are none."""
+        return self.loss.levels if self.intervals is None else self.intervals.levels
+
+    def require_trained(self) -> None:
+        """Makes sure that there is something to forecast with.
+
+        Raises:
+            ConfigError: if the weights are still those that the network began with.
+        """
+        if not self.trained:
+            raise ConfigError(
+                "this network is not trained: its forecasts mean nothing. Train it, load a checkpoint with "
+                "Forecaster.load, or, if you have put weights into it yourself, say so: model.trained = True"
+            )
+
+    def find_scalings(self, names: Sequence[str], all_of_them: bool = True) -> dict[int, str]:
+        """Finds the scaling, and the margins of the intervals, of each series of the data.
+
+        Args:
+            names: the series' names.
+            all_of_them: whether each must have one, as for a test; else one series with a scaling is enough.
+
+        Returns:
+            The numbers of the series that have none, each with the reason, which follows the name in a message.
+
+        Raises:
+            ConfigError: if a series that must have a scaling has none.
+        """
+        return self._rows.find(names, all_of_them)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Leaves out dropout, and takes no gradient, within the block."""
+        training = [module for module in self.modules() if module.training]
+        self.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for module in training:
+                module.training = True
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Point forecasts in original units, (batch, origins, horizon, targets)."""
+        scaled = self.scaled(batch)
+        return self.loss.point(self.run(scaled).raw) * scaled.scale + scaled.offset
+
+    def scaled(self, batch: Batch) -> Scaled:
+        """A batch in the network's units and precision."""
+        row, dtype = self._rows.scaling(batch.series), self.dtype
+        x = self.scaling.scale("feature", batch.history, row)
+        unit = None
+        if self.window_norm is None:
+            x = x.to(dtype)
+        else:
+            x, unit = self.window_norm(x, dtype)
+        if self.schema.static:
+            static = self.scaling.scale("static", batch.static, batch.series).to(dtype)
+            x = torch.cat([x, static[:, None].expand(-1, x.shape[1], -1)], -1)
+        last = self.scaling.scale("target", batch.last, row).to(dtype)
+        center, scale = self.scaling.target_units(batch.target, row)
+        offset = batch.last[:, :, None] if self.anchor == "last" else center
+        return Scaled(
+            inputs=x,
+            known=self.scaling.scale("known", batch.known, row).to(dtype),
+            last=torch.zeros_like(last) if self.anchor == "last" else last,
+            target=(batch.target - offset).div_(scale).to(dtype),
+            offset=offset,
+            scale=scale,
+            unit=unit,
+        )
+
+    def run(self, scaled: Scaled) -> Run:
+        """Backbone, dropout and decoder."""
+        encoded, _ = self.backbone(scaled.inputs)
+        return self.decode(scaled, encoded)
+
+    def decode(self, scaled: Scaled, encoded: Tensor) -> Run:
+        """Dropout and decoder.
+
+        Args:
+            scaled: the batch; of its inputs only the rows of the origins are read.
+            encoded: (batch, time, width): the backbone's outputs.
+        """
+        dropped = self.dropout(encoded)
+        target = scaled.target if self.training and self.decoder.feeds_back else None
+        if target is not None and scaled.unit is not None:
+            target = target / scaled.unit[:, None]
+        raw: Tensor = self.decoder(dropped, scaled.known, scaled.last, target)
+        if self.skip is not None:
+            raw = raw + self.skip(scaled.inputs[:, -scaled.last.shape[1] :]).view_as(raw)
+        if scaled.unit is not None:
+            raw = raw * scaled.unit[:, None, ..., None]
+        return Run(raw, encoded, dropped)
+
+    def prediction(self, raw: Tensor, batch: Batch, scaled: Scaled, margin: Tensor | None = None) -> Prediction:
+        """The forecasts that follow from the decoder's outputs, in original units.
+
+        Args:
+            raw: (batch, origins, horizon, targets, outputs), as `run` gives it.
+            batch: the samples.
+            scaled: the same in the network's units.
+            margin: (batch, origins, coverages, horizon, targets): margins of the intervals; None for the validation's.
+        """
+        point, quantiles = self.loss.point(raw), self.loss.quantiles(raw)
+        if self.intervals is not None:
+            if not torch.compiler.is_compiling() and not self.intervals.fitted:  # values are not known then
+                raise ConfigError(
+                    "model.intervals are not calibrated: a validation in training does that, and this network has had "
+                    "none"
+                )
+            if margin is None and self.intervals.series:
+                margin = self.margins(batch.series)[:, None]
+            quantiles = self.intervals(point, quantiles, margin)
+        offset, scale = scaled.offset, scaled.scale
+        return Prediction(
+            batch.series,
+            batch.index,
+            point * scale + offset,  # an anchored change of 0 is exactly 0 in original units too
+            batch.target,
+            batch.weight,
+            quantiles * scale.unsqueeze(-1) + offset.unsqueeze(-1),
+        )
+
+    def loss_of(self, run: Run, batch: Batch, scaled: Scaled) -> Tensor:
+        """The training criterion of a batch, a scalar."""
+        loss: Tensor = self.loss(run.raw, scaled.target, batch.weight, scaled.offset, scaled.scale)
+        return loss
+
+    def errors(self, raw: Tensor, scaled: Scaled) -> Tensor:
+        """The scores that calibrate the intervals, (batch, origins, horizon, targets, coverages)."""
+        assert self.intervals is not None
+        return self.intervals.errors(self.loss.point(raw), self.loss.quantiles(raw), scaled.target)
+
+    def margins(self, series: Tensor) -> Tensor:
+        """The validation's margins of the intervals of each series, (series, coverages, horizon, targets).
+
+        Args:
+            series: (series,), integer: their numbers in the data.
+        """
+        assert self.intervals is not None
+        return self.intervals.margins(self._rows.margins(series))
+
+    def trace(self, batch: Batch) -> dict[str, Tensor]:
+        """Inner signals of the backbone and, under "decoder.", of the decoder, as their own `trace` give them."""
+        scaled = self.scaled(batch)
+        encoded, _ = self.backbone(scaled.inputs)
+        signals = self.backbone.trace(scaled.inputs)
+        decoded = self.decoder.trace(encoded, scaled.known, scaled.last)
+        return signals | {f"decoder.{name}": signal for name, signal in decoded.items()}
+
+    def require_lookback(self, data: Schema) -> None:
+        """Raises ConfigError if the lookback of some data does not suit the network."""
+        if data.lookback != "full":
+            return
+        if not self.backbone.causal:
+            raise ConfigError(
+                f"{type(self.backbone).__name__} is not causal: with lookback: full, where every step is a forecast "
+                "origin, it would see the future. Set --data.lookback to a number of rows"
+            )
+        if self.window_norm is not None:
+            raise ConfigError(
+                "model.window_norm needs windows, but lookback: full makes every step of one sequence an origin: set "
+                "--data.lookback to a number of rows"
+            )
+
+    def _intervals(self, coverages: Sequence[float], window: int | None) -> SplitConformal | None:
+        if window is not None and not coverages:
+            raise ConfigError("model.interval_window calibrates intervals, and there are none: set model.intervals")
+        if not coverages:
+            return None
+        horizon, targets, series = self.schema.horizon, len(self.schema.targets), len(self.schema.panel)
+        try:
+            return SplitConformal(coverages, self.loss.levels, horizon, targets, window, series)
+        except ValueError as error:
+            raise ConfigError(f"model.intervals: {error}") from error
+
+    def _window_norm(self, kind: str) -> WindowNorm | None:
+        if kind not in ("none", "last", "standard"):
+            raise ConfigError(f'model.window_norm must be "none", "last" or "standard", got {kind!r}')
+        if kind == "none":
+            return None
+        reason = None
+        if self.anchor != "last":
+            reason = "anchor: last, which adds the last value again"
+        elif missing := [name for name in self.schema.targets if name not in self.schema.features]:
+            reason = f"the targets among the features: add {missing[0]}"
+        elif kind == "standard" and not self.loss.homogeneous:
+            reason = f"a loss whose outputs are all in the target's unit, unlike {type(self.loss).__name__}"
+        if reason is not None:
+            raise ConfigError(f"model.window_norm: {kind} needs {reason}")
+        return WindowNorm([self.schema.features.index(name) for name in self.schema.targets], kind == "standard")

@@ -1,0 +1,189 @@
+"""`Network`: loads a trained network and forecasts with it; it needs torch and pandas, and no Lightning."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from forecastlab.batch import Batch, Prediction
+from forecastlab.data.panel import Panel, left_out
+from forecastlab.data.predictions import predictions_table
+from forecastlab.data.recipe import Recipe
+from forecastlab.data.trained_on import TrainedOn, records_of
+from forecastlab.data.windows import Windows
+from forecastlab.errors import ConfigError, DataError, ForecastlabError
+from forecastlab.limits import bounded_network, require_sizes
+from forecastlab.network.composition import Composition
+from forecastlab.network.finite import require_finite
+from forecastlab.network.intervals import RecentMargins
+from forecastlab.network.stream import Stream
+from forecastlab.runs.checkpoint import read_checkpoint
+from forecastlab.runs.checkpoint_schema import require_settings
+
+AT_ONCE = 256
+"""Windows that are forecast together where no batch size says how many."""
+
+
+class Network(Composition):
+    """A `Composition` that is loaded from a file and forecasts frames and streams of rows.
+
+    Attributes:
+        trained_on: the trainings behind the weights, oldest first; () for none, or for weights of a version that kept
+            no record.
+    """
+
+    of_training: ClassVar[tuple[str, ...]] = ("optimizer", "lr_scheduler", "penalties")
+    """Settings of a checkpoint that say how it was trained, and that the network does not take."""
+    trained_on: tuple[TrainedOn, ...] = ()
+    _recent: RecentMargins | None = None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """A trained network from a checkpoint, on the CPU, ready to forecast; no code of the file is run.
+
+        Args:
+            path: `checkpoints/best.ckpt` of a run, for example.
+
+        Raises:
+            DataError: if the file is not there, damaged, or not a checkpoint of a Forecaster.
+            ConfigError: if it names classes that may not be imported, or that do not fit its weights.
+        """
+        checkpoint = read_checkpoint(path)
+        if not isinstance(checkpoint.get("hyper_parameters"), dict):
+            raise DataError(f"{path} is no checkpoint of a Forecaster: it holds no hyper-parameters")
+        try:
+            network = cls.rebuild(checkpoint["hyper_parameters"], checkpoint["state_dict"])
+            network.trained_on = records_of(checkpoint)
+        except DataError as error:
+            raise ConfigError(f"{path} does not fit this version of forecastlab: {error}") from None
+        network.trained = checkpoint.get("global_step") != 0
+        return network
+
+    @classmethod
+    def rebuild(cls, settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Self:
+        """A network from plain data, as checkpoints and exports hold it, ready to forecast.
+
+        Args:
+            settings: the arguments of the network, and of its training.
+            weights: its `state_dict`, scaling included. They keep their precision; only an older scaling in single
+                precision is converted.
+
+        Raises:
+            DataError: if these do not make a network.
+            ConfigError: if a class is not allowed, or refuses its arguments.
+        """
+        require_sizes(settings, "the network that is described")
+        require_settings(settings, "they do not make a network")
+        try:
+            with bounded_network(weights):
+                network = cls(**{name: value for name, value in settings.items() if name not in cls.of_training})
+            network.load_state_dict(weights, assign=True)
+            network.to(next(network.parameters()).dtype)  # what is no part of the weights follows them
+        except ForecastlabError:
+            raise
+        except Exception as error:  # of any kind: the settings and the weights are a file's
+            reason = "\n".join(str(error).splitlines()[:4])
+            raise DataError(f"they do not make a network: {reason}") from error
+        network.trained = True
+        return network.eval()
+
+    def forecast(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Forecasts the steps beyond the end of each series.
+
+        A series that cannot be forecast, such as one that is shorter than the lookback, is left out with a warning.
+
+        Args:
+            frame: raw columns, as the training's file has them, matched by name. A series ends with its last row that
+                has a target. Rows after it hold what is known in advance.
+
+        Returns:
+            A row per series, target and step, with the columns of `predictions.csv`: `unique_id, target, ds, cutoff,
+            y` (empty), `forecast` and the quantiles', in original units.
+
+        Raises:
+            DataError: for a frame that lacks columns or rows, has values that cannot be used, or no series that can be
+                forecast, or if a forecast is not a number.
+            ConfigError: if the network has no scaling for any series, or is not trained.
+        """
+        self.require_trained()
+        panel = Panel.of(Recipe.from_dict(self.schema.recipe).tables(frame), self.schema)
+        lookback = self.schema.lookback
+        unscaled = self.find_scalings(panel.names, all_of_them=False)
+        ends = panel.at_the_end(lookback, 0, unscaled)
+        for sentence in left_out(panel.names, {**panel.not_at_the_end(lookback), **unscaled}):
+            warnings.warn(sentence, stacklevel=2)
+        recent = self._margins_at(panel.at_the_end(lookback, self.before, unscaled), last=1)
+        with self.evaluating():
+            parts = []
+            for batch in self._batches(ends):
+                parts.append(self.predict(batch, recent))
+                require_finite(parts[-1], batch, self, panel.names, panel.times)
+        found = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+        return predictions_table(panel.names, panel.times, self.schema.targets, self.levels, found)
+
+    def stream(self) -> Stream:
+        """An object that is fed the rows of one series, one at a time, and gives the forecast after each.
+
+        Raises:
+            ConfigError: if the network is not trained.
+        """
+        self.require_trained()
+        return Stream(self)
+
+    def recalibrate(self, windows: Windows | None) -> None:
+        """Has `predict` give intervals that are calibrated at each origin, if there is an `interval_window`.
+
+        Args:
+            windows: consecutive origins of each series: those to come in batches, and `before` more before them. No
+                truth after an origin has a say there. None goes back to the margins of the validation.
+        """
+        self._recent = None if windows is None else self._margins_at(windows)
+
+    def predict(self, batch: Batch, recent: RecentMargins | None = None) -> Prediction:
+        """Forecasts of a batch, with quantiles, in original units.
+
+        Args:
+            batch: the samples.
+            recent: margins of the intervals at their origins; None for those of `recalibrate`, or the validation's.
+        """
+        scaled = self.scaled(batch)
+        return self.prediction(self.run(scaled).raw, batch, scaled, self.margin(batch, recent))
+
+    def margin(self, batch: Batch, recent: RecentMargins | None = None) -> Tensor | None:
+        """The margins of the intervals at a batch's origins; None for the validation's."""
+        recent = self._recent if recent is None else recent
+        return None if recent is None else recent.at(batch.series, batch.index)
+
+    def _margins_at(self, windows: Windows, last: int | None = None) -> RecentMargins | None:
+        """The margins of the intervals at some origins, of each series at the `last` ones; None if these are all alike.
+
+        An origin that has no target itself has no say: a stream gives no forecast there either.
+        """
+        if self.intervals is None or not self.before:
+            return None
+        rows, found = windows.rows, []
+        with self.evaluating():
+            for batch in self._batches(windows):
+                scaled = self.scaled(batch)
+                series, index = batch.series.repeat_interleave(batch.index.shape[1]), batch.index.flatten()
+                observed = rows.observed[rows.base[series.cpu()] + index.cpu()].any(-1).to(self.device)
+                weight = batch.weight.flatten(0, 1) * observed[:, None, None]
+                errors = self.errors(self.run(scaled).raw, scaled)
+                found.append((series, index, errors.flatten(0, 1), weight))
+        series, index, errors, weight = (torch.cat(part) for part in zip(*found, strict=True))
+        counts = series.unique_consecutive(return_counts=True)[1].tolist()
+        parts = zip(*(part.split(counts) for part in (series, index, errors, weight)), strict=True)
+        kept = []
+        for number, row, error, counted in parts:
+            margins = self.intervals.recent(error, counted, self.margins(number[:1])[0], last)
+            kept.append((number[-len(margins) :], row[-len(margins) :], margins))
+        return RecentMargins(*map(torch.cat, zip(*kept, strict=True)))
+
+    def _batches(self, windows: Windows) -> Iterator[Batch]:
+        """The samples on this device, some together; whole sequences, which differ in length, one by one."""
+        for chosen in torch.arange(len(windows)).split(1 if self.schema.lookback == "full" else AT_ONCE):
+            yield Batch(*(part.to(self.device) for part in windows[chosen.tolist()]))

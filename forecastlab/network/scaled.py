@@ -1,0 +1,27 @@
+"""`Scaled`: a batch in the network's units, and the way back."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Scaled(NamedTuple):
+    """A batch in the units and the precision of the network.
+
+    A scaled value times `scale` plus `offset` is the value in original units.
+    """
+
+    inputs: Tensor
+    """(batch, time, features + static): what the backbone reads."""
+    known: Tensor
+    """(batch, origins, horizon, known): known covariates of the forecast steps."""
+    last: Tensor
+    """(batch, origins, targets): the targets' last values; 0 where forecasts are anchored to them."""
+    target: Tensor
+    """(batch, origins, horizon, targets): the truth, relative to the last value where forecasts are anchored to it."""
+    offset: Tensor
+    """Broadcasts to (batch, origins, horizon, targets), in double precision."""
+    scale: Tensor
+    """Broadcasts to (batch, origins, horizon, targets), in double precision."""
+    unit: Tensor | None
+    """(batch, 1, targets): the unit of each window that `WindowNorm` found; None without one."""

@@ -1,0 +1,65 @@
+"""`SeriesRows`: which scaling and which margins belong to each series of the data at hand."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from forecastlab.batch import Schema
+from forecastlab.errors import ConfigError
+
+
+class SeriesRows:
+    """Finds the rows of a network's scalings and margins by the names of the series.
+
+    The data may hold other series than the training, in another order. Before `find`, the series are those of the
+    training, in its order.
+
+    Args:
+        schema: the network's.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._scaling: Tensor | None = None
+        self._margins: Tensor | None = None
+
+    def find(self, names: Sequence[str], all_of_them: bool) -> dict[int, str]:
+        """See `Network.find_scalings`."""
+        margins = {name: number for number, name in enumerate(self._schema.panel)}
+        self._margins = torch.tensor([margins.get(name, -1) for name in names])
+        if not self._schema.series:
+            self._scaling = None
+            return {}
+        place = {name: number for number, name in enumerate(self._schema.series)}
+        why = (
+            " was not among those the network was trained on, and scale_by: series gave each of them a scaling of "
+            "its own; train with scale_by: global to forecast new series"
+        )
+        unknown = {number: why for number, name in enumerate(names) if name not in place}
+        if unknown and (all_of_them or len(unknown) == len(names)):
+            raise ConfigError(f"series {names[next(iter(unknown))]}{why}")
+        self._scaling = torch.tensor([place.get(name, 0) for name in names])
+        return unknown
+
+    def scaling(self, series: Tensor) -> Tensor:
+        """The row of each series' scaling.
+
+        Args:
+            series: integer: numbers of series in the data.
+        """
+        if self._scaling is None:
+            return series
+        self._scaling = self._scaling.to(series.device)
+        return self._scaling[series]
+
+    def margins(self, series: Tensor) -> Tensor:
+        """The row of each series' margins; -1 for those of all series together.
+
+        Args:
+            series: integer: numbers of series in the data.
+        """
+        if self._margins is None:  # an export: its series are those that have scalings, if there are any
+            return series if self._schema.series else torch.full_like(series, -1)
+        self._margins = self._margins.to(series.device)
+        return self._margins[series]
