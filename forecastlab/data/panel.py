@@ -4,8 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from forecastlab.batch import Schema
 from forecastlab.data.calendar import calendar_of
@@ -64,6 +66,18 @@ class Panel:
     def names(self) -> list[str]:
         """The series' names."""
         return [table.name for table in self.tables]
+
+    def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(flat rows,): the number of the series of each row, and its row of the axis."""
+        rows = self.rows
+        lengths = (rows.stop - rows.first).numpy() + rows.horizon
+        series = np.repeat(np.arange(len(lengths)), lengths)
+        return series, np.arange(len(series)) - rows.base.numpy()[series]
+
+    def stamps(self) -> NDArray[np.int64]:
+        """(flat rows,): the time of each row in microseconds in UTC."""
+        _, axis = self.places()
+        return self.times.as_unit("us").asi8[np.minimum(axis, len(self.times) - 1)]
 
     def not_at_the_end(self, lookback: int | str) -> dict[int, str]:
         """The series that cannot be forecast from their end: their numbers, and why not, to be put behind the name.

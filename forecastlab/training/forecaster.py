@@ -22,7 +22,8 @@ from forecastlab.batch import Batch, Prediction, Scaling, Schema
 from forecastlab.data.panel import Panel, left_out
 from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
-from forecastlab.data.trained_on import Seen, TrainedOn, records_of, require_same
+from forecastlab.data.seen import Seen
+from forecastlab.data.trained_on import TrainedOn, records_of, require_same
 from forecastlab.data.windows import Windows
 from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError, DataError, ForecastlabError, NotFiniteError

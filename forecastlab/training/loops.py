@@ -22,7 +22,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
 
-from forecastlab.data.windows import Loader
+from forecastlab.data.loading import Loader
 
 STEPPING = (
     "backward",

@@ -43,7 +43,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 import forecastlab
 from forecastlab.backbones.lstm import LSTM
-from forecastlab.data.windows import BatchSampler
+from forecastlab.data.loading import BatchSampler
 from forecastlab.runs.signals import Stopped
 from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, noise, trainer
@@ -291,7 +291,7 @@ class Sampled(BatchSampler):
 
 def fitted(calls, monkeypatch, epochs=2, ckpt_path=None, callbacks=(), **arguments):
     data = Series(noise(60), fold=2, batch_size=100)
-    monkeypatch.setattr("forecastlab.data.datamodule.BatchSampler", Sampled)
+    monkeypatch.setattr("forecastlab.data.loading.BatchSampler", Sampled)
     Sampled.calls = calls
     model = Forecaster(
         partial(LSTM, hidden_size=2),

@@ -1,0 +1,121 @@
+"""Loaders: which samples make a batch, in which order, and on which process."""
+
+import sys
+from collections.abc import Iterator
+
+import torch
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader, DistributedSampler
+
+from forecastlab.batch import Batch
+from forecastlab.data.windows import Windows
+
+FORK = "fork" if sys.platform == "linux" else None
+"""How a loader's processes begin: at once, and as children of the training, for whose death they watch.
+
+In a job of `crossval`, and in later Pythons, the default is a fork server, whose children would outlive the training.
+"""
+
+
+def loader(
+    windows: Windows,
+    batch_size: int,
+    *,
+    trainer: Trainer | None,
+    workers: int,
+    seed: int,
+    shuffle: bool = False,
+    shared: bool = True,
+) -> DataLoader[Batch]:
+    """The batches of samples.
+
+    Args:
+        windows: the samples.
+        batch_size: samples per batch and device.
+        trainer: whose devices share the samples; None for one device.
+        workers: processes that cut batches beside the training.
+        seed: of the order.
+        shuffle: whether the order changes from epoch to epoch.
+        shared: whether each device gets its share of the samples, or all of them.
+    """
+    sampler = BatchSampler(
+        len(windows),
+        batch_size,
+        seed=seed if shuffle else None,
+        epoch=trainer.current_epoch if trainer else 0,
+        rank=trainer.global_rank if trainer and shared else 0,
+        processes=trainer.world_size if trainer and shared else 1,
+    )
+    return Loader(
+        windows,
+        sampler=sampler,
+        batch_size=None,
+        num_workers=workers,
+        multiprocessing_context=FORK if workers else None,
+        persistent_workers=workers > 0,
+        generator=torch.Generator().manual_seed(seed),  # leaves the global one to the training
+    )
+
+
+class Loader(DataLoader[Batch]):
+    """A DataLoader that, without worker processes, cuts each batch where it is asked for, and does no more."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # torch's own way of it takes as long as the cut
+        return super().__iter__() if self.num_workers else map(self.dataset.__getitem__, self.sampler)
+
+
+class BatchSampler(DistributedSampler[list[int]]):
+    """Sample numbers of each batch of one process; every sample is given once, to one process only.
+
+    In training each step's samples are shared out over the processes, and no process runs out of batches before
+    another; a last step that would leave a process less than two samples (batch normalisation needs two) is merged
+    into the one before, unless `batch_size` is 1. It is a `DistributedSampler` because Lightning splits up anything
+    else once more, so that samples would be lost.
+
+    Args:
+        samples: number of samples.
+        batch_size: samples per batch and process.
+        seed: seed of the order, which depends on it and the epoch alone; None keeps the order and lets a process run
+            out before another, as evaluation may.
+        epoch: number of the first epoch.
+        rank: number of this process.
+        processes: number of processes.
+    """
+
+    def __init__(
+        self, samples: int, batch_size: int, seed: int | None = None, epoch: int = 0, rank: int = 0, processes: int = 1
+    ) -> None:
+        self._samples = samples
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch = epoch
+        self._rank = rank
+        self._processes = processes
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order of an epoch; Lightning calls it before each."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._steps())
+
+    def __iter__(self) -> Iterator[list[int]]:
+        steps = self._steps()
+        if self._seed is None or self._samples == 1:
+            for start, stop in steps:
+                yield list(range(start + self._rank, stop, self._processes))
+            return
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        order = torch.randperm(self._samples, generator=generator)
+        for start, stop in steps:
+            yield order[start + self._rank : stop : self._processes].tolist()
+
+    def _steps(self) -> list[tuple[int, int]]:
+        """Ranges of the order that the processes share in each step."""
+        starts = list(range(0, self._samples, self._batch_size * self._processes))
+        if self._seed is None:
+            starts = [start for start in starts if start + self._rank < self._samples]
+        elif len(starts) > 1 and self._samples - starts[-1] < min(2, self._batch_size) * self._processes:
+            starts.pop()
+        stops = [*starts[1:], self._samples]
+        return list(zip(starts, stops, strict=True)) if starts else []
