@@ -43,7 +43,7 @@ class Panel:
             raise DataError("there is no series in the data")
         names = [table.name for table in tables]
         if len(set(names)) < len(names):
-            raise DataError(f"the names of series must differ; double: {max(names, key=names.count)}")
+            raise DataError(f"the names of series must differ; duplicates: {max(names, key=names.count)}")
         axis, frequency = tables[0].times, tables[0].frequency
         if len(tables) > 1:
             if other := next((table for table in tables if table.frequency != frequency), None):
@@ -86,10 +86,10 @@ class Panel:
             lookback: rows in a window, or "full".
         """
         rows = self.rows
-        found = {}
+        reasons = {}
         lacking = rows.known_stop < rows.stop + rows.horizon
         for number in torch.nonzero(lacking).flatten().tolist():
-            found[number] = (
+            reasons[number] = (
                 f": the covariates known in advance end at {self.times[int(rows.known_stop[number]) - 1]}, but the "
                 f"forecast reaches to {self.times[int(rows.stop[number]) - 1 + rows.horizon]}: append rows with their "
                 "values, the targets left empty"
@@ -97,11 +97,11 @@ class Panel:
         if lookback != "full":
             lengths = rows.stop - rows.first
             for number in torch.nonzero(lengths < int(lookback)).flatten().tolist():
-                found[number] = (
+                reasons[number] = (
                     f" has {int(lengths[number])} rows, fewer than the lookback of {lookback}: the network forecasts "
                     "from so many"
                 )
-        return dict(sorted(found.items()))
+        return dict(sorted(reasons.items()))
 
     def at_the_end(self, lookback: int | str, before: int = 0, without: Collection[int] = ()) -> Windows:
         """The last origin of each series, from which the steps beyond its rows are forecast.
@@ -140,5 +140,5 @@ def left_out(names: Sequence[str], reasons: Mapping[int, str], most: int = 10) -
         reasons: by number of the series.
         most: how many are named.
     """
-    found = [f"not forecast: series {names[number]}{reason}" for number, reason in list(reasons.items())[:most]]
-    return found + ([f"nor of {len(reasons) - most} more"] if len(reasons) > most else [])
+    sentences = [f"not forecast: series {names[number]}{reason}" for number, reason in list(reasons.items())[:most]]
+    return sentences + ([f"nor of {len(reasons) - most} more"] if len(reasons) > most else [])

@@ -13,7 +13,7 @@ from forecastlab.errors import ConfigError
 
 OPTIMISTIC = "best test epoch, optimistic"
 SEEN = "seen in training"
-ENOUGH = 8
+ENOUGH_KEYS = 8
 """Keys that decide whether rows are the same; where the scored rows have fewer, those of their whole series decide."""
 
 
@@ -161,7 +161,7 @@ def seen(records: Sequence[TrainedOn], panel: Panel, targets: Sequence[range], *
     stopped &= ~fitted
     chosen &= ~fitted & ~stopped
     bad = fitted | stopped if stage == "test" else fitted
-    found = np.unique(axis[bad])
+    bad_rows = np.unique(axis[bad])
     return Seen(
         stage=stage,
         fold=fold,
@@ -170,7 +170,7 @@ def seen(records: Sequence[TrainedOn], panel: Panel, targets: Sequence[range], *
         stopped=int(stopped.sum()),
         chosen=int(chosen.sum()),
         differing=int(differing.sum()),
-        span=Span(str(panel.times[found[0]]), str(panel.times[found[-1]])) if len(found) else None,
+        span=Span(str(panel.times[bad_rows[0]]), str(panel.times[bad_rows[-1]])) if len(bad_rows) else None,
         trained=trained,
         recorded=bool(records),
     )
@@ -190,7 +190,7 @@ def _same(
         return np.bincount(series[which], minlength=len(panel.names))
 
     total, hits = counts(known & scored), counts(hit & scored)
-    few = total < ENOUGH
+    few = total < ENOUGH_KEYS
     total, hits = np.where(few, counts(known), total), np.where(few, counts(hit), hits)
     named = np.array([name in record.series for name in panel.names])
     return np.where(total > 0, 2 * hits >= total, named)

@@ -14,9 +14,9 @@ from forecastlab.data.folds import Fold
 from forecastlab.data.panel import Panel
 from forecastlab.errors import ConfigError, DataError
 
-MOST_KEYS = 65_536
+MAX_KEYS = 65_536
 """Keys of rows that a record holds, half a megabyte; of more rows, those with the lowest keys."""
-MOST_NAMES = 1_000
+MAX_NAMES = 1_000
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class TrainedOn:
             validation=validation,
             data=whole,
             rows=len(times),
-            series=tuple(panel.names[:MOST_NAMES]),
+            series=tuple(panel.names[:MAX_NAMES]),
             number=len(panel.names),
             fingerprint=fingerprint,
             bound=2**64 - 1,
@@ -119,13 +119,13 @@ class TrainedOn:
         keys, has = row_keys(panel.rows, panel.times)
         trained = within(panel, [range(each.train_start, each.fit.stop) for each in folds])
         choosing = within(panel, [each.validation for each in folds])
-        found = np.unique(keys[has & (trained | choosing)])
-        if len(found) > MOST_KEYS:
-            found = found[:MOST_KEYS]
-            record = replace(record, bound=int(found[-1]))
+        kept = np.unique(keys[has & (trained | choosing)])
+        if len(kept) > MAX_KEYS:
+            kept = kept[:MAX_KEYS]
+            record = replace(record, bound=int(kept[-1]))
         if by == "series":
-            record = replace(record, choosing=_as_text(np.intersect1d(found, keys[has & choosing])))
-        return replace(record, keys=_as_text(found))
+            record = replace(record, choosing=_as_text(np.intersect1d(kept, keys[has & choosing])))
+        return replace(record, keys=_as_text(kept))
 
     def covers(self, stamps: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of some times, in microseconds in UTC, trained the weights or chose the epoch."""
@@ -184,7 +184,7 @@ def _as_numbers(text: str) -> NDArray[np.uint64]:
 
 def _around(ranges: Sequence[range], rows: range) -> range:
     """The rows from the first of any range to the last of any, of those that there are."""
-    ranges = [found for each in ranges if (found := range(max(each.start, rows.start), min(each.stop, rows.stop)))]
+    ranges = [inner for each in ranges if (inner := range(max(each.start, rows.start), min(each.stop, rows.stop)))]
     return range(min(each.start for each in ranges), max(each.stop for each in ranges)) if ranges else range(0)
 
 

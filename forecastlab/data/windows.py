@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from forecastlab.batch import Batch, Schema
 from forecastlab.data.table import Table, elapsed
 
-_AT_ONCE = 1 << 14
+_ORIGINS_AT_ONCE = 1 << 14
 """Origins whose weights are looked at together."""
 
 _NEVER = np.int32(1 << 30)
@@ -235,7 +235,7 @@ class Windows(Dataset[Batch]):
             return self
         keep = []
         longest = int((self.ends - self.origins).max()) + 1
-        for chosen in torch.arange(len(self)).split(max(1, _AT_ONCE // longest)):
+        for chosen in torch.arange(len(self)).split(max(1, _ORIGINS_AT_ONCE // longest)):
             history, steps, counts = self._cut(chosen)
             index = self.rows.base[self.series[chosen], None] + history[:, -steps:]
             keep.append(self._weight(index, index[:, :, None] + self._steps, counts).flatten(1).any(1))
