@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from forecastlab.batch import Batch, Reference, Scaling, Schema
@@ -35,7 +36,7 @@ from forecastlab.data.windows import Rows, Windows
 from forecastlab.errors import ConfigError
 
 
-class ForecastDataModule(DataOptions, ABC):
+class ForecastDataModule(DataOptions, LightningDataModule, ABC):
     """One walk-forward fold of one or more series, scaled and cut into windows or sequences.
 
     Subclasses name the columns and read the tables. Their options are their own and those of `DataOptions`. What each
@@ -385,12 +386,14 @@ class ForecastDataModule(DataOptions, ABC):
     def _loader(
         self, windows: Windows, batch_size: int, shuffle: bool = False, shared: bool = True
     ) -> DataLoader[Batch]:
+        trainer = self.trainer
         return loader(
             windows,
             batch_size,
-            trainer=self.trainer,
-            workers=self.num_workers,
             seed=self._seed,
             shuffle=shuffle,
-            shared=shared,
+            epoch=trainer.current_epoch if trainer else 0,
+            rank=trainer.global_rank if trainer and shared else 0,
+            processes=trainer.world_size if trainer and shared else 1,
+            workers=self.num_workers,
         )

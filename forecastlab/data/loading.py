@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 
 import torch
-from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, DistributedSampler
 
 from forecastlab.batch import Batch
@@ -21,30 +20,27 @@ def loader(
     windows: Windows,
     batch_size: int,
     *,
-    trainer: Trainer | None,
-    workers: int,
     seed: int,
-    shuffle: bool = False,
-    shared: bool = True,
+    shuffle: bool,
+    epoch: int,
+    rank: int,
+    processes: int,
+    workers: int,
 ) -> DataLoader[Batch]:
-    """The batches of samples.
+    """The batches that one process gets.
 
     Args:
         windows: the samples.
-        batch_size: samples per batch and device.
-        trainer: whose devices share the samples; None for one device.
+        batch_size: samples per batch and process.
+        seed: seed of the order.
+        shuffle: whether the order is drawn anew for each epoch.
+        epoch: number of the first epoch.
+        rank: number of this process.
+        processes: number of processes that share the samples.
         workers: processes that cut batches beside the training.
-        seed: of the order.
-        shuffle: whether the order changes from epoch to epoch.
-        shared: whether each device gets its share of the samples, or all of them.
     """
     sampler = BatchSampler(
-        len(windows),
-        batch_size,
-        seed=seed if shuffle else None,
-        epoch=trainer.current_epoch if trainer else 0,
-        rank=trainer.global_rank if trainer and shared else 0,
-        processes=trainer.world_size if trainer and shared else 1,
+        len(windows), batch_size, seed=seed if shuffle else None, epoch=epoch, rank=rank, processes=processes
     )
     return Loader(
         windows,

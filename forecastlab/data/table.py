@@ -184,8 +184,8 @@ def calendar_between(first: pd.Timestamp, last: pd.Timestamp, frequency: str) ->
         )
     if (last - first).total_seconds() / step.total_seconds() > MAX_CALENDAR_STEPS:
         raise DataError(
-            f"the calendar from {first} to {last} has more than {MAX_CALENDAR_STEPS:,} steps of {frequency!r}: expected "
-            "the frequency of the data"
+            f"the calendar from {first} to {last} has more than {MAX_CALENDAR_STEPS:,} steps of {frequency!r}: "
+            "expected the frequency of the data"
         )
     with _in_bounds(first, frequency):
         return pd.date_range(first, last, freq=offset, unit=first.unit)

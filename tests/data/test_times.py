@@ -119,9 +119,9 @@ def test_months_that_are_counted_from_their_middle_have_none():
         find_frequency(pd.date_range("2024-01-15", periods=20, freq=pd.DateOffset(months=1)))
 
 
-def steady(times, frequency, found):
+def steady(times, frequency, inferred):
     """Judges times by the steps that they are apart."""
-    require_steady(times, elapsed(times, frequency), frequency, found)
+    require_steady(times, elapsed(times, frequency), frequency, inferred)
 
 
 @given(
