@@ -13,7 +13,7 @@ from forecastlab import __version__
 from forecastlab.cli.crossval import PRELOAD, baselines_of, numbers
 from forecastlab.cli.data import data_module
 from forecastlab.cli.fold import Fold, fit_and_test
-from forecastlab.data.trained_on import OPTIMISTIC
+from forecastlab.data.seen import OPTIMISTIC
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.gather import finished_folds, gather, read_result

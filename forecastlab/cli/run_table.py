@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from forecastlab.cli.configs import read_config
-from forecastlab.data.trained_on import OPTIMISTIC, SEEN
+from forecastlab.data.seen import OPTIMISTIC, SEEN
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.evaluation.results import RESULTS, read_results
 from forecastlab.runs.run import CHECKPOINTS, CONFIG, LOGS, Run, find_runs

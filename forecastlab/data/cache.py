@@ -18,9 +18,9 @@ from filelock import FileLock, Timeout
 import forecastlab
 from forecastlab.errors import DataError
 
-SILENCE = 30
+ANSWER_TIMEOUT = 30
 """Seconds without an answer after which a download is given up."""
-PATIENCE = 600
+DOWNLOAD_TIMEOUT = 600
 """Seconds that a download may take altogether; waiting for another process's download takes a little longer."""
 _CHUNK = 1 << 16
 
@@ -68,14 +68,14 @@ def locate(
         return cached
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(cached.parent / f".{cached.name}.lock", timeout=PATIENCE + 2 * SILENCE):
+        with FileLock(cached.parent / f".{cached.name}.lock", timeout=DOWNLOAD_TIMEOUT + 2 * ANSWER_TIMEOUT):
             if not _is_intact(cached, sha256, size):  # another process may have been first
                 _keep(_progress(_download(url), cached.name, size), cached, sha256, size)
     except _NoDownloadError as error:
         raise DataError(_where_to_put(relative, url, sha256, size, cached, str(error), hint)) from None
     except Timeout:
         raise DataError(
-            f"another process has been downloading {cached} for more than {PATIENCE} seconds.\n"
+            f"another process has been downloading {cached} for more than {DOWNLOAD_TIMEOUT} seconds.\n"
             "Stop it, or wait for it, and try again."
         ) from None
     except OSError as error:
@@ -152,13 +152,13 @@ def _download(url: str) -> Pieces:
         urllib.request.HTTPSHandler(context=ssl.create_default_context()), _OnlyHTTPS()
     )
     request = urllib.request.Request(url, headers={"User-Agent": f"forecastlab/{forecastlab.__version__}"})
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + DOWNLOAD_TIMEOUT
     try:
-        with opener.open(request, timeout=SILENCE) as response:
+        with opener.open(request, timeout=ANSWER_TIMEOUT) as response:
             while piece := response.read1(_CHUNK):
                 yield piece
                 if time.monotonic() > deadline:
-                    raise _NoDownloadError(f"it took more than {PATIENCE} seconds")
+                    raise _NoDownloadError(f"it took more than {DOWNLOAD_TIMEOUT} seconds")
     except urllib.error.HTTPError as error:
         with error:
             raise _NoDownloadError(f"the server answers {error.code} {error.reason}") from None

@@ -1,7 +1,6 @@
 """`ForecastDataModule`: from a table to the batches of one walk-forward fold."""
 
 import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -13,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
+from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from forecastlab.batch import Batch, Reference, Scaling, Schema
@@ -22,25 +21,22 @@ from forecastlab.data.calendar import (
     longer_than_a_day,
     require_own_days,
 )
+from forecastlab.data.cutting import cut
 from forecastlab.data.fingerprint import fingerprint
-from forecastlab.data.folds import Fold, origins, walk_forward
+from forecastlab.data.folds import Fold, row_of, walk_forward
+from forecastlab.data.loading import loader
 from forecastlab.data.options import DataOptions
 from forecastlab.data.panel import Panel, left_out
-from forecastlab.data.scaling import fit_scaling
+from forecastlab.data.scaling import fit_scaling, fitting_rows
+from forecastlab.data.seen import Seen, seen
 from forecastlab.data.table import Table
-from forecastlab.data.times import time_of
-from forecastlab.data.trained_on import Seen, TrainedOn, seen
-from forecastlab.data.windows import BatchSampler, Loader, Rows, Windows
+from forecastlab.data.trained_on import TrainedOn
+from forecastlab.data.units import fit_reference
+from forecastlab.data.windows import Rows, Windows
 from forecastlab.errors import ConfigError
 
-FORK = "fork" if sys.platform == "linux" else None
-"""How a loader's processes begin: at once, and as children of the training, for whose death they watch.
 
-In a job of `crossval`, and in later Pythons, the default is a fork server, whose children would outlive the training.
-"""
-
-
-class ForecastDataModule(DataOptions, ABC):
+class ForecastDataModule(DataOptions, LightningDataModule, ABC):
     """One walk-forward fold of one or more series, scaled and cut into windows or sequences.
 
     Subclasses name the columns and read the tables. Their options are their own and those of `DataOptions`. What each
@@ -118,7 +114,7 @@ class ForecastDataModule(DataOptions, ABC):
             fold,
             splits=self.splits,
             test_size=self.test_size,
-            cutoffs=[self._row_of(cutoff, times) for cutoff in self.cutoffs],
+            cutoffs=[row_of(cutoff, times) for cutoff in self.cutoffs],
             train_size=self.train_size,
             gap=self.gap,
             first_target=self.first_target,
@@ -136,6 +132,11 @@ class ForecastDataModule(DataOptions, ABC):
         """
         ranges = self.ranges if ranges is None else ranges
         return ranges if self.fold_by == "calendar" else ranges.shifted(int(self.rows.stop[number]) - self._longest)
+
+    @property
+    def folds(self) -> list[Fold]:
+        """Of each series, the target rows of the panel's axis, as `of_series` gives them."""
+        return [self.of_series(number) for number in range(len(self.tables))]
 
     @property
     def _longest(self) -> int:
@@ -177,9 +178,13 @@ class ForecastDataModule(DataOptions, ABC):
     @cached_property
     def trained_on(self) -> TrainedOn:
         """The record of a training on this fold, which its weights carry."""
-        folds = [self.of_series(number) for number in range(len(self.tables))]
         return TrainedOn.of(
-            self.panel, folds, fold=self.fold, protocol=self.validation, fingerprint=self.fingerprint, by=self.fold_by
+            self.panel,
+            self.folds,
+            fold=self.fold,
+            protocol=self.validation,
+            fingerprint=self.fingerprint,
+            by=self.fold_by,
         )
 
     def seen(
@@ -203,40 +208,21 @@ class ForecastDataModule(DataOptions, ABC):
     @cached_property
     def scaling(self) -> Scaling:
         """The scaling fitted on the rows before the end of the fitting targets, and on no other."""
-        parts = []
-        for number, table in enumerate(self.tables):
-            fold = self.of_series(number)
-            start, stop = fold.train_start, fold.fit.stop
-            first, last = int(self.rows.first[number]), int(self.rows.stop[number])
-            seen = slice(*(int(self.rows.base[number]) + min(max(row, first), last) for row in (start, stop)))
-            part = {
-                name: tensor[seen].numpy().copy()
-                for name, tensor in (
-                    ("feature", self.rows.features),
-                    ("known", self.rows.known),
-                    ("target", self.rows.target),
-                )
-            }
-            if self.recipe.missing == "mask":  # what was filled in is no value
-                width = len(self.features)
-                part["feature"][:, :width][part["feature"][:, width : 2 * width] == 0] = np.nan
-                part["target"][~self.rows.observed[seen].numpy()] = np.nan
-            if self.scale_by == "series" and not len(part["target"]):
-                raise ConfigError(
-                    f"series {table.name} has no row that trains in fold {self.fold}, so it cannot be scaled by itself:"
-                    " set scale_by: global, choose a later fold or leave the series out"
-                )
-            parts.append(part)
-        static = self.rows.static.numpy()[[len(part["target"]) > 0 for part in parts]]
+        parts = fitting_rows(self.panel, self.folds, len(self.features), self.recipe.missing == "mask")
+        fitted = [len(part["target"]) > 0 for part in parts]
+        if self.scale_by == "series" and not all(fitted):
+            raise ConfigError(
+                f"series {self.panel.names[fitted.index(False)]} has no row that trains in fold {self.fold}, so it "
+                "cannot be scaled by itself: set scale_by: global, choose a later fold or leave the series out"
+            )
         if self.scale_by == "global":
             parts = [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}]
-        return fit_scaling(self.scaler, parts, static)
+        return fit_scaling(self.scaler, parts, self.rows.static.numpy()[fitted])
 
     @cached_property
     def reference(self) -> Reference:
         """The units of scaled metrics, from all training rows of the fold, the validation tail included."""
-        units = [self._units(number, table) for number, table in enumerate(self.tables)]
-        return Reference(*(torch.as_tensor(np.stack(unit)) for unit in zip(*units, strict=True)))
+        return fit_reference(self.panel, self.folds, self.targets, self.season_length, self.fold)
 
     def views(self) -> list["ForecastDataModule"]:
         """Each series of the panel by itself, with its share of the fold's rows; the one series as it is."""
@@ -386,87 +372,29 @@ class ForecastDataModule(DataOptions, ABC):
 
     def _cut(self, name: Literal["fit", "validation", "test"], before: int = 0) -> Windows:
         """The samples of a range, those of one series after another, with some origins more before each series'."""
-        cold = self.context == "cold" and name != "fit"
-        parts = []
-        for number in range(len(self.tables)):
-            fold = self.of_series(number)
-            targets: range = getattr(fold, name)
-            start = targets.start if cold else fold.train_start if name == "fit" else 0
-            first, stop = int(self.rows.first[number]), int(self.rows.stop[number])
-            begin = max(start, first)
-            own = range(targets.start, min(targets.stop, stop))
-            earliest = begin if self.lookback == "full" else begin + self.lookback - 1
-            found = origins(own, self.horizon, earliest)
-            if not found:
-                continue
-            found = range(max(found.start - before, earliest), found.stop)
-            if self.lookback == "full":
-                parts.append(torch.tensor([[number], [begin], [found[0]], [found[-1]]]))
-            else:
-                ends = torch.arange(found.start, found.stop, self.stride if name == "fit" else 1)
-                parts.append(torch.stack([torch.full_like(ends, number), ends + 1 - self.lookback, ends, ends]))
-        series, begins, firsts, ends = torch.cat(parts, 1) if parts else torch.empty(4, 0, dtype=torch.int64)
-        return Windows(self.rows, series, begins, firsts, ends, self.score_gaps)
-
-    def _units(self, number: int, table: Table) -> tuple[NDArray[np.float64], ...]:
-        """Variance, and mean absolute and squared error of the seasonal naive forecast, of a series' targets."""
-        first, stop = int(self.rows.first[number]), int(self.rows.stop[number])
-        fold = self.of_series(number)
-        start, end = (min(max(row, first), stop) - first for row in (fold.train_start, fold.train_stop))
-        target = table.values[self.targets].to_numpy()[start:end]
-        if len(target) <= self.season_length and len(self.tables) == 1:
-            raise ConfigError(
-                f"season_length is {self.season_length}, but fold {self.fold} trains on {len(target)} rows only: "
-                "choose a later fold or a shorter season"
-            )
-        # what was filled in is no value, and no step from or to it is one of the series
-        target = np.where(table.observed[self.targets].to_numpy()[start:end], target, np.nan)
-        seasonal = target[self.season_length :] - target[: -self.season_length]
-        return _variance(target), _mean(np.abs(seasonal)), _mean(np.square(seasonal))
-
-    @staticmethod
-    def _row_of(cutoff: str, times: pd.DatetimeIndex) -> int:
-        try:
-            row = int(times.searchsorted(time_of("cutoffs", cutoff)))
-        except TypeError as error:  # times with a zone, and a cutoff without
-            raise ConfigError(f"cutoffs: expected times such as {times[0]}, got {cutoff!r}: {error}") from None
-        if not 0 < row < len(times):
-            raise ConfigError(f"cutoffs: {cutoff} is not within the data, {times[0]} .. {times[-1]}")
-        return row
+        return cut(
+            self.rows,
+            self.folds,
+            name,
+            lookback=self.lookback,
+            stride=self.stride,
+            cold=self.context == "cold",
+            score_gaps=self.score_gaps,
+            before=before,
+        )
 
     def _loader(
         self, windows: Windows, batch_size: int, shuffle: bool = False, shared: bool = True
     ) -> DataLoader[Batch]:
         trainer = self.trainer
-        sampler = BatchSampler(
-            len(windows),
+        return loader(
+            windows,
             batch_size,
-            seed=self._seed if shuffle else None,
+            seed=self._seed,
+            shuffle=shuffle,
             epoch=trainer.current_epoch if trainer else 0,
             rank=trainer.global_rank if trainer and shared else 0,
             processes=trainer.world_size if trainer and shared else 1,
             passes=self.passes if shuffle else 1,
+            workers=self.num_workers,
         )
-        return Loader(
-            windows,
-            sampler=sampler,
-            batch_size=None,
-            num_workers=self.num_workers,
-            multiprocessing_context=FORK if self.num_workers else None,
-            persistent_workers=self.num_workers > 0,
-            generator=torch.Generator().manual_seed(self._seed),  # leaves the global one to the training
-        )
-
-
-def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The means of columns, (columns,), over what is a number; 0, which is no unit, where nothing is."""
-    counts = (~np.isnan(values)).sum(0)
-    mean: NDArray[np.float64] = np.nansum(values, 0) / np.maximum(counts, 1)
-    return mean
-
-
-def _variance(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The variances (ddof 0) of columns, (columns,), over what is a number; exactly 0 where that is constant."""
-    known = ~np.isnan(values)
-    constant = np.max(values, 0, where=known, initial=-np.inf) <= np.min(values, 0, where=known, initial=np.inf)
-    return np.where(constant, 0.0, _mean(np.square(values - _mean(values))))

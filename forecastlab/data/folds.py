@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import TimeSeriesSplit
 
+from forecastlab.data.times import time_of
 from forecastlab.errors import ConfigError
 
 
@@ -137,6 +139,25 @@ def require_protocol(
         raise ConfigError(f'validation must be "tail" or "test", got {validation!r}')
     if not 0 < val_fraction < 1:
         raise ConfigError(f"val_fraction must be between 0 and 1, both excluded, got {val_fraction!r}")
+
+
+def row_of(cutoff: str, times: pd.DatetimeIndex) -> int:
+    """The first row at or after a cutoff.
+
+    Args:
+        cutoff: a time as text.
+        times: (rows,), increasing.
+
+    Raises:
+        ConfigError: if it is no such time, or not within the data.
+    """
+    try:
+        row = int(times.searchsorted(time_of("cutoffs", cutoff)))
+    except TypeError as error:  # times with a zone, and a cutoff without
+        raise ConfigError(f"cutoffs: expected times such as {times[0]}, got {cutoff!r}: {error}") from None
+    if not 0 < row < len(times):
+        raise ConfigError(f"cutoffs: {cutoff} is not within the data, {times[0]} .. {times[-1]}")
+    return row
 
 
 def _split(

@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 import pandas as pd
-from lightning.pytorch import LightningDataModule
 
 from forecastlab.data.calendar import Cycle, calendar_covariates, require_zone
 from forecastlab.data.folds import require_protocol
@@ -21,7 +20,7 @@ ScaleBy = Literal["global", "series"]
 FoldBy = Literal["calendar", "series"]
 
 
-class DataOptions(LightningDataModule):
+class DataOptions:
     """What a data module is told about inputs, windows, folds, scaling and batches.
 
     A data module passes what it does not decide itself on to this class (`**options`), so each option stands here only.

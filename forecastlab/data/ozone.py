@@ -207,10 +207,10 @@ def _refuse_infinite(path: Path, lines: list[str], values: NDArray[np.float64]) 
 
 
 def _date(text: str) -> date | None:
-    found = _DATE.fullmatch(text)
-    if found is None:
+    parts = _DATE.fullmatch(text)
+    if parts is None:
         return None
-    month, day, year = map(int, found.groups())
+    month, day, year = map(int, parts.groups())
     try:
         return date(year, month, day)
     except ValueError:

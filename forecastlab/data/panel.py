@@ -4,8 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from forecastlab.batch import Schema
 from forecastlab.data.calendar import calendar_of
@@ -41,7 +43,7 @@ class Panel:
             raise DataError("there is no series in the data")
         names = [table.name for table in tables]
         if len(set(names)) < len(names):
-            raise DataError(f"the names of series must differ; double: {max(names, key=names.count)}")
+            raise DataError(f"the names of series must differ; duplicates: {max(names, key=names.count)}")
         axis, frequency = tables[0].times, tables[0].frequency
         if len(tables) > 1:
             if other := next((table for table in tables if table.frequency != frequency), None):
@@ -65,6 +67,18 @@ class Panel:
         """The series' names."""
         return [table.name for table in self.tables]
 
+    def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(flat rows,): the number of the series of each row, and its row of the axis."""
+        rows = self.rows
+        lengths = (rows.stop - rows.first).numpy() + rows.horizon
+        series = np.repeat(np.arange(len(lengths)), lengths)
+        return series, np.arange(len(series)) - rows.base.numpy()[series]
+
+    def stamps(self) -> NDArray[np.int64]:
+        """(flat rows,): the time of each row in microseconds in UTC."""
+        _, axis = self.places()
+        return self.times.as_unit("us").asi8[np.minimum(axis, len(self.times) - 1)]
+
     def not_at_the_end(self, lookback: int | str) -> dict[int, str]:
         """The series that cannot be forecast from their end: their numbers, and why not, to be put behind the name.
 
@@ -72,10 +86,10 @@ class Panel:
             lookback: rows in a window, or "full".
         """
         rows = self.rows
-        found = {}
+        reasons = {}
         lacking = rows.known_stop < rows.stop + rows.horizon
         for number in torch.nonzero(lacking).flatten().tolist():
-            found[number] = (
+            reasons[number] = (
                 f": the covariates known in advance end at {self.times[int(rows.known_stop[number]) - 1]}, but the "
                 f"forecast reaches to {self.times[int(rows.stop[number]) - 1 + rows.horizon]}: append rows with their "
                 "values, the targets left empty"
@@ -83,11 +97,11 @@ class Panel:
         if lookback != "full":
             lengths = rows.stop - rows.first
             for number in torch.nonzero(lengths < int(lookback)).flatten().tolist():
-                found[number] = (
+                reasons[number] = (
                     f" has {int(lengths[number])} rows, fewer than the lookback of {lookback}: the network forecasts "
                     "from so many"
                 )
-        return dict(sorted(found.items()))
+        return dict(sorted(reasons.items()))
 
     def at_the_end(self, lookback: int | str, before: int = 0, without: Collection[int] = ()) -> Windows:
         """The last origin of each series, from which the steps beyond its rows are forecast.
@@ -126,5 +140,5 @@ def left_out(names: Sequence[str], reasons: Mapping[int, str], most: int = 10) -
         reasons: by number of the series.
         most: how many are named.
     """
-    found = [f"not forecast: series {names[number]}{reason}" for number, reason in list(reasons.items())[:most]]
-    return found + ([f"nor of {len(reasons) - most} more"] if len(reasons) > most else [])
+    sentences = [f"not forecast: series {names[number]}{reason}" for number, reason in list(reasons.items())[:most]]
+    return sentences + ([f"nor of {len(reasons) - most} more"] if len(reasons) > most else [])

@@ -13,7 +13,11 @@ from forecastlab.batch import Prediction
 
 
 def predictions_table(
-    names: Sequence[str], times: pd.DatetimeIndex, targets: Sequence[str], levels: Sequence[float], found: Prediction
+    names: Sequence[str],
+    times: pd.DatetimeIndex,
+    targets: Sequence[str],
+    levels: Sequence[float],
+    forecasts: Prediction,
 ) -> pd.DataFrame:
     """Forecasts with the columns of `predictions.csv`: one row per series, target, origin and step, in this order.
 
@@ -26,11 +30,11 @@ def predictions_table(
         times: (rows + horizon,): the axis.
         targets: names of the targets.
         levels: probability levels of the quantiles.
-        found: the forecasts, in any order; one that is there twice counts once.
+        forecasts: the forecasts, in any order; one that is there twice counts once.
     """
-    origins = found.index.shape[1]
-    series = np.repeat(found.series.numpy(), origins)
-    index, forecast, target, weight, quantiles = (_flat(part) for part in found[1:])
+    origins = forecasts.index.shape[1]
+    series = np.repeat(forecasts.series.numpy(), origins)
+    index, forecast, target, weight, quantiles = (_flat(part) for part in forecasts[1:])
     order = np.lexsort((index, series))
     first = np.ones(len(order), dtype=bool)  # padding repeats the last origin of a series
     first[1:] = (np.diff(series[order]) != 0) | (np.diff(index[order]) != 0)

@@ -81,7 +81,7 @@ class Recipe:
             frame: raw columns; further ones and their order do not matter.
 
         Raises:
-            DataError: for a column that is not there or not numeric, times that are unsorted, double or not on the
+            DataError: for a column that is not there or not numeric, times that are unsorted, duplicate or not on the
                 calendar, infinite values, missing values that `missing` does not treat, static covariates that change.
             ConfigError: for a frequency that pandas does not know.
         """
@@ -94,17 +94,17 @@ class Recipe:
         if names.isna().any():
             row = int(np.flatnonzero(names.isna())[0])
             raise DataError(f"{row_name(frame.index, row)}: no name of a series in {self.series}")
-        codes, found = pd.factorize(names.astype(str).to_numpy())
+        codes, series = pd.factorize(names.astype(str).to_numpy())
         order = np.argsort(codes, kind="stable")
         times, numbers = times[order], numbers[order]
         common = lru_cache(maxsize=1)(partial(_common_calendar, times))  # as a rule all have the same frequency
         stops = np.cumsum(np.bincount(codes)).tolist()
-        spans = list(zip(found, [0, *stops[:-1]], stops, strict=True))
+        spans = list(zip(series, [0, *stops[:-1]], stops, strict=True))
         places = [self._places[name] for name in self.targets]
-        has_value = np.zeros(len(found), np.bool_)
+        has_value = np.zeros(len(series), np.bool_)
         has_value[codes[order][~np.isnan(numbers[:, places]).all(axis=1)]] = True
         if has_value.any() and not has_value.all():
-            empty = [str(name) for name, there in zip(found, has_value, strict=True) if not there]
+            empty = [str(name) for name, there in zip(series, has_value, strict=True) if not there]
             more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
             warnings.warn(
                 f"left out, for the targets ({', '.join(self.targets)}) have no value at all: series "
@@ -121,9 +121,9 @@ class Recipe:
         unknown = [name for name in dict.fromkeys([*labels, *plain, *derived]) if name not in frame.columns]
         if unknown:
             raise _unknown(unknown, frame)
-        double = frame.columns[frame.columns.duplicated()]
-        if len(double):
-            raise DataError(f"the names of columns must differ; double: {', '.join(map(str, double))}")
+        duplicates = frame.columns[frame.columns.duplicated()]
+        if len(duplicates):
+            raise DataError(f"the names of columns must differ; duplicates: {', '.join(map(str, duplicates))}")
 
     def _columns(self) -> list[str]:
         """Every column that becomes one of the table, each once."""
@@ -220,7 +220,7 @@ class Recipe:
             frequency = self.frequency or find_frequency(times)
             if self.regular:
                 calendar, periods = lay_out(times, frequency, within=common(frequency))
-                require_steady(times, periods, frequency, found=not self.frequency)
+                require_steady(times, periods, frequency, inferred=not self.frequency)
                 times = calendar.rename(times.name)
                 values = _placed(values, periods)
             targets = values[:, [self._places[target] for target in self.targets]]
@@ -342,6 +342,6 @@ def require_plain(derive: Mapping[str, Mapping[str, float]]) -> None:
 
 def unique_names(kind: str, names: Sequence[str]) -> None:
     """Raises ConfigError for a name that is given twice."""
-    double = [name for number, name in enumerate(names) if name in names[:number]]
-    if double:
-        raise ConfigError(f"{kind}: {double[0]} is given twice")
+    twice = [name for number, name in enumerate(names) if name in names[:number]]
+    if twice:
+        raise ConfigError(f"{kind}: {twice[0]} is given twice")

@@ -44,16 +44,16 @@ def sample_ozone(rows: int = 1500, seed: int = 0) -> pd.DataFrame:
         wind[day] = 0.5 * last[1] - 0.3 * last[0] + 0.6 * turning
     drivers = np.stack([np.ones_like(season), season, anomaly, wind], axis=1)[days]
 
-    names, cycle = COLUMNS[1:], np.cos(2 * np.pi * (np.array(HOURS) - 15) / 24)
-    mixture = pd.DataFrame(mixing.standard_normal((4, len(names))), columns=list(names))
+    names, cycle = pd.Index(COLUMNS[1:]), np.cos(2 * np.pi * (np.array(HOURS) - 15) / 24)
+    mixture = pd.DataFrame(mixing.standard_normal((4, len(names))), columns=names)
     mixture[[f"T{hour}" for hour in HOURS]] = [20 + 5 * cycle, *np.outer((8, 3, 1), np.ones(24))]
     mixture[[f"WSR{hour}" for hour in HOURS]] = [5 + cycle, *np.outer((-0.4, 0, 1), np.ones(24))]
-    values = mixture.T.dot(drivers.T).T + 0.5 * noise.standard_normal((rows, len(names)))
+    values = pd.DataFrame(drivers @ mixture.to_numpy(), columns=names) + 0.5 * noise.standard_normal((rows, len(names)))
     for kind in ("T", "WSR"):
         hourly = values[[f"{kind}{hour}" for hour in HOURS]]
         values[f"{kind}_PK"], values[f"{kind}_AV"] = hourly.max(axis=1), hourly.mean(axis=1)
     values["class"] = (values["class"] > 2).astype(np.float64)
     lost = missing.random(values.shape) < 0.02
-    lost[0] = lost[:, [names.index("T_PK"), names.index("class")]] = False
+    lost[0] = lost[:, names.isin(["T_PK", "class"])] = False
     values.index = pd.DatetimeIndex((np.datetime64("2001-01-01") + days).astype("datetime64[us]"), name=COLUMNS[0])
     return values.round(2).mask(lost) + 0.0

@@ -9,10 +9,35 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from forecastlab.batch import Scaling
+from forecastlab.data.folds import Fold
+from forecastlab.data.panel import Panel
 
 Scaler = Literal["standard", "minmax", "robust", "none"]
 Columns = NDArray[np.float64]
 """(rows, columns)"""
+
+
+def fitting_rows(panel: Panel, folds: Sequence[Fold], features: int, mask: bool) -> list[dict[str, Columns]]:
+    """The rows of each series before the end of its fitting targets, and no other; what was filled in is NaN.
+
+    Args:
+        panel: the series.
+        folds: of each series, its target rows.
+        features: number of features that are measured; with `mask`, as many more tell whether they were observed.
+        mask: whether the data have such indicators.
+    """
+    rows, parts = panel.rows, []
+    for number, fold in enumerate(folds):
+        own = rows.clip(number, fold.train_start, fold.fit.stop)
+        begin = int(rows.base[number]) + int(rows.first[number])
+        fitting = slice(begin + own.start, begin + own.stop)
+        columns = {"feature": rows.features, "known": rows.known, "target": rows.target}
+        part = {name: tensor[fitting].numpy().copy() for name, tensor in columns.items()}
+        if mask:  # what was filled in is no value
+            part["feature"][:, :features][part["feature"][:, features : 2 * features] == 0] = np.nan
+            part["target"][~rows.observed[fitting].numpy()] = np.nan
+        parts.append(part)
+    return parts
 
 
 def fit_scaling(scaler: Scaler, series: Sequence[Mapping[str, Columns]], static: Columns) -> Scaling:

@@ -14,7 +14,7 @@ from forecastlab.errors import ConfigError, DataError
 
 Missing = Literal["error", "ffill", "interpolate", "mask"]
 
-MOST_STEPS = 10_000_000
+MAX_CALENDAR_STEPS = 10_000_000
 """The longest calendar that is laid out; a finer one is a mistake in the frequency."""
 
 
@@ -182,10 +182,10 @@ def calendar_between(first: pd.Timestamp, last: pd.Timestamp, frequency: str) ->
             f"expected a frequency of positive length such as D (day), h (hour) or MS (start of month), "
             f"got {frequency!r}"
         )
-    if (last - first).total_seconds() / step.total_seconds() > MOST_STEPS:
+    if (last - first).total_seconds() / step.total_seconds() > MAX_CALENDAR_STEPS:
         raise DataError(
-            f"the calendar from {first} to {last} has more than {MOST_STEPS:,} steps of {frequency!r}: expected the "
-            "frequency of the data"
+            f"the calendar from {first} to {last} has more than {MAX_CALENDAR_STEPS:,} steps of {frequency!r}: "
+            "expected the frequency of the data"
         )
     with _in_bounds(first, frequency):
         return pd.date_range(first, last, freq=offset, unit=first.unit)

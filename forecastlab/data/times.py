@@ -36,16 +36,16 @@ def parse_times(given: "pd.Series[Any]", what: str) -> pd.DatetimeIndex:
         readings = [_read(given, day_first)]
         if re.match(r"\d{1,2}[/-]\d{1,2}[/-]\d", first):
             readings.append(_read(given, not day_first))
-        found = [reading for reading in readings if reading is not None]
-        if not found:
+        read = [reading for reading in readings if reading is not None]
+        if not read:
             raise _unreadable(given, what)
-    if not found[0].equals(found[-1]):
-        row = int(np.flatnonzero(found[0] != found[-1])[0])
+    if not read[0].equals(read[-1]):
+        row = int(np.flatnonzero(read[0] != read[-1])[0])
         raise DataError(
-            f"{what} may mean {found[0][row]:%d %B %Y} or {found[1][row]:%d %B %Y} by {given.iloc[row]!r}: "
+            f"{what} may mean {read[0][row]:%d %B %Y} or {read[1][row]:%d %B %Y} by {given.iloc[row]!r}: "
             "write 2024-01-31"
         )
-    return found[0]
+    return read[0]
 
 
 def _read(given: "pd.Series[Any]", day_first: bool) -> pd.DatetimeIndex | None:
@@ -143,8 +143,8 @@ def find_frequency(times: pd.DatetimeIndex) -> str:
 
 def _most_common(values: NDArray[Any]) -> Any:
     """Of several, the lowest."""
-    found, counts = np.unique(values, return_counts=True)
-    return found[counts.argmax()]
+    distinct, counts = np.unique(values, return_counts=True)
+    return distinct[counts.argmax()]
 
 
 def _tick(step: pd.Timedelta) -> str:
@@ -165,14 +165,14 @@ def _months(wall: pd.DatetimeIndex, side: str) -> str:
     return f"M{side}" if months == 1 else f"{months}M{side}"
 
 
-def require_steady(times: pd.DatetimeIndex, periods: NDArray[np.int64], frequency: str, found: bool) -> None:
+def require_steady(times: pd.DatetimeIndex, periods: NDArray[np.int64], frequency: str, inferred: bool) -> None:
     """Raises DataError unless rows follow each other by a frequency, but for gaps.
 
     Args:
         times: (rows,), strictly increasing.
         periods: (rows,), the number of calendar steps to each, as `elapsed` counts them.
         frequency: the step of the calendar as a pandas offset.
-        found: whether it was found out from these rows, and not given.
+        inferred: whether it was found out from these rows, and not given.
     """
     steps = np.diff(periods)
     if len(steps) < 4 or steps.max() == 1:
@@ -187,7 +187,7 @@ def require_steady(times: pd.DatetimeIndex, periods: NDArray[np.int64], frequenc
     stops = np.append(starts[1:], len(steps))
     at_an_end = (starts == 0) | (stops == len(steps))
     other = (steps[starts] > 1) & (stops - starts >= np.where(at_an_end, 3, 10))
-    if found and other.any():
+    if inferred and other.any():
         run = int(np.flatnonzero(other)[0])
         raise DataError(
             f"the frequency changes: most rows follow each other by {frequency!r}, but the {stops[run] - starts[run]} "

@@ -1,6 +1,6 @@
 """Samples cut from tensors: windows of a fixed lookback, or one sequence in which every step is an origin."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -9,13 +9,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import Dataset
 
 from forecastlab.adapters.torch import writes
 from forecastlab.batch import Batch, Schema
 from forecastlab.data.table import Table, elapsed
 
-_AT_ONCE = 1 << 14
+_ORIGINS_AT_ONCE = 1 << 14
 """Origins whose weights are looked at together."""
 
 _NEVER = np.int32(1 << 30)
@@ -62,6 +62,11 @@ class Rows:
     horizon: int
     later: Tensor | None = None
     settled: Tensor | None = None
+
+    def clip(self, series: int, start: int, stop: int) -> slice:
+        """The rows of one series that lie in a range of the axis, counted from the series' first."""
+        first, end = int(self.first[series]), int(self.stop[series])
+        return slice(*(min(max(row, first), end) - first for row in (start, stop)))
 
     @classmethod
     def of_tables(
@@ -231,7 +236,7 @@ class Windows(Dataset[Batch]):
             return self
         keep = []
         longest = int((self.ends - self.origins).max()) + 1
-        for chosen in torch.arange(len(self)).split(max(1, _AT_ONCE // longest)):
+        for chosen in torch.arange(len(self)).split(max(1, _ORIGINS_AT_ONCE // longest)):
             history, steps, counts = self._cut(chosen)
             index = self.rows.base[self.series[chosen], None] + history[:, -steps:]
             keep.append(self._weight(index, index[:, :, None] + self._steps, counts).flatten(1).any(1))
@@ -272,80 +277,3 @@ class Windows(Dataset[Batch]):
 def _versions(batch: Batch) -> list[int]:
     """How often each tensor was written to; views count for what they are views of."""
     return [writes(tensor) for tensor in batch]
-
-
-class Loader(DataLoader[Batch]):
-    """A DataLoader that, without worker processes, cuts each batch where it is asked for, and does no more."""
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # torch's own way of it takes as long as the cut
-        return super().__iter__() if self.num_workers else map(self.dataset.__getitem__, self.sampler)
-
-
-class BatchSampler(DistributedSampler[list[int]]):
-    """Sample numbers of each batch of one process; every sample is given once, to one process only.
-
-    In training each step's samples are shared out over the processes, and no process runs out of batches before
-    another; a last step that would leave a process less than two samples (batch normalisation needs two) is merged
-    into the one before, unless `batch_size` is 1. It is a `DistributedSampler` because Lightning splits up anything
-    else once more, so that samples would be lost.
-
-    Args:
-        samples: number of samples.
-        batch_size: samples per batch and process.
-        seed: seed of the order, which depends on it and the pass alone; None keeps the order and lets a process run
-            out before another, as evaluation may.
-        epoch: number of the first epoch.
-        rank: number of this process.
-        processes: number of processes.
-        passes: how often an epoch goes through the samples, each time in another order.
-    """
-
-    def __init__(
-        self,
-        samples: int,
-        batch_size: int,
-        seed: int | None = None,
-        epoch: int = 0,
-        rank: int = 0,
-        processes: int = 1,
-        passes: int = 1,
-    ) -> None:
-        self._samples = samples
-        self._batch_size = batch_size
-        self._seed = seed
-        self._epoch = epoch
-        self._rank = rank
-        self._processes = processes
-        self._passes = passes
-
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the order of an epoch; Lightning calls it before each."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self._steps()) * self._passes
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for number in range(self._epoch * self._passes, (self._epoch + 1) * self._passes):
-            yield from self._one_pass(number)
-
-    def _one_pass(self, number: int) -> Iterator[list[int]]:
-        steps = self._steps()
-        if self._seed is None or self._samples == 1:
-            for start, stop in steps:
-                yield list(range(start + self._rank, stop, self._processes))
-            return
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + number)
-        order = torch.randperm(self._samples, generator=generator)
-        for start, stop in steps:
-            yield order[start + self._rank : stop : self._processes].tolist()
-
-    def _steps(self) -> list[tuple[int, int]]:
-        """Ranges of the order that the processes share in each step."""
-        starts = list(range(0, self._samples, self._batch_size * self._processes))
-        if self._seed is None:
-            starts = [start for start in starts if start + self._rank < self._samples]
-        elif len(starts) > 1 and self._samples - starts[-1] < min(2, self._batch_size) * self._processes:
-            starts.pop()
-        stops = [*starts[1:], self._samples]
-        return list(zip(starts, stops, strict=True)) if starts else []

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from forecastlab import __version__
 from forecastlab.data.folds import Fold
-from forecastlab.data.trained_on import OPTIMISTIC, SEEN
+from forecastlab.data.seen import OPTIMISTIC, SEEN
 from forecastlab.evaluation import figures
 from forecastlab.evaluation.comparison import PERSISTENCE, Comparison, Metric
 from forecastlab.evaluation.page import Picture, Section, render

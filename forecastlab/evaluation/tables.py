@@ -11,7 +11,7 @@ from typing import Literal
 
 import pandas as pd
 
-from forecastlab.data.trained_on import OPTIMISTIC, SEEN
+from forecastlab.data.seen import OPTIMISTIC, SEEN
 from forecastlab.evaluation.comparison import PERSISTENCE, Comparison, Metric, Model
 from forecastlab.evaluation.results import INTERVALS, METRICS
 

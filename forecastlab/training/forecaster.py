@@ -14,7 +14,8 @@ from forecastlab.adapters.lightning import Module, set_hyperparameters, set_metr
 from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.batch import Batch, Prediction, Schema
-from forecastlab.data.trained_on import Seen, records_of, require_same
+from forecastlab.data.seen import Seen
+from forecastlab.data.trained_on import records_of, require_same
 from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.losses import MSE, Loss

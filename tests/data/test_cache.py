@@ -281,7 +281,7 @@ def test_a_download_that_does_not_end_is_cut_off(server, cached):
 
 
 def test_a_server_that_falls_silent_is_given_up(server, cached, monkeypatch):
-    monkeypatch.setattr(cache, "SILENCE", 0.3)
+    monkeypatch.setattr(cache, "ANSWER_TIMEOUT", 0.3)
     assert "the connection broke: " in refused(server.stalls())
     assert left_behind(cached) == []
 
@@ -295,7 +295,7 @@ def test_a_server_that_drips_is_given_up(server, cached, monkeypatch):
             handler.wfile.flush()
 
     server.answers["/one.data"] = drips
-    monkeypatch.setattr(cache, "PATIENCE", 0.4)
+    monkeypatch.setattr(cache, "DOWNLOAD_TIMEOUT", 0.4)
     assert "it took more than 0.4 seconds" in refused(server.address + "/one.data")
     assert left_behind(cached) == []
 

@@ -90,7 +90,7 @@ def test_a_series_with_no_row_in_common_with_another_has_its_place():
     ("tables", "words"),
     [
         ([], "there is no series in the data"),
-        ([table("a", [1, 2]), table("b", [1]), table("a", [1])], "the names of series must differ; double: a"),
+        ([table("a", [1, 2]), table("b", [1]), table("a", [1])], "the names of series must differ; duplicates: a"),
         (
             [table("a", [1, 2]), table("b", [1, 2], frequency="h")],
             "the series differ in frequency: a has D, b h: give it, --data.frequency D, if that is due to gaps",

@@ -384,7 +384,7 @@ def test_values_that_are_missing_at_the_beginning_cannot_be_filled(missing):
             {"frequency": "h"},
             "the frequency 'h' is too fine: all rows are 24 of its steps",
         ),
-        (pd.DataFrame([["2024-01-01", 1, 2]], columns=["ds", "y", "y"]), {}, "must differ; double: y"),
+        (pd.DataFrame([["2024-01-01", 1, 2]], columns=["ds", "y", "y"]), {}, "must differ; duplicates: y"),
     ],
 )
 def test_bad_input_is_refused_by_row_and_column(frame, arguments, words):

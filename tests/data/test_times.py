@@ -119,9 +119,9 @@ def test_months_that_are_counted_from_their_middle_have_none():
         find_frequency(pd.date_range("2024-01-15", periods=20, freq=pd.DateOffset(months=1)))
 
 
-def steady(times, frequency, found):
+def steady(times, frequency, inferred):
     """Judges times by the steps that they are apart."""
-    require_steady(times, elapsed(times, frequency), frequency, found)
+    require_steady(times, elapsed(times, frequency), frequency, inferred)
 
 
 @given(
@@ -132,7 +132,7 @@ def steady(times, frequency, found):
 def test_times_of_a_calendar_lie_on_the_one_that_is_found(frequency, start, missing):
     start = pd.Timestamp(start).floor("s")
     times = pd.date_range(start, periods=40, freq=frequency).delete(sorted(missing))
-    steady(times, find_frequency(times), found=True)
+    steady(times, find_frequency(times), inferred=True)
 
 
 def test_a_frequency_that_changes_is_refused():
@@ -142,28 +142,28 @@ def test_a_frequency_that_changes_is_refused():
         with pytest.raises(
             DataError, match=f"the frequency changes: .*'h', but the 9 after {after}.* by 24 such steps"
         ):
-            steady(times, "h", found=True)
-        steady(times, "h", found=False)  # whoever gives it knows about the gaps
+            steady(times, "h", inferred=True)
+        steady(times, "h", inferred=False)  # whoever gives it knows about the gaps
     middle = hours[:50].append(days).append(hours + pd.Timedelta(days=90))
-    steady(middle, "h", found=True)
+    steady(middle, "h", inferred=True)
     several = hours[:50].append(pd.date_range("2024-02-01", periods=11, freq="D")).append(hours + pd.Timedelta(days=90))
     with pytest.raises(DataError, match="the frequency changes"):
-        steady(several, "h", found=True)
+        steady(several, "h", inferred=True)
 
 
 def test_gaps_here_and_there_are_no_change_of_frequency():
     kept = np.random.default_rng(0).random(1000) < 0.7
     kept[[0, 1, -2, -1]] = True
-    steady(pd.date_range("2024", periods=1000, freq="h")[kept], "h", found=True)
+    steady(pd.date_range("2024", periods=1000, freq="h")[kept], "h", inferred=True)
 
 
 def test_a_frequency_that_is_too_fine_is_refused_with_the_factor():
     with pytest.raises(DataError, match="'h' is too fine: all rows are 24 of its steps apart, or a multiple"):
-        steady(pd.date_range("2024", periods=10, freq="D"), "h", found=False)
+        steady(pd.date_range("2024", periods=10, freq="D"), "h", inferred=False)
     with pytest.raises(DataError, match="'MS' is too fine: all rows are 3 of its steps apart"):
-        steady(pd.date_range("2024", periods=10, freq="QS-JAN"), "MS", found=False)
+        steady(pd.date_range("2024", periods=10, freq="QS-JAN"), "MS", inferred=False)
 
 
 def test_a_frequency_that_is_too_coarse_names_a_row_that_is_not_on_its_calendar():
     with pytest.raises(DataError, match="row 1 is at 2024-01-01 01:00:00, and 9 of 10 rows are not on it"):
-        steady(pd.date_range("2024", periods=10, freq="h"), "D", found=False)
+        steady(pd.date_range("2024", periods=10, freq="h"), "D", inferred=False)

@@ -178,7 +178,7 @@ def test_sparse_counts_of_other_series_are_not_taken_for_the_trained_ones():
 
 
 def test_of_more_rows_than_a_record_holds_a_part_is_enough(monkeypatch):
-    monkeypatch.setattr(trained_on, "MOST_KEYS", 100)
+    monkeypatch.setattr(trained_on, "MAX_KEYS", 100)
     whole = Series(several(20, 200), **PANEL, validation="tail", fold=3)
     assert len(whole.trained_on.known()) == 100
     one = several(20, 200)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, DistributedSampler
 
 from forecastlab.batch import Schema
-from forecastlab.data.windows import BatchSampler, Loader, Rows, Windows
+from forecastlab.data.loading import BatchSampler, Loader
+from forecastlab.data.windows import Rows, Windows
 from tests.frames import table
 
 NAN = np.nan

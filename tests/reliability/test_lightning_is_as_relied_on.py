@@ -39,7 +39,7 @@ from forecastlab.adapters.lightning import (
     trainer_of,
 )
 from forecastlab.backbones.lstm import LSTM
-from forecastlab.data.windows import BatchSampler
+from forecastlab.data.loading import BatchSampler
 from forecastlab.runs.signals import Stopped
 from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, noise, trainer
@@ -265,7 +265,7 @@ class Sampled(BatchSampler):
 
 def fitted(calls, monkeypatch, epochs=2, ckpt_path=None, callbacks=(), **arguments):
     data = Series(noise(60), fold=2, batch_size=100)
-    monkeypatch.setattr("forecastlab.data.datamodule.BatchSampler", Sampled)
+    monkeypatch.setattr("forecastlab.data.loading.BatchSampler", Sampled)
     Sampled.calls = calls
     model = Forecaster(
         partial(LSTM, hidden_size=2),

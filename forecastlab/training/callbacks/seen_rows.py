@@ -5,7 +5,7 @@ import sys
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from forecastlab.data.trained_on import Seen
+from forecastlab.data.seen import Seen
 
 
 class SeenRows(Callback):

@@ -1,0 +1,200 @@
+"""Which rows that are to be scored a network has seen in its trainings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecastlab.data.fingerprint import row_keys
+from forecastlab.data.panel import Panel
+from forecastlab.data.trained_on import Span, TrainedOn, short, within
+from forecastlab.errors import ConfigError
+
+OPTIMISTIC = "best test epoch, optimistic"
+SEEN = "seen in training"
+ENOUGH_KEYS = 8
+"""Keys that decide whether rows are the same; where the scored rows have fewer, those of their whole series decide."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How many rows to be scored a network has seen; a row of a series counts once.
+
+    Attributes:
+        stage: "test" or "validation".
+        fold: the fold whose rows are scored.
+        rows: number of observed target rows of the range.
+        fitted: how many of these trained the weights.
+        stopped: how many chose the epoch as the tail of a training.
+        chosen: how many chose the epoch as the test rows.
+        differing: how many lie within the trained times of a series of the same name, with other values.
+        span: the times of those that were fitted or stopped; None if there are none.
+        trained: the record of the training that saw most of them; None if none did.
+        recorded: whether the weights carry a record.
+    """
+
+    stage: str
+    fold: int | str
+    rows: int
+    fitted: int
+    stopped: int
+    chosen: int
+    differing: int
+    span: Span | None
+    trained: TrainedOn | None
+    recorded: bool
+
+    @property
+    def counted(self) -> int:
+        """Rows whose score would be none: in a validation, those of the tail are what it is for."""
+        return self.fitted + (self.stopped if self.stage == "test" else 0)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What stands beside the metrics of such rows: the shares `test/seen` and `test/optimistic`, where not 0."""
+        shares = {"test/seen": self.counted, "test/optimistic": self.chosen}
+        return {name: count / self.rows for name, count in shares.items() if count}
+
+    @property
+    def notes(self) -> list[str]:
+        """What must stand by the score, in sentences."""
+        notes = []
+        if self.counted:
+            notes.append(f"{SEEN}: {self._which()}; their errors say nothing about new rows")
+        if self.chosen and self.stage == "test":
+            notes.append(
+                f"{OPTIMISTIC}: the epoch was chosen by the errors on {_of(self.chosen, self.rows)} scored rows "
+                "themselves (validation: test), which looks better than new rows would"
+            )
+        return notes
+
+    @property
+    def doubts(self) -> list[str]:
+        """What cannot be known of the rows, in sentences."""
+        if not self.recorded:
+            return [
+                "the weights carry no record of what trained them (an earlier version wrote them): whether they have "
+                "seen the scored rows cannot be checked"
+            ]
+        if self.differing and not self.counted:
+            return [
+                f"{_of(self.differing, self.rows)} rows to score lie within the times that trained the weights, but "
+                "their values differ: they are taken for other data"
+            ]
+        return []
+
+    def require_none(self) -> None:
+        """Refuses to score rows that the network has seen.
+
+        Raises:
+            ConfigError: if there are any; it says which, and what to do.
+        """
+        if not self.counted or self.trained is None:
+            return
+        command = "test" if self.stage == "test" else "validate"
+        if self.trained.fold == "all":
+            advice = (
+                "fold: all leaves no row of its data to score: estimate the error with forecastlab crossval of the "
+                f"same config, or give a file that goes on after {short(self.trained.data.last)} and --data.fold 1 "
+                "--data.cutoffs '[its first new time]'"
+            )
+        else:
+            rows = "test rows" if self.stage == "test" else "validation rows"
+            end = (self.trained.validation if self.trained.protocol == "tail" else None) or self.trained.fit
+            advice = (
+                f"{command} the {rows} of the fold it was trained for (fold {self.trained.fold}: leave settings of the "
+                f"data out), or rows after {short(end.last)}"
+            )
+        raise ConfigError(
+            f"{self._which()}, so their errors would be no score.\n"
+            f"Do one of these: {advice}.\n"
+            f"--allow-seen scores them nevertheless, marked as {SEEN} (in Python: model.allow_seen = True)"
+        )
+
+    def _which(self) -> str:
+        return (
+            f"{_of(self.counted, self.rows)} {self.stage} rows of fold {self.fold} ({self.span}) are rows that these "
+            "weights were trained on"
+        )
+
+
+def seen(records: Sequence[TrainedOn], panel: Panel, targets: Sequence[range], *, stage: str, fold: int | str) -> Seen:
+    """Which rows of a range some trainings have seen, told by their times and values, not by names.
+
+    A series counts as the one of a training if at least half of its keys within the trained times are among the
+    record's: those of the rows to be scored, or of the whole series where these are few; the name decides where there
+    is no key at all.
+
+    Args:
+        records: the trainings.
+        panel: the data.
+        targets: of each series, the rows of the axis that are to be scored.
+        stage: "test" or "validation".
+        fold: the fold whose rows they are.
+    """
+    series, axis = panel.places()
+    stamps = panel.stamps()
+    scored = panel.rows.observed.numpy().any(1) & within(panel, targets)
+    fitted, stopped, chosen, differing = (np.zeros(len(scored), np.bool_) for _ in range(4))
+    most, trained = 0, None
+    keys, has = row_keys(panel.rows, panel.times) if records else (stamps.view(np.uint64), scored)
+    for record in records:
+        covered = record.covers(stamps)
+        known = has & covered & (keys <= np.uint64(record.bound))
+        hit = known & np.isin(keys, record.known())
+        if record.by == "series":  # a row is one that was trained on if its key says so: times differ by series
+            ours, theirs = scored & hit, np.zeros_like(scored)
+            fit = ours & ~np.isin(keys, record.chosen_by())
+        else:
+            same = _same(panel, record, series, scored, known, hit)[series]
+            ours, theirs = scored & covered & same, scored & covered & ~same
+            fit = ours & record.fit.within(stamps)
+        fitted |= fit
+        if record.protocol == "tail":
+            stopped |= ours & ~fit
+        else:
+            chosen |= ours & ~fit
+        differing |= theirs & np.isin(series, [n for n, name in enumerate(panel.names) if name in record.series])
+        if (count := int(ours.sum())) > most:
+            most, trained = count, record
+    stopped &= ~fitted
+    chosen &= ~fitted & ~stopped
+    bad = fitted | stopped if stage == "test" else fitted
+    bad_rows = np.unique(axis[bad])
+    return Seen(
+        stage=stage,
+        fold=fold,
+        rows=int(scored.sum()),
+        fitted=int(fitted.sum()),
+        stopped=int(stopped.sum()),
+        chosen=int(chosen.sum()),
+        differing=int(differing.sum()),
+        span=Span(str(panel.times[bad_rows[0]]), str(panel.times[bad_rows[-1]])) if len(bad_rows) else None,
+        trained=trained,
+        recorded=bool(records),
+    )
+
+
+def _same(
+    panel: Panel,
+    record: TrainedOn,
+    series: NDArray[np.int64],
+    scored: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    hit: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """(series,): whether each is one that was trained on."""
+
+    def counts(which: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.bincount(series[which], minlength=len(panel.names))
+
+    total, hits = counts(known & scored), counts(hit & scored)
+    few = total < ENOUGH_KEYS
+    total, hits = np.where(few, counts(known), total), np.where(few, counts(hit), hits)
+    named = np.array([name in record.series for name in panel.names])
+    return np.where(total > 0, 2 * hits >= total, named)
+
+
+def _of(some: int, all_: int) -> str:
+    return f"all {all_}" if some == all_ else f"{some} of {all_}"
