@@ -387,7 +387,7 @@ def test_intervals_without_a_validation_are_not_reported():
     model = Forecaster(SMALL, intervals=[0.9], schema=data.schema)
     trainer(max_epochs=1, limit_val_batches=0).fit(model, data)
     for stage in ("test", "predict"):
-        with pytest.raises(ConfigError, match="model.intervals are not calibrated"):
+        with pytest.raises(ConfigError, match=r"model\.intervals are not calibrated"):
             getattr(trainer(), stage)(model, data)
 
 
