@@ -7,13 +7,15 @@ if TYPE_CHECKING:
     from forecastlab.data.ozone_datamodule import OzoneDataModule
     from forecastlab.data.table_datamodule import TableDataModule
     from forecastlab.export import load_safetensors
+    from forecastlab.network.network import Network
     from forecastlab.training.forecaster import Forecaster
 
 __version__ = "0.2.0"
-__all__ = ["Forecaster", "OzoneDataModule", "TableDataModule", "load_safetensors"]
+__all__ = ["Forecaster", "Network", "OzoneDataModule", "TableDataModule", "load_safetensors"]
 
 _MODULES = {
     "Forecaster": "forecastlab.training.forecaster",
+    "Network": "forecastlab.network.network",
     "OzoneDataModule": "forecastlab.data.ozone_datamodule",
     "TableDataModule": "forecastlab.data.table_datamodule",
     "load_safetensors": "forecastlab.export",

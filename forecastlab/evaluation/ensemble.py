@@ -58,8 +58,8 @@ def forecast_together(
     batches: list[Batch] = list(data.test_dataloader() if stage == "test" else data.predict_dataloader())
     members = []
     for model in models:
-        if model.before:
-            model.recalibrate(data.origins(stage, model.before))
+        if model.calibration_origins:
+            model.recalibrate(data.origins(stage, model.calibration_origins))
         parts = []
         for batch in batches:
             found = model.predict(batch)

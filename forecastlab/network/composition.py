@@ -136,9 +136,9 @@ class Composition(nn.Module):
         return next(self.parameters()).dtype
 
     @property
-    def before(self) -> int:
+    def calibration_origins(self) -> int:
         """Number of origins before an origin that calibrate its intervals; 0 without an `interval_window`."""
-        return 0 if self.intervals is None else self.intervals.before
+        return 0 if self.intervals is None else self.intervals.calibration_origins
 
     @property
     def levels(self) -> tuple[float, ...]:

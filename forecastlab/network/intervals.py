@@ -72,7 +72,7 @@ class SplitConformal(nn.Module):
         self.window = window
 
     @property
-    def before(self) -> int:
+    def calibration_origins(self) -> int:
         """How many origins before an origin, at most, have a say in its margin."""
         return 0 if self.window is None else self.window + self.margin.shape[1] - 1
 

@@ -24,7 +24,7 @@ from forecastlab.network.stream import Stream
 from forecastlab.runs.checkpoint import read_checkpoint
 from forecastlab.runs.checkpoint_schema import require_settings
 
-AT_ONCE = 256
+WINDOWS_AT_ONCE = 256
 """Windows that are forecast together where no batch size says how many."""
 
 
@@ -116,7 +116,7 @@ class Network(Composition):
         ends = panel.at_the_end(lookback, 0, unscaled)
         for sentence in left_out(panel.names, {**panel.not_at_the_end(lookback), **unscaled}):
             warnings.warn(sentence, stacklevel=2)
-        recent = self._margins_at(panel.at_the_end(lookback, self.before, unscaled), last=1)
+        recent = self._margins_at(panel.at_the_end(lookback, self.calibration_origins, unscaled), last=1)
         with self.evaluating():
             parts = []
             for batch in self._batches(ends):
@@ -138,8 +138,8 @@ class Network(Composition):
         """Has `predict` give intervals that are calibrated at each origin, if there is an `interval_window`.
 
         Args:
-            windows: consecutive origins of each series: those to come in batches, and `before` more before them. No
-                truth after an origin has a say there. None goes back to the margins of the validation.
+            windows: consecutive origins of each series: those to come in batches, and `calibration_origins` more
+                before them. No truth after an origin has a say there. None goes back to the margins of the validation.
         """
         self._recent = None if windows is None else self._margins_at(windows)
 
@@ -163,7 +163,7 @@ class Network(Composition):
 
         An origin that has no target itself has no say: a stream gives no forecast there either.
         """
-        if self.intervals is None or not self.before:
+        if self.intervals is None or not self.calibration_origins:
             return None
         rows, found = windows.rows, []
         with self.evaluating():
@@ -185,5 +185,5 @@ class Network(Composition):
 
     def _batches(self, windows: Windows) -> Iterator[Batch]:
         """The samples on this device, some together; whole sequences, which differ in length, one by one."""
-        for chosen in torch.arange(len(windows)).split(1 if self.schema.lookback == "full" else AT_ONCE):
+        for chosen in torch.arange(len(windows)).split(1 if self.schema.lookback == "full" else WINDOWS_AT_ONCE):
             yield Batch(*(part.to(self.device) for part in windows[chosen.tolist()]))

@@ -56,7 +56,7 @@ class Stream:
         self._static: dict[str, float] = {}
         self._state: State | None = None
         self._encoded: Tensor | None = None
-        self._recent = _Recent(network) if network.before else None
+        self._recent = _Recent(network) if network.calibration_origins else None
 
     def update(self, row: Mapping[str, Any], ahead: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame | None:
         """Takes in the next row of the series.
@@ -313,7 +313,7 @@ class _Recent:
 
     def add(self) -> None:
         """Makes the row an origin, from which nothing is forecast so far."""
-        kept, horizon = self._network.before, self._errors.shape[1]
+        kept, horizon = self._network.calibration_origins, self._errors.shape[1]
         self._errors, self._weight = (
             torch.cat([part[-kept:], part.new_zeros(1, *part.shape[1:])]) for part in (self._errors, self._weight)
         )

@@ -270,8 +270,8 @@ class Forecaster(Network, Module):
         self._require_unseen("test")
         months = data.times.month.to_numpy()
         self.metrics = ForecastMetrics(data.reference, self.levels, self.schema.targets, months)
-        if self.before:
-            self.recalibrate(data.origins("test", self.before))
+        if self.calibration_origins:
+            self.recalibrate(data.origins("test", self.calibration_origins))
 
     def test_step(self, batch: Batch) -> Prediction:  # type: ignore[override]  # callbacks get any output
         scaled = self.scaled(batch)
@@ -312,14 +312,14 @@ class Forecaster(Network, Module):
             ConfigError: if there is no data module, whose rows that takes, or the network is not trained.
         """
         self.require_trained()
-        if self.before:
+        if self.calibration_origins:
             data = getattr(self.trainer, "datamodule", None)
             if data is None:
                 raise ConfigError(
                     "model.interval_window needs the rows before the origins: pass the data module, "
                     "trainer.predict(model, data)"
                 )
-            self.recalibrate(data.origins("predict", self.before))
+            self.recalibrate(data.origins("predict", self.calibration_origins))
 
     def on_predict_end(self) -> None:
         self.recalibrate(None)

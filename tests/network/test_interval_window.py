@@ -271,7 +271,7 @@ def test_a_checkpoint_keeps_the_window(tmp_path):
     running.fit(model, data)
     running.save_checkpoint(tmp_path / "x.ckpt")
     again = Forecaster.load(tmp_path / "x.ckpt")
-    assert again.before == 10
+    assert again.calibration_origins == 10
     expected = run("test", model, data, tmp_path)
     pd.testing.assert_frame_equal(run("test", again, data, tmp_path), expected)
     widths = expected["forecast-hi-80"] - expected["forecast-lo-80"]
