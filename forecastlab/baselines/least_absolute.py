@@ -70,39 +70,55 @@ def _path(inputs: Array, target: Array, alphas: Sequence[float]) -> list[Linear]
     middle = float(np.median(target))
     unit = float(np.abs(target - middle).mean()) or 1.0
     change = (target - middle) / unit
-    design = np.column_stack([columns, np.ones(len(columns))])
-    weights = np.zeros(design.shape[1])
+    wide = columns.shape[0] < columns.shape[1]
+    products = columns @ columns.T if wide else None
+    weights, intercept = np.zeros(columns.shape[1]), 0.0
     found = []
     for alpha in alphas:
-        weights = _reweighted(design, change, alpha, weights)
-        each = unit * weights[:-1] / scale
-        found.append(Linear(each, float(middle + unit * weights[-1] - center @ each), float(alpha)))
+        weights, intercept = _reweighted(columns, change, alpha, weights, intercept, products)
+        each = unit * weights / scale
+        found.append(Linear(each, float(middle + unit * intercept - center @ each), float(alpha)))
     return found
 
 
-def _reweighted(design: Array, target: Array, alpha: float, weights: Array) -> Array:
-    """The weights that minimise mean |target - design w| + alpha |w|² / 2; the last one, an intercept, is free.
+def _reweighted(
+    columns: Array, target: Array, alpha: float, weights: Array, intercept: float, products: Array | None
+) -> tuple[Array, float]:
+    """The weights and the intercept b that minimise mean |target - columns w - b| + alpha |w|² / 2.
 
     Each round solves least squares in which an error e has the weight 1 / max(|e|, smallest).
 
     Args:
-        design: (samples, columns), the last column of ones.
+        columns: (samples, columns), standardised.
         target: (samples,), in its own unit.
         alpha: the penalty.
         weights: (columns,): where to begin.
+        intercept: where to begin.
+        products: (samples, samples): products of the samples, if these are fewer than the columns.
     """
-    penalty = np.full(design.shape[1], alpha * len(target))
-    penalty[-1] = 0.0
     smallest, before = _LARGEST, np.inf
     for _ in range(_ROUNDS):
-        error = target - design @ weights
-        objective = float(np.abs(error).mean() + alpha * (weights[:-1] ** 2).sum() / 2)
+        error = np.abs(target - columns @ weights - intercept)
+        objective = float(error.mean() + alpha * (weights**2).sum() / 2)
         if smallest <= _SMALLEST and abs(before - objective) <= _ENOUGH * max(objective, _SMALLEST):
             break
         before = objective
-        weighted = design / np.maximum(np.abs(error), smallest)[:, None]
-        moments = weighted.T @ design
-        moments[np.diag_indices_from(moments)] += penalty + 1e-12 * np.trace(moments) / len(moments)
-        weights = np.asarray(np.linalg.solve(moments, weighted.T @ target), dtype=np.float64)
+        weights, intercept = _weighted(columns, target, 1 / np.maximum(error, smallest), alpha, products)
         smallest = max(smallest / 2, _SMALLEST)
-    return weights
+    return weights, intercept
+
+
+def _weighted(columns: Array, target: Array, share: Array, alpha: float, products: Array | None) -> tuple[Array, float]:
+    """Weighted ridge regression with a free intercept, by the columns' products or, where given, the samples'."""
+    penalty, ones = alpha * len(target), np.ones(len(target))
+    if products is not None:
+        solved = np.linalg.solve(products + np.diag(penalty / share), np.column_stack([target, ones]))
+        intercept = solved[:, 0].sum() / solved[:, 1].sum()
+        return np.asarray(columns.T @ (solved[:, 0] - intercept * solved[:, 1]), dtype=np.float64), float(intercept)
+    design = np.column_stack([columns, ones])
+    weighted = design * share[:, None]
+    moments = weighted.T @ design
+    free = np.append(np.full(columns.shape[1], penalty), 0.0)
+    moments[np.diag_indices_from(moments)] += free + 1e-12 * np.trace(moments) / len(moments)
+    found: Array = np.linalg.solve(moments, weighted.T @ target).astype(np.float64)
+    return found[:-1], float(found[-1])

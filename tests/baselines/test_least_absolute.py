@@ -45,6 +45,13 @@ def test_no_change_of_the_weights_lowers_the_penalised_objective(sample):
             assert objective(weights + step[:6], intercept + step[6]) > least - 1e-6
 
 
+def test_more_columns_than_samples_give_the_same_by_the_products_of_the_samples(sample):
+    inputs, target = (each[:40] for each in sample)
+    wide = np.concatenate([inputs, np.zeros((40, 60))], 1)  # constant columns have no say
+    narrow, found = (_path(each, target, [0.1, 0.01])[-1] for each in (inputs, wide))
+    np.testing.assert_allclose(found.predict(wide), narrow.predict(inputs), rtol=1e-4)
+
+
 def test_inputs_that_tell_nothing_leave_the_median():
     found = _path(np.ones((5, 2)), np.array([1.0, 2.0, 3.0, 50.0, 900.0]), [1.0])[0]
     assert found.predict(np.ones((1, 2)))[0] == pytest.approx(3, abs=1e-3)
