@@ -4,22 +4,18 @@ import argparse
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import jsonargparse
 import torch
-import yaml
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
@@ -27,11 +23,14 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from forecastlab.adapters.jsonargparse import options_of
 from forecastlab.adapters.lightning import CommandLine, skip_empty_hooks
 from forecastlab.cli.configs import config_of, experiment_name, read_configs, root_folder
+from forecastlab.cli.devices import end_other_processes, leave_other_devices, rank
 from forecastlab.cli.environment import our_error
 from forecastlab.cli.lr_find import SUFFIX, find_learning_rate
 from forecastlab.cli.messages import dropped_arguments, explain, not_built
 from forecastlab.cli.options import values_of
+from forecastlab.cli.places import relative, say_where
 from forecastlab.cli.refitted import MARK, REFIT, install
+from forecastlab.cli.run_config import RunConfig
 from forecastlab.cli.score_report import print_test
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.trained_on import records_of, require_same
@@ -39,8 +38,8 @@ from forecastlab.errors import ConfigError
 from forecastlab.limits import bounded_network
 from forecastlab.metrics import PARTS, Part
 from forecastlab.network import factory
-from forecastlab.runs.files import write_whole
-from forecastlab.runs.run import CHECKPOINTS, CONFIG, LOGS, Run, experiment_of, open_checkpoint
+from forecastlab.network.agreement import require_same_shapes
+from forecastlab.runs.run import CHECKPOINTS, LOGS, Run, experiment_of, open_checkpoint
 from forecastlab.runs.signals import Stopped
 from forecastlab.runs.slurm import begun_before, requeue, sign
 from forecastlab.training.callbacks import (
@@ -57,52 +56,10 @@ from forecastlab.training.callbacks import (
     StopSignals,
     TrainingCurves,
 )
-from forecastlab.training.callbacks.predictions import FORECAST
-from forecastlab.training.callbacks.run_folder import named_folder
 from forecastlab.training.forecaster import Forecaster
-
-CONFIG_KEYS = ("seed_everything", "threads", "experiment", "early_stopping", "checkpoints", "trainer", "model", "data")
-"""The parts of a config that a checkpoint carries: all but what belongs to one call."""
 
 MONITORED = {"early_stopping": ("val/loss", "train/loss"), "checkpoints": ("val/loss",)}
 """What a run can be judged by while it trains; the training loss of an epoch is known only after its validation."""
-
-
-class RunConfig(SaveConfigCallback):
-    """Keeps the run's config: in the run folder, in its checkpoints, and as TensorBoard's hyper-parameters."""
-
-    METRICS: ClassVar = ("val/best_loss", "test/mse_scaled", "test/mae", "test/rmse", "test/mase", "test/skill")
-
-    @cached_property
-    def text(self) -> str:
-        """The config as YAML."""
-        config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
-        return yaml.safe_dump({key: config[key] for key in CONFIG_KEYS if key in config}, sort_keys=False)
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        folder = named_folder(trainer)
-        if stage != "fit" or folder is None or not trainer.is_global_zero:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / CONFIG, self.text)
-        config = yaml.safe_load(self.text)
-        parameters = _flat({key: config[key] for key in ("model", "data", "seed_everything")})
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):  # its table shows metrics beside them
-                logger.log_hyperparams(parameters, dict.fromkeys(self.METRICS, 0.0))
-            else:
-                logger.log_hyperparams(parameters)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Gives the table what the run is judged by: of a curve it would show the last point."""
-        checkpoints = trainer.checkpoint_callback
-        if isinstance(checkpoints, Checkpoints) and checkpoints.best_epoch >= 0 and trainer.is_global_zero:
-            for logger in trainer.loggers:
-                if isinstance(logger, RunLogger):
-                    logger.experiment.add_scalar("val/best_loss", checkpoints.best_score, trainer.global_step)
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["config"] = self.text
 
 
 class ForecastCLI(CommandLine):
@@ -120,7 +77,7 @@ class ForecastCLI(CommandLine):
     """The run whose folder this call made."""
 
     def __init__(self, args: Sequence[str], run: Run | None = None, callbacks: Sequence[Callback] = ()) -> None:
-        if _rank() and threading.current_thread() is threading.main_thread():
+        if rank() and threading.current_thread() is threading.main_thread():
             # it has nothing to keep, and while it waits for the first one no handler of Python's is reached
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.given_run = run
@@ -155,7 +112,7 @@ class ForecastCLI(CommandLine):
                     args=[command, *given],
                 )
             except BaseException as error:
-                self._end_other_processes()
+                end_other_processes(getattr(self, "trainer", None))
                 if self.new_run is not None:
                     self.new_run.discard_if_not_begun()
                 of_an_option = isinstance(error, ValueError) and "`val_check_interval`" in str(error)
@@ -168,7 +125,7 @@ class ForecastCLI(CommandLine):
                     raise Stopped(stopped.number, again or self._how_to_go_on(command)) from None
                 raise
             finally:
-                _leave_other_devices()
+                leave_other_devices()
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--experiment", type=str | None, default=self.name, help="name of the run's folder")
@@ -264,12 +221,12 @@ class ForecastCLI(CommandLine):
                 raise
             raise ConfigError(told) from error
         if self.loaded:
-            _require_same_shapes(self.loaded["state_dict"], self.model, self.checkpoint)
+            require_same_shapes(self.loaded["state_dict"], self.model.state_dict(), self.checkpoint)
         self.model.allow_seen = bool(self.value(self.config, "allow_seen", False))
 
     def after_instantiate_classes(self) -> None:
         """Finds out what cannot work before processes are started for several devices."""
-        if self.run is not None and self.run.folder.exists() and not _rank():
+        if self.run is not None and self.run.folder.exists() and not rank():
             weights = sum(tensor.nbytes for tensor in self.model.state_dict().values())
             # Adam keeps two numbers per weight; three such files are on the disk while one is replaced
             self.run.require_room(3 * 3 * weights if self.subcommand == "fit" else 0)
@@ -349,15 +306,15 @@ class ForecastCLI(CommandLine):
         if checkpoints.best_epoch < 0:
             print("no epoch was trained and validated: there is no best one")
             return
-        test = f"\ntest it    forecastlab test --ckpt_path {_relative(Path(checkpoints.best_model_path))}"
+        test = f"\ntest it    forecastlab test --ckpt_path {relative(Path(checkpoints.best_model_path))}"
         if self.datamodule.fold == "all":
             test = ""  # no row is left
         print(
             f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}\n"
-            f"run        {_relative(self.run.folder)}{test}"
+            f"run        {relative(self.run.folder)}{test}"
         )
         if self.trainer.loggers:
-            print(f"curves     tensorboard --logdir {_relative(self.root)}")
+            print(f"curves     tensorboard --logdir {relative(self.root)}")
 
     def after_test(self) -> None:
         """Says what was scored, and where the predictions are."""
@@ -365,25 +322,14 @@ class ForecastCLI(CommandLine):
             if isinstance(callback, PredictionWriter) and callback.path is not None and callback.table is not None:
                 names, by = self.datamodule.panel.names, self.value(self.config, "by")
                 print_test(self.model.metrics, names, len(callback.table), by, callback.path.parent)
-        self._say_where()
+        say_where(self.trainer)
 
     def after_predict(self) -> None:
         """Says which series are not forecast, and where the predictions are."""
         if self.trainer.is_global_zero:
             for sentence in self.datamodule.without_forecast():
                 print(f"note        {sentence}")
-        self._say_where()
-
-    def _say_where(self) -> None:
-        """Says where the predictions are, and their figure."""
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
-            if isinstance(callback, PredictionWriter | ForecastFigure) and callback.path is not None:
-                name = "figure"
-                if isinstance(callback, PredictionWriter):
-                    name = "forecast" if callback.path.name == FORECAST else "predictions"
-                print(f"{name:<11} {_relative(callback.path)}")
-                if isinstance(callback, PredictionWriter) and callback.kept is not None:
-                    print(f"before it   {_relative(callback.kept)}")
+        say_where(self.trainer)
 
     def _load(self, given: str) -> Path:
         self.checkpoint, self.loaded = open_checkpoint(given, self.root, self.name)
@@ -424,12 +370,12 @@ class ForecastCLI(CommandLine):
             experiment = self.value(self.config, "experiment") or "default"
             if fits and self.value(self.config, "lr_find"):
                 experiment += SUFFIX
-            if not _rank():
+            if not rank():
                 run = self.new_run = Run.new(root, experiment)
                 sign(run)
             else:
                 run = Run(root, experiment, "version_0")  # only the first process writes
-        if fits and not _rank():
+        if fits and not rank():
             self._held.enter_context(run.alone())
         self.run, self.root = run, run.root
 
@@ -441,16 +387,6 @@ class ForecastCLI(CommandLine):
         evaluated = None if fits else max(0, self.loaded["global_step"] - 1)
         return RunLogger(run.root, run.experiment, run.version, resumed, evaluated)
 
-    def _end_other_processes(self) -> None:
-        """Ends the processes that Lightning started for the other devices, which may wait for this one for long."""
-        launcher = self.trainer.strategy.launcher if hasattr(self, "trainer") else None
-        processes: list[subprocess.Popen[bytes]] = getattr(launcher, "procs", [])
-        for process in processes:
-            try:
-                process.wait(5)  # it may be about to say what went wrong
-            except subprocess.TimeoutExpired:
-                process.kill()
-
     def _how_to_go_on(self, command: str) -> str:
         if command != "fit":
             return ""
@@ -459,56 +395,10 @@ class ForecastCLI(CommandLine):
         if checkpoint is None:
             return "no epoch was finished, so there is nothing to go on with"
         imports = "".join(f" --allow-import {shlex.quote(package)}" for package in factory.allowed_imports())
-        return f"go on with: forecastlab fit --ckpt_path {shlex.quote(str(_relative(checkpoint)))}{imports}"
-
-
-def _rank() -> int:
-    """Number of this process among those of a run on several devices."""
-    return getattr(rank_zero_only, "rank", None) or 0
-
-
-def _leave_other_devices() -> None:
-    """Ends the threads that speak with other devices: one that outlives the interpreter aborts the process."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
-def _relative(path: Path) -> Path:
-    """The path as the user would type it."""
-    path = path.resolve()
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        return f"go on with: forecastlab fit --ckpt_path {shlex.quote(str(relative(checkpoint)))}{imports}"
 
 
 def _listed(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted names; classes without their module, lists as text."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}".replace(".init_args", "").replace(".class_path", "")
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{name}.")
-        elif key == "class_path":
-            flat[name] = value.rpartition(".")[2]
-        else:
-            flat[name] = value if isinstance(value, str | bool | int | float) else str(value)
-    return flat
-
-
-def _require_same_shapes(saved: dict[str, torch.Tensor], model: Forecaster, path: Path | None) -> None:
-    ours = model.state_dict()
-    differing = [
-        f"{name}: {tuple(saved[name].shape) if name in saved else 'none'} in the checkpoint, "
-        f"{tuple(ours[name].shape) if name in ours else 'none'} now"
-        for name in sorted(saved.keys() | ours.keys())
-        if name not in saved or name not in ours or saved[name].shape != ours[name].shape
-    ]
-    if differing:
-        raise ConfigError(
-            f"the weights of {path} do not fit this network; settings that change the shape of the weights cannot "
-            "differ from the checkpoint's:\n" + "\n".join(differing[:4])
-        )

@@ -10,11 +10,12 @@ import pandas as pd
 import yaml
 
 from forecastlab.cli import baselines as rivals
-from forecastlab.cli.command_line import CONFIG_KEYS, ForecastCLI
+from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.cli.configs import experiment_name
 from forecastlab.cli.data import data_module
 from forecastlab.cli.fold import Fold, fit_and_test, require_unchanged
 from forecastlab.cli.options import values_of
+from forecastlab.cli.run_config import CONFIG_KEYS
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.trained_on import records_of
 from forecastlab.errors import ConfigError, ForecastlabError

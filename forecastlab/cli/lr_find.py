@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from forecastlab.adapters.lightning import rates_and_losses
 from forecastlab.errors import ConfigError, NotFiniteError
-from forecastlab.evaluation.figures import learning_rates, png
+from forecastlab.evaluation.drawing import png
 from forecastlab.evaluation.page import write
+from forecastlab.evaluation.search_figures import learning_rates
 from forecastlab.training.callbacks.run_folder import named_folder
 
 SUFFIX = "-lr-find"

@@ -18,8 +18,9 @@ from forecastlab.cli.messages import explain
 from forecastlab.cli.trial import Trial, train
 from forecastlab.data.folds import Fold
 from forecastlab.errors import ConfigError
-from forecastlab.evaluation.figures import importances, png, study_history
+from forecastlab.evaluation.drawing import png
 from forecastlab.evaluation.page import write
+from forecastlab.evaluation.search_figures import importances, study_history
 from forecastlab.network import factory
 from forecastlab.runs.files import write_whole
 from forecastlab.runs.jobs import Job, run_jobs

@@ -220,3 +220,14 @@ def _date(text: str) -> date | None:
 def _shown(text: str, most: int = 40) -> str:
     """Text from a file, quoted, in one line of ASCII."""
     return ascii(text if len(text) <= most else text[: most - 3] + "...")
+
+
+def unit_of(column: str) -> str:
+    """Unit of a column of the ozone file, "" for one without."""
+    units = {
+        r"T(\d+|_PK|_AV)": "°C",
+        r"WSR.*|[UV]\d+": "m/s",
+        r"HT\d+": "m",
+        r"SLP_?": "hPa x10",
+    }
+    return next((unit for pattern, unit in units.items() if re.fullmatch(pattern, column)), "")

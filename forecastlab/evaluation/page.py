@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from forecastlab.errors import ConfigError
-from forecastlab.evaluation.figures import COLOURS, DARK, LIGHT, Theme, png
+from forecastlab.evaluation.drawing import COLOURS, DARK, LIGHT, Theme, png
 from forecastlab.evaluation.tables import Table
 from forecastlab.runs.files import write_whole
 

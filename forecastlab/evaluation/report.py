@@ -11,6 +11,7 @@ from forecastlab.data.folds import Fold
 from forecastlab.data.seen import OPTIMISTIC, SEEN
 from forecastlab.evaluation import figures
 from forecastlab.evaluation.comparison import PERSISTENCE, Comparison, Metric
+from forecastlab.evaluation.drawing import Theme
 from forecastlab.evaluation.page import Picture, Section, render
 from forecastlab.evaluation.significance import Difference, paired_difference
 from forecastlab.evaluation.tables import (
@@ -21,9 +22,12 @@ from forecastlab.evaluation.tables import (
     metric_table,
     protocol_note,
     seen_note,
+    series_errors,
     series_table,
 )
 
+FEW_SERIES = 5
+"""Up to so many series have no histogram."""
 MOST_LINES = 6
 """Models in a figure of lines; more could not be told apart."""
 
@@ -173,6 +177,15 @@ def pictures(comparison: Comparison, metric: Metric) -> list[Picture]:
                 lambda theme: figures.error_by_step(errors[shown], label=label, order=order, theme=theme),
             )
         )
+    each = series_errors(comparison, metric)
+    if len(each) > FEW_SERIES:
+        found.append(
+            Picture(
+                "error_over_series",
+                f"{heading} of {len(each)} series: how many have an error of each size, with the medians.{fewer}",
+                lambda theme: figures.error_over_series(each[shown], label=label, order=order, theme=theme),
+            )
+        )
     found += [_forecasts(comparison, metric, fold, order) for fold in comparison.folds]
     return [*found, *_losses(comparison, order), *_splits(comparison)]
 
@@ -249,7 +262,7 @@ def _forecasts(comparison: Comparison, metric: Metric, fold: int, order: Sequenc
 
 
 def _draw_forecasts(
-    rows: pd.DataFrame, names: Sequence[str], target: str, unit: str, order: Sequence[str], theme: figures.Theme
+    rows: pd.DataFrame, names: Sequence[str], target: str, unit: str, order: Sequence[str], theme: Theme
 ) -> Figure:
     return figures.forecasts(rows, names, target=target, unit=unit, order=order, theme=theme)
 
@@ -281,9 +294,7 @@ def _losses(comparison: Comparison, order: Sequence[str]) -> list[Picture]:
     return found
 
 
-def _draw_losses(
-    curves: dict[str, list[pd.DataFrame]], validation: str, order: Sequence[str], theme: figures.Theme
-) -> Figure:
+def _draw_losses(curves: dict[str, list[pd.DataFrame]], validation: str, order: Sequence[str], theme: Theme) -> Figure:
     return figures.loss_curves(curves, validation=validation, order=order, theme=theme)
 
 
@@ -308,5 +319,5 @@ def _splits(comparison: Comparison) -> list[Picture]:
     return found
 
 
-def _draw_split(folds: Sequence[Fold], theme: figures.Theme) -> Figure:
+def _draw_split(folds: Sequence[Fold], theme: Theme) -> Figure:
     return figures.split_diagram(folds, theme=theme)

@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from forecastlab.data.folds import Fold, walk_forward
+from forecastlab.data.ozone import unit_of
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.limits import read_yaml
 from forecastlab.training.callbacks.metrics_file import metrics_table
@@ -133,7 +134,7 @@ class CrossvalRun:
         if given:
             return str(given)
         source = str(_data(self.config).get("class_path", "")).rpartition(".")[2]
-        return _ozone_unit(self.targets[0]) if source == "OzoneDataModule" else ""
+        return unit_of(self.targets[0]) if source == "OzoneDataModule" else ""
 
     def _any(self, share: str) -> bool:
         return share in self.results and bool((self.results[share] > 0).any())
@@ -395,14 +396,3 @@ def _require_agreement(results: pd.DataFrame, predictions: pd.DataFrame, folder:
                 f"{stated[at]:.6g}, but its rows in {PREDICTIONS} have {found[at]:.6g}: the files are not of the same "
                 "run, or of an earlier version, which averaged over all rows; run forecastlab crossval again"
             )
-
-
-def _ozone_unit(column: str) -> str:
-    """Unit of a column of the ozone file, as `forecastlab.data.ozone.COLUMNS` states it."""
-    units = {
-        r"T(\d+|_PK|_AV)": "°C",
-        r"WSR.*|[UV]\d+": "m/s",
-        r"HT\d+": "m",
-        r"SLP_?": "hPa x10",
-    }
-    return next((unit for pattern, unit in units.items() if re.fullmatch(pattern, column)), "")

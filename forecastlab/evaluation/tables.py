@@ -226,14 +226,19 @@ def metric_table(comparison: Comparison, order: Metric = "mse_scaled") -> Table:
     return Table(f"All metrics, mean over seeds and folds{unit}", tuple(columns), _notes(comparison))
 
 
+def series_errors(comparison: Comparison, metric: Metric) -> pd.DataFrame:
+    """The error of each series (of each target) and model, (series, models): the mean over its errors in the folds."""
+    of_folds = comparison.value_errors(metric).groupby(level=["fold", "unique_id", "target"]).mean()
+    return of_folds.groupby(level=["unique_id", "target"]).mean()
+
+
 def series_table(comparison: Comparison, metric: Metric = "mse_scaled") -> Table | None:
     """How the error of every model is spread over the series (of every target); None if there is only one.
 
-    The error of a series is the mean over the folds of that in each. `better than persistence` is the percentage of the
+    `better than persistence` is the percentage of the
     series whose error is lower than persistence's.
     """
-    each = comparison.value_errors(metric).groupby(level=["fold", "unique_id", "target"]).mean()
-    each = each.groupby(level=["unique_id", "target"]).mean()
+    each = series_errors(comparison, metric)
     if len(each) < 2:
         return None
     names = comparison.ranking(metric)

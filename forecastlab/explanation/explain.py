@@ -12,7 +12,7 @@ from forecastlab.batch import Schema
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.windows import Windows
 from forecastlab.errors import ConfigError, ForecastlabError
-from forecastlab.evaluation.figures import Theme
+from forecastlab.evaluation.drawing import Theme
 from forecastlab.evaluation.page import Picture
 from forecastlab.explanation import figures, words
 from forecastlab.explanation.attention import Attention

@@ -13,7 +13,7 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from forecastlab.evaluation.figures import LIGHT, WIDTH, Theme, date_axis, dress, legend, panel_title, printable
+from forecastlab.evaluation.drawing import LIGHT, WIDTH, Theme, date_axis, dress, legend, panel_title, printable
 from forecastlab.explanation.attention import Attention
 
 Floats = NDArray[np.float64]

@@ -1,6 +1,7 @@
 """Whether data and weights are those that a network was built for."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -77,3 +78,18 @@ def require_weights(ours: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> 
 def shape_of(tensor: Tensor | None) -> str:
     """The shape of a tensor as text; "none" for no tensor."""
     return "none" if tensor is None else str(tuple(tensor.shape))
+
+
+def require_same_shapes(saved: Mapping[str, Tensor], ours: Mapping[str, Tensor], path: Path | None) -> None:
+    """Raises ConfigError unless the weights of a checkpoint fit a network that was built with other settings."""
+    differing = [
+        f"{name}: {tuple(saved[name].shape) if name in saved else 'none'} in the checkpoint, "
+        f"{tuple(ours[name].shape) if name in ours else 'none'} now"
+        for name in sorted(saved.keys() | ours.keys())
+        if name not in saved or name not in ours or saved[name].shape != ours[name].shape
+    ]
+    if differing:
+        raise ConfigError(
+            f"the weights of {path} do not fit this network; settings that change the shape of the weights cannot "
+            "differ from the checkpoint's:\n" + "\n".join(differing[:4])
+        )

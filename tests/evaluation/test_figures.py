@@ -11,7 +11,7 @@ from PIL import Image
 
 from forecastlab.data.folds import Fold
 from forecastlab.evaluation import figures
-from forecastlab.evaluation.figures import DARK, LIGHT, png, styles
+from forecastlab.evaluation.drawing import DARK, LIGHT, png, styles
 
 DAYS = pd.date_range("2020-01-01", periods=60)
 MODELS = ["lstm", "gru", "persistence"]
@@ -161,6 +161,19 @@ def test_errors_are_averaged_by_month():
     np.testing.assert_allclose(axes.lines[0].get_ydata()[:2], [1, 3])
     assert axes.lines[1].get_ydata()[0] == pytest.approx((16 * 2 + 15 * 6) / 31)
     assert np.isnan(axes.lines[0].get_ydata()[2:]).all()
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_series_are_counted_by_the_size_of_their_error(wide):
+    each = pd.DataFrame({"a": [1.0, 2, 2, 3, 40 if wide else 4, np.inf], "b": [3.0] * 6})
+    axes = figures.error_over_series(each, label="test MAE (°C)").axes[0]
+    assert axes.get_xscale() == ("log" if wide else "linear")
+    assert max(axes.patches[1].get_xy()[:, 1]) == 6  # all series of b have one error
+    assert [line.get_xdata()[0] for line in axes.lines] == [2, 3]  # the medians of what is finite
+
+
+def test_a_histogram_of_equal_errors_is_drawn():
+    assert figures.error_over_series(pd.DataFrame({"a": [2.0, 2.0]}), label="MAE").axes[0].get_xlim()[0] <= 2
 
 
 def test_errors_are_averaged_by_step():

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from forecastlab.errors import ConfigError
-from forecastlab.evaluation.figures import DARK, LIGHT
+from forecastlab.evaluation.drawing import DARK, LIGHT
 from forecastlab.evaluation.page import Picture, Section, render, write
 from forecastlab.evaluation.tables import Column, Table
 

@@ -10,7 +10,7 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.rnn import RNN
 from forecastlab.decoders.seq2seq import Seq2Seq
 from forecastlab.errors import ConfigError, ForecastlabError
-from forecastlab.evaluation.figures import LIGHT
+from forecastlab.evaluation.drawing import LIGHT
 from forecastlab.explanation import gradients
 from forecastlab.explanation.explain import explain
 from forecastlab.losses import Quantile

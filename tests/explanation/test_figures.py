@@ -7,7 +7,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.text import Text
 from PIL import Image
 
-from forecastlab.evaluation.figures import DARK, LIGHT, WIDTH, png
+from forecastlab.evaluation.drawing import DARK, LIGHT, WIDTH, png
 from forecastlab.explanation import figures
 from forecastlab.explanation.attention import Attention
 
