@@ -205,7 +205,9 @@ def error_over_series(errors: pd.DataFrame, *, label: str, order: Sequence[str] 
     entries = []
     for model, style in zip(errors.columns, styles(list(errors.columns), order, theme), strict=True):
         values = finite[model].dropna()
-        axes.hist(values, edges, histtype="step", linewidth=1.6, color=style["color"], linestyle=style["linestyle"])
+        axes.hist(
+            values, edges.tolist(), histtype="step", linewidth=1.6, color=style["color"], linestyle=style["linestyle"]
+        )
         axes.axvline(float(values.median()), linewidth=1.0, ymax=0.06, **style)
         entries.append((f"{model}, median {values.median():.3g}", style))
     if wide:

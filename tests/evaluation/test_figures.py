@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from forecastlab.data.folds import Fold
-from forecastlab.evaluation import figures
+from forecastlab.evaluation import drawing, figures, search_figures
 from forecastlab.evaluation.drawing import DARK, LIGHT, png, styles
 
 DAYS = pd.date_range("2020-01-01", periods=60)
@@ -67,9 +67,11 @@ DRAWN = {
         theme=theme,
     ),
     "split": lambda theme: figures.split_diagram(FOLDS, theme=theme),
-    "study": lambda theme: figures.study_history(TRIALS, label="validation loss", theme=theme),
-    "importance": lambda theme: figures.importances(pd.Series({"optimizer.lr": 0.7, "lookback": 0.3}), theme=theme),
-    "rates": lambda theme: figures.learning_rates(RATES, suggested=1e-3, given=1e-2, theme=theme),
+    "study": lambda theme: search_figures.study_history(TRIALS, label="validation loss", theme=theme),
+    "importance": lambda theme: search_figures.importances(
+        pd.Series({"optimizer.lr": 0.7, "lookback": 0.3}), theme=theme
+    ),
+    "rates": lambda theme: search_figures.learning_rates(RATES, suggested=1e-3, given=1e-2, theme=theme),
 }
 
 
@@ -78,7 +80,7 @@ DRAWN = {
 def test_every_figure_is_a_narrow_png_on_the_themes_paper(name, theme):
     with Image.open(io.BytesIO(png(DRAWN[name](theme)))) as image:
         assert image.format == "PNG"
-        assert image.width == round(figures.WIDTH * figures.DPI)
+        assert image.width == round(drawing.WIDTH * drawing.DPI)
         paper = tuple(int(theme.paper[at : at + 2], 16) for at in (1, 3, 5))
         corner = image.convert("RGB").getpixel((2, 2))
         assert max(abs(one - other) for one, other in zip(corner, paper, strict=True)) <= 3
@@ -89,7 +91,7 @@ def test_all_print_is_large_enough_for_a_telephone(name):
     # a figure of 4.2 inches is shown 358 pixels wide on a screen of 390
     figure = DRAWN[name](LIGHT)
     sizes = [artist.get_fontsize() for artist in figure.findobj(Text) if artist.get_text()]
-    assert min(sizes) / 72 * 358 / figures.WIDTH >= 10
+    assert min(sizes) / 72 * 358 / drawing.WIDTH >= 10
 
 
 def test_a_figure_is_the_same_each_time():
@@ -99,9 +101,9 @@ def test_a_figure_is_the_same_each_time():
 def test_figures_leave_pyplot_alone():
     code = (
         "import sys, pandas as pd\n"
-        "from forecastlab.evaluation import figures\n"
+        "from forecastlab.evaluation import drawing, figures\n"
         "table = pd.DataFrame({1: [0.5]}, ['a'])\n"
-        "figures.png(figures.error_per_fold(table, label='x'))\n"
+        "drawing.png(figures.error_per_fold(table, label='x'))\n"
         "print('matplotlib.pyplot' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -226,7 +228,7 @@ def test_a_strange_name_is_drawn_as_it_is(name):
 
 
 def test_the_history_of_a_study_tells_finished_from_pruned_trials_and_shows_the_best_so_far():
-    figure = figures.study_history(TRIALS, label="validation loss")
+    figure = search_figures.study_history(TRIALS, label="validation loss")
     lines = dict(zip(legend(figure), figure.axes[0].lines, strict=True))
     assert lines["pruned"].get_xydata().tolist() == [[1, 0.9]]
     assert lines["finished"].get_xydata().tolist() == [[0, 0.5], [2, 0.6], [4, 0.4]]
