@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "papers": {"evaluation", "data"},
     "tuning": {"errors"},
     "explanation": {"evaluation", "network", "backbones", "data", "batch", "errors"},
-    "export": {"training", "network", "data", "backbones", "batch", "errors", "limits", "adapters"},
+    "export": {"training", "network", "runs", "data", "backbones", "batch", "errors", "limits", "adapters"},
 }
 """What each room may import: every arrow is used, and none turns back."""
 

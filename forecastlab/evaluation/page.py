@@ -88,7 +88,6 @@ def write(content: str | bytes, path: Path) -> None:
         ConfigError: if it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None

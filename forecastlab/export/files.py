@@ -1,10 +1,9 @@
 """Writing files."""
 
-import contextlib
-import os
 from pathlib import Path
 
 from forecastlab.errors import DataError
+from forecastlab.runs.files import write_whole
 
 
 def with_ending(path: str | Path, ending: str) -> Path:
@@ -25,13 +24,7 @@ def write(path: Path, content: bytes) -> None:
     Raises:
         DataError: if it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()

@@ -2,21 +2,47 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+
+@contextlib.contextmanager
+def whole(path: Path, flush: bool = False) -> Iterator[BinaryIO]:
+    """A file to write to, which takes its name at the end of the block, if there was no error.
+
+    A process that is killed at any moment leaves the old file or the new one. A link is replaced by the file; the file
+    that it leads to stays as it is.
+
+    Args:
+        path: the name; the folders above it are made.
+        flush: whether the file is on the disk when the block has ended, so that a power cut does not lose it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+    if flush:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file so that a process killed at any moment leaves the old one or the new one.
-
-    A link is replaced by the file; what it leads to stays as it is.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Writes a file as `whole` does."""
+    with whole(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def write_newest(path: Path, content: bytes, companions: tuple[Path, ...] = ()) -> Path | None:
