@@ -27,7 +27,7 @@ from forecastlab.cli.devices import end_other_processes, leave_other_devices, ra
 from forecastlab.cli.environment import our_error
 from forecastlab.cli.lr_find import SUFFIX, find_learning_rate
 from forecastlab.cli.messages import dropped_arguments, explain, not_built
-from forecastlab.cli.options import values_of
+from forecastlab.cli.options import listed, values_of
 from forecastlab.cli.places import relative, say_where
 from forecastlab.cli.refitted import MARK, REFIT, install
 from forecastlab.cli.run_config import RunConfig
@@ -271,10 +271,10 @@ class ForecastCLI(CommandLine):
             ):
                 config[name] = begun if config[name] == default else config[name]
         if self.run is not None and config["logger"] is not False:
-            theirs = [] if config["logger"] in (None, True) else _listed(config["logger"])
+            theirs = [] if config["logger"] in (None, True) else listed(config["logger"])
             config["logger"] = [*theirs, self._logger(self.run)]
         config["enable_progress_bar"] = any(isinstance(callback, ProgressBar) for callback in config["callbacks"])
-        config["plugins"] = [*_listed(config["plugins"]), AtomicCheckpointIO()]
+        config["plugins"] = [*listed(config["plugins"]), AtomicCheckpointIO()]
         if config["log_every_n_steps"] is None:
             config["log_every_n_steps"] = 1  # curves are per epoch; a step is logged only by a callback of the user's
         try:
@@ -339,7 +339,7 @@ class ForecastCLI(CommandLine):
 
     def _callbacks(self, config: Any) -> list[Callback]:
         callbacks = [
-            *_listed(config["callbacks"]),
+            *listed(config["callbacks"]),
             *self.given_callbacks,
             GivenSettings(),
             RandomState(),
@@ -396,9 +396,3 @@ class ForecastCLI(CommandLine):
             return "no epoch was finished, so there is nothing to go on with"
         imports = "".join(f" --allow-import {shlex.quote(package)}" for package in factory.allowed_imports())
         return f"go on with: forecastlab fit --ckpt_path {shlex.quote(str(relative(checkpoint)))}{imports}"
-
-
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]

@@ -1,6 +1,7 @@
 """Options that are read before, or beside, the parser of configs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 
 def take(args: Sequence[str], *names: str) -> tuple[list[str], list[str]]:
@@ -30,3 +31,10 @@ def take(args: Sequence[str], *names: str) -> tuple[list[str], list[str]]:
 def values_of(args: Sequence[str], *names: str) -> list[str]:
     """The values of an option in a command line."""
     return take(args, *names)[0]
+
+
+def listed(value: Any) -> list[Any]:
+    """A value of a config that may be one, several or none, as a list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]

@@ -319,10 +319,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
         return self._loader(self._windows("test"), self.batch_size)
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """The last row of each series that can be forecast, from which the steps beyond it are.
-
-        Every device gets all of them: one without any would not take part in what the devices do together.
-        """
+        """The last origin of each series that can be forecast; every device gets all of them, so that none is idle."""
         size = 1 if self.lookback == "full" else self.batch_size
         return self._loader(self.panel.at_the_end(self.lookback, 0, self.unscaled), size, shared=False)
 
