@@ -143,9 +143,12 @@ def seen(records: Sequence[TrainedOn], panel: Panel, targets: Sequence[range], *
         covered = record.covers(stamps)
         known = has & covered & (keys <= np.uint64(record.bound))
         hit = known & np.isin(keys, record.known())
-        if record.by == "series":  # a row is one that was trained on if its key says so: times differ by series
-            ours, theirs = scored & hit, np.zeros_like(scored)
-            fit = ours & ~np.isin(keys, record.chosen_by())
+        if record.by == "series":  # times differ by series, so that keys alone tell what was trained on
+            unknown = has & (keys > np.uint64(record.bound))  # told by the rows around them that are known
+            fitting = hit & ~np.isin(keys, record.chosen_by())
+            fit = scored & (fitting | unknown & _between(fitting, series, axis))
+            ours = scored & (hit | unknown & _between(hit, series, axis))
+            theirs = np.zeros_like(ours)
         else:
             same = _same(panel, record, series, scored, known, hit)[series]
             ours, theirs = scored & covered & same, scored & covered & ~same
@@ -174,6 +177,16 @@ def seen(records: Sequence[TrainedOn], panel: Panel, targets: Sequence[range], *
         trained=trained,
         recorded=bool(records),
     )
+
+
+def _between(which: NDArray[np.bool_], series: NDArray[np.int64], axis: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(flat rows,): whether each lies between the first and the last of some rows of its series."""
+    first = np.full(series.max() + 1, axis.max() + 1)
+    last = np.full_like(first, -1)
+    np.minimum.at(first, series[which], axis[which])
+    np.maximum.at(last, series[which], axis[which])
+    inside: NDArray[np.bool_] = (axis >= first[series]) & (axis <= last[series])
+    return inside
 
 
 def _same(

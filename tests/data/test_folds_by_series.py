@@ -1,15 +1,19 @@
 """Folds that count each series' rows back from its own end, checked by hand and against pandas."""
 
+import lightning.pytorch as lightning
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from forecastlab import Forecaster, TableDataModule
 from forecastlab.backbones.gru import GRU
 from forecastlab.baselines import Persistence, Ridge
 from forecastlab.cli.data import describe
+from forecastlab.data import trained_on
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.scores import evaluate
+from forecastlab.losses.quantile import Quantile
 from tests.series import Series, counting, noise, panel, trainer
 
 
@@ -81,10 +85,8 @@ def test_the_scaler_and_the_units_see_no_test_row_of_any_series():
     ends = changed.groupby("id").cumcount(ascending=False) < 2
     changed.loc[ends.to_numpy(), ["x", "y"]] = 1e6
     other = Series(**{**given, "raw": changed})
-    for mine, theirs in zip(
-        data._cut("fit")[[*range(len(data._cut("fit")))]], other._cut("fit")[[0, 1, 2]], strict=True
-    ):
-        assert np.array_equal(mine[:3], theirs[:3])
+    whole = [*range(len(data._cut("fit")))]
+    assert all(map(np.array_equal, data._cut("fit")[whole], other._cut("fit")[whole]))
     assert all(map(np.array_equal, data.scaling.state_dict().values(), other.scaling.state_dict().values()))
 
 
@@ -119,6 +121,62 @@ def test_every_series_is_tested_and_training_rows_are_recognised(tmp_path):
     assert (tail.fitted, tail.stopped) == (0, tail.rows)
     restored = type(model.trained_on[0]).from_dict(model.trained_on[0].as_dict())
     assert restored == model.trained_on[0]
+
+
+def test_the_test_rows_of_a_series_change_nothing_of_a_training(tmp_path):
+    path = write(tmp_path / "panel.csv", a=60, b=40, c=50)
+    raw = pd.read_csv(path)
+    ends = (raw.groupby("series").cumcount(ascending=False) < 6).to_numpy()
+    raw.loc[ends, ["x", "y"]] = -1e3
+    raw.to_csv(tmp_path / "changed.csv", index=False)
+    weights = []
+    for file in (path, tmp_path / "changed.csv"):
+        lightning.seed_everything(0, verbose=False)
+        data = table(file, fold=3, scale_by="series")
+        model = Forecaster(GRU, schema=data.schema, loss=Quantile, intervals=[0.9])
+        trainer(max_epochs=2).fit(model, datamodule=data)
+        weights.append(model.state_dict())
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_part_of_the_keys_is_enough_to_know_the_rows_of_each_series(monkeypatch):
+    monkeypatch.setattr(trained_on, "MAX_KEYS", 150)
+    random = np.random.default_rng(0)
+    parts = []
+    for number, rows in enumerate((200, 160, 120)):
+        times = pd.date_range("2020-01-01", periods=rows)
+        values = random.normal(size=(2, rows))
+        parts.append(pd.DataFrame({"id": f"s{number}", "x": values[0], "y": values[1]}, index=times))
+    given = {"recipe": {"series": "id"}, "splits": 3, "test_size": 20, "fold_by": "series", "raw": pd.concat(parts)}
+    last, first = (Series(**given, fold=fold, validation="tail", val_size=20) for fold in (3, 1))
+    record = last.trained_on
+    assert len(record.known()) == 150
+    assert last.seen([record], "test").counted == 0
+    assert first.seen([record], "test").counted == 60  # rows of which only a part has its key in the record
+    validated = last.seen([record], "validation")
+    assert validated.fitted == 0
+    assert 45 <= validated.stopped <= 60  # but for those at the ends of the tails
+
+
+@pytest.mark.parametrize("missing", ["ffill", "mask"])
+def test_a_series_ends_with_its_last_observed_target_whatever_is_known_beyond(tmp_path, missing):
+    random = np.random.default_rng(0)
+    parts = []
+    for name, rows, observed in (("a", 50, 45), ("b", 40, 37), ("c", 45, 45)):
+        times = pd.date_range("2020-01-01", periods=rows)
+        y = pd.Series(random.normal(size=rows))
+        y[[20, observed - 2]] = np.nan
+        y[observed:] = np.nan
+        parts.append(pd.DataFrame({"series": name, "ds": times, "y": y, "promo": random.integers(0, 2, rows)}))
+    raw = pd.concat(parts)
+    raw.to_csv(tmp_path / "panel.csv", index=False)
+    data = table(tmp_path / "panel.csv", fold=3, targets=["y"], known=["promo"], missing=missing, horizon=2)
+    found = evaluate(Persistence(), data).predictions
+    for name, rows in raw.groupby("series"):
+        last = rows["y"].last_valid_index()
+        expected = rows.loc[last - 5 : last].dropna()["ds"]
+        assert sorted(set(found.loc[found["unique_id"] == name, "ds"])) == expected.tolist()
 
 
 def test_baselines_score_the_same_rows(tmp_path):
