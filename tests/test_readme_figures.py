@@ -199,7 +199,8 @@ def test_stored_results_hold_what_their_commands_ask_for():
             continue
         experiment, found = name.removesuffix(".csv"), results(name.removesuffix(".csv"))
         config = yaml.safe_load((ROOT / words[words.index("--config") + 1]).read_text())
-        assert config["experiment"] == experiment
+        given = words[words.index("--experiment") + 1] if "--experiment" in words else config["experiment"]
+        assert given == experiment
         seeds = [int(seed) for seed in words[words.index("--seeds") + 1].split(",")]
         assert set(found["seed"].dropna()) == set(seeds)
         folds = found.groupby("model", dropna=False)["fold"].nunique()
@@ -224,6 +225,15 @@ def test_the_readme_compares_the_published_averages_as_they_are():
     }
     assert "persistence beats four of them, ridge beats all" in PROSE
     assert beaten == {"persistence": 4, "ridge": len(averages)}
+
+
+def test_the_readme_has_the_errors_of_the_linear_model_that_is_fitted_for_them():
+    name = "least absolute deviations"
+    seven, more = (
+        [one(f"lad-{data}-{days}", name, MAE, 1) for days in (7, 28)] for data in ("consumption", "imbalance")
+    )
+    said = f"has {seven[0]} and {seven[1]} on consumption, {more[0]} and {more[1]} on consumption less wind and solar"
+    assert said in PROSE
 
 
 def test_a_stored_comparison_is_of_the_stored_results():
