@@ -267,6 +267,7 @@ def forecasts(tmp_path):
     data.setup("test")
     model = Forecaster(partial(LSTM, hidden_size=HIDDEN, num_layers=LAYERS), schema=data.schema).eval()
     model.scaling.load_state_dict(data.scaling.state_dict())
+    model.trained = True  # its speed is measured, not its forecasts
     quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     return data, model, lightning.Trainer(accelerator="cpu", logger=False, **quiet)
 
