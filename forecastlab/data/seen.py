@@ -144,7 +144,7 @@ def seen(records: Sequence[TrainedOn], panel: Panel, targets: Sequence[range], *
         known = has & covered & (keys <= np.uint64(record.bound))
         hit = known & np.isin(keys, record.known())
         if record.by == "series":  # times differ by series, so that keys alone tell what was trained on
-            unknown = has & (keys > np.uint64(record.bound))  # told by the rows around them that are known
+            unknown = ~has | (keys > np.uint64(record.bound))  # told by the rows around them that are known
             fitting = hit & ~np.isin(keys, record.chosen_by())
             fit = scored & (fitting | unknown & _between(fitting, series, axis))
             ours = scored & (hit | unknown & _between(hit, series, axis))

@@ -57,7 +57,8 @@ class TrainedOn:
         keys: the keys of the rows of both ranges (`row_keys`), ascending, as base64 text of little-endian integers of 8
             bytes.
         by: "calendar", or "series" where each series was cut by its own end. `fit` and `validation` are then the times
-            from the first of any series to the last, and the keys alone tell which rows were trained on.
+            from the first of any series to the last, and the keys tell which rows were trained on: a row that has none
+            in the record counts if rows before and behind it have one.
         choosing: for "series", the keys of the rows that chose the epoch, which are among `keys` too; else "".
     """
 

@@ -52,6 +52,14 @@ def test_one_series_has_the_folds_of_the_calendar():
         assert one.trained_on.keys == other.trained_on.keys
 
 
+def test_fold_all_trains_on_every_row_of_each_series():
+    data = Series(**by_series(a=(0, 10), b=(2, 7)), fold="all", lookback=2, validation="tail", val_size=2)
+    assert targets(data, "validation") == {"a": [108, 109], "b": [1105, 1106]}
+    assert targets(data, "fit") == {"a": [102, 103, 104, 105, 106, 107], "b": [1104]}
+    assert targets(data.refit(), "fit") == {"a": [*range(102, 110)], "b": [1104, 1105, 1106]}
+    assert len(data.trained_on.known()) == 3  # the first rows have no key: that of a row is of the eight up to it
+
+
 @pytest.mark.parametrize("lookback", [3, "full"])
 @pytest.mark.parametrize("horizon", [1, 2])
 def test_the_rows_of_a_panel_of_unlike_series(lookback, horizon):
@@ -157,6 +165,18 @@ def test_a_part_of_the_keys_is_enough_to_know_the_rows_of_each_series(monkeypatc
     validated = last.seen([record], "validation")
     assert validated.fitted == 0
     assert 45 <= validated.stopped <= 60  # but for those at the ends of the tails
+
+
+def test_rows_of_a_sparse_series_that_do_not_change_are_recognised_too():
+    random = np.random.default_rng(0)
+    parts = []
+    for name, rows in (("a", 200), ("b", 150)):
+        y = np.where(random.random(rows) < 0.3, random.integers(1, 9, rows), 0).astype(float)
+        parts.append(pd.DataFrame({"id": name, "x": y, "y": y}, index=pd.date_range("2020-01-01", periods=rows)))
+    given = {"recipe": {"series": "id"}, "splits": 3, "test_size": 20, "fold_by": "series", "raw": pd.concat(parts)}
+    last, first = (Series(**given, fold=fold, validation="tail", val_size=20) for fold in (3, 1))
+    assert first.seen([last.trained_on], "test").counted == 40
+    assert last.seen([last.trained_on], "test").counted == 0
 
 
 @pytest.mark.parametrize("missing", ["ffill", "mask"])
