@@ -115,11 +115,13 @@ class Units(NamedTuple):
 
     @classmethod
     def of(cls, data: ForecastDataModule) -> "Units":
-        """The means and standard deviations of the training rows of a fold; a constant column has scale 1."""
+        """The means and standard deviations of what was observed in the training rows of a fold.
+
+        A column that is constant has scale 1; one that was never observed has centre 0 besides.
+        """
         rows = slice(data.ranges.train_start, data.ranges.train_stop)
-        features = data.rows.features[rows, : len(data.features)].numpy()
-        found = [(part.mean(0), part.std(0)) for part in (features, target_values(data)[rows])]
-        return cls(*(unit for center, scale in found for unit in (center, np.where(scale > 0, scale, 1.0))))
+        found = [_unit(data, names, rows) for names in (data.features, data.targets)]
+        return cls(*(unit for units in found for unit in units))
 
 
 class Inputs(NamedTuple):
@@ -133,3 +135,12 @@ class Inputs(NamedTuple):
     def of_step(self, step: int) -> Array:
         """(origins, columns), for the step of a number from 0."""
         return np.concatenate([self.past, self.ahead[step]], axis=1)
+
+
+def _unit(data: ForecastDataModule, names: Sequence[str], rows: slice) -> tuple[Array, Array]:
+    """Centres and scales of columns, (columns,) each, from their observed values in some rows."""
+    seen = data.table.observed[list(names)].to_numpy()[rows]
+    values, number = data.table.values[list(names)].to_numpy()[rows], np.maximum(seen.sum(0), 1)
+    center = np.where(seen, values, 0.0).sum(0) / number
+    scale = np.sqrt(np.where(seen, (values - center) ** 2, 0.0).sum(0) / number)
+    return center, np.where(scale > 1e-12 * (1 + np.abs(center)), scale, 1.0)  # less is rounding errors

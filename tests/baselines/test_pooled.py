@@ -6,6 +6,7 @@ import pytest
 from sklearn.linear_model import Ridge as Reference
 
 from forecastlab.baselines import GradientBoosting, Lasso, LeastAbsolute, Ridge
+from forecastlab.baselines.lags import Units
 from forecastlab.evaluation.scores import evaluate
 from tests.series import Series, noise
 
@@ -103,3 +104,19 @@ def test_monthly_steps_have_a_column_for_each_month():
     frame = pd.DataFrame({"y": 100 + effects[times.month - 1] + errors}, index=times)
     data = Series(frame, "MS", features=["y"], splits=2, fold=2, test_size=48, lookback=1)
     assert evaluate(Ridge(), data).metrics["test/rmse"] == pytest.approx(0.5, rel=0.25)
+
+
+def test_units_come_from_what_was_observed():
+    frame = raw()
+    gaps = (frame["id"] == "b") & (frame.groupby("id").cumcount().between(30, 89))
+    data = module(frame.assign(y=frame["y"].mask(gaps)))
+    observed = frame["y"][~gaps & (frame["id"] == "b")][:40]  # 30 rows before the gap and 10 behind it train
+    units = Units.of(data.views()[1])
+    for found, expected in ((units.center, observed.mean()), (units.scale, observed.std(ddof=0))):
+        assert found == pytest.approx([expected], rel=1e-12)
+
+
+def test_a_constant_series_has_a_unit_of_one_whatever_its_rounding():
+    frame = raw()
+    data = module(frame.assign(y=frame["y"].mask(frame["id"] == "a", 0.1)))
+    assert Units.of(data.views()[0]).scale == [1.0]
