@@ -156,8 +156,9 @@ class DirectRegression(Baseline):
 
     A pooled regression is fitted on all series of a panel at once, as a network is: each series in units of its own
     training rows, with its static covariates and a column that is 1 for this series and 0 elsewhere. A series that is
-    too short to be fitted is left out of the fit, and is forecast with the weights of the others. The inputs of one
-    step are in memory together: 8 bytes for each training row and column.
+    too short to be fitted is left out of the fit, and is forecast with the weights of the others; one whose past is
+    too short for the season that was chosen, with those of a second pool, which reads no season. The inputs of one step
+    are in memory together: 8 bytes for each training row and column.
 
     Args:
         lags: rows up to the origin whose features are inputs; None to choose.
@@ -204,18 +205,31 @@ class DirectRegression(Baseline):
             yield from super().fit_panel(data)
             return
         static, series = data.rows.static.numpy(), np.eye(len(views))
-        members = [
-            Member(view, Units.of(view), np.concatenate([static[number], series[number]]))
-            for number, view in enumerate(views)
-            if view.ranges.train_stop > view.ranges.train_start
-        ]
+        members = []
+        for number, view in enumerate(views):
+            if view.ranges.train_stop > view.ranges.train_start:
+                members.append(Member(view, Units.of(view), np.concatenate([static[number], series[number]])))
+            elif view.samples("test"):
+                raise ConfigError(
+                    f"series {data.panel.names[number]} has test rows but no training rows in fold {data.fold}, so "
+                    "that a pooled regression does not know its unit: choose a later fold, or leave the series out"
+                )
         self._fit_members(members)
-        for member in members:
-            if member.data.samples("test"):
-                fitted = copy(self)
-                fitted._units, fitted._own = member.units, member.own
-                fitted.fitted_on(member.data)
-                yield views.index(member.data), fitted
+        tested = [member for member in members if member.data.samples("test")]
+        short = [self._choose[1] and _earliest(member.data) < self.first_origin for member in tested]
+        unseasonal = self._without_season(members) if any(short) else self
+        for member, is_short in zip(tested, short, strict=True):
+            fitted = copy(unseasonal if is_short else self)
+            fitted._units, fitted._own = member.units, member.own
+            fitted.fitted_on(member.data)
+            yield views.index(member.data), fitted
+
+    def _without_season(self, members: Sequence[Member]) -> "DirectRegression":
+        """The same regression, fitted on the inputs that need no season before them."""
+        other = copy(self)
+        other._choose = self._choose[0], False
+        other._fit_members(members)
+        return other
 
     def _fit(self, data: ForecastDataModule) -> None:
         self._units, self._own = None, np.empty(0)
@@ -305,3 +319,10 @@ class DirectRegression(Baseline):
             target: (samples,).
             setting: the hyper-parameters.
         """
+
+
+def _earliest(data: ForecastDataModule) -> int:
+    """The first row from which a fold may forecast in its test: the network's lookback lies before it."""
+    start = data.ranges.test.start
+    lookback = 1 if data.lookback == "full" else data.lookback
+    return max(start - 1, (start if data.context == "cold" else 0) + lookback - 1)

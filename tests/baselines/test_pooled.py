@@ -7,6 +7,7 @@ from sklearn.linear_model import Ridge as Reference
 
 from forecastlab.baselines import GradientBoosting, Lasso, LeastAbsolute, Ridge
 from forecastlab.baselines.lags import Units
+from forecastlab.errors import ConfigError
 from forecastlab.evaluation.scores import evaluate
 from tests.series import Series, noise
 
@@ -120,3 +121,22 @@ def test_a_constant_series_has_a_unit_of_one_whatever_its_rounding():
     frame = raw()
     data = module(frame.assign(y=frame["y"].mask(frame["id"] == "a", 0.1)))
     assert Units.of(data.views()[0]).scale == [1.0]
+
+
+def test_a_series_too_short_for_the_season_is_forecast_without_it_and_changes_no_other():
+    season = {"season_length": 12, "lookback": 2}
+    short = module(raw({"a": 120, "b": 120, "c": 25}), **season)  # c trains on five rows, the season has twelve
+    found = evaluate(Ridge(pooled=True), short).predictions.set_index("unique_id")["forecast"]
+    for names, seasons in ((["a", "b"], [12]), (["c"], [])):
+        fitted = dict(Ridge(pooled=True, seasons=seasons).fit_panel(short))
+        views = short.views()
+        for name in names:
+            number = short.panel.names.index(name)
+            rows = len(views[number].table.times)
+            expected = fitted[number].forecast(views[number], range(rows - 21, rows - 1))
+            np.testing.assert_array_equal(found[name], expected[:, 0, 0])
+
+
+def test_a_series_that_begins_in_the_test_range_is_refused_by_name():
+    with pytest.raises(ConfigError, match="series c has test rows but no training rows in fold 2"):
+        evaluate(Ridge(pooled=True), module(raw({"a": 120, "b": 120, "c": 15})))
