@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from forecastlab.baselines.base import Array, Baseline, Mask
-from forecastlab.baselines.lags import Inputs, Lags, Units
+from forecastlab.baselines.lags import Inputs, Lags, Steps, Units
 from forecastlab.data.calendar import Cycle
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.folds import origins as origins_of
@@ -276,8 +276,9 @@ class DirectRegression(Baseline):
                 f"no series has enough training rows in fold {members[0].data.fold} for {lags.first_origin + 1} lags "
                 f"and horizon={members[0].data.horizon}: choose a later fold, fewer lags or a shorter horizon"
             )
-        past = np.concatenate([inputs.past for inputs, _ in parts])
-        ahead = [np.concatenate(steps) for steps in zip(*(inputs.ahead for inputs, _ in parts), strict=True)]
+        pooled = [inputs for inputs, _ in parts]
+        past = np.concatenate([inputs.past for inputs in pooled])
+        ahead = Steps(members[0].data.horizon, lambda step: np.concatenate([inputs.ahead[step] for inputs in pooled]))
         target, scored, tail = (
             np.concatenate([getattr(samples, name) for _, samples in parts]) for name in ("target", "scored", "tail")
         )

@@ -1,8 +1,8 @@
 """The inputs of direct regressions: the last rows, the last season, and the calendar of the forecast step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args, overload
 
 import numpy as np
 from pandas.tseries import offsets
@@ -80,7 +80,7 @@ class Lags:
         past = np.concatenate([features, values[:, other]], axis=1)[index - np.arange(self.rows)]
         past = past.reshape(len(index), -1)
         known = np.concatenate([data.rows.known.numpy(), self._calendar(data)], axis=1)
-        return Inputs(past, [self._of_step(values, known, index[:, 0], step) for step in range(1, data.horizon + 1)])
+        return Inputs(past, Steps(data.horizon, lambda step: self._of_step(values, known, index[:, 0], step + 1)))
 
     def _of_step(self, values: Array, known: Array, index: Any, step: int) -> Array:
         """(origins, columns): what is known of a step, counted from 1."""
@@ -124,12 +124,36 @@ class Units(NamedTuple):
         return cls(*(unit for units in found for unit in units))
 
 
+class Steps(Sequence[Array]):
+    """An array of each forecast step, made when it is asked for, so that those of one step are in memory at a time.
+
+    Args:
+        horizon: number of steps.
+        make: the number of a step, from 0 -> its array.
+    """
+
+    def __init__(self, horizon: int, make: Callable[[int], Array]) -> None:
+        self._range = range(horizon)
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    @overload
+    def __getitem__(self, step: int) -> Array: ...
+    @overload
+    def __getitem__(self, step: slice) -> list[Array]: ...
+    def __getitem__(self, step: int | slice) -> Array | list[Array]:
+        found = self._range[step]
+        return self._make(found) if isinstance(found, int) else [self._make(each) for each in found]
+
+
 class Inputs(NamedTuple):
     """Inputs of direct regressions."""
 
     past: Array
     """(origins, columns): the same for every step."""
-    ahead: list[Array]
+    ahead: Sequence[Array]
     """Of each step, (origins, columns)."""
 
     def of_step(self, step: int) -> Array:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from forecastlab.baselines.direct import Samples, fit_direct, forecast_direct, training_samples
-from forecastlab.baselines.lags import Inputs, Lags
+from forecastlab.baselines.lags import Inputs, Lags, Steps
 from forecastlab.data.calendar import calendar_covariates
 from forecastlab.errors import ConfigError, DataError
 from tests.series import Series, counting
@@ -138,3 +138,12 @@ def test_a_part_of_the_training_rows_without_targets_is_an_error(missing, part):
 def test_impossible_lags_are_refused(lags, text):
     with pytest.raises(ConfigError, match=text):
         Lags(**lags)
+
+
+def test_the_inputs_of_a_step_are_made_when_they_are_asked_for():
+    asked = []
+    steps = Steps(3, lambda step: asked.append(step) or np.full((1, 1), step))
+    assert (len(steps), asked) == (3, [])
+    assert (steps[-1].item(), [part.item() for part in steps[:2]], asked) == (2, [0, 1], [2, 0, 1])
+    with pytest.raises(IndexError):
+        steps[3]

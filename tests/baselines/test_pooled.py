@@ -1,5 +1,7 @@
 """Direct regressions that the series of a panel share, against scikit-learn on a design that pandas makes."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -140,3 +142,16 @@ def test_a_series_too_short_for_the_season_is_forecast_without_it_and_changes_no
 def test_a_series_that_begins_in_the_test_range_is_refused_by_name():
     with pytest.raises(ConfigError, match="series c has test rows but no training rows in fold 2"):
         evaluate(Ridge(pooled=True), module(raw({"a": 120, "b": 120, "c": 15})))
+
+
+def test_a_pool_of_many_steps_holds_the_inputs_of_one():
+    names, horizon = [f"s{number}" for number in range(4)], 40
+    frame = pd.concat([noise(400, seed).assign(id=name) for seed, name in enumerate(names)])
+    settings = {"horizon": horizon, "splits": 2, "fold": 2, "test_size": 50, "lookback": 1, "features": ["y"]}
+    data = Series(frame, recipe={"series": "id"}, calendar=["day_of_week", "day_of_year"], **settings)
+    tracemalloc.start()
+    list(Ridge(lags=1, pooled=True, alphas=[1.0]).fit_panel(data))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    known, rows = 4 + 7, 4 * 350
+    assert peak < 0.6 * 8 * horizon * known * rows, "the inputs of all steps would take this alone"
