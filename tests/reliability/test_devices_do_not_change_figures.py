@@ -137,7 +137,7 @@ def test_two_devices_score_and_predict_as_one(runs, cli, command, tmp_path):
     checkpoint = last_path(runs["one"])
     one = cli(command, "--ckpt_path", checkpoint)
     assert one.status == 0
-    path = folder(runs["one"]) / "predictions.csv"
+    path = folder(runs["one"]) / ("forecast.csv" if command == "predict" else "predictions.csv")
     expected = None if command == "validate" else pd.read_csv(path)
     path.unlink(missing_ok=True)
     said = launch(tmp_path / "output", [command, "--ckpt_path", checkpoint, *TWO])
