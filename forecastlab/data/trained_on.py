@@ -157,11 +157,12 @@ class TrainedOn:
             for span in filter(None, (record.fit, record.validation, record.data)):
                 span.within(np.zeros(1, np.int64))
             if (
-                record.fit is None
+                record.by not in ("calendar", "series")
+                or record.fit is None
                 or record.data is None
                 or not all(type(x) is int for x in (record.rows, record.number))
             ):
-                raise ValueError("a part is missing")
+                raise ValueError("a part is missing, or is none of ours")
         except (TypeError, KeyError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise DataError(f"the record of what trained the weights is damaged ({error})") from None
         return record

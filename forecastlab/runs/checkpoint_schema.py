@@ -270,6 +270,7 @@ _TRAINED_ON = mapping(
         **{"bound": text, "keys": text, "protocol": text},
         "fold": lambda value, name: None if value == "all" else whole()(value, name),
     },
+    dict.fromkeys(("by", "choosing"), text),
     others=plain,
 )
 """What is known of a training behind the weights, as `TrainedOn.as_dict` gives it."""

@@ -63,6 +63,8 @@ def test_the_record_is_plain_data_that_comes_back_as_it_was():
         {"fit": ["yesterday", "today"]},
         {"rows": "many"},
         {"bound": "high"},
+        {"by": "weekday"},
+        {"choosing": "no base64!"},
         {"series": 3},
         {"data": ["2020-01-01"]},
     ],
