@@ -13,6 +13,10 @@ class DataError(ForecastlabError):
     """A file or a table cannot be used: missing, unreadable, malformed, or without the values that are needed."""
 
 
+class ReadingNote(UserWarning):
+    """What was decided about data, or done to their rows, while they were read: sorted, merged, filled, left out."""
+
+
 class NotFiniteError(ForecastlabError):
     """A loss or a weight became infinite or not a number; nothing that comes after it can be used."""
 

@@ -9,6 +9,7 @@ import pandas as pd
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table
 from forecastlab.data.table_datamodule import TableDataModule
+from forecastlab.data.tables import read_tables
 
 
 def wide(rows: int, seed: int = 0, frequency: str = "D") -> pd.DataFrame:
@@ -35,7 +36,7 @@ def table(raw: pd.DataFrame, name: str = "city", **settings: Any) -> Table:
     """The table of a frame of days; all columns are features, and the target is y or the last column."""
     target = "y" if "y" in raw else raw.columns[-1]
     columns = {"targets": (target,), "features": tuple(raw.columns), "frequency": "D", "regular": False}
-    (made,) = Recipe(**{"name": name, "missing": "ffill", **columns, **settings}).tables(raw)
+    (made,) = read_tables(raw, Recipe(**{"name": name, "missing": "ffill", **columns, **settings}))
     return made
 
 

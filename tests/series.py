@@ -12,6 +12,7 @@ from forecastlab.batch import Batch
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table
+from forecastlab.data.tables import read_tables
 from forecastlab.training.forecaster import Forecaster
 
 DEFAULTS: dict[str, Any] = {"lookback": 2, "fold": 1, "splits": 3, "validation": "test", "batch_size": 4}
@@ -44,7 +45,7 @@ class Series(ForecastDataModule):
         self.score_gaps = score_gaps
 
     def read(self) -> list[Table]:
-        return self.recipe.tables(self.raw)
+        return read_tables(self.raw, self.recipe)
 
 
 def counting(rows: int, frequency: str = "D", start: str = "2020-01-01") -> pd.DataFrame:

@@ -68,7 +68,7 @@ def ensemble(command: str, args: Sequence[str]) -> None:
         one.require_none()
     found = forecast_together(models, data, "test" if command == "test" else "predict")
     table, spread = (
-        predictions_table(data.panel.names, data.times, data.targets, models[0].levels, part)
+        predictions_table(data.panel.names, data.panel.labels, data.targets, models[0].levels, part)
         for part in (found.mean(), found.mean()._replace(forecast=found.spread()))
     )
     table.insert(table.columns.tolist().index("forecast") + 1, "forecast-std", spread["forecast"])

@@ -8,6 +8,7 @@ from forecastlab.data.ozone import COLUMNS, ozone_path, read_ozone
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.sample import sample_ozone
 from forecastlab.data.table import Table
+from forecastlab.data.tables import read_tables
 from forecastlab.errors import ConfigError, DataError
 
 MEASUREMENTS = COLUMNS[1:-1]
@@ -95,4 +96,4 @@ class OzoneDataModule(ForecastDataModule):
                     "less, or to null for all"
                 )
             raw = raw.iloc[: self.row_limit]
-        return self.recipe.tables(raw)
+        return read_tables(raw, self.recipe)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from forecastlab.batch import Schema
 from forecastlab.data.calendar import calendar_of
+from forecastlab.data.reading.counted import COUNTED, numbers_of
+from forecastlab.data.reading.pattern import times_after
 from forecastlab.data.table import Table, calendar_after, calendar_between
 from forecastlab.data.windows import Rows, Windows
 from forecastlab.errors import DataError
@@ -20,16 +22,19 @@ from forecastlab.errors import DataError
 class Panel:
     """One or more series on a common axis of rows.
 
-    The axis of one series is its own rows. That of several is the calendar from the first row of any to the last.
+    The axis of one series is its own rows. That of several is the calendar from the first row of any to the last, or
+    the rows of all where steps are counted by rows.
 
     Attributes:
         tables: the series.
         times: (rows + horizon,): when each row was observed, and when the steps beyond the data will be.
+        labels: (rows + horizon,): the times as they are shown: numbers where rows are counted.
         rows: the series as tensors.
     """
 
     tables: Sequence[Table]
     times: pd.DatetimeIndex
+    labels: "pd.Index[Any]"
     rows: Rows
 
     @classmethod
@@ -45,7 +50,11 @@ class Panel:
         if len(set(names)) < len(names):
             raise DataError(f"the names of series must differ; duplicates: {max(names, key=names.count)}")
         axis, frequency = tables[0].times, tables[0].frequency
-        if len(tables) > 1:
+        slots = schema.recipe.get("slots", ())
+        every = tables[0].times.append([table.times for table in tables[1:]])
+        if len(tables) > 1 and slots:
+            axis = cast(pd.DatetimeIndex, every.unique().sort_values())
+        elif len(tables) > 1:
             if other := next((table for table in tables if table.frequency != frequency), None):
                 raise DataError(
                     f"the series differ in frequency: {names[0]} has {frequency}, {other.name} {other.frequency}: "
@@ -54,13 +63,15 @@ class Panel:
             axis = calendar_between(
                 min(table.times[0] for table in tables), max(table.times[-1] for table in tables), frequency
             )
-            if not tables[0].times.append([table.times for table in tables[1:]]).isin(axis).all():
+            if not every.isin(axis).all():
                 other = next(table for table in tables if not table.times.isin(axis).all())
                 raise DataError(f"series {other.name} is not on the calendar of the others, {frequency} from {axis[0]}")
-        times = cast(pd.DatetimeIndex, axis.append(calendar_after(axis[-1], schema.horizon, frequency)))
+        after = steps_after(axis[-1], schema.horizon, frequency, slots)
+        times = cast(pd.DatetimeIndex, axis.append(after))
+        labels = numbers_of(times) if schema.recipe.get("time_format") == COUNTED else times
         calendar = calendar_of(schema, times)
         mask = schema.recipe.get("missing") == "mask"
-        return cls(tables, times, Rows.of_tables(tables, times, schema, calendar, mask))
+        return cls(tables, times, labels, Rows.of_tables(tables, times, schema, calendar, mask))
 
     @property
     def names(self) -> list[str]:
@@ -130,6 +141,21 @@ class Panel:
         series = series.repeat_interleave(counts)
         ends = torch.cat([torch.arange(end + 1 - count, end + 1) for end, count in zip(ends, counts, strict=True)])
         return Windows(rows, series, ends + 1 - int(lookback), ends, ends)
+
+
+def steps_after(last: pd.Timestamp, steps: int, frequency: str, slots: Sequence[int]) -> pd.DatetimeIndex:
+    """When the steps behind a row will be, (steps,).
+
+    Args:
+        last: the time of the row.
+        steps: how many.
+        frequency: the step of the calendar as a pandas offset.
+        slots: the times of the week at which there are rows, if steps are counted by rows; else ().
+
+    Raises:
+        DataError: if there are none such in the calendar.
+    """
+    return times_after(last, steps, slots) if slots else calendar_after(last, steps, frequency)
 
 
 def left_out(names: Sequence[str], reasons: Mapping[int, str], most: int = 10) -> list[str]:

@@ -14,7 +14,7 @@ from forecastlab.batch import Prediction
 
 def predictions_table(
     names: Sequence[str],
-    times: pd.DatetimeIndex,
+    times: "pd.Index[Any]",
     targets: Sequence[str],
     levels: Sequence[float],
     forecasts: Prediction,
@@ -27,7 +27,7 @@ def predictions_table(
 
     Args:
         names: the series' names.
-        times: (rows + horizon,): the axis.
+        times: (rows + horizon,): the axis, as `Panel.labels` has it.
         targets: names of the targets.
         levels: probability levels of the quantiles.
         forecasts: the forecasts, in any order; one that is there twice counts once.

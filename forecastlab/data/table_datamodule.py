@@ -1,29 +1,46 @@
 """A user's own series, or a published one, as walk-forward folds."""
 
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from forecastlab.data.datamodule import ForecastDataModule
-from forecastlab.data.files import read_frame
 from forecastlab.data.published import PUBLISHED, published_path
+from forecastlab.data.reading.counted import COUNTED, times_of
+from forecastlab.data.reading.long import Long, long_of
+from forecastlab.data.reading.order import Duplicates
+from forecastlab.data.reading.source import Dialect, read_source
 from forecastlab.data.recipe import Recipe, require_plain, unique_names
 from forecastlab.data.table import Missing, Table
+from forecastlab.data.tables import label_of, tables_of
 from forecastlab.data.times import time_of
-from forecastlab.errors import ConfigError, DataError
+from forecastlab.errors import ConfigError, DataError, ReadingNote
+
+if TYPE_CHECKING:
+    Source = Any
+else:
+    Source = str | list[str]  # what a config can name; in Python a frame may stand in its place
+
+Column = str | int
+"""A column by its name; those of a file without names are numbered from 0."""
 
 
 class TableDataModule(ForecastDataModule):
-    """A CSV or Parquet file: one series or many, a row per time (and series), columns by name.
+    """A person's own file or frame: one series or many, columns by name.
 
-    A wide file has a column per variable. A long one names the series of each row in `series_column`, and one network
-    is trained on all of them. Text is UTF-8; its first line holds the names, separated by commas, semicolons or tabs,
-    and numbers have a decimal point. Times are written as 2024-01-31, 2024-01-31 13:00 or 31.01.2024, all in one way
-    and zone. Rows are ordered by time within each series. Steps of the calendar that have no row are rows of missing
-    values. A series ends with its last row that has a target; rows after it tell what is known in advance.
+    Files are text (CSV and its dialects), Excel, Parquet, Arrow or Monash's .tsf, also compressed, or a folder of them.
+    In Python a pandas, polars or pyarrow frame may stand in the place of a path; a checkpoint remembers its columns,
+    and not the frame. There is a row per time (and series), or a row per series and a column per time. How the file is
+    written is found out where it can be read in one way only; what was decided, or done to rows, is said.
+
+    Rows are sorted by time. Steps of the calendar that have no row are rows of missing values; what is `known` in
+    advance holds its last value there. A series ends with its last row that has a target; rows after it tell what is
+    known in advance.
 
     Published series, for `dataset`: "airline" (international passengers in thousands, monthly 1949-1960; Box and
     Jenkins 1976, series G; part of this package), "electricity" (Germany's consumption, wind and solar generation in
@@ -34,24 +51,42 @@ class TableDataModule(ForecastDataModule):
     downloaded there and checked by sha256.
 
     Args:
-        path: the file; beside a `dataset`, one with the same columns that is read in its place.
+        path: the file, a folder or pattern of files, several files, or a frame; beside a `dataset`, one with the same
+            columns that is read in its place.
         dataset: name of a published series.
         targets: columns to predict.
-        time_column: column of the times; None for the dataset's own, or "ds".
-        series_column: column that tells the series apart, such as "unique_id"; None for one series.
+        time_column: column of the times, or several that make them together, such as [date, time] or [year, month,
+            day]; None for the dataset's own, "ds", or the one column that holds times. Data without one are rows in
+            order.
+        time_format: how times are written, such as "%d/%m/%Y"; "number" for whole numbers that count rows; None to find
+            it out.
+        series_column: column that tells the series apart, such as "unique_id", or several; None for one series.
         features: columns that are inputs and known up to the forecast origin only; None for the targets alone.
         known: columns that are inputs and known in advance, such as a column of holidays or prices.
-        static: columns of numbers that are inputs and do not change within a series.
+        static: columns that are inputs and do not change within a series. Here and above, a column of text becomes an
+            input of 0 and 1 for each of its values.
         derive: columns made as signed sums of others: {imbalance: {Consumption: 1, Wind: -1, Solar: -1}}.
         start: time of the first row that is used; None for all.
         end: time of the last row of which targets and features are used, after which the forecasts begin; None for all.
             Of later rows only the `known` columns are read, which are known in advance.
-        frequency: step of the calendar as a pandas offset (D, h, MS, ...); None to find it out.
+        frequency: step of the calendar as a pandas offset (D, h, MS, ...); "rows" for steps that are the rows
+            themselves, such as the hours of an exchange; None to find it out.
+        duplicates: what becomes of rows that have the same time and series: "error" refuses them, "first" and "last"
+            keep one, "mean" and "sum" take their values together ("sum" but for known columns, whose first value is
+            kept).
+        na_values: texts and numbers that stand for a missing value, such as [-999.99, "?"].
         missing: "error" refuses missing values; "ffill" holds the last value; "interpolate" does so until the next
             value is known, and is linear between the two from then on, which needs an integer lookback; "mask" begins
             with the first target, holds the last value, or 0 before the first, and adds an input to each feature that
             tells whether it was observed. Filled targets are not scored; known columns must have a value everywhere.
         name: name of a single series, `unique_id` in predictions; None for the dataset's, or "series".
+        sep: mark between the cells of a text file; None to find it out.
+        decimal: decimal mark of a text file's numbers; None to find it out.
+        thousands: mark between groups of three digits; None to find it out.
+        encoding: of a text file, such as latin-1; None for UTF-8, or what a mark at the beginning tells.
+        header: whether the first row of a file holds names; None to find it out. Columns without names are numbered.
+        comment: mark that begins lines that are not read.
+        sheet_name: name or number of a sheet of an Excel file.
         options: see `forecastlab.data.options.DataOptions`.
 
     Raises:
@@ -60,54 +95,90 @@ class TableDataModule(ForecastDataModule):
 
     def __init__(
         self,
-        path: str | None = None,
+        path: Source | None = None,
         dataset: Literal["airline", "electricity", "etth1"] | None = None,
-        targets: Sequence[str] = ("y",),
-        time_column: str | None = None,
-        series_column: str | None = None,
-        features: Sequence[str] | None = None,
-        known: Sequence[str] = (),
-        static: Sequence[str] = (),
+        targets: Sequence[Column] = ("y",),
+        time_column: Column | Sequence[Column] | None = None,
+        time_format: str | None = None,
+        series_column: Column | Sequence[Column] | None = None,
+        features: Sequence[Column] | None = None,
+        known: Sequence[Column] = (),
+        static: Sequence[Column] = (),
         derive: Mapping[str, Mapping[str, float]] | None = None,
-        start: str | None = None,
-        end: str | None = None,
+        start: str | int | None = None,
+        end: str | int | None = None,
         frequency: str | None = None,
+        duplicates: Duplicates = "error",
+        na_values: Sequence[float | str] = (),
         missing: Missing = "error",
         name: str | None = None,
+        sep: str | None = None,
+        decimal: Literal[".", ","] | None = None,
+        thousands: str | None = None,
+        encoding: str | None = None,
+        header: bool | None = None,
+        comment: str | None = None,
+        sheet_name: str | int = 0,
         **options: Any,
     ) -> None:
         if path is None and dataset is None:
             raise ConfigError(
-                f"name the data: either path, a CSV or Parquet file, or dataset, one of {', '.join(PUBLISHED)}"
+                "name the data: either path, a file, folder or frame, or dataset, one of " + ", ".join(PUBLISHED)
             )
         if dataset is not None and dataset not in PUBLISHED:
             raise ConfigError(f"dataset must be one of {', '.join(PUBLISHED)}, got {dataset!r}")
         if not targets:
             raise ConfigError("targets: expected at least one column to predict")
+        if duplicates not in (known_ways := ("error", "first", "last", "mean", "sum")):
+            raise ConfigError(f"duplicates must be one of {', '.join(known_ways)}, got {duplicates!r}")
         derive = {} if derive is None else derive
         require_plain(derive)
-        features = list(targets) if features is None else features
+        targets = _names(targets)
         unique_names("targets", targets)
+        known, static = _names(known), _names(static)
         if leaked := [column for column in targets if column in known or column in static]:
             raise ConfigError(f"{leaked[0]} is a target: it cannot be known in advance or static")
+        time: str | tuple[str, ...] = "" if dataset is None else PUBLISHED[dataset].time
+        if time_column is not None:
+            time = _one_or_several(time_column)
+        counted = frequency is not None and frequency.isdigit()
         recipe = Recipe(
-            time=time_column or ("ds" if dataset is None else PUBLISHED[dataset].time),
-            series=series_column,
+            time=time,
+            time_format=time_format or (COUNTED if counted else ""),
+            series=None if series_column is None else _one_or_several(series_column),
             name=name or dataset or "series",
-            targets=tuple(targets),
-            features=tuple(features),
-            known=tuple(known),
-            static=tuple(static),
+            targets=targets,
+            features=targets if features is None else _names(features),
+            known=known,
+            static=static,
             derive={
                 column: {source: float(sign) for source, sign in parts.items()} for column, parts in derive.items()
             },
-            frequency=frequency or "",
+            na_values=tuple(na_values),
+            decimal=decimal or "",
+            thousands=thousands or "",
+            duplicates=duplicates,
+            frequency=f"{frequency}s" if counted else frequency or "",
             missing=missing,
         )
         super().__init__(recipe=recipe, **options)
         self.path = path
         self.dataset = dataset if path is None else None
-        self.bounds = [None if time is None else time_of(key, time) for key, time in (("start", start), ("end", end))]
+        self.dialect = Dialect(
+            sep=sep,
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
+            header=header,
+            comment=comment,
+            na_values=tuple(na_values),
+            sheet_name=sheet_name,
+        )
+        self.start, self.end = start, end
+        for key, value in (("start", start), ("end", end)):
+            _bound(key, value, counted=str(value).isdigit())  # whether rows are counted is known when they are read
+        self.notes: list[str] = []
+        """What was decided about the data, or done to their rows, when they were read."""
 
     def prepare_data(self) -> None:
         """Downloads a published file if it is nowhere to be found; Lightning calls this once per node."""
@@ -115,53 +186,81 @@ class TableDataModule(ForecastDataModule):
             published_path(self.dataset)
 
     def frame(self) -> pd.DataFrame:
-        """The file's columns, (rows, columns), within `start` and `end`; behind it, what is known in advance."""
-        path = published_path(self.dataset) if self.dataset is not None else self.path
-        assert path is not None
-        frame = read_frame(path, self.recipe.series)
-        if self.bounds == [None, None]:
-            return frame
-        times = self.recipe.times(frame)
-        start, end = self.bounds
+        """The raw columns, (rows, columns), within `start` and `end`; behind it, what is known in advance."""
+        return self._long().frame
+
+    def read(self) -> list[Table]:
+        found = tables_of(self._long())
+        self.recipe, self.notes = found.recipe, found.notes
+        for note in found.notes:
+            warnings.warn(note, ReadingNote, stacklevel=2)
+        for target in self.targets:
+            if all(table.values[target][table.observed[target]].nunique() < 2 for table in found.tables):
+                table = found.tables[0]
+                raise DataError(
+                    f"target {target} never changes: it is {table.values[target].iloc[-1]} throughout series "
+                    f"{table.name}{', and constant in the others' if len(found.tables) > 1 else ''}; there is nothing "
+                    "to learn"
+                )
+        return found.tables
+
+    def _long(self) -> Long:
+        """The rows within `start` and `end`; behind it, what is known in advance."""
+        source = published_path(self.dataset) if self.dataset is not None else self.path
+        frame, notes = read_source(source, self.dialect, self.recipe.series_columns)
+        long = long_of(frame, self.recipe)
+        long.notes[:0] = notes
+        if self.start is None and self.end is None:
+            return long
+        times, counted = long.times, long.recipe.time_format == COUNTED
+        start, end = (_bound(key, bound, counted) for key, bound in (("start", self.start), ("end", self.end)))
         try:
             begun, ended = times >= (start or times.min()), times > (end or times.max())
         except TypeError as error:  # times with a zone, and bounds without
             raise ConfigError(f"start, end: expected times such as {times.min()}: {error}") from None
-        inside = begun & ~ended
-        if not inside.any():
-            raise DataError(f"no row of {path} lies within start and end; its times are {times.min()} .. {times.max()}")
-        return self._known_alone(frame[begun], ended[begun])
+        if not (begun & ~ended).any():
+            first, last = (label_of(time, long.recipe) for time in (times.min(), times.max()))
+            raise DataError(f"no row of the data lies within start and end; their times are {first} .. {last}")
+        return self._known_alone(long, begun, ended)
 
-    def _known_alone(self, frame: pd.DataFrame, ended: NDArray[np.bool_]) -> pd.DataFrame:
+    def _known_alone(self, long: Long, begun: NDArray[np.bool_], ended: NDArray[np.bool_]) -> Long:
         """Leaves in the rows after `end` what is known in advance, of the series that have rows before it.
 
         Args:
-            frame: (rows, columns).
+            long: the rows.
+            begun: (rows,), whether each row is not before `start`.
             ended: (rows,), whether each row lies after `end`.
         """
-        recipe = self.recipe
-        kept = ~ended
+        recipe = long.recipe
+        kept = begun & ~ended
         if recipe.known:
-            series = np.ones(len(frame), np.bool_)
-            if recipe.series in frame:
-                series = frame[recipe.series].isin(frame.loc[~ended, recipe.series].unique()).to_numpy()
-            kept |= series
-        frame, ended = frame[kept], ended[kept]
-        sources = [source for name in recipe.known for source in recipe.derive.get(name, [name])]
-        hidden = [name for name in frame.columns if name not in (*sources, recipe.time, recipe.series)]
-        if ended.any():
-            frame = frame.copy()
-            for name in hidden:
-                frame[name] = frame[name].where(~ended)
-        return frame
+            kept |= begun & np.isin(long.codes, np.unique(long.codes[kept]))
+        in_advance = replace(recipe, features=(), targets=(), static=()).sources
+        needed = (*in_advance, *recipe.time_columns, *recipe.series_columns)
+        return long.where(kept, [name for name in long.frame.columns if name not in needed], ended)
 
-    def read(self) -> list[Table]:
-        tables = self.recipe.tables(self.frame())
-        for target in self.targets:
-            if all(table.values[target][table.observed[target]].nunique() < 2 for table in tables):
-                raise DataError(
-                    f"target {target} never changes: it is {tables[0].values[target].iloc[-1]} throughout series "
-                    f"{tables[0].name}{', and constant in the others' if len(tables) > 1 else ''}; there is nothing to "
-                    "learn"
-                )
-        return tables
+
+def _names(columns: Sequence[Column]) -> tuple[str, ...]:
+    return tuple(str(column) for column in columns)
+
+
+def _one_or_several(columns: Column | Sequence[Column]) -> str | tuple[str, ...]:
+    if isinstance(columns, str | int):
+        return str(columns)
+    return str(columns[0]) if len(columns) == 1 else _names(columns)
+
+
+def _bound(key: str, value: str | int | None, counted: bool = False) -> pd.Timestamp | None:
+    """A bound as a time.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    if value is None:
+        return None
+    if not counted and not isinstance(value, int):
+        return time_of(key, value)
+    try:
+        return times_of(np.array([int(value)]))[0]
+    except ValueError:
+        raise ConfigError(f"{key}: the rows are counted; expected a whole number, got {value!r}") from None

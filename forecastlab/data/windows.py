@@ -91,7 +91,9 @@ class Rows:
         own = np.ones(stops[-1], np.bool_)
         own[behind] = False
         periods = np.empty(stops[-1], np.int32)
-        periods[own] = elapsed(times[:-horizon], tables[0].frequency)[on_axis]
+        by_rows = bool(schema.recipe.get("slots"))
+        steps = np.arange(len(times) - horizon) if by_rows else elapsed(times[:-horizon], tables[0].frequency)
+        periods[own] = steps[on_axis]
         periods[behind] = periods[behind[:, :1] - 1] + np.arange(1, horizon + 1)
 
         def laid(frames: Iterable[pd.DataFrame], names: Sequence[str]) -> Flat:

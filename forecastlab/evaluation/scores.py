@@ -77,7 +77,7 @@ def evaluate(baseline: Baseline, data: ForecastDataModule) -> Evaluation:
     last = torch.cat([last for _, last in parts])
     metrics = score(found.forecast, found.target, found.weight, last, data.reference, found.series, data.targets)
     shown = found._replace(forecast=found.forecast.to(found.target))
-    table = predictions_table(data.panel.names, data.times, data.targets, (), shown)
+    table = predictions_table(data.panel.names, data.panel.labels, data.targets, (), shown)
     return Evaluation(metrics, table[table["y"].notna()])
 
 

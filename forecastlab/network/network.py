@@ -13,6 +13,7 @@ from forecastlab.batch import Batch, Prediction
 from forecastlab.data.panel import Panel, left_out
 from forecastlab.data.predictions import predictions_table
 from forecastlab.data.recipe import Recipe
+from forecastlab.data.tables import read_tables
 from forecastlab.data.trained_on import TrainedOn, records_of
 from forecastlab.data.windows import Windows
 from forecastlab.errors import ConfigError, DataError, ForecastlabError
@@ -110,7 +111,7 @@ class Network(Composition):
             ConfigError: if the network has no scaling for any series, or is not trained.
         """
         self.require_trained()
-        panel = Panel.of(Recipe.from_dict(self.schema.recipe).tables(frame), self.schema)
+        panel = Panel.of(read_tables(frame, Recipe.from_dict(self.schema.recipe)), self.schema)
         lookback = self.schema.lookback
         unscaled = self.find_scalings(panel.names, all_of_them=False)
         ends = panel.at_the_end(lookback, 0, unscaled)
@@ -123,7 +124,7 @@ class Network(Composition):
                 parts.append(self.predict(batch, recent))
                 require_finite(parts[-1], batch, self, panel.names, panel.times)
         found = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
-        return predictions_table(panel.names, panel.times, self.schema.targets, self.levels, found)
+        return predictions_table(panel.names, panel.labels, self.schema.targets, self.levels, found)
 
     def stream(self) -> Stream:
         """An object that is fed the rows of one series, one at a time, and gives the forecast after each.

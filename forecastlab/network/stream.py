@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from numbers import Number
+from dataclasses import replace
+from numbers import Integral, Number
 from typing import Any, cast
 
 import numpy as np
@@ -13,18 +14,20 @@ from torch import Tensor
 
 from forecastlab.batch import Batch, Prediction, State
 from forecastlab.data.calendar import calendar_of
+from forecastlab.data.panel import steps_after
 from forecastlab.data.predictions import predictions_table
+from forecastlab.data.reading.counted import COUNTED, numbers_of, times_of
+from forecastlab.data.reading.times import read_times
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import calendar_between
-from forecastlab.data.times import parse_times
+from forecastlab.data.tables import label_of
 from forecastlab.errors import DataError
 from forecastlab.network.composition import Composition
 from forecastlab.network.finite import require_finite
 from forecastlab.network.intervals import SplitConformal
+from forecastlab.network.row_values import value_of
 
 Array = NDArray[np.float64]
-MOST = float(np.finfo(np.float32).max)
-"""The largest number that the network can read."""
 
 
 class Stream:
@@ -43,7 +46,7 @@ class Stream:
         self.network = network
         self._schema = network.schema
         self._recipe = Recipe.from_dict(network.schema.recipe)
-        self._time_column = "time" if self._recipe.time is None else self._recipe.time
+        self._time_columns = self._recipe.time_columns or ("time",)
         self._name: str | None = None
         self._time: pd.Timestamp | None = None
         self._held: Array | None = None
@@ -53,6 +56,9 @@ class Stream:
         self._columns = list(dict.fromkeys([*self._recipe.features, *self._recipe.targets]))
         self._past: list[tuple[pd.Timestamp, Array, Array]] = []
         """Rows of the window: time, inputs (features,) in original units, targets (targets,)."""
+        self._known_sources = replace(self._recipe, features=(), targets=(), static=()).sources
+        self._in_advance: dict[str, Any] = {}
+        """What was known in advance of the last row, which holds at the steps that are left out."""
         self._static: dict[str, float] = {}
         self._state: State | None = None
         self._encoded: Tensor | None = None
@@ -91,7 +97,8 @@ class Stream:
         self._recognise(row)
         time = self._time_of(row)
         for between in self._left_out(time):
-            self._take({}, between)
+            self._take(self._in_advance, between)
+        self._in_advance = {name: row[name] for name in self._known_sources if name in row}
         if not self._take(row, time):
             return None
         if not self._full:
@@ -100,14 +107,15 @@ class Stream:
 
     def _recognise(self, row: Mapping[str, Any]) -> None:
         """Finds out, or makes sure, which series the row is of."""
-        label = self._recipe.series
-        if label is not None and pd.isna(row.get(label)):
-            raise DataError(f"the row has no {label}, the name of its series; it has {', '.join(map(str, row))}")
-        name = self._recipe.name if label is None else str(row[label])
+        labels = [row.get(column) for column in self._recipe.series_columns]
+        if labels and all(pd.isna(label) for label in labels):
+            named = ", ".join(self._recipe.series_columns)
+            raise DataError(f"the row has no {named}, the name of its series; it has {', '.join(map(str, row))}")
+        name = "/".join(str(label) for label in labels if not pd.isna(label)) if labels else self._recipe.name
         if self._name is not None and name != self._name:
             raise DataError(f"a stream is one series: this one is {self._name}, the row is of {name}")
         self.network.find_scalings([name])  # there may be other streams
-        static = {column: self._value(row, column) for column in self._recipe.static}
+        static = {column: value_of(row, column, self._recipe) for column in self._recipe.static}
         for column, value in static.items():
             held = self._static.get(column, float("nan"))
             static[column] = held if np.isnan(value) else value
@@ -116,10 +124,10 @@ class Stream:
         self._name, self._static = name, static
 
     def _time_of(self, row: Mapping[str, Any]) -> pd.Timestamp:
-        column = self._time_column
-        if column not in row:
-            raise DataError(f"the row has no {column}; it has {', '.join(map(str, row))}")
-        time = self._recipe.in_zone(pd.DatetimeIndex([_timestamp(row[column])]), "the row")[0]
+        for column in self._time_columns:
+            if column not in row:
+                raise DataError(f"the row has no {column}; it has {', '.join(map(str, row))}")
+        time = self._recipe.in_zone(pd.DatetimeIndex([self._read_time(row)]), "the row")[0]
         try:
             later = self._time is None or time > self._time
         except TypeError as error:  # one has a time zone, one has not
@@ -127,6 +135,22 @@ class Stream:
         if not later:
             raise DataError(f"the row is at {time}, but the one before it at {self._time}: rows come in order of time")
         return time
+
+    def _has_time(self, row: Mapping[str, Any]) -> bool:
+        return all(column in row for column in self._time_columns)
+
+    def _read_time(self, row: Mapping[str, Any]) -> pd.Timestamp:
+        """The time of a row, which is read as those of the training were."""
+        values = [row[column] for column in self._time_columns]
+        if self._recipe.time_format == COUNTED:
+            (number,) = values
+            if isinstance(number, Integral):
+                return cast(pd.Timestamp, times_of(np.array([int(number)]))[0])
+            raise DataError(f"expected a whole number as the time of the row, got {number!r}")
+        if len(values) == 1 and not isinstance(values[0], str) and not self._recipe.time_format:
+            return _timestamp(values[0])
+        frame = pd.DataFrame([values], columns=list(self._time_columns))
+        return cast(pd.Timestamp, read_times(frame, self._time_columns, self._recipe.time_format or None).times[0])
 
     def _left_out(self, time: pd.Timestamp) -> pd.DatetimeIndex:
         """The steps of the calendar between the last row and this one."""
@@ -141,7 +165,7 @@ class Stream:
     def _take(self, row: Mapping[str, Any], time: pd.Timestamp) -> bool:
         """Takes in a row; whether it has a target."""
         self._time = time
-        values = np.array([self._value(row, column) for column in self._columns])
+        values = np.array([value_of(row, column, self._recipe) for column in self._columns])
         observed = ~np.isnan(values)
         targets = [self._columns.index(name) for name in self._recipe.targets]
         found = bool(observed[targets].any())
@@ -181,21 +205,6 @@ class Stream:
         """Whether there are as many rows as a forecast takes."""
         return self._schema.lookback == "full" or len(self._past) == int(self._schema.lookback)
 
-    def _value(self, row: Mapping[str, Any], column: str) -> float:
-        """A column of a row; derived ones are added up."""
-        parts = self._recipe.derive.get(column)
-        if parts is not None:
-            value = sum(factor * self._value(row, source) for source, factor in sorted(parts.items()))
-        else:
-            given = row.get(column)
-            try:
-                value = float("nan") if given is None or given is pd.NA else float(given)
-            except (ValueError, TypeError):
-                raise DataError(f"{column}: expected a number, got {given!r}") from None
-        if abs(value) > MOST:
-            raise DataError(f"{column}: expected a finite number below 3.4e38, got {value}")
-        return value
-
     def _interpolate(self, time: pd.Timestamp, values: Array) -> None:
         """Draws a line through the gaps that this row closes, in the rows that are kept."""
         self._seen = list(self._seen)
@@ -215,7 +224,7 @@ class Stream:
 
     def _known(self, rows: Sequence[Mapping[str, Any]], times: pd.DatetimeIndex) -> Array:
         """What is known in advance of some steps, (steps, known)."""
-        columns = [[self._value(row, name) for row in rows] for name in self._recipe.known]
+        columns = [[value_of(row, name, self._recipe) for row in rows] for name in self._recipe.known]
         known = np.array(columns).reshape(len(columns), len(rows)).T
         if np.isnan(known).any():
             raise DataError(
@@ -242,10 +251,14 @@ class Stream:
                 f"the forecast needs what is known in advance ({', '.join(self._recipe.known)}) of the next {horizon} "
                 f"steps: pass ahead=[...] with a row for each, got {len(ahead)}"
             )
-        times = pd.date_range(time, periods=horizon + 1, freq=self._recipe.frequency)
+        after = steps_after(time, horizon, self._recipe.frequency, self._recipe.slots)
+        times = cast(pd.DatetimeIndex, pd.DatetimeIndex([time]).append(after))
         for step, given in zip(times[1:], ahead, strict=False):
-            if self._time_column in given and _timestamp(given[self._time_column]) != step:
-                raise DataError(f"ahead: expected what is known of {step}, got that of {given[self._time_column]}")
+            if self._has_time(given) and self._read_time(given) != step:
+                raise DataError(
+                    f"ahead: expected what is known of {label_of(step, self._recipe)}, got that of "
+                    f"{', '.join(str(given[column]) for column in self._time_columns)}"
+                )
         known = self._known(ahead[:horizon] if self._recipe.known else [{}] * horizon, times[1:])
         history = torch.as_tensor(np.stack([x for _, x, _ in self._past]))[None]
         batch = self._batch(history, known, self._past[-1][2])
@@ -258,7 +271,8 @@ class Stream:
         found = self.network.prediction(run.raw, batch, scaled, margin)
         require_finite(found, batch, self.network, [name], times)
         alone = Prediction(*(part.cpu() for part in found))._replace(series=torch.zeros(1, dtype=torch.int64))
-        return predictions_table([name], times, self._schema.targets, self.network.levels, alone)
+        labels = numbers_of(times) if self._recipe.time_format == COUNTED else times
+        return predictions_table([name], labels, self._schema.targets, self.network.levels, alone)
 
     def _batch(self, history: Tensor, known: Array | None = None, last: Array | None = None) -> Batch:
         """A batch of one sample with one origin."""
@@ -327,12 +341,10 @@ class _Recent:
 
 
 def _timestamp(given: Any) -> pd.Timestamp:
-    """Reads a time as a file's are read; a number could be seconds or nanoseconds, and is none."""
+    """Takes a time that is no text; a number could be seconds or nanoseconds, and is none."""
     try:
-        if isinstance(given, str):
-            return parse_times(pd.Series([given]), "the row")[0]
         if not isinstance(given, Number) and not pd.isna(time := pd.Timestamp(given)):
             return time
-    except (DataError, ValueError, TypeError):
+    except (ValueError, TypeError):
         pass
     raise DataError(f"cannot read {given!r} as a time; expected one such as 2024-01-31 13:00")

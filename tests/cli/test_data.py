@@ -168,7 +168,7 @@ def test_the_data_part_of_a_config_is_read_and_options_win(cli, tmp_path):
         (["--data=Ozone"], "unknown ForecastDataModule 'Ozone'; did you mean OzoneDataModule?"),
         (["--date.rows=3"], "unknown option --date.rows"),
         (["--data=TableDataModule", "--data.path=/nowhere.csv"], "there is no file /nowhere.csv"),
-        (["--data=TableDataModule"], "name the data: either path, a CSV or Parquet file, or dataset"),
+        (["--data=TableDataModule"], "name the data: either path, a file, folder or frame, or dataset"),
         (["--config=/nowhere.yaml"], "cannot read the config /nowhere.yaml: No such file or directory"),
         (["--data.path=/nowhere/eighthr.data"], "/nowhere/eighthr.data: there is no such file"),
     ],

@@ -301,7 +301,6 @@ def test_more_series_than_are_taken_together_are_all_forecast(tmp_path, monkeypa
         (lambda frame: frame.drop(columns="ds"), "unknown column ds"),
         (lambda frame: frame.iloc[:3], "series series has 3 rows, fewer than the lookback of 4"),
         (lambda frame: frame.iloc[:0], "expected at least one row"),
-        (lambda frame: frame.iloc[::-1], "expected times that increase"),
         (lambda frame: frame.assign(x=["a"] * 40), "column x: expected a number, got 'a'"),
         (lambda frame: frame.assign(y=np.nan), r"the targets \(y\) have no value at all"),
         (lambda frame: frame.drop(index=[30]), "values are missing"),

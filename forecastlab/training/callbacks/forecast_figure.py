@@ -92,7 +92,7 @@ class ForecastFigure(Callback):
         index, order = np.unique(index, return_index=True)
         truth = np.where(weight[order, 0, 0] > 0, target[order, 0, 0], np.nan)
         label = data.targets[0] if len(data.tables) == 1 else f"{data.tables[first].name}: {data.targets[0]}"
-        figure = forecast_figure(data.times[index + 1], truth, forecast[order, 0, 0], label)
+        figure = forecast_figure(data.panel.labels[index + 1], truth, forecast[order, 0, 0], label)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 step = getattr(logger, "evaluated_step", None)

@@ -88,7 +88,7 @@ class PredictionWriter(Callback):
         found = Prediction(*map(torch.cat, zip(*(part for rank in gathered for part in rank), strict=True)))
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it elsewhere
         self.table = predictions_table(
-            data.panel.names, data.times, data.targets, cast(tuple[float, ...], pl_module.levels), found
+            data.panel.names, data.panel.labels, data.targets, cast(tuple[float, ...], pl_module.levels), found
         )
         if scored_only:
             self.table = self.table[self.table["y"].notna()]

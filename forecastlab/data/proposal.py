@@ -1,0 +1,154 @@
+"""`config_for`: a config that trains on what a survey has seen, each choice with its reason."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import yaml
+
+from forecastlab.data.survey import Survey
+from forecastlab.data.table_datamodule import TableDataModule
+from forecastlab.errors import ForecastlabError
+
+_HORIZONS = {"h": 24, "D": 14, "B": 10, "W": 8, "MS": 12, "ME": 12, "QS": 4, "QE": 4, "YS": 4, "YE": 4}
+"""Steps that are forecast, by the step of the calendar."""
+_MOST_WINDOWS = 100_000
+"""Training windows of an epoch above which only every n-th is taken."""
+
+
+def config_for(seen: Survey, source: str, answers: Mapping[str, Any]) -> str:
+    """The text of a config, with comments.
+
+    Args:
+        seen: what is in the file.
+        source: how the command line named it.
+        answers: settings that were given.
+
+    Raises:
+        ForecastlabError: if the series are too short for any fold.
+    """
+    data = _data(seen, answers)
+    norm = "standard" if data["lookback"] >= 8 else "last"
+    reasons = _reasons(seen, answers)
+    lines = [
+        f"# What `forecastlab init {source}` saw and chose. Everything may be changed.",
+        "data:",
+        "  class_path: TableDataModule",
+        "  init_args:",
+    ]
+    for name, value in data.items():
+        text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+        lines.append(f"    {name}: {text}" + (f"  # {reasons[name]}" if name in reasons else ""))
+    if seen.covariates:
+        named = ", ".join([*data["targets"], *seen.covariates[:8]])
+        lines.append(f"    # features: [{named}]  # further inputs, of which only the past is known")
+    lines += [
+        "model:",
+        "  backbone: {class_path: LSTM, init_args: {hidden_size: 32}}  # `forecastlab backbones` lists others",
+        "  anchor: last  # the change from the last value is forecast, so that levels may drift",
+        f"  window_norm: {norm}  # each window is read relative to its own past",
+        "  intervals: [0.9]  # 90 % intervals, calibrated on the validation rows",
+        "  optimizer: {class_path: Adam, init_args: {lr: 2.0e-3}}",
+        "early_stopping: {patience: 10}",
+        "trainer: {max_epochs: 100, gradient_clip_val: 1.0}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _data(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the data module with which every part of the last fold has something to forecast.
+
+    Raises:
+        ForecastlabError: if there are none such.
+    """
+    lengths = np.array([len(table.times) for table in seen.tables])
+    usual = int(np.median(lengths))
+    step = seen.tables[0].frequency.partition("-")[0]
+    horizon = answers.get("horizon") or _horizon(step, seen, usual)
+    lookback = answers.get("lookback") or _lookback(horizon, seen.season, usual)
+    error: ForecastlabError | None = None
+    while True:
+        data = {
+            **seen.settings,
+            "horizon": horizon,
+            "lookback": lookback,
+            "season_length": seen.season,
+            **_folds(seen, horizon, lookback, usual),
+            **_calendar(step, seen),
+        }
+        if len(lengths) > 1:
+            data["scale_by"] = "global"
+        windows = int(np.maximum(lengths - lookback, 1).sum())
+        data["stride"] = max(1, windows // _MOST_WINDOWS)
+        data["batch_size"] = int(np.clip(2 ** round(np.log2(max(windows, 2) / 100)), 16, 256))
+        try:
+            module = TableDataModule(**{**data, "path": data.get("path")})
+            module.tables = seen.tables
+            for part in ("fit", "validation", "test"):
+                if not module.samples(part):  # type: ignore[arg-type]
+                    raise ForecastlabError(f"no {part} row")
+            return data
+        except ForecastlabError as problem:
+            error = problem
+        if "lookback" not in answers and lookback > 2:
+            lookback = max(2, lookback // 2)
+        elif "horizon" not in answers and horizon > 1:
+            horizon = max(1, horizon // 2)
+            lookback = answers.get("lookback") or _lookback(horizon, seen.season, usual)
+        else:
+            raise error
+
+
+def _horizon(step: str, seen: Survey, usual: int) -> int:
+    wanted = _HORIZONS.get(step) or (seen.season if seen.season > 1 else 8)
+    if seen.ahead:
+        wanted = min(wanted, seen.ahead)
+    return max(1, min(wanted, usual // 8))
+
+
+def _lookback(horizon: int, season: int, usual: int) -> int:
+    """Two seasons or horizons, whole seasons where they fit, and at most a quarter of a series."""
+    wanted = max(2 * season, 2 * horizon, 8)
+    most = max(2, usual // 4)
+    if season > 1 and most >= season:
+        return min(-(-wanted // season) * season, most // season * season)
+    return min(wanted, most)
+
+
+def _folds(seen: Survey, horizon: int, lookback: int, usual: int) -> dict[str, int]:
+    test = max(horizon, min(usual // 8, 10 * horizon))
+    splits = 3 if usual - 3 * test >= 3 * (lookback + horizon) else 1
+    return {"test_size": test, "splits": splits, "val_size": max(horizon, min(usual // 8, 10 * horizon))}
+
+
+def _calendar(step: str, seen: Survey) -> dict[str, Sequence[str]]:
+    if seen.settings.get("time_format") == "number" or step.endswith("s"):
+        return {}
+    if step.endswith(("h", "min")):
+        return {"calendar": ["hour", "day_of_week"]}
+    return {"calendar": ["day_of_week", "day_of_year"]} if step in ("D", "B") else {}
+
+
+def _reasons(seen: Survey, answers: Mapping[str, Any]) -> dict[str, str]:
+    """Why each setting is what it is."""
+    given = dict.fromkeys(answers, "as you said")
+    return {
+        "targets": "what is predicted",
+        "time_column": "when each row was observed",
+        "series_column": "tells the series apart",
+        "na_values": "marks missing values",
+        "missing": {"ffill": "the last value is held", "mask": "the network is told what is missing"}.get(
+            seen.settings["missing"], "none is missing"
+        ),
+        "frequency": "steps are the rows" if seen.settings.get("frequency") == "rows" else "the step of the calendar",
+        "known": "known in advance: the file has them for steps to come",
+        "static": "one value per series",
+        "horizon": "steps that are forecast",
+        "lookback": "rows that are read",
+        "season_length": "rows in a season, for MASE" if seen.season > 1 else "no season was found",
+        "test_size": "rows in each test range",
+        "splits": "test ranges, for crossval",
+        "val_size": "rows that stop the training early",
+        "calendar": "known in advance",
+        **given,
+    }

@@ -1,0 +1,396 @@
+"""`survey`: looks at any file and finds out what its columns are, how its rows follow each other and what is missing."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.tseries.frequencies import to_offset
+
+from forecastlab.data.reading.columns import USUAL, columns_of_times
+from forecastlab.data.reading.counted import COUNTED
+from forecastlab.data.reading.long import Long, long_of
+from forecastlab.data.reading.markers import suspicious
+from forecastlab.data.reading.pattern import ROWS, closed_share
+from forecastlab.data.reading.shape import turned
+from forecastlab.data.reading.source import Dialect, read_source
+from forecastlab.data.reading.values import numbers_of
+from forecastlab.data.recipe import Recipe
+from forecastlab.data.table import Table, calendar_between
+from forecastlab.data.tables import label_of, tables_of
+from forecastlab.errors import ConfigError, DataError
+
+_TARGETS = ("y", "target", "value", "values", "sales", "demand", "load", "count", "cnt", "ot", "close")
+"""What targets are called, in the order in which they are preferred."""
+_SERIES = re.compile(r"(?i)unique_id|item_id|series(_(id|name))?|id|store|item|country|region|city|sensor|meter|symbol")
+"""What columns that name series are called."""
+_MARKER = re.compile(r"-9{2,}(\.9+|\.0+)?|-200|9{4,}(\.9+)?")
+"""Numbers that by custom mark missing values."""
+_SEASONS = {"h": 24, "D": 7, "B": 5, "W": 52, "MS": 12, "ME": 12, "BME": 12, "BMS": 12, "QS": 4, "QE": 4}
+"""Rows in a season by the step of the calendar."""
+_REPEATED = 0.5
+"""Share of rows whose time occurs again from which there are several series, and not rows that are there twice."""
+_CLOSED = 0.25
+"""Share of steps that never have a row from which rows are counted."""
+
+
+class Open(ConfigError):
+    """What the file alone does not tell.
+
+    Attributes:
+        option: name of the setting that answers it.
+        choices: possible answers.
+    """
+
+    def __init__(self, question: str, option: str, choices: Sequence[str]) -> None:
+        listed = ", ".join(choices[:12]) + (", ..." if len(choices) > 12 else "")
+        super().__init__(f"{question}: {listed}. Answer with --{option.replace('_', '-')}, such as {choices[0]}")
+        self.option = option
+        self.choices = list(choices)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a file holds.
+
+    Attributes:
+        settings: what describes it, as `TableDataModule` takes it.
+        tables: its series.
+        facts: what was seen: a label, and a sentence.
+        season: rows in a season, 1 if there is none.
+        ahead: steps behind the last target for which covariates are known.
+        covariates: further numeric columns, which the forecast could read.
+    """
+
+    settings: dict[str, Any]
+    tables: list[Table]
+    facts: list[tuple[str, str]]
+    season: int
+    ahead: int
+    covariates: list[str] = field(default_factory=list)
+
+
+def survey(source: Any, answers: Mapping[str, Any], dataset: bool = False) -> Survey:
+    """Looks at a file, folder or frame.
+
+    Args:
+        source: as `TableDataModule` takes it for `path`.
+        answers: settings of `TableDataModule` that are known already, by name.
+        dataset: whether the source is the file of a published series, whose name the settings have.
+
+    Raises:
+        Open: for what the file does not tell.
+        DataError: for what cannot be read.
+    """
+    names = ("sep", "decimal", "thousands", "encoding", "header", "comment", "sheet_name")
+    given = {name: answers[name] for name in names if answers.get(name) is not None}
+    frame, notes = read_source(source, Dialect(**given, na_values=tuple(answers.get("na_values", ()))))
+    settings: dict[str, Any] = {} if dataset else {"path": source}
+    settings |= given
+    long, columns = _long(frame, answers)
+    settings |= columns
+    facts = [("shape", f"{len(frame)} rows, {len(frame.columns)} columns" + ("" if long.frame is frame else ", turned"))]
+    facts += [("read", note) for note in [*notes, *long.notes]]
+    recipe = long.recipe
+    target = recipe.targets[0]
+    values = numbers_of(long.frame[target], recipe.na_values)
+    markers = _markers(long, values, answers)
+    if markers:
+        settings["na_values"] = markers
+        recipe = replace(recipe, na_values=tuple(markers))
+        facts.append(("markers", f"{target} has {markers[0]:g}, which is taken for a missing value"))
+    known, static = _known_and_static(long, values, settings)
+    settings |= {name: names for name, names in (("known", known), ("static", static)) if names}
+    recipe = replace(recipe, known=tuple(known), static=tuple(static), missing="mask")
+    frequency = answers.get("frequency") or _by_rows(long)
+    if frequency:
+        settings["frequency"] = frequency
+        recipe = replace(recipe, frequency=frequency)
+    found = tables_of(replace(long, recipe=recipe, notes=[]))
+    facts += [("note", note) for note in found.notes]
+    tables = found.tables
+    settings["missing"] = answers.get("missing") or _missing(tables, found.recipe)
+    season = answers.get("season_length") or season_of(tables, found.recipe)
+    ahead = min(len(table.ahead) for table in tables) if known else 0
+    facts += _facts(tables, found.recipe, season, ahead)
+    others = [name for name in _numeric(long) if name not in (target, *known, *static)]
+    if others:
+        facts.append(("further", f"{', '.join(others[:10])}{', ...' if len(others) > 10 else ''}: not used unless named"))
+    return Survey(settings, tables, facts, season, ahead, others)
+
+
+def season_of(tables: Sequence[Table], recipe: Recipe) -> int:
+    """Rows in a season: by the step of the calendar, if the values repeat so; of counted rows, what repeats most.
+
+    Args:
+        tables: the series.
+        recipe: how they were read.
+    """
+    step = tables[0].frequency
+    if recipe.time_format == COUNTED:
+        candidates = [4, 5, 7, 12, 24, 48, 52, 96]
+    elif recipe.slots:
+        candidates = [len(recipe.slots) // max(1, len({second // 86400 for second in recipe.slots})), len(recipe.slots)]
+    else:
+        candidates = [_season_by_step(step)]
+    longest = sorted(tables, key=lambda table: -len(table.times))[:50]
+    strengths = {
+        lag: float(np.median([_repeats(_observed(table, recipe), lag) for table in longest]))
+        for lag in candidates
+        if lag > 1
+    }
+    strong = {lag: strength for lag, strength in strengths.items() if strength > 0.2}
+    return max(strong, key=lambda lag: strong[lag]) if strong else 1
+
+
+def _season_by_step(frequency: str) -> int:
+    offset = to_offset(frequency)
+    name = offset.name.partition("-")[0]
+    if offset.n == 1 and name in _SEASONS:
+        return _SEASONS[name]
+    try:
+        step = pd.Timedelta(offset)  # type: ignore[arg-type]
+    except ValueError:
+        return 1
+    day = pd.Timedelta(days=1)
+    return int(day / step) if step < day and day % step == pd.Timedelta(0) and day / step <= 1440 else 1
+
+
+def _observed(table: Table, recipe: Recipe) -> NDArray[np.float64]:
+    return np.asarray(table.values[recipe.targets[0]], np.float64)
+
+
+def _repeats(values: NDArray[np.float64], lag: int) -> float:
+    """How much changes resemble those a season before: their autocorrelation; 0 of too short a series."""
+    if len(values) < 3 * lag:
+        return 0.0
+    change = np.diff(values[-20000:])
+    change = change - change.mean()
+    spread = float((change**2).sum())
+    return float((change[lag:] * change[:-lag]).sum() / spread) if spread > 0 else 0.0
+
+
+def _long(frame: pd.DataFrame, answers: Mapping[str, Any]) -> tuple[Long, dict[str, Any]]:
+    """The frame with a row per series and time, and the settings that name its columns."""
+    series = _several(answers.get("series_column"))
+    target = answers.get("target")
+    options = {
+        "time_format": answers.get("time_format") or "",
+        "na_values": tuple(answers.get("na_values", ())),
+        "duplicates": answers.get("duplicates") or "error",
+    }
+    settings = {name: value for name, value in options.items() if value and value != "error"}
+    if "na_values" in settings:
+        settings["na_values"] = list(options["na_values"])
+    wide = turned(frame, series, (), (target or "y",), USUAL) if answers.get("time_column") is None else None
+    if wide is not None:
+        name = target or "y"
+        recipe = Recipe(time="", series=_one(series), targets=(name,), features=(name,), **options)
+        long = long_of(frame, recipe)
+        settings |= {"targets": [name], "series_column": _plain(long.recipe.series)}
+        return long, {key: value for key, value in settings.items() if value is not None}
+    time = _several(answers.get("time_column"))
+    notes: list[str] = []
+    if not time:
+        columns, notes = columns_of_times(frame, [*series, *([target] if target else [])])
+        time = columns or ()
+        counted = columns == ()
+    else:
+        counted = False
+    recipe = Recipe(time="" if counted else _one(time), targets=(), features=(), **options)
+    target = target or _target(frame, [*time, *series])
+    if not series:
+        series = _series(frame, time, target, answers)
+    recipe = replace(recipe, series=_one(series), targets=(target,), features=(target,))
+    long = long_of(frame, recipe)
+    settings["targets"] = [target]
+    if time and time != (USUAL,):
+        settings["time_column"] = _plain(_one(time))
+    if series:
+        settings["series_column"] = _plain(_one(series))
+    return replace(long, notes=[*notes, *long.notes]), settings
+
+
+def _several(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (str(value),) if isinstance(value, str | int) else tuple(map(str, value))
+
+
+def _one(names: Sequence[str]) -> str | tuple[str, ...] | None:
+    return None if not names else names[0] if len(names) == 1 else tuple(names)
+
+
+def _plain(names: str | tuple[str, ...] | None) -> Any:
+    return list(names) if isinstance(names, tuple) else names
+
+
+def _is_number(column: "pd.Series[Any]") -> bool:
+    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+        return False
+    if pd.api.types.is_numeric_dtype(column):
+        return True
+    numbers = pd.to_numeric(column.astype(object), errors="coerce")
+    return bool(numbers.notna().sum() > 0.5 * len(column))
+
+
+def _numeric(long: Long) -> list[str]:
+    used = (*long.recipe.time_columns, *long.recipe.series_columns)
+    return [name for name in long.frame.columns if name not in used and _is_number(long.frame[name])]
+
+
+def _target(frame: pd.DataFrame, used: Sequence[str]) -> str:
+    """The column to predict.
+
+    Raises:
+        Open: if several could be it.
+        DataError: if there is none.
+    """
+    free = [name for name in frame.columns if name not in used and _is_number(frame[name])]
+    free = [name for name in free if frame[name].nunique() > 1]
+    if not free:
+        raise DataError(
+            f"no column of numbers that change, which could be predicted; there are {', '.join(map(str, frame.columns))}"
+        )
+    if len(free) == 1:
+        return str(free[0])
+    for usual in _TARGETS:
+        for name in free:
+            if str(name).lower() == usual:
+                return str(name)
+    raise Open("several columns could be predicted", "target", [str(name) for name in free])
+
+
+def _series(frame: pd.DataFrame, time: Sequence[str], target: str, answers: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns that tell series apart; () if the times do not repeat.
+
+    Raises:
+        Open: if they repeat and several columns, or none, could be it.
+    """
+    named = [name for name in frame.columns if _SERIES.fullmatch(str(name)) and name not in (*time, target)]
+    if not time:
+        return tuple(named[:1])
+    times = list(time)
+    repeated = float(frame.duplicated(times, keep=False).mean())
+    if repeated < _REPEATED:
+        if repeated and answers.get("duplicates") is None:
+            count = int(frame.duplicated(times).sum())
+            raise Open(
+                f"{count} rows have the time of another row", "duplicates", ["first", "last", "mean", "sum"]
+            )
+        return ()
+    labels = [
+        name
+        for name in frame.columns
+        if name not in (*times, target)
+        and not pd.api.types.is_float_dtype(frame[name])
+        and 2 <= frame[name].nunique() <= max(2, len(frame) // 3)
+    ]
+    for size in (1, 2):
+        found = [names for names in combinations(labels, size) if not frame.duplicated([*times, *names]).any()]
+        preferred = [names for names in found if all(_SERIES.fullmatch(str(name)) for name in names)] or found
+        if len(preferred) == 1:
+            return tuple(map(str, preferred[0]))
+        if preferred:
+            raise Open("several columns could name the series", "series_column", [", ".join(n) for n in preferred])
+    raise Open(
+        "the times repeat, but no column tells the rows of one time apart", "duplicates", ["first", "last", "mean", "sum"]
+    )
+
+
+def _markers(long: Long, values: NDArray[np.float64], answers: Mapping[str, Any]) -> list[float]:
+    """A number that by custom marks missing values and lies far from all others."""
+    if answers.get("na_values"):
+        return []
+    found = suspicious(values)
+    return [found[0]] if found is not None and _MARKER.fullmatch(f"{found[0]:g}") else []
+
+
+def _known_and_static(
+    long: Long, values: NDArray[np.float64], settings: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """Columns that have values behind the last target of their series, and columns that never change within one."""
+    used = (*long.recipe.time_columns, *long.recipe.series_columns, long.recipe.targets[0])
+    frame, codes = long.frame, long.codes
+    order = np.lexsort((long.times.asi8, codes))
+    has = pd.Series(~np.isnan(values[order]))
+    last = has.where(has)[::-1].groupby(codes[order][::-1]).cumsum()[::-1].isna().to_numpy()
+    behind = np.zeros(len(values), np.bool_)
+    later = has[::-1].groupby(codes[order][::-1]).cumsum()[::-1].to_numpy() == 0
+    behind[order] = later & last
+    known, static = [], []
+    for name in frame.columns:
+        if name in used or str(name).startswith("Unnamed"):
+            continue
+        column = frame[name]
+        if behind.any() and column[behind].notna().all() and column.notna().all():
+            known.append(str(name))
+        elif (
+            long.recipe.series is not None
+            and column.notna().all()
+            and column.nunique() > 1
+            and column.groupby(codes).nunique().max() == 1
+            and (_is_number(column) or column.nunique() <= 20)
+        ):
+            static.append(str(name))
+    return known, static
+
+
+def _by_rows(long: Long) -> str | None:
+    """Whether the steps are rows: many steps of the calendar lie at times of the week that never have one."""
+    times = long.times.unique().sort_values()
+    if long.recipe.time_format == COUNTED or len(times) < 100:
+        return None
+    usual = pd.Series(np.diff(times.asi8)).mode().iloc[0]
+    step = pd.Timedelta(int(usual), unit=times.unit)
+    if step >= pd.Timedelta(days=7) or not step:
+        return None
+    try:
+        offset = to_offset(step)
+        calendar = calendar_between(times[0], times[-1], "B" if step == pd.Timedelta(days=1) and (times.day_of_week < 5).all() else offset.freqstr)
+    except (ValueError, ConfigError, DataError):
+        return None
+    return ROWS if closed_share(times, calendar) > _CLOSED else None
+
+
+def _missing(tables: Sequence[Table], recipe: Recipe) -> str:
+    """How missing values can be treated: refused where there are none, filled forward where a value comes first."""
+    targets = list(recipe.targets)
+    observed = [table.observed[targets].to_numpy() for table in tables]
+    if all(part.all() for part in observed):
+        return "error"
+    return "ffill" if all(part[0].all() for part in observed) else "mask"
+
+
+def _facts(tables: Sequence[Table], recipe: Recipe, season: int, ahead: int) -> list[tuple[str, str]]:
+    lengths = np.array([len(table.times) for table in tables])
+    step = f"rows ({tables[0].frequency})" if recipe.slots else tables[0].frequency
+    first = min(table.times[0] for table in tables)
+    last = max(table.times[-1] for table in tables)
+    shown = "counted" if recipe.time_format == COUNTED else f"every {step}"
+    facts = [
+        ("time", f"{', '.join(recipe.time_columns) or 'none'}: {label_of(first, recipe)} .. {label_of(last, recipe)}, {shown}")
+    ]
+    if recipe.series is not None:
+        middle = int(np.median(lengths))
+        facts.append(
+            ("series", f"{len(tables)} by {', '.join(recipe.series_columns)}; rows {lengths.min()} to {lengths.max()}, median {middle}")
+        )
+    else:
+        facts.append(("rows", f"{lengths[0]}"))
+    for name in recipe.targets:
+        values = np.concatenate([table.values[name].to_numpy()[table.observed[name].to_numpy()] for table in tables])
+        total = int(lengths.sum())
+        facts.append(
+            ("target", f"{name}: minimum {values.min():g}, mean {values.mean():g}, maximum {values.max():g}; {total - len(values)} of {total} missing")
+        )
+    facts.append(("season", f"{season} rows" if season > 1 else "none found"))
+    if recipe.known:
+        facts.append(("known", f"{', '.join(recipe.known)}: they have values for {ahead} steps behind the last target"))
+    if recipe.static:
+        facts.append(("static", f"{', '.join(recipe.static)}: they do not change within a series"))
+    return facts

@@ -1,0 +1,355 @@
+"""From a frame with a row per series and time to a `Table` per series."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from forecastlab.data.reading.counted import COUNTED, frequency_of
+from forecastlab.data.reading.long import Long, long_of
+from forecastlab.data.reading.markers import suspicious
+from forecastlab.data.reading.order import merged, order_of
+from forecastlab.data.reading.pattern import ROWS, closed_share, slots_of
+from forecastlab.data.reading.times import find_frequency, require_steady, row_name
+from forecastlab.data.reading.values import Numbers, numbers_of, require_finite
+from forecastlab.data.recipe import Recipe
+from forecastlab.data.table import Table, calendar_between, lay_out
+from forecastlab.errors import ConfigError, DataError, ReadingNote
+
+
+_ENOUGH = 100
+"""Steps of a calendar from which a pattern of the week is told."""
+
+
+class Tables(NamedTuple):
+    """The series of a frame.
+
+    Attributes:
+        tables: one per series.
+        recipe: with what was found out about the frame.
+        notes: what was decided or done to the rows, in sentences.
+    """
+
+    tables: list[Table]
+    recipe: Recipe
+    notes: list[str]
+
+
+def read_tables(frame: pd.DataFrame, recipe: Recipe) -> list[Table]:
+    """A table per series, as `tables_of` makes them; what was decided or done to the rows is said in warnings.
+
+    Args:
+        frame: raw columns; further ones and their order do not matter.
+        recipe: what they are.
+
+    Raises:
+        DataError: as `long_of` and `tables_of`.
+        ConfigError: as `tables_of`.
+    """
+    found = tables_of(long_of(frame, recipe))
+    for note in found.notes:
+        warnings.warn(note, ReadingNote, stacklevel=2)
+    return found.tables
+
+
+def tables_of(long: Long) -> Tables:
+    """A table per series, in the order in which they first appear in the frame.
+
+    A series ends with its last row that has a target; rows after it hold what is known in advance. One of several
+    series that has no target at all is left out.
+
+    Raises:
+        DataError: for a column that is not numeric, equal times, times that are not on the calendar, infinite values,
+            missing values that `missing` does not treat, static covariates that change.
+        ConfigError: for a frequency that pandas does not know.
+    """
+    notes = list(long.notes)
+    recipe, times, codes = long.recipe, long.times, long.codes
+    numbers = _numbers(long.frame, recipe, notes)
+    order = order_of(codes, times.asi8)
+    if order.moved:
+        which = "every row is" if order.reversed else f"{order.moved} of {len(times)} rows are"
+        notes.append(f"{which} earlier than the row before: the {len(times)} rows were sorted by time")
+    times, codes, numbers = times[order.rows], codes[order.rows], numbers[order.rows]
+    if not order.first.all():
+        _require_policy(long, order.rows, order.first)
+        changing = list(recipe.places)
+        computed = np.array([name not in recipe.known or recipe.duplicates == "mean" for name in changing])
+        computed = np.append(computed, np.zeros(len(recipe.static), np.bool_))
+        numbers = merged(numbers, order.first, recipe.duplicates, computed)
+        notes.append(
+            f"{int((~order.first).sum())} of {len(times)} rows have the series and time of another row: "
+            f"{'their values are taken together' if recipe.duplicates in ('mean', 'sum') else 'one row is kept'} "
+            f"(duplicates: {recipe.duplicates})"
+        )
+        times, codes = times[order.first], codes[order.first]
+    spans = _spans(long, recipe, codes, numbers, notes)
+    recipe = _with_slots(recipe, times, notes)
+    layer = _Layer(recipe, times, notes)
+    tables = [layer.table(name, times[start:stop], numbers[start:stop]) for name, start, stop in spans]
+    layer.say()
+    _say_suspicious(tables, recipe, notes)
+    return Tables(tables, recipe, notes)
+
+
+def _spans(
+    long: Long, recipe: Recipe, codes: NDArray[np.int64], numbers: NDArray[np.float64], notes: list[str]
+) -> list[tuple[str, int, int]]:
+    """Name, first row and row behind the last of each series that has a target."""
+    counts = np.bincount(codes, minlength=len(long.names))
+    stops = np.cumsum(counts).tolist()
+    spans = [
+        (str(name), start, stop)
+        for name, start, stop in zip(long.names, [0, *stops[:-1]], stops, strict=True)
+        if stop > start
+    ]
+    if len(spans) < 2:
+        return spans
+    places = [recipe.places[name] for name in recipe.targets]
+    has_value = np.zeros(len(long.names), np.bool_)
+    has_value[codes[~np.isnan(numbers[:, places]).all(axis=1)]] = True
+    there = dict(zip(long.names, has_value.tolist(), strict=True))
+    empty = [name for name, _, _ in spans if not there[name]]
+    if not empty or len(empty) == len(spans):
+        return spans
+    more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
+    notes.append(
+        f"left out, for the targets ({', '.join(recipe.targets)}) have no value at all: series "
+        f"{', '.join(empty[:5])}{more}"
+    )
+    return [span for span in spans if there[span[0]]]
+
+
+def _require_policy(long: Long, rows: NDArray[np.int64], first: NDArray[np.bool_]) -> None:
+    """Raises DataError if rows of the same series and time are refused."""
+    if long.recipe.duplicates != "error":
+        return
+    place = int(np.flatnonzero(~first)[0])
+    one, other = int(rows[place - 1]), int(rows[place])
+    of_series = f" of series {long.names[long.codes[one]]}" if long.recipe.series is not None else ""
+    hint = "" if long.recipe.series is not None else "; for several series, name their column: --data.series_column"
+    raise DataError(
+        f"{int((~first).sum())} of {len(first)} rows have the time of another row{of_series}, such as "
+        f"{label_of(long.times[one], long.recipe)}: {row_name(long.frame.index, one)} and "
+        f"{row_name(long.frame.index, other)}.\n"
+        f"Choose what becomes of them, --data.duplicates first, last, mean or sum{hint}"
+    )
+
+
+def label_of(time: pd.Timestamp, recipe: Recipe) -> str:
+    """A time as it is shown: as a number where rows are counted."""
+    return str(int(time.timestamp())) if recipe.time_format == COUNTED else str(time)
+
+
+def _numbers(frame: pd.DataFrame, recipe: Recipe, notes: list[str]) -> NDArray[np.float64]:
+    """Columns that change and then static ones, (rows, columns), finite or NaN; derived ones added up."""
+    made = {f"{name}={value}" for name, values in recipe.categories.items() for value in values}
+    sources = [source for parts in recipe.derive.values() for source in parts]
+    plain = [name for name in dict.fromkeys([*recipe.columns, *sources]) if name not in {*recipe.derive, *made}]
+    numbers = {name: numbers_of(frame[name], recipe.na_values) for name in plain}
+    for name, values in recipe.categories.items():
+        numbers |= _indicators(frame, name, values, recipe, notes)
+    for name, parts in recipe.derive.items():
+        # in one order: that of a mapping changes where it is written down, and with it the last bit of the sum
+        numbers[name] = np.sum([factor * numbers[source] for source, factor in sorted(parts.items())], axis=0)
+        require_finite(name, numbers[name], frame.index)
+    columns = [*recipe.places, *recipe.static]
+    together = np.empty((len(frame), len(columns)))
+    for place, name in enumerate(columns):
+        together[:, place] = numbers[name]
+    return together
+
+
+def _indicators(
+    frame: pd.DataFrame, name: str, values: Sequence[str], recipe: Recipe, notes: list[str]
+) -> dict[str, Numbers]:
+    """A column of 0 and 1 per value of a column of text; NaN where it has none."""
+    column = frame[name]
+    text = column.astype(object).where(column.notna(), None)
+    text = text.map(str, na_action="ignore")
+    missing = text.isna() | text.isin([str(marker) for marker in recipe.na_values])
+    unseen = ~missing & ~text.isin(list(values))
+    if unseen.any():
+        others = sorted(set(text[unseen]))
+        notes.append(
+            f"column {name} has {int(unseen.sum())} values that the training had not ({', '.join(others[:5])}): all of "
+            "its inputs are 0 there"
+        )
+    return {
+        f"{name}={value}": np.where(missing, np.nan, (text == value).to_numpy(np.float64)).astype(np.float64)
+        for value in values
+    }
+
+
+def _with_slots(recipe: Recipe, times: pd.DatetimeIndex, notes: list[str]) -> Recipe:
+    """Has steps counted by rows if the frequency says so."""
+    if recipe.frequency != ROWS:
+        return recipe
+    if recipe.time_format == COUNTED:
+        raise ConfigError("frequency: rows is for times; rows that are counted follow each other by 1: leave it out")
+    slots = slots_of(times)
+    days = {second // 86400 for second in slots}
+    notes.append(
+        f"steps are counted by rows; rows lie at {len(slots)} times of the week on {len(days)} of its days, at which "
+        "the forecast goes on"
+    )
+    return replace(recipe, frequency="", regular=False, slots=slots)
+
+
+def _say_suspicious(tables: list[Table], recipe: Recipe, notes: list[str]) -> None:
+    """Notes values that may mark missing ones."""
+    for name in dict.fromkeys([*recipe.targets, *recipe.features]):
+        counts: dict[float, int] = {}
+        others: list[float] = []
+        for table in tables:
+            values = table.values[name].to_numpy()[table.observed[name].to_numpy()]
+            found = suspicious(values)
+            if found is not None:
+                counts[found[0]] = counts.get(found[0], 0) + found[1]
+                rest = values[values != found[0]]
+                others += [float(rest.min()), float(rest.max())]
+        for value, count in counts.items():
+            notes.append(
+                f"column {name} is {value:g} in {count} rows, far from its other values, {min(others):g} .. "
+                f"{max(others):g}; if that marks missing values: --data.na_values [{value:g}]"
+            )
+
+
+class _Layer:
+    """Lays the rows of series out on their calendar.
+
+    Args:
+        recipe: what the columns are.
+        times: (rows,), of all series.
+        notes: takes sentences.
+    """
+
+    def __init__(self, recipe: Recipe, times: pd.DatetimeIndex, notes: list[str]) -> None:
+        self.recipe = recipe
+        self.notes = notes
+        self._several = recipe.series is not None
+        self._times = times
+        # as a rule all series have the same frequency
+        self._common: Callable[[str], pd.DatetimeIndex | None] = lru_cache(maxsize=1)(partial(_common_calendar, times))
+        self._union = times.unique().sort_values() if recipe.slots and self._several else None
+        self._held: dict[str, int] = {}
+        self._inserted = 0
+        self._closed = 0.0
+
+    def table(self, name: str, times: pd.DatetimeIndex, numbers: NDArray[np.float64]) -> Table:
+        """The table of the rows of one series, (rows,) and (rows, columns)."""
+        recipe = self.recipe
+        try:
+            values, constants = numbers[:, : len(recipe.places)], numbers[:, len(recipe.places) :]
+            static = {column: _constant(column, constants[:, place]) for place, column in enumerate(recipe.static)}
+            frequency = self._frequency(times)
+            if recipe.regular:
+                common = self._common(frequency) if self._several else None
+                calendar, periods = lay_out(times, frequency, within=common)
+                require_steady(times, periods, frequency, inferred=not recipe.frequency)
+                times, values = self._placed(times, calendar, values, periods)
+            elif self._union is not None:
+                begin, end = self._union.searchsorted([times[0], times[-1]])
+                calendar = self._union[begin : end + 1]
+                times, values = self._placed(times, calendar, values, calendar.get_indexer(times).astype(np.int64))
+            targets = values[:, [recipe.places[target] for target in recipe.targets]]
+            observed = np.flatnonzero(~np.isnan(targets).all(axis=1))
+            if not observed.size:
+                raise DataError(f"the targets ({', '.join(recipe.targets)}) have no value at all")
+            first, stop = int(observed[0]) if recipe.missing == "mask" else 0, int(observed[-1]) + 1
+            ahead = self._ahead(times, values, first, stop)
+            times, values, columns = times[first:stop], values[first:stop], recipe.labels[0]
+            return Table.from_numbers(name, times, columns, values, frequency, recipe.missing, ahead, static)
+        except DataError as error:
+            raise DataError(f"series {name}: {error}") from None
+
+    def say(self) -> None:
+        """Notes what was put into steps that have no row."""
+        for name, count in self._held.items():
+            self.notes.append(
+                f"{name} is known in advance, but {count} steps of the calendar have no row: it holds its last value "
+                "there"
+            )
+        if self._inserted and self._closed > 0.25:
+            self.notes.append(
+                f"{self._closed:.0%} of the calendar's steps lie at times of the week that never have a row, such as "
+                "nights or weekends. They count as missing steps, and are forecast; to count steps by rows: "
+                "--data.frequency rows"
+            )
+
+    def _frequency(self, times: pd.DatetimeIndex) -> str:
+        recipe = self.recipe
+        if recipe.frequency:
+            return recipe.frequency
+        if recipe.time_format != COUNTED:
+            return find_frequency(times)
+        if len(times) < 2:
+            return frequency_of(1)
+        steps, counts = np.unique(np.diff(times.as_unit("s").asi8), return_counts=True)
+        return frequency_of(int(steps[counts.argmax()]))
+
+    def _placed(
+        self,
+        times: pd.DatetimeIndex,
+        calendar: pd.DatetimeIndex,
+        values: NDArray[np.float64],
+        periods: NDArray[np.int64],
+    ) -> tuple[pd.DatetimeIndex, NDArray[np.float64]]:
+        """Times and values of every step: NaN where there is no row, but for what is known in advance, which holds."""
+        inserted = periods[-1] + 1 - len(values)
+        if not inserted:
+            return calendar.rename(times.name), values
+        placed = np.full((periods[-1] + 1, values.shape[1]), np.nan)
+        placed[periods] = values
+        self._inserted += inserted
+        if len(calendar) >= _ENOUGH and not self._several:
+            self._closed = closed_share(times, calendar)
+        if self.recipe.known and self.recipe.missing != "error":
+            before = np.searchsorted(periods, np.arange(len(placed)), side="right") - 1
+            absent = np.ones(len(placed), np.bool_)
+            absent[periods] = False
+            for name in self.recipe.known:
+                place = self.recipe.places[name]
+                placed[absent, place] = values[before[absent], place]
+                self._held[name] = self._held.get(name, 0) + int(inserted)
+        return calendar.rename(times.name), placed
+
+    def _ahead(self, times: pd.DatetimeIndex, values: NDArray[np.float64], first: int, stop: int) -> pd.DataFrame:
+        """What is known in advance of the steps after a table's rows; nothing promised as known has holes."""
+        recipe = self.recipe
+        known = values[:, [recipe.places[name] for name in recipe.known]]
+        complete = np.flatnonzero(~np.isnan(known).any(axis=1))
+        end = max([stop, *complete[-1:] + 1])
+        holes = np.argwhere(np.isnan(known[first:end]))
+        if len(holes):
+            row, column = holes[0]
+            raise DataError(
+                f"{recipe.known[column]} is promised as known in advance, but has no value at "
+                f"{label_of(times[first + row], recipe)}: fill it, or name it under features instead of known"
+            )
+        return pd.DataFrame(known[stop:end], times[stop:end], recipe.labels[1], copy=True)
+
+
+def _common_calendar(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex | None:
+    """A calendar from the first of all times to the last, without a zone; None where there is none such."""
+    if times.tz is not None:
+        return None
+    try:
+        return calendar_between(times.min(), times.max(), frequency)
+    except (DataError, ConfigError):
+        return None  # a part of it may be laid out all the same, or tells what is wrong
+
+
+def _constant(name: str, column: Numbers) -> float:
+    values = pd.unique(column[~np.isnan(column)])
+    if len(values) != 1:
+        raise DataError(
+            f"static covariate {name} must have one value in a series, got {len(values)}: name it under features or "
+            "known instead"
+        )
+    return float(values[0])
