@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecastlab.data.datamodule import ForecastDataModule
-from forecastlab.data.files import read_frame
 from forecastlab.data.published import PUBLISHED, published_path
+from forecastlab.data.reading.source import read_source
 from forecastlab.data.recipe import Recipe, require_plain, unique_names
 from forecastlab.data.table import Missing, Table
 from forecastlab.data.times import time_of
@@ -118,7 +118,7 @@ class TableDataModule(ForecastDataModule):
         """The file's columns, (rows, columns), within `start` and `end`; behind it, what is known in advance."""
         path = published_path(self.dataset) if self.dataset is not None else self.path
         assert path is not None
-        frame = read_frame(path, self.recipe.series)
+        frame, _ = read_source(path, texts=() if self.recipe.series is None else [self.recipe.series])
         if self.bounds == [None, None]:
             return frame
         times = self.recipe.times(frame)
