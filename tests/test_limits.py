@@ -1,14 +1,18 @@
+import bz2
+import gzip
 import io
 import json
+import lzma
 import zipfile
 
 import pandas as pd
 import pytest
 import torch
+import zstandard
 
 from forecastlab import limits
 from forecastlab.cli.configs import read_config
-from forecastlab.data.files import read_frame
+from forecastlab.data.reading.source import read_source
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.export import load_safetensors, save_safetensors
 from forecastlab.runs.checkpoint import read_checkpoint, require_intact
@@ -144,13 +148,20 @@ def test_the_json_file_of_an_export_has_a_largest_size(tmp_path, model, monkeypa
         load_safetensors(tmp_path / "x.safetensors")
 
 
+def zipped(content):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.csv", content)
+    return buffer.getvalue()
+
+
 def test_a_text_file_that_needs_more_memory_than_there_is_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "x.csv"
     path.write_text("t,y\n" + "1,2\n" * 100_000)  # 0.4 MB, which are 1.6 MB as numbers
-    assert len(read_frame(path)) == 100_000
+    assert len(read_source(path)[0]) == 100_000
     small_memory(monkeypatch, 10**6)
     with pytest.raises(DataError, match=r"needs 2.0 MB of memory .*but only 1.0 MB are available"):
-        read_frame(path)
+        read_source(path)
 
 
 def test_a_parquet_file_that_needs_more_memory_than_there_is_is_refused(tmp_path, monkeypatch):
@@ -159,16 +170,17 @@ def test_a_parquet_file_that_needs_more_memory_than_there_is_is_refused(tmp_path
     assert path.stat().st_size < 10**5
     small_memory(monkeypatch, 10**6)
     with pytest.raises(DataError, match="1000000 rows of 1 columns"):
-        read_frame(path)
+        read_source(path)
 
 
-def test_a_packed_text_file_is_not_unpacked(tmp_path):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("x.csv", "t,y\n1,2\n")
-    (tmp_path / "x.csv.zip").write_bytes(buffer.getvalue())
-    with pytest.raises(DataError):
-        read_frame(tmp_path / "x.csv.zip")
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zipped, zstandard.compress])
+def test_a_packed_file_that_unpacks_to_more_than_the_memory_holds_is_refused(tmp_path, monkeypatch, pack):
+    path = tmp_path / "x.csv"
+    path.write_bytes(pack(b"t,y\n" + b"1,2\n" * 1_000_000))
+    assert path.stat().st_size < 10**5
+    small_memory(monkeypatch, 2 * 10**6)
+    with pytest.raises(DataError, match="what it unpacks to"):
+        read_source(path)
 
 
 def test_aliases_of_a_config_that_stand_for_more_than_a_config_holds_are_refused(tmp_path):

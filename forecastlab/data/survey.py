@@ -13,11 +13,12 @@ from pandas.tseries.frequencies import to_offset
 
 from forecastlab.data.reading.columns import USUAL, columns_of_times
 from forecastlab.data.reading.counted import COUNTED
+from forecastlab.data.reading.dialect import Dialect
 from forecastlab.data.reading.long import Long, long_of
 from forecastlab.data.reading.markers import suspicious
 from forecastlab.data.reading.pattern import ROWS, closed_share
 from forecastlab.data.reading.shape import turned
-from forecastlab.data.reading.source import Dialect, read_source
+from forecastlab.data.reading.source import read_source
 from forecastlab.data.reading.values import numbers_of
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table, calendar_between
@@ -97,7 +98,7 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: bool = False) -> Su
     facts += [("read", note) for note in [*notes, *long.notes]]
     recipe = long.recipe
     target = recipe.targets[0]
-    values = numbers_of(long.frame[target], recipe.na_values)
+    values = numbers_of(long.frame[target], recipe.na_values, recipe.decimal, recipe.thousands)
     markers = _markers(long, values, answers)
     if markers:
         settings["na_values"] = markers

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.published import PUBLISHED, published_path
 from forecastlab.data.reading.counted import COUNTED, times_of
+from forecastlab.data.reading.dialect import Dialect
 from forecastlab.data.reading.long import Long, long_of
 from forecastlab.data.reading.order import Duplicates
-from forecastlab.data.reading.source import Dialect, read_source
+from forecastlab.data.reading.source import read_source
 from forecastlab.data.recipe import Recipe, require_plain, unique_names
 from forecastlab.data.table import Missing, Table
 from forecastlab.data.tables import label_of, tables_of

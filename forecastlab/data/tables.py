@@ -151,7 +151,7 @@ def _numbers(frame: pd.DataFrame, recipe: Recipe, notes: list[str]) -> NDArray[n
     made = {f"{name}={value}" for name, values in recipe.categories.items() for value in values}
     sources = [source for parts in recipe.derive.values() for source in parts]
     plain = [name for name in dict.fromkeys([*recipe.columns, *sources]) if name not in {*recipe.derive, *made}]
-    numbers = {name: numbers_of(frame[name], recipe.na_values) for name in plain}
+    numbers = {name: numbers_of(frame[name], recipe.na_values, recipe.decimal, recipe.thousands) for name in plain}
     for name, values in recipe.categories.items():
         numbers |= _indicators(frame, name, values, recipe, notes)
     for name, parts in recipe.derive.items():

@@ -1,25 +1,139 @@
-"""Shim."""
+"""From a file, several files or a frame to a pandas frame of raw columns."""
 
-from dataclasses import dataclass
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from forecastlab.data.files import read_frame
+from forecastlab.data.reading.arrow import read_arrow, read_parquet
+from forecastlab.data.reading.dialect import Dialect
+from forecastlab.data.reading.excel import read_excel
+from forecastlab.data.reading.frames import from_frame
+from forecastlab.data.reading.numerals import without
+from forecastlab.data.reading.packed import content_of
+from forecastlab.data.reading.text import in_utf8, read_text
+from forecastlab.data.reading.tsf import read_tsf
+from forecastlab.errors import DataError
+
+FILE = "file"
+"""Name of the column that tells the files of a panel apart."""
 
 
-@dataclass(frozen=True)
-class Dialect:
-    sep: str | None = None
-    decimal: str | None = None
-    thousands: str | None = None
-    encoding: str | None = None
-    header: bool | None = None
-    comment: str | None = None
-    na_values: tuple = ()
-    sheet_name: str | int = 0
+def read_source(
+    source: Any, dialect: Dialect | None = None, texts: Sequence[str] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """The raw columns of whatever a user has, (rows, columns), and sentences on what was found out.
+
+    The kind of a file is told by its content, so its name may be any.
+
+    Args:
+        source: a file (text, Excel, Parquet, Arrow or Feather, tsf; also packed), a folder, a pattern such as
+            "data/*.csv" or a list of files, which are one panel; or a frame or series of pandas, polars or pyarrow.
+        dialect: how the files are written; None to find out everything.
+        texts: columns whose text is taken as it stands, such as the names of series: one may be called NA or 007.
+
+    Raises:
+        DataError: if it cannot be read, or can be read in two ways.
+        ConfigError: for an encoding that does not exist.
+    """
+    dialect = Dialect() if dialect is None else dialect
+    if isinstance(source, str | os.PathLike):
+        path = Path(source).expanduser()
+        if _is_file(path):
+            return _read_file(path, dialect, texts)
+        return _read_panel(_found(path), dialect, texts)
+    if isinstance(source, list | tuple) and source and all(isinstance(path, str | os.PathLike) for path in source):
+        return _read_panel([Path(path).expanduser() for path in source], dialect, texts)
+    frame, notes = from_frame(source)
+    return without(frame, dialect.na_values, texts), notes
 
 
-def read_source(source, dialect=Dialect(), texts=()):
-    if not isinstance(source, pd.DataFrame):
-        return read_frame(source, texts[0] if texts else None), []
-    return source, []
+def _read_file(path: Path, dialect: Dialect, texts: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    if not _is_file(path):  # nor is an address, a device or a pipe
+        raise DataError(f"there is no file {path}")
+    try:
+        content = content_of(path)
+        if content.startswith(b"PAR1"):
+            return without(read_parquet(content, path), dialect.na_values, texts), []
+        if content.startswith(b"ARROW1"):
+            return without(read_arrow(content, path), dialect.na_values, texts), []
+        if content.startswith(b"PK\x03\x04"):
+            return read_excel(content, path, dialect, texts)
+        if content.startswith(b"\xd0\xcf\x11\xe0"):
+            raise DataError(f"{path} is an Excel workbook of before 2007: save it as .xlsx")
+        if b"@relation" in content[:_TOP].lower() and b"@attribute" in content[:_TOP].lower():
+            content, notes = in_utf8(content, path, dialect.encoding)
+            frame, said = read_tsf(content.decode(), path)
+            return without(frame, dialect.na_values, texts), notes + said
+        if content[:_TOP].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{"):
+            raise DataError(f"{path} is a page or an object (HTML, XML, JSON): expected a table; save it as CSV")
+        return read_text(content, path, dialect, texts)
+    except (OSError, OverflowError, MemoryError) as error:
+        raise DataError(f"cannot read {path}: {' '.join(str(error).split())[:200]}") from None
+
+
+_TOP = 2**16
+"""Bytes in which a text says what it is."""
+
+
+def _found(path: Path) -> list[Path]:
+    """The files of a folder, or those that a pattern finds, in the order of their names."""
+    if path.is_dir():
+        found = [inner for inner in path.iterdir() if not inner.name.startswith(".") and inner.is_file()]
+        if not found:
+            raise DataError(f"{path} is a folder without files: expected a file, or a folder of files of one panel")
+        return sorted(found)
+    if not any(mark in str(path) for mark in "*?["):
+        raise DataError(f"there is no file {path}")
+    found = [Path(inner) for inner in glob.glob(str(path), recursive=True) if Path(inner).is_file()]
+    if not found:
+        raise DataError(f"no file is called {path}: expected a pattern such as data/*.csv that finds some")
+    return sorted(found)
+
+
+def _read_panel(paths: Sequence[Path], dialect: Dialect, texts: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Several files below each other; a column names the file of each row if no other one names its series."""
+    frames: list[pd.DataFrame] = []
+    notes: list[str] = []
+    for path in paths:
+        frame, said = _read_file(path, dialect, texts)
+        notes += said
+        if frames and set(frame.columns) != set(frames[0].columns):
+            alone = sorted(map(str, set(frame.columns) ^ set(frames[0].columns)))
+            raise DataError(
+                f"{paths[0]} and {path} are to be one panel, but only one of them has {', '.join(alone[:5])}: expected "
+                "the same columns in all files"
+            )
+        frames.append(frame[frames[0].columns] if frames else frame)
+    names = _names(paths)
+    kinds = "files are" if len(frames) > 1 else "file is"
+    if FILE not in frames[0] and not any(name in frames[0] for name in texts):
+        notes.append(f"{len(frames)} {kinds} one panel: column {FILE} names the file of each row")
+        for frame, name in zip(frames, names, strict=True):
+            frame.insert(0, FILE, name)
+    else:
+        notes.append(f"{len(frames)} {kinds} one panel")
+    timed = all(isinstance(frame.index, pd.DatetimeIndex) for frame in frames)
+    return pd.concat(frames, ignore_index=not timed), notes
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """What tells files apart: their names without endings, with their folders where those alone do not."""
+    short = [path.name.split(".")[0] or path.name for path in paths]
+    if len(set(short)) == len(short):
+        return short
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise DataError("a file is given twice: expected each file of a panel once")
+    return [os.path.relpath(path, os.path.commonpath([path.parent for path in paths])) for path in paths]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+    except ValueError:  # a name with a null byte
+        raise DataError(f"there is no file {str(path)!r}") from None
