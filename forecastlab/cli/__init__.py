@@ -11,6 +11,7 @@ from forecastlab import __version__
 from forecastlab.runs.signals import Stopped, stoppable
 
 COMMANDS = {
+    "init": "look at a file of your own, and write a config that trains on it",
     "fit": "train on one walk-forward fold; --ckpt_path last (or a path) resumes",
     "validate": "score a checkpoint on the validation range",
     "test": "score a checkpoint on the test range, and write predictions.csv",

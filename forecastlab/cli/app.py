@@ -15,6 +15,7 @@ from forecastlab.cli.ensemble import ensemble, is_ensemble
 from forecastlab.cli.environment import our_error, prepare
 from forecastlab.cli.explain import explain
 from forecastlab.cli.export import export
+from forecastlab.cli.init import init
 from forecastlab.cli.options import take
 from forecastlab.cli.refit import refit
 from forecastlab.cli.reproduce import reproduce
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "data": data,
     "explain": explain,
     "export": export,
+    "init": init,
     "reproduce": reproduce,
     "runs": runs,
     "tune": tune,

@@ -16,6 +16,10 @@ _MOST_WINDOWS = 100_000
 """Training windows of an epoch above which only every n-th is taken."""
 
 
+_CALIBRATED = 10
+"""Validation rows beyond the horizon from which 90 % intervals are calibrated."""
+
+
 def config_for(seen: Survey, source: str, answers: Mapping[str, Any]) -> str:
     """The text of a config, with comments.
 
@@ -85,7 +89,7 @@ def _data(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
             module = TableDataModule(**{**data, "path": data.get("path")})
             module.tables = seen.tables
             for part in ("fit", "validation", "test"):
-                if not module.samples(part):  # type: ignore[arg-type]
+                if not module.samples(part):
                     raise ForecastlabError(f"no {part} row")
             return data
         except ForecastlabError as problem:
@@ -100,7 +104,7 @@ def _data(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _horizon(step: str, seen: Survey, usual: int) -> int:
-    wanted = _HORIZONS.get(step) or (seen.season if seen.season > 1 else 8)
+    wanted = seen.horizon or _HORIZONS.get(step) or (seen.season if seen.season > 1 else 8)
     if seen.ahead:
         wanted = min(wanted, seen.ahead)
     return max(1, min(wanted, usual // 8))
@@ -118,7 +122,7 @@ def _lookback(horizon: int, season: int, usual: int) -> int:
 def _folds(seen: Survey, horizon: int, lookback: int, usual: int) -> dict[str, int]:
     test = max(horizon, min(usual // 8, 10 * horizon))
     splits = 3 if usual - 3 * test >= 3 * (lookback + horizon) else 1
-    return {"test_size": test, "splits": splits, "val_size": max(horizon, min(usual // 8, 10 * horizon))}
+    return {"test_size": test, "splits": splits, "val_size": max(horizon + _CALIBRATED, min(usual // 8, 10 * horizon))}
 
 
 def _calendar(step: str, seen: Survey) -> dict[str, Sequence[str]]:

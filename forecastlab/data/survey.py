@@ -1,4 +1,4 @@
-"""`survey`: looks at any file and finds out what its columns are, how its rows follow each other and what is missing."""
+"""`survey`: looks at a file, and finds out what its columns are, how rows follow each other and what is missing."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,7 @@ from forecastlab.data.reading.shape import turned
 from forecastlab.data.reading.source import read_source
 from forecastlab.data.reading.values import numbers_of
 from forecastlab.data.recipe import Recipe
+from forecastlab.data.season import season_of
 from forecastlab.data.table import Table, calendar_between
 from forecastlab.data.tables import label_of, tables_of
 from forecastlab.errors import ConfigError, DataError
@@ -31,8 +32,6 @@ _SERIES = re.compile(r"(?i)unique_id|item_id|series(_(id|name))?|id|store|item|c
 """What columns that name series are called."""
 _MARKER = re.compile(r"-9{2,}(\.9+|\.0+)?|-200|9{4,}(\.9+)?")
 """Numbers that by custom mark missing values."""
-_SEASONS = {"h": 24, "D": 7, "B": 5, "W": 52, "MS": 12, "ME": 12, "BME": 12, "BMS": 12, "QS": 4, "QE": 4}
-"""Rows in a season by the step of the calendar."""
 _REPEATED = 0.5
 """Share of rows whose time occurs again from which there are several series, and not rows that are there twice."""
 _CLOSED = 0.25
@@ -65,6 +64,7 @@ class Survey:
         season: rows in a season, 1 if there is none.
         ahead: steps behind the last target for which covariates are known.
         covariates: further numeric columns, which the forecast could read.
+        horizon: steps that the file itself says are to be forecast.
     """
 
     settings: dict[str, Any]
@@ -73,6 +73,7 @@ class Survey:
     season: int
     ahead: int
     covariates: list[str] = field(default_factory=list)
+    horizon: int | None = None
 
 
 def survey(source: Any, answers: Mapping[str, Any], dataset: bool = False) -> Survey:
@@ -94,7 +95,9 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: bool = False) -> Su
     settings |= given
     long, columns = _long(frame, answers)
     settings |= columns
-    facts = [("shape", f"{len(frame)} rows, {len(frame.columns)} columns" + ("" if long.frame is frame else ", turned"))]
+    facts = [
+        ("shape", f"{len(frame)} rows, {len(frame.columns)} columns" + ("" if long.frame is frame else ", turned"))
+    ]
     facts += [("read", note) for note in [*notes, *long.notes]]
     recipe = long.recipe
     target = recipe.targets[0]
@@ -120,77 +123,30 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: bool = False) -> Su
     facts += _facts(tables, found.recipe, season, ahead)
     others = [name for name in _numeric(long) if name not in (target, *known, *static)]
     if others:
-        facts.append(("further", f"{', '.join(others[:10])}{', ...' if len(others) > 10 else ''}: not used unless named"))
-    return Survey(settings, tables, facts, season, ahead, others)
-
-
-def season_of(tables: Sequence[Table], recipe: Recipe) -> int:
-    """Rows in a season: by the step of the calendar, if the values repeat so; of counted rows, what repeats most.
-
-    Args:
-        tables: the series.
-        recipe: how they were read.
-    """
-    step = tables[0].frequency
-    if recipe.time_format == COUNTED:
-        candidates = [4, 5, 7, 12, 24, 48, 52, 96]
-    elif recipe.slots:
-        candidates = [len(recipe.slots) // max(1, len({second // 86400 for second in recipe.slots})), len(recipe.slots)]
-    else:
-        candidates = [_season_by_step(step)]
-    longest = sorted(tables, key=lambda table: -len(table.times))[:50]
-    strengths = {
-        lag: float(np.median([_repeats(_observed(table, recipe), lag) for table in longest]))
-        for lag in candidates
-        if lag > 1
-    }
-    strong = {lag: strength for lag, strength in strengths.items() if strength > 0.2}
-    return max(strong, key=lambda lag: strong[lag]) if strong else 1
-
-
-def _season_by_step(frequency: str) -> int:
-    offset = to_offset(frequency)
-    name = offset.name.partition("-")[0]
-    if offset.n == 1 and name in _SEASONS:
-        return _SEASONS[name]
-    try:
-        step = pd.Timedelta(offset)  # type: ignore[arg-type]
-    except ValueError:
-        return 1
-    day = pd.Timedelta(days=1)
-    return int(day / step) if step < day and day % step == pd.Timedelta(0) and day / step <= 1440 else 1
-
-
-def _observed(table: Table, recipe: Recipe) -> NDArray[np.float64]:
-    return np.asarray(table.values[recipe.targets[0]], np.float64)
-
-
-def _repeats(values: NDArray[np.float64], lag: int) -> float:
-    """How much changes resemble those a season before: their autocorrelation; 0 of too short a series."""
-    if len(values) < 3 * lag:
-        return 0.0
-    change = np.diff(values[-20000:])
-    change = change - change.mean()
-    spread = float((change**2).sum())
-    return float((change[lag:] * change[:-lag]).sum() / spread) if spread > 0 else 0.0
+        facts.append(
+            ("further", f"{', '.join(others[:10])}{', ...' if len(others) > 10 else ''}: not used unless named")
+        )
+    return Survey(settings, tables, facts, season, ahead, others, frame.attrs.get("horizon"))
 
 
 def _long(frame: pd.DataFrame, answers: Mapping[str, Any]) -> tuple[Long, dict[str, Any]]:
     """The frame with a row per series and time, and the settings that name its columns."""
     series = _several(answers.get("series_column"))
     target = answers.get("target")
-    options = {
-        "time_format": answers.get("time_format") or "",
-        "na_values": tuple(answers.get("na_values", ())),
-        "duplicates": answers.get("duplicates") or "error",
-    }
-    settings = {name: value for name, value in options.items() if value and value != "error"}
-    if "na_values" in settings:
-        settings["na_values"] = list(options["na_values"])
+    base = Recipe(
+        time="",
+        time_format=answers.get("time_format") or "",
+        na_values=tuple(answers.get("na_values", ())),
+        duplicates=answers.get("duplicates") or "error",
+        decimal=answers.get("decimal") or "",
+        thousands=answers.get("thousands") or "",
+        frequency=frame.attrs.get("frequency", ""),
+    )
+    settings = {name: answers[name] for name in ("time_format", "na_values", "duplicates") if answers.get(name)}
     wide = turned(frame, series, (), (target or "y",), USUAL) if answers.get("time_column") is None else None
     if wide is not None:
         name = target or "y"
-        recipe = Recipe(time="", series=_one(series), targets=(name,), features=(name,), **options)
+        recipe = replace(base, series=_one(series), targets=(name,), features=(name,))
         long = long_of(frame, recipe)
         settings |= {"targets": [name], "series_column": _plain(long.recipe.series)}
         return long, {key: value for key, value in settings.items() if value is not None}
@@ -202,11 +158,12 @@ def _long(frame: pd.DataFrame, answers: Mapping[str, Any]) -> tuple[Long, dict[s
         counted = columns == ()
     else:
         counted = False
-    recipe = Recipe(time="" if counted else _one(time), targets=(), features=(), **options)
     target = target or _target(frame, [*time, *series])
     if not series:
         series = _series(frame, time, target, answers)
-    recipe = replace(recipe, series=_one(series), targets=(target,), features=(target,))
+    recipe = replace(
+        base, time="" if counted else _one(time), series=_one(series), targets=(target,), features=(target,)
+    )
     long = long_of(frame, recipe)
     settings["targets"] = [target]
     if time and time != (USUAL,):
@@ -255,7 +212,8 @@ def _target(frame: pd.DataFrame, used: Sequence[str]) -> str:
     free = [name for name in free if frame[name].nunique() > 1]
     if not free:
         raise DataError(
-            f"no column of numbers that change, which could be predicted; there are {', '.join(map(str, frame.columns))}"
+            "no column of numbers that change, which could be predicted; there are "
+            f"{', '.join(map(str, frame.columns))}"
         )
     if len(free) == 1:
         return str(free[0])
@@ -280,9 +238,7 @@ def _series(frame: pd.DataFrame, time: Sequence[str], target: str, answers: Mapp
     if repeated < _REPEATED:
         if repeated and answers.get("duplicates") is None:
             count = int(frame.duplicated(times).sum())
-            raise Open(
-                f"{count} rows have the time of another row", "duplicates", ["first", "last", "mean", "sum"]
-            )
+            raise Open(f"{count} rows have the time of another row", "duplicates", ["first", "last", "mean", "sum"])
         return ()
     labels = [
         name
@@ -299,7 +255,9 @@ def _series(frame: pd.DataFrame, time: Sequence[str], target: str, answers: Mapp
         if preferred:
             raise Open("several columns could name the series", "series_column", [", ".join(n) for n in preferred])
     raise Open(
-        "the times repeat, but no column tells the rows of one time apart", "duplicates", ["first", "last", "mean", "sum"]
+        "the times repeat, but no column tells the rows of one time apart",
+        "duplicates",
+        ["first", "last", "mean", "sum"],
     )
 
 
@@ -352,7 +310,11 @@ def _by_rows(long: Long) -> str | None:
         return None
     try:
         offset = to_offset(step)
-        calendar = calendar_between(times[0], times[-1], "B" if step == pd.Timedelta(days=1) and (times.day_of_week < 5).all() else offset.freqstr)
+        calendar = calendar_between(
+            times[0],
+            times[-1],
+            "B" if step == pd.Timedelta(days=1) and (times.day_of_week < 5).all() else offset.freqstr,
+        )
     except (ValueError, ConfigError, DataError):
         return None
     return ROWS if closed_share(times, calendar) > _CLOSED else None
@@ -370,25 +332,19 @@ def _missing(tables: Sequence[Table], recipe: Recipe) -> str:
 def _facts(tables: Sequence[Table], recipe: Recipe, season: int, ahead: int) -> list[tuple[str, str]]:
     lengths = np.array([len(table.times) for table in tables])
     step = f"rows ({tables[0].frequency})" if recipe.slots else tables[0].frequency
-    first = min(table.times[0] for table in tables)
-    last = max(table.times[-1] for table in tables)
+    first = label_of(min(table.times[0] for table in tables), recipe)
+    last = label_of(max(table.times[-1] for table in tables), recipe)
     shown = "counted" if recipe.time_format == COUNTED else f"every {step}"
-    facts = [
-        ("time", f"{', '.join(recipe.time_columns) or 'none'}: {label_of(first, recipe)} .. {label_of(last, recipe)}, {shown}")
-    ]
-    if recipe.series is not None:
-        middle = int(np.median(lengths))
-        facts.append(
-            ("series", f"{len(tables)} by {', '.join(recipe.series_columns)}; rows {lengths.min()} to {lengths.max()}, median {middle}")
-        )
-    else:
+    facts = [("time", f"{', '.join(recipe.time_columns) or 'none'}: {first} .. {last}, {shown}")]
+    if recipe.series is None:
         facts.append(("rows", f"{lengths[0]}"))
+    else:
+        rows = f"rows {lengths.min()} to {lengths.max()}, median {int(np.median(lengths))}"
+        facts.append(("series", f"{len(tables)} by {', '.join(recipe.series_columns)}; {rows}"))
     for name in recipe.targets:
         values = np.concatenate([table.values[name].to_numpy()[table.observed[name].to_numpy()] for table in tables])
-        total = int(lengths.sum())
-        facts.append(
-            ("target", f"{name}: minimum {values.min():g}, mean {values.mean():g}, maximum {values.max():g}; {total - len(values)} of {total} missing")
-        )
+        spread = f"minimum {values.min():g}, mean {values.mean():g}, maximum {values.max():g}"
+        facts.append(("target", f"{name}: {spread}; {lengths.sum() - len(values)} of {lengths.sum()} missing"))
     facts.append(("season", f"{season} rows" if season > 1 else "none found"))
     if recipe.known:
         facts.append(("known", f"{', '.join(recipe.known)}: they have values for {ahead} steps behind the last target"))

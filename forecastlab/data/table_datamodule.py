@@ -13,13 +13,15 @@ from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.published import PUBLISHED, published_path
 from forecastlab.data.reading.counted import COUNTED, times_of
 from forecastlab.data.reading.dialect import Dialect
+from forecastlab.data.reading.frequency import canonical
 from forecastlab.data.reading.long import Long, long_of
 from forecastlab.data.reading.order import Duplicates
+from forecastlab.data.reading.pattern import ROWS
 from forecastlab.data.reading.source import read_source
+from forecastlab.data.reading.times import time_of
 from forecastlab.data.recipe import Recipe, require_plain, unique_names
 from forecastlab.data.table import Missing, Table
 from forecastlab.data.tables import label_of, tables_of
-from forecastlab.data.times import time_of
 from forecastlab.errors import ConfigError, DataError, ReadingNote
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class TableDataModule(ForecastDataModule):
 
     Rows are sorted by time. Steps of the calendar that have no row are rows of missing values; what is `known` in
     advance holds its last value there. A series ends with its last row that has a target; rows after it tell what is
-    known in advance.
+    known in advance. `notes` holds what was decided about the data, or done to their rows, when they were read.
 
     Published series, for `dataset`: "airline" (international passengers in thousands, monthly 1949-1960; Box and
     Jenkins 1976, series G; part of this package), "electricity" (Germany's consumption, wind and solar generation in
@@ -143,6 +145,9 @@ class TableDataModule(ForecastDataModule):
         if time_column is not None:
             time = _one_or_several(time_column)
         counted = frequency is not None and frequency.isdigit()
+        self.notes: list[str] = []
+        if frequency is not None and not counted and frequency != ROWS:
+            frequency, self.notes = canonical(frequency)
         recipe = Recipe(
             time=time,
             time_format=time_format or (COUNTED if counted else ""),
@@ -178,8 +183,6 @@ class TableDataModule(ForecastDataModule):
         self.start, self.end = start, end
         for key, value in (("start", start), ("end", end)):
             _bound(key, value, counted=str(value).isdigit())  # whether rows are counted is known when they are read
-        self.notes: list[str] = []
-        """What was decided about the data, or done to their rows, when they were read."""
 
     def prepare_data(self) -> None:
         """Downloads a published file if it is nowhere to be found; Lightning calls this once per node."""
@@ -192,8 +195,9 @@ class TableDataModule(ForecastDataModule):
 
     def read(self) -> list[Table]:
         found = tables_of(self._long())
-        self.recipe, self.notes = found.recipe, found.notes
-        for note in found.notes:
+        self.recipe = found.recipe
+        self.notes += found.notes
+        for note in self.notes:
             warnings.warn(note, ReadingNote, stacklevel=2)
         for target in self.targets:
             if all(table.values[target][table.observed[target]].nunique() < 2 for table in found.tables):
@@ -209,7 +213,8 @@ class TableDataModule(ForecastDataModule):
         """The rows within `start` and `end`; behind it, what is known in advance."""
         source = published_path(self.dataset) if self.dataset is not None else self.path
         frame, notes = read_source(source, self.dialect, self.recipe.series_columns)
-        long = long_of(frame, self.recipe)
+        frequency = self.recipe.frequency or frame.attrs.get("frequency", "")  # which a .tsf file tells
+        long = long_of(frame, replace(self.recipe, frequency=frequency))
         long.notes[:0] = notes
         if self.start is None and self.end is None:
             return long

@@ -11,16 +11,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecastlab.data.reading.counted import COUNTED, frequency_of
+from forecastlab.data.reading.frequency import find_frequency, require_steady
 from forecastlab.data.reading.long import Long, long_of
 from forecastlab.data.reading.markers import suspicious
 from forecastlab.data.reading.order import merged, order_of
 from forecastlab.data.reading.pattern import ROWS, closed_share, slots_of
-from forecastlab.data.reading.times import find_frequency, require_steady, row_name
+from forecastlab.data.reading.times import row_name
 from forecastlab.data.reading.values import Numbers, numbers_of, require_finite
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table, calendar_between, lay_out
 from forecastlab.errors import ConfigError, DataError, ReadingNote
-
 
 _ENOUGH = 100
 """Steps of a calendar from which a pattern of the week is told."""

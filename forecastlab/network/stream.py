@@ -145,12 +145,12 @@ class Stream:
         if self._recipe.time_format == COUNTED:
             (number,) = values
             if isinstance(number, Integral):
-                return cast(pd.Timestamp, times_of(np.array([int(number)]))[0])
+                return times_of(np.array([int(number)]))[0]
             raise DataError(f"expected a whole number as the time of the row, got {number!r}")
         if len(values) == 1 and not isinstance(values[0], str) and not self._recipe.time_format:
             return _timestamp(values[0])
         frame = pd.DataFrame([values], columns=list(self._time_columns))
-        return cast(pd.Timestamp, read_times(frame, self._time_columns, self._recipe.time_format or None).times[0])
+        return read_times(frame, self._time_columns, self._recipe.time_format or None).times[0]
 
     def _left_out(self, time: pd.Timestamp) -> pd.DatetimeIndex:
         """The steps of the calendar between the last row and this one."""

@@ -172,16 +172,29 @@ _LOOPS = mapping(
     }
 )
 
+
+def _column(value: Any, name: str) -> None:
+    """A column's name, several, or None."""
+    (list_of(text, least=1) if isinstance(value, list | tuple) else or_null(text))(value, name)
+
+
+def _marker(value: Any, name: str) -> None:
+    """A text or a number."""
+    (text if isinstance(value, str) else real)(value, name)
+
+
 _RECIPE = mapping(
     {},
     {
-        **dict.fromkeys(("time", "series", "zone"), or_null(text)),
-        "name": text,
+        **dict.fromkeys(("time", "series"), _column),
+        "zone": or_null(text),
+        **dict.fromkeys(("name", "time_format", "decimal", "thousands", "duplicates", "frequency", "missing"), text),
         **dict.fromkeys(("targets", "features", "known", "static"), _NAMES),
+        "categories": mapping({}, others=list_of(text)),
         "derive": mapping({}, others=mapping({}, others=real)),
-        "frequency": text,
+        "na_values": list_of(_marker),
         "regular": flag,
-        "missing": text,
+        "slots": list_of(whole(0, 7 * 86400)),
     },
     others=plain,
 )

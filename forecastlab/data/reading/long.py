@@ -140,12 +140,17 @@ def _times_of(
         return times_of(_counted_index(frame.index, codes)), COUNTED
     if columns is None or len(columns) == 1:
         given = frame.index.to_series() if columns is None else frame[columns[0]]
-        if recipe.time_format == COUNTED or (columns and not recipe.time_format and are_row_numbers(given)):
+        if recipe.time_format == COUNTED or (_may_count(recipe) and are_row_numbers(given)):
             return times_of(_whole(given, what)), COUNTED
     read = read_times(frame, columns, recipe.time_format or None)
     notes += read.notes
     times = read.times.rename(frame.index.name if columns is None else ", ".join(columns))
     return recipe.in_zone(times, what), read.form
+
+
+def _may_count(recipe: Recipe) -> bool:
+    """Whether a column may turn out to count rows: not if a form is known, nor of a network that read times."""
+    return bool(recipe.time_columns) and not recipe.time_format and recipe.zone is None
 
 
 def _counted_index(index: "pd.Index[Any]", codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -53,7 +53,8 @@ def merged(
     if how == "first":
         return values[starts]
     if how == "last":
-        return values[np.append(starts[1:], len(values)) - 1]
+        ends: NDArray[np.int64] = np.append(starts[1:], len(values)) - 1
+        return values[ends]
     there = ~np.isnan(values)
     counts = np.add.reduceat(there.astype(np.int64), starts, axis=0)
     together = np.add.reduceat(np.where(there, values, 0.0), starts, axis=0)

@@ -50,7 +50,9 @@ def frame(times, **columns):
 
 def test_nothing_is_filled_and_the_next_rows_are_forecast():
     module = TableDataModule(frame(session()), frequency="rows", lookback=13, horizon=13)
-    with pytest.warns(ReadingNote, match="steps are counted by rows; rows lie at 65 times of the week on 5 of its days"):
+    with pytest.warns(
+        ReadingNote, match="steps are counted by rows; rows lie at 65 times of the week on 5 of its days"
+    ):
         assert module.table.observed["y"].all()
     times = module.times
     assert len(times) == len(session()) + 13

@@ -99,7 +99,9 @@ def test_texts_and_numbers_can_mark_missing_values():
 
 def test_a_marker_that_nobody_named_is_shown_with_its_count_and_stays():
     values = [*np.linspace(313, 430, 40), -999.99, -999.99]
-    with pytest.warns(ReadingNote, match=r"column y is -999.99 in 2 rows, far from .* 313 .. 430.*na_values \[-999.99\]"):
+    with pytest.warns(
+        ReadingNote, match=r"column y is -999.99 in 2 rows, far from .* 313 .. 430.*na_values \[-999.99\]"
+    ):
         (table,) = read_tables(daily(values), recipe())
     assert (table.values["y"] == -999.99).sum() == 2
 

@@ -1,0 +1,109 @@
+"""`forecastlab init`: looks at a file and writes a config that trains on it."""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from forecastlab.data.proposal import config_for
+from forecastlab.data.published import PUBLISHED, published_path
+from forecastlab.data.survey import Open, survey
+from forecastlab.errors import ConfigError
+from forecastlab.runs.files import write_whole
+
+ANSWERS = {
+    "target": "column to predict",
+    "time_column": "column of the times, or several: [date, time]",
+    "time_format": "how times are written, such as %%d/%%m/%%Y",
+    "series_column": "column that tells the series apart, or several: [store, item]",
+    "horizon": "steps that are forecast",
+    "lookback": "rows that are read",
+    "season_length": "rows in a season",
+    "frequency": "step of the calendar, such as D or h; rows to count rows",
+    "duplicates": "what becomes of rows of one time: first, last, mean or sum",
+    "na_values": "what marks missing values, such as [-999]",
+    "missing": "how missing values are treated: error, ffill, interpolate or mask",
+    "decimal": "decimal mark",
+    "thousands": "mark between thousands",
+    "sep": "mark between cells",
+    "encoding": "of the text",
+    "sheet_name": "sheet of an Excel file",
+}
+
+
+def init(args: Sequence[str]) -> None:
+    """Prints what a file holds, and writes a config.
+
+    Args:
+        args: the command line after the sub-command.
+
+    Raises:
+        ConfigError: if the config's file is there already, or the file leaves a question open and nobody can be asked.
+    """
+    options = parser().parse_args(args)
+    answers = {name: _value(getattr(options, name)) for name in ANSWERS if getattr(options, name) is not None}
+    if isinstance(answers.get("na_values"), int | float | str):
+        answers["na_values"] = [answers["na_values"]]
+    known = options.file in PUBLISHED
+    path = Path(
+        options.output or f"{'data' if os.path.isdir(options.file) else Path(options.file).name.split('.')[0]}.yaml"
+    )
+    if path.exists() and not options.force:
+        raise ConfigError(f"{path} is there already: name another file with --output, or replace it with --force")
+    source = str(published_path(options.file)) if known else options.file
+    seen = _asked(lambda: survey(source, answers, known), answers)
+    if known:
+        seen.settings["dataset"] = options.file
+    text = config_for(seen, shlex.quote(options.file), answers)
+    width = max(len(label) for label, _ in seen.facts)
+    for label, said in seen.facts:
+        print(f"{label:<{width}}  {said}")
+    write_whole(path, text)
+    print(f"{'config':<{width}}  {path}")
+    print(f"{'go on':<{width}}  forecastlab fit --config {shlex.quote(str(path))}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="forecastlab init",
+        description="Looks at a file, folder or published dataset, says what it saw, and writes a config that trains. "
+        "What the file does not tell is asked on a terminal; the options answer beforehand.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", help=f"file or folder, or one of {', '.join(PUBLISHED)}")
+    parser.add_argument("--output", help="the config that is written (default: the file's name with .yaml)")
+    parser.add_argument("--force", action="store_true", help="replace a config that is there already")
+    for name, text in ANSWERS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", f"--{name}", dest=name, help=text)
+    return parser
+
+
+def _value(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _asked(look: Callable[[], Any], answers: dict[str, Any]) -> Any:
+    """Looks again with each answer that is asked for.
+
+    Raises:
+        Open: if nobody can be asked.
+    """
+    while True:
+        try:
+            return look()
+        except Open as question:
+            if not sys.stdin.isatty():
+                raise
+            print(question)
+            answer = input(f"{question.option.replace('_', ' ')}: ").strip()
+            if answer:
+                answers[question.option] = [part.strip() for part in answer.split(",")] if "," in answer else answer
