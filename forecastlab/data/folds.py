@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import TimeSeriesSplit
 
-from forecastlab.data.times import time_of
+from forecastlab.data.reading.times import time_of
 from forecastlab.errors import ConfigError
 
 

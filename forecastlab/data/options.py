@@ -9,9 +9,9 @@ import pandas as pd
 
 from forecastlab.data.calendar import Cycle, calendar_covariates, require_zone
 from forecastlab.data.folds import require_protocol
+from forecastlab.data.reading.times import time_of
 from forecastlab.data.recipe import Recipe, unique_names
 from forecastlab.data.scaling import Scaler
-from forecastlab.data.times import time_of
 from forecastlab.errors import ConfigError
 
 Validation = Literal["tail", "test"]

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from pandas.api.types import (
     is_bool_dtype,
     is_complex_dtype,
-    is_datetime64_any_dtype,
     is_numeric_dtype,
     is_object_dtype,
     is_string_dtype,
 )
 
+from forecastlab.data.reading.frequency import find_frequency, require_steady
+from forecastlab.data.reading.times import read_times, row_name
 from forecastlab.data.table import Missing, Table, calendar_between, lay_out
-from forecastlab.data.times import find_frequency, parse_times, require_steady, row_name
 from forecastlab.errors import ConfigError, DataError
 
 Numbers = NDArray[np.float64]
@@ -151,15 +151,9 @@ class Recipe:
             raise DataError("expected at least one row of data, got none")
         if self.time is not None and self.time not in frame.columns:
             raise _unknown([self.time], frame)
-        given = pd.Series(frame.index, index=frame.index) if self.time is None else frame[self.time]
         what = "the index" if self.time is None else f"column {self.time}"
-        if given.isna().any():
-            raise DataError(f"{row_name(frame.index, int(np.flatnonzero(given.isna())[0]))}: no time in {what}")
-        if is_datetime64_any_dtype(given):
-            return self.in_zone(pd.DatetimeIndex(given, name=self.time), what)
-        if is_numeric_dtype(given):
-            raise DataError(f"{what} holds numbers such as {given.iloc[0]}; expected times such as 2024-01-31 13:00")
-        return self.in_zone(parse_times(given, what).rename(self.time), what)
+        times = read_times(frame, None if self.time is None else [self.time]).times
+        return self.in_zone(times.rename(self.time), what)
 
     def in_zone(self, times: pd.DatetimeIndex, what: str) -> pd.DatetimeIndex:
         """The same times in the recipe's zone.

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.files import read_frame
 from forecastlab.data.published import PUBLISHED, published_path
+from forecastlab.data.reading.times import time_of
 from forecastlab.data.recipe import Recipe, require_plain, unique_names
 from forecastlab.data.table import Missing, Table
-from forecastlab.data.times import time_of
 from forecastlab.errors import ConfigError, DataError
 
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from forecastlab.batch import Batch, Prediction, State
 from forecastlab.data.calendar import calendar_of
 from forecastlab.data.predictions import predictions_table
+from forecastlab.data.reading.times import read_times
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import calendar_between
-from forecastlab.data.times import parse_times
 from forecastlab.errors import DataError
 from forecastlab.network.composition import Composition
 from forecastlab.network.finite import require_finite
@@ -330,7 +330,7 @@ def _timestamp(given: Any) -> pd.Timestamp:
     """Reads a time as a file's are read; a number could be seconds or nanoseconds, and is none."""
     try:
         if isinstance(given, str):
-            return parse_times(pd.Series([given]), "the row")[0]
+            return read_times(pd.DataFrame({"time": [given]}), ["time"]).times[0]
         if not isinstance(given, Number) and not pd.isna(time := pd.Timestamp(given)):
             return time
     except (DataError, ValueError, TypeError):
