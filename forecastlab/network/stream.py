@@ -150,7 +150,12 @@ class Stream:
         if len(values) == 1 and not isinstance(values[0], str) and not self._recipe.time_format:
             return _timestamp(values[0])
         frame = pd.DataFrame([values], columns=list(self._time_columns))
-        return read_times(frame, self._time_columns, self._recipe.time_format or None).times[0]
+        try:
+            return read_times(frame, self._time_columns, self._recipe.time_format or None).times[0]
+        except DataError:
+            written = " ".join(map(str, values))
+            example = "2024-01-31 13:00" if self._time is None else label_of(self._time, self._recipe)
+            raise DataError(f"cannot read {written!r} as a time; expected one such as {example}") from None
 
     def _left_out(self, time: pd.Timestamp) -> pd.DatetimeIndex:
         """The steps of the calendar between the last row and this one."""

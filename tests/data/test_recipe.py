@@ -351,6 +351,7 @@ def test_values_that_are_missing_at_the_beginning_cannot_be_filled(missing):
             {},
             "row 2 (line 3 of a file with one header line): no time in column ds",
         ),
+        (pd.DataFrame({"ds": [19.5, 20.5], "y": [1, 2]}), {}, "column ds holds numbers such as 19.5; expected times"),
         (
             pd.DataFrame({"ds": ["2024-01-01", "soon"], "y": [1, 2]}),
             {},

@@ -4,86 +4,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forecastlab.data.reading.frequency import find_frequency, require_steady
 from forecastlab.data.table import elapsed
-from forecastlab.data.times import find_frequency, parse_times, require_steady, row_name, time_of
-from forecastlab.errors import ConfigError, DataError
-
-
-def read(*texts):
-    return parse_times(pd.Series(texts), "column ds")
-
-
-@pytest.mark.parametrize(
-    ("texts", "expected"),
-    [
-        (["2024-02-01", "2024-03-31"], ["2024-02-01", "2024-03-31"]),
-        (["2024-02-01 13:00", "2024-03-31 14:30"], ["2024-02-01 13:00", "2024-03-31 14:30"]),
-        (["2024-02-01T13:00:05", "2024-03-31T14:30:00"], ["2024-02-01 13:00:05", "2024-03-31 14:30"]),
-        (["1949-01", "1949-02"], ["1949-01-01", "1949-02-01"]),
-        (["2023", "2024"], ["2023-01-01", "2024-01-01"]),
-        (["20240131", "20240201"], ["2024-01-31", "2024-02-01"]),
-        (["Jan 2020", "Feb 2020"], ["2020-01-01", "2020-02-01"]),
-        (["31.01.2024", "01.02.2024"], ["2024-01-31", "2024-02-01"]),
-        (["01.02.2024", "02.02.2024"], ["2024-02-01", "2024-02-02"]),  # nobody writes a month and a dot first
-        (["1.2.2024 13:00", "2.2.2024 13:00"], ["2024-02-01 13:00", "2024-02-02 13:00"]),
-        (["01/31/2024", "02/01/2024"], ["2024-01-31", "2024-02-01"]),
-        (["02/01/2024", "31/01/2024"], ["2024-01-02", "2024-01-31"]),
-        (["01/01/2024", "02/02/2024"], ["2024-01-01", "2024-02-02"]),  # the same by both readings
-        (["1700-01-01", "2900-01-01"], ["1700-01-01", "2900-01-01"]),
-    ],
-)
-def test_times_are_read_in_the_forms_that_people_write(texts, expected):
-    assert read(*texts).tolist() == [pd.Timestamp(time) for time in expected]
-
-
-def test_a_zone_is_kept():
-    assert read("2024-01-31T00:00Z", "2024-01-31T01:00Z").tolist() == [
-        pd.Timestamp("2024-01-31", tz="UTC"),
-        pd.Timestamp("2024-01-31 01:00", tz="UTC"),
-    ]
-    assert read("2024-01-31T00:00+0100", "2024-01-31T01:00+0100")[0] == pd.Timestamp("2024-01-30 23:00", tz="UTC")
-
-
-@pytest.mark.parametrize(
-    ("texts", "words"),
-    [
-        (["2024-01-31", "soon"], r"row 2 \(line 3 of a file with one header line\): cannot read 'soon' in column ds"),
-        (["abc", "def"], r"row 1 .*cannot read 'abc'"),
-        (["2024-01-31", "2024-02-30"], r"row 2 .*cannot read '2024-02-30'"),
-        (["2024-01-31", "99999-01-01"], r"row 2 .*cannot read '99999-01-01'"),
-        (["2024-01-31", "1 Feb 2024"], "several forms, such as '2024-01-31'; expected one form throughout"),
-        (
-            ["01/02/2024", "02/02/2024"],
-            "may mean 02 January 2024 or 01 February 2024 by '01/02/2024': write 2024-01-31",
-        ),
-        (["3-4-2024", "4-4-2024"], "may mean 04 March 2024 or 03 April 2024"),
-        (["2021-03-28T01:00+01:00", "2021-03-28T03:00+02:00"], "several zones or offsets.*write all in UTC"),
-        (["2021-03-28T01:00", "2021-03-28T02:00Z"], "several zones or offsets"),
-    ],
-)
-def test_times_that_are_none_or_mean_two_things_are_refused(texts, words):
-    with pytest.raises(DataError, match=words) as caught:
-        read(*texts)
-    assert len(str(caught.value).splitlines()) <= 10
-
-
-def test_rows_are_called_by_their_line_or_label():
-    assert row_name(pd.RangeIndex(9), 4) == "row 5 (line 6 of a file with one header line)"
-    assert row_name(pd.Index([7, 9]), 1) == "row 10 (line 11 of a file with one header line)"
-    assert row_name(pd.DatetimeIndex(["2024-01-01", "2024-01-02"]), 1) == "row 2 (2024-01-02 00:00:00)"
-
-
-@pytest.mark.parametrize("value", ["tomorrow-ish", "2024-13-01", "", "NaT"])
-def test_a_setting_that_is_no_time_is_refused(value):
-    with pytest.raises(ConfigError, match="start: expected a time such as 2017-01-01, got"):
-        time_of("start", value)
-
-
-# ---- the frequency ----
+from forecastlab.errors import DataError
 
 # pandas' own names of calendars; 24 h and 7 D are those of days and weeks.
 CALENDARS = ["D", "h", "2h", "15min", "s", "5D", "MS", "ME", "QS-JAN", "QE-DEC", "QS-FEB", "QE-NOV", "QE-OCT", "QS-MAR"]
-CALENDARS += ["YS-JAN", "YS-JUL", "YE-DEC", "YE-JUN", "2MS", "B", "W-SUN", "W-WED", "2W-TUE", "36h"]
+CALENDARS += [
+    "BME",
+    "BMS",
+    "BQE-DEC",
+    "BQS-JAN",
+    "BYE-DEC",
+    "BYS-JAN",
+    "SMS-15",
+    "SME-15",
+    "2ME",
+    "YS-JAN",
+    "YS-JUL",
+    "YE-DEC",
+    "YE-JUN",
+    "2MS",
+    "B",
+    "W-SUN",
+    "W-WED",
+    "2W-TUE",
+    "36h",
+]
 
 
 @pytest.mark.parametrize("frequency", CALENDARS)
@@ -115,7 +62,9 @@ def test_one_or_two_rows_do_not_tell_a_frequency(rows):
 
 
 def test_months_that_are_counted_from_their_middle_have_none():
-    with pytest.raises(DataError, match="neither on its first nor on its last day"):
+    with pytest.raises(
+        DataError, match=r"days of the month \(15\) that make no calendar: .*Write the month's first day"
+    ):
         find_frequency(pd.date_range("2024-01-15", periods=20, freq=pd.DateOffset(months=1)))
 
 
@@ -167,3 +116,44 @@ def test_a_frequency_that_is_too_fine_is_refused_with_the_factor():
 def test_a_frequency_that_is_too_coarse_names_a_row_that_is_not_on_its_calendar():
     with pytest.raises(DataError, match="row 1 is at 2024-01-01 01:00:00, and 9 of 10 rows are not on it"):
         steady(pd.date_range("2024", periods=10, freq="h"), "D", inferred=False)
+
+
+@pytest.mark.parametrize("frequency", CALENDARS)
+def test_rows_of_equal_times_do_not_hide_the_frequency(frequency):
+    calendar = pd.date_range("2020-02-29 07:30", periods=30, freq=frequency)
+    assert find_frequency(calendar.repeat(3)) == frequency
+
+
+@pytest.mark.parametrize(
+    ("old", "today"),
+    [
+        *(("H", "h"), ("2H", "2h"), ("T", "min"), ("30T", "30min"), ("S", "s"), ("L", "ms"), ("1H30T", "1h30min")),
+        *(("M", "ME"), ("3M", "3ME"), ("Q", "QE"), ("Q-MAR", "QE-MAR"), ("A", "YE"), ("A-JUN", "YE-JUN"), ("Y", "YE")),
+        *(("BM", "BME"), ("AS", "YS"), ("AS-APR", "YS-APR"), ("BQ", "BQE"), ("SM", "SME"), ("d", "D")),
+    ],
+)
+def test_old_names_of_frequencies_are_read_as_those_of_today_and_that_is_said(old, today):
+    assert canonical(old) == (today, [f"the frequency {old} is called {today} today, and is read as that"])
+
+
+@pytest.mark.parametrize("frequency", [*CALENDARS, "W", "MS", "ME", "QS", "30min", "BMS"])
+def test_todays_names_of_frequencies_stay_without_a_word(frequency):
+    assert canonical(frequency) == (frequency, [])
+
+
+@pytest.mark.parametrize("frequency", ["rubbish", "", "1", "M M", "-"])
+def test_what_is_no_frequency_is_left_to_the_calendar(frequency):
+    assert canonical(frequency) == (frequency, [])
+
+
+def test_the_share_of_steps_with_a_row_is_that_of_the_calendar():
+    days = pd.date_range("2024-01-01", periods=11)
+    assert share_of_steps(days) == share_of_steps(days[::-1]) == share_of_steps(days.repeat(2)) == 1
+    assert share_of_steps(days.delete([3, 4])) == 0.8
+    months = pd.date_range("2024-01-31", periods=11, freq="ME")
+    assert share_of_steps(months) == share_of_steps(months + pd.Timedelta(hours=5)) == 1
+    assert share_of_steps(months.delete([3, 4])) == 0.8
+    assert share_of_steps(pd.to_datetime(["2024-01-01", "2024-01-03", "2024-01-05", "2024-01-06"])) == pytest.approx(
+        2 / 3
+    )
+    assert share_of_steps(days[:2]) == 0
