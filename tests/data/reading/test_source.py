@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecastlab.data.reading.source import read_source
 from forecastlab.data.published import PUBLISHED, published_path
+from forecastlab.data.reading.source import read_source
 from forecastlab.errors import ConfigError, DataError
 
 
