@@ -194,7 +194,7 @@ def test_separators_at_the_ends_of_lines_make_no_column(read, text):
     frame, notes = read(text)
     assert frame.columns.tolist() == ["ds", "y"]
     assert frame["y"].iloc[0] == 5.5
-    assert "1 columns without a name and without a value are left out" in notes[0]
+    assert "1 column is left out, without a name and without a value" in notes[0]
 
 
 def test_a_comma_separates_cells_of_quoted_decimal_commas(read):
