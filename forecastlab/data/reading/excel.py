@@ -11,7 +11,7 @@ import pandas as pd
 
 from forecastlab.data.reading.dialect import Dialect
 from forecastlab.data.reading.numerals import in_numbers
-from forecastlab.data.reading.sniff import names_of
+from forecastlab.data.reading.sniff import names_of, without_nameless
 from forecastlab.errors import DataError
 from forecastlab.limits import require_memory
 
@@ -57,9 +57,7 @@ def read_excel(content: bytes, path: Path, dialect: Dialect, texts: Sequence[str
         rows, skipped = rows[1:], rows[0][0]
     padded = [[*row, *[None] * (width - len(row))] for _, row in rows]
     frame = pd.DataFrame(padded, columns=names, dtype=object)
-    empty = [name for name in names if name.startswith("Unnamed: ") and frame[name].isna().all()]
-    if len(empty) < len(names):
-        frame = frame.drop(columns=empty)
+    frame, left_out = without_nameless(frame, what)
     for name in texts:
         if name in frame:
             frame[name] = frame[name].map(lambda cell: None if cell is None else _text(cell))
@@ -67,7 +65,7 @@ def read_excel(content: bytes, path: Path, dialect: Dialect, texts: Sequence[str
     for name in frame.columns:
         if name not in texts and typed[name].dtype == object:
             typed[name] = _times(typed[name])
-    return in_numbers(lambda decimal: typed, dialect, what, skipped, texts), notes + named.notes
+    return in_numbers(lambda decimal: typed, dialect, what, skipped, texts), notes + named.notes + left_out
 
 
 def _sheet(book: Any, path: Path, dialect: Dialect) -> tuple[Any, list[str]]:

@@ -18,6 +18,8 @@ _BLANKS = " \u00a0\u202f\u2009"
 _APOSTROPHES = "'\u2019"
 _MINUS = "\u2212\u2013"
 """The minus of typography, and the dash that stands for it."""
+_FIRST = 100
+"""Rows of a column that are looked at before all."""
 _SIGNS = re.compile(r"[%‰€$£¥₹]|\b(?:EUR|USD|GBP|CHF|JPY)\b")
 
 
@@ -32,18 +34,24 @@ def as_numbers(texts: "pd.Series[Any]", decimal: Decimal, thousands: str | None 
         decimal: mark before the fraction.
         thousands: mark between thousands; None for the point or comma that is not `decimal`, blanks and apostrophes.
     """
-    codes, distinct = pd.factorize(texts)
+    form = _form(decimal, thousands)
+    if not all(isinstance(text, str) and form.fullmatch(text) for text in texts.iloc[:_FIRST].dropna()):
+        return None  # which tells nearly all columns that are no numbers, at once
+    codes, distinct = pd.factorize(texts.to_numpy(object))
     if not len(distinct):
         return np.full(len(texts), np.nan)
-    if not all(isinstance(text, str) for text in distinct):
+    try:
+        together = "\n".join(distinct)
+    except TypeError:  # objects that are no text
         return None
-    together = "\n".join(distinct)
-    if together.count("\n") != len(distinct) - 1 or not _form(decimal, thousands).fullmatch(together):
+    if together.count("\n") != len(distinct) - 1 or not form.fullmatch(together):
         return None
-    marks: dict[str, str | int | None] = {}
-    marks |= dict.fromkeys(_marks(decimal, thousands), "") | dict.fromkeys(_MINUS, "-") | {decimal: "."}
-    plain = together.translate(str.maketrans(marks))
-    numbers = np.append(np.array(plain.split("\n")).astype(np.float64), np.nan)  # the last one is that of code -1
+    for mark in _marks(decimal, thousands):
+        together = together.replace(mark, "")
+    for minus in _MINUS:
+        together = together.replace(minus, "-")
+    plain = together.replace(decimal, ".").split("\n")
+    numbers = np.array([*map(float, plain), np.nan])  # the last one is that of code -1
     return numbers[codes]
 
 
@@ -103,8 +111,7 @@ def _marks(decimal: Decimal, thousands: str | None) -> str:
 @lru_cache
 def _form(decimal: Decimal, thousands: str | None) -> "re.Pattern[str]":
     """Lines that are all numbers."""
-    marks = _marks(decimal, thousands)
-    groups = "|".join(rf"[1-9][0-9]{{0,2}}(?:{re.escape(mark)}[0-9]{{3}})+" for mark in marks)
-    point = re.escape(decimal)
-    number = rf"[ \t]*[+\-{_MINUS}]?(?:(?:{groups}|[0-9]+)(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t]*"
-    return re.compile(rf"(?:{number}\n)*+{number}")
+    mark, point = f"[{re.escape(_marks(decimal, thousands))}]", re.escape(decimal)
+    whole = rf"(?:[0-9]++|[1-9][0-9]{{0,2}}({mark})[0-9]{{3}}(?:\1[0-9]{{3}})*+)"
+    number = rf"[ \t]*+[+\-{_MINUS}]?(?:{whole}(?:{point}[0-9]*+)?|{point}[0-9]++)(?:[eE][+-]?[0-9]++)?[ \t]*+"
+    return re.compile(rf"(?:{number}(?:\n|\Z))++")

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from forecastlab.data.reading.dialect import Dialect
 from forecastlab.errors import DataError
 
@@ -117,6 +119,20 @@ def names_of(rows: Sequence[Sequence[str]], dialect: Dialect, what: str, comment
     return Named(names, header, notes)
 
 
+def without_nameless(frame: pd.DataFrame, what: str) -> tuple[pd.DataFrame, list[str]]:
+    """The frame without columns that have neither a name nor a value, (rows, columns), and how many those are.
+
+    Args:
+        frame: (rows, columns).
+        what: the file, for messages.
+    """
+    empty = [name for name in frame.columns if name.startswith("Unnamed: ") and frame[name].isna().all()]
+    if not empty or len(empty) == frame.shape[1]:
+        return frame, []
+    columns = "column is" if len(empty) == 1 else "columns are"
+    return frame.drop(columns=empty), [f"{what}: {len(empty)} {columns} left out, without a name and without a value"]
+
+
 def is_empty(cell: str) -> bool:
     """Whether a cell holds nothing, or a word for it."""
     return cell.strip().lower() in _MISSING
@@ -176,17 +192,22 @@ def _rows(lines: Sequence[str], begin: int, sep: str, dialect: Dialect) -> tuple
 
 
 def _separator(lines: Sequence[str], dialect: Dialect) -> str:
-    """The separator with which most lines of a sample have as many cells as the first one."""
+    """The separator with which most lines of a sample have as many cells as the first one.
+
+    Of several the one is taken that leaves most cells that are values: "5,96" is one, "2024-01-01;5" is none.
+    """
     if dialect.sep is not None:
         return dialect.sep
-    best, share = "", 0.0
+    best, most = "", (0.0, 0.0)
     for sep in _SEPARATORS:
         rows, _ = _rows(lines, 0, sep, dialect)
         width = len(rows[0]) if rows else 0
-        steady = sum(len(row) == width for row in rows) / len(rows) if width > 1 else 0.0
-        if steady > share + (0.5 if best else 0.0):
-            best, share = sep, steady
-    if best == "," and dialect.decimal == "," and share < 1:
+        if width > 1:
+            steady = sum(len(row) == width for row in rows) / len(rows)
+            values = [is_empty(cell) or is_number(cell) or is_time(cell) for row in rows for cell in row]
+            if (steady, sum(values) / len(values)) > most:
+                best, most = sep, (steady, sum(values) / len(values))
+    if best == "," and dialect.decimal == "," and most[0] < 1:
         best = ""
     if not best:
         widths = {len(row) for row in _rows(lines, 0, BLANKS, dialect)[0]}

@@ -108,7 +108,7 @@ def _read_panel(paths: Sequence[Path], dialect: Dialect, texts: Sequence[str]) -
                 "the same columns in all files"
             )
         frames.append(frame[frames[0].columns] if frames else frame)
-    names = _names(paths)
+    names, notes = _names(paths), _once(notes, paths)
     kinds = "files are" if len(frames) > 1 else "file is"
     if FILE not in frames[0] and not any(name in frames[0] for name in texts):
         notes.append(f"{len(frames)} {kinds} one panel: column {FILE} names the file of each row")
@@ -118,6 +118,19 @@ def _read_panel(paths: Sequence[Path], dialect: Dialect, texts: Sequence[str]) -
         notes.append(f"{len(frames)} {kinds} one panel")
     timed = all(isinstance(frame.index, pd.DatetimeIndex) for frame in frames)
     return pd.concat(frames, ignore_index=not timed), notes
+
+
+def _once(notes: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """What was found out of several files, each sentence with its first file and the number of the others."""
+    first: dict[str, str] = {}
+    count: dict[str, int] = {}
+    for note in notes:
+        path = next((str(path) for path in paths if note.startswith(f"{path}")), "")
+        first.setdefault(note.removeprefix(path), note)
+        count[note.removeprefix(path)] = count.get(note.removeprefix(path), 0) + 1
+    return [
+        note if count[key] == 1 else f"{note} (the same in {count[key] - 1} other files)" for key, note in first.items()
+    ]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from forecastlab.data.reading.dialect import Dialect
 from forecastlab.data.reading.numerals import in_numbers
-from forecastlab.data.reading.sniff import layout_of
+from forecastlab.data.reading.sniff import layout_of, without_nameless
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.limits import require_memory
 
@@ -97,11 +97,8 @@ def read_text(content: bytes, path: Path, dialect: Dialect, texts: Sequence[str]
         ) from None
     except pd.errors.ParserError as error:
         raise _uneven(error, path, layout.skipped) from None
-    empty = [name for name in frame if str(name).startswith("Unnamed: ") and frame[name].isna().all()]
-    if empty and len(empty) < frame.shape[1]:
-        frame = frame.drop(columns=empty)
-        notes.append(f"{path}: {len(empty)} columns without a name and without a value are left out")
-    return frame, notes + layout.notes
+    frame, left_out = without_nameless(frame, str(path))
+    return frame, notes + layout.notes + left_out
 
 
 def in_utf8(content: bytes, path: Path, encoding: str | None) -> tuple[bytes, list[str]]:
