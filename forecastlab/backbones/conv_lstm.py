@@ -121,7 +121,7 @@ class ConvLSTM(Layered):
             and the quotient is the number of input channels. None for (input_size,): one channel on a line.
         kernel_size: width of the kernels in each dimension of the grid, odd, so that states keep their shape.
         peephole: whether the gates see the cell state.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
         recurrent_dropout: probability with which an element of H_{t-1} is dropped, the same elements at all steps of a
             sequence (Gal & Ghahramani 2016), in training.
 

@@ -57,8 +57,8 @@ class Seq2Seq(Decoder):
         outputs: number of values per target that the loss asks for.
         cell: "lstm" or "gru".
         hidden_size: width of the states; None for `width`.
-        num_layers: number of layers on top of each other; s_t is the top layer's h.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+        num_layers: number of stacked layers; s_t is the top layer's h.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
         attention: how a state and a step of the history are compared, or "none".
         attention_size: width of the additive score's hidden layer; None for `hidden_size`.
         teacher_forcing: probability of the truth in training, at first if `sampling` lets it decay; 0 for never.

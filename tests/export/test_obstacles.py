@@ -121,7 +121,7 @@ def test_an_operation_that_onnx_does_not_have_is_named(tmp_path):
 def test_intervals_that_are_not_calibrated_are_refused():
     model = network(intervals=[0.9])
     model.intervals.margin.fill_(torch.nan)
-    with pytest.raises(ConfigError, match="model.intervals are not calibrated"):
+    with pytest.raises(ConfigError, match=r"model\.intervals are not calibrated"):
         capture(model)
 
 
