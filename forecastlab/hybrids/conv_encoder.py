@@ -13,27 +13,26 @@ from forecastlab.batch import State
 
 
 class ConvEncoder(Backbone):
-    """A 1-D convolution along time that looks back only, then any backbone.
+    """A causal 1-D convolution along time in front of any backbone.
 
         u_t = f(b + Σ_{j=0..kernel_size-1} W_j x_{t-j})        zeros stand before the first step
         output = backbone(u)
 
-    `convolution.weight` (channels, input_size, kernel_size) is torch.nn.Conv1d's: its last slice is W_0, of the present
-    step. Padding on the left alone is what makes it causal; padding "same" would let half the kernel see the future.
-
-    This is what the article calls a "ConvLSTM"; the class `ConvLSTM` is Shi's cell, whose convolutions run over the
-    features and stand inside the recurrence.
+    `convolution.weight` (channels, input_size, kernel_size) is that of torch.nn.Conv1d: its last slice is W_0, of the
+    present step. The convolution is causal because it is padded on the left only. Padding "same" would let half of the
+    kernel see the future. The article calls this network a "ConvLSTM". The class `ConvLSTM` is Shi's cell, whose
+    convolutions run over the features and stand inside the recurrence.
 
     The state is (the last kernel_size - 1 inputs (batch, kernel_size - 1, input_size), oldest first; the state of the
-    backbone). With a backbone that is not causal it is `()`, and this is not causal either.
+    backbone). If the backbone is not causal, the state is `()` and this hybrid is not causal either.
 
     `trace` gives "convolution" (batch, time, channels), u, and the backbone's signals under "backbone.".
 
     Args:
         input_size: width of the inputs.
-        backbone: what reads the convolved sequence.
+        backbone: the backbone that reads the convolved sequence.
         channels: width of the convolved sequence.
-        kernel_size: number of steps that the convolution sees, the present one among them.
+        kernel_size: number of steps that the convolution sees, including the present one.
         activation: the function f; "identity" for a linear convolution.
 
     Raises:
