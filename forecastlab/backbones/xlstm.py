@@ -154,7 +154,7 @@ class CausalConv(nn.Module):
         self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, time, width) and the kernel_size - 1 inputs before it -> the same shapes, one call later."""
+        """(batch, time, width) and the kernel_size - 1 inputs before it -> the outputs and the new last inputs."""
         time = x.shape[1]
         seen = torch.cat([past, x], 1)
         y: Tensor = self.bias

@@ -14,7 +14,7 @@ from forecastlab.data.calendar import Cycle
 from forecastlab.errors import ConfigError
 
 _STRENGTHS = np.logspace(0, -3, 31)
-"""Penalties, in units of the least one that leaves every input out: tenths of a decade."""
+"""Penalties in tenths of a decade, in units of the smallest penalty that leaves every input out."""
 
 _ROUNDS, _ENOUGH = 300, 1e-4
 """Passes of the coordinate descent over the columns at most, and the duality gap at which it ends, in variances."""
@@ -23,18 +23,13 @@ _ROUNDS, _ENOUGH = 300, 1e-4
 class ElasticNet(DirectRegression):
     """Linear regression with an L1 and an L2 penalty on the last rows and the calendar, one per step and target.
 
-    Minimises |y - b - X w|² / (2 n) + alpha (l |w|₁ + (1 - l) |w|² / 2) with standardised y and columns X
-    (see `forecastlab.baselines.direct.Lags`). Alpha, on a grid of three decades below the one that leaves every input
-    out, and l of `l1_ratios` are those with the lowest squared error on the last fifth of the training rows when fitted
-    on those before; then all training rows are fitted. Source: Zou and Hastie 2005.
+    It minimises |y - b - X w|² / (2 n) + alpha (l |w|₁ + (1 - l) |w|² / 2) with standardised y and columns X (see
+    `forecastlab.baselines.lags.Lags`). Alpha and l are chosen by the squared error on the last fifth of the training
+    rows. The grid of alpha begins at the smallest penalty that leaves every input out, and ends three decades below it.
+    The other arguments are those of `DirectRegression`. Source: Zou and Hastie 2005.
 
     Args:
-        lags: rows up to the origin whose features are inputs; None for 1 or the network's lookback, whichever has the
-            lower error on the same tail.
-        calendar: cycles of the forecast step that are inputs beside the data's own.
-        seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
-        pooled: whether the series of a panel share their regressors; else each has its own.
-        l1_ratios: shares of the L1 penalty to choose from, above 0 up to 1.
+        l1_ratios: shares l of the L1 penalty to choose from, above 0 and at most 1.
 
     Raises:
         ConfigError: if `lags` or a season is not positive, or a share is impossible.
@@ -71,14 +66,7 @@ class ElasticNet(DirectRegression):
 class Lasso(ElasticNet):
     """Linear regression with an L1 penalty, which leaves most inputs out: an elastic net of l = 1.
 
-    Source: Tibshirani 1996.
-
-    Args:
-        lags: rows up to the origin whose features are inputs; None for 1 or the network's lookback, whichever has the
-            lower error on the same tail.
-        calendar: cycles of the forecast step that are inputs beside the data's own.
-        seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
-        pooled: whether the series of a panel share their regressors; else each has its own.
+    The arguments are those of `DirectRegression`. Source: Tibshirani 1996.
 
     Raises:
         ConfigError: if `lags` or a season is not positive.
@@ -97,7 +85,7 @@ class Lasso(ElasticNet):
 
 
 def _path(inputs: Array, target: Array, ratio: float, last: float | None) -> list[Linear]:
-    """Solutions of falling penalties, each begun from the one before; down to `last`, or over the whole grid."""
+    """Solutions for falling penalties, down to `last` or over the whole grid. Each starts from the one before."""
     columns, center, scale = standardised(inputs)
     unit = float(target.std()) or 1.0  # the balance of the two penalties depends on the unit of the target
     change = (target - target.mean()) / unit
@@ -109,7 +97,7 @@ def _path(inputs: Array, target: Array, ratio: float, last: float | None) -> lis
         alphas = np.append(alphas[alphas > last], last)
     gram = columns.T @ columns if columns.shape[0] > columns.shape[1] else False
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # columns that resemble each other may share a weight
+        warnings.simplefilter("ignore", ConvergenceWarning)  # similar columns may share a weight in any proportion
         _, weights, _ = enet_path(
             np.asfortranarray(columns),
             change,

@@ -14,26 +14,21 @@ ALPHAS = tuple(float(alpha) for alpha in np.logspace(-5, 0, 11))
 """0.00001 .. 1 in halves of a decade."""
 
 _ROUNDS, _ENOUGH = 60, 1e-6
-"""Reweighted regressions at most, and the relative change of the objective at which they end."""
+"""The largest number of reweighted regressions, and the relative change of the objective that ends them."""
 _LARGEST, _SMALLEST = 0.1, 1e-5
-"""Errors below this share of the unit are weighted alike: it is halved in every round down to the smallest."""
+"""Errors below this share of the unit have equal weights. It is halved in every round, down to the smallest."""
 
 
 class LeastAbsolute(DirectRegression):
     """Linear regression that minimises absolute errors, with an L2 penalty, one per step and target.
 
-    It is the linear rival of networks that are judged by their MAE: ridge and lasso are fitted to squared errors.
-    Minimises mean |y - b - X w| + alpha |w|² / 2 with standardised columns X (see `forecastlab.baselines.lags.Lags`)
-    and y in units of its mean absolute deviation from the median, by iteratively reweighted least squares. Alpha is
-    the one of `alphas` with the lowest absolute error on the last fifth of the training rows when fitted on those
-    before; then all training rows are fitted. Sources: Koenker and Bassett 1978; Schlossmacher 1973.
+    It is the linear baseline for networks that are judged by their MAE; ridge and lasso are fitted to squared errors.
+    It minimises mean |y - b - X w| + alpha |w|² / 2 by iteratively reweighted least squares. The columns X are
+    standardised (see `forecastlab.baselines.lags.Lags`), and y is in units of its mean absolute deviation from the
+    median. Alpha is chosen by the absolute error on the last fifth of the training rows. The other arguments are those
+    of `DirectRegression`. Sources: Koenker and Bassett 1978; Schlossmacher 1973.
 
     Args:
-        lags: rows up to the origin whose features are inputs; None for 1 or the network's lookback, whichever has the
-            lower error on the same tail.
-        calendar: cycles of the forecast step that are inputs beside the data's own.
-        seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
-        pooled: whether the series of a panel share their regressors; else each has its own.
         alphas: penalties to choose from.
 
     Raises:
@@ -65,7 +60,7 @@ class LeastAbsolute(DirectRegression):
 
 
 def _path(inputs: Array, target: Array, alphas: Sequence[float]) -> list[Linear]:
-    """The regressions of falling penalties, each begun from the one before."""
+    """The regressions for falling penalties. Each starts from the one before."""
     columns, center, scale = standardised(inputs)
     middle = float(np.median(target))
     unit = float(np.abs(target - middle).mean()) or 1.0
@@ -86,14 +81,14 @@ def _reweighted(
 ) -> tuple[Array, float]:
     """The weights and the intercept b that minimise mean |target - columns w - b| + alpha |w|² / 2.
 
-    Each round solves least squares in which an error e has the weight 1 / max(|e|, smallest).
+    Each round solves a least squares problem in which an error e has the weight 1 / max(|e|, smallest).
 
     Args:
         columns: (samples, columns), standardised.
         target: (samples,), in its own unit.
         alpha: the penalty.
-        weights: (columns,): where to begin.
-        intercept: where to begin.
+        weights: (columns,): start values.
+        intercept: start value.
         products: (samples, samples): products of the samples, if these are fewer than the columns.
     """
     smallest, before = _LARGEST, np.inf
@@ -109,7 +104,7 @@ def _reweighted(
 
 
 def _weighted(columns: Array, target: Array, share: Array, alpha: float, products: Array | None) -> tuple[Array, float]:
-    """Weighted ridge regression with a free intercept, by the columns' products or, where given, the samples'."""
+    """Weighted ridge regression with a free intercept. It uses the products of the samples if they are given."""
     penalty, ones = alpha * len(target), np.ones(len(target))
     if products is not None:
         solved = np.linalg.solve(products + np.diag(penalty / share), np.column_stack([target, ones]))
