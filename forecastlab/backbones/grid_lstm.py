@@ -146,11 +146,11 @@ class GridLSTM(Layered):
         states = self.initial_state(x.shape[0]) if state is None else state
         pair = self.projection(x)
         after = []
-        for number, (layer, before) in enumerate(zip(self._layers, states, strict=True)):
+        for number, (layer, state_before) in enumerate(zip(self._layers, states, strict=True)):
             if number and self.dropout:
                 h, m = pair.chunk(2, -1)
                 pair = torch.cat([drop(h, self.dropout, self.training), m], -1)
-            pair, new, parts = layer.run(pair, before, signals is not None)
+            pair, new, parts = layer.run(pair, state_before, signals is not None)
             after.append(new)
             if signals is not None:
                 signals |= {f"layers.{number}.{name}": part for name, part in zip(layer.parts, parts, strict=True)}

@@ -97,10 +97,10 @@ class Layered(Backbone):
         self.require_sequence(x)
         states = self.initial_state(x.shape[0]) if state is None else state
         after = []
-        for number, (layer, before) in enumerate(zip(self._layers, states, strict=True)):
+        for number, (layer, state_before) in enumerate(zip(self._layers, states, strict=True)):
             if number and self.dropout:
                 x = dropout(x, self.dropout, self.training)
-            x, new, parts = layer.run(x, before, signals is not None)
+            x, new, parts = layer.run(x, state_before, signals is not None)
             after.append(new)
             if signals is not None:
                 signals |= {f"layers.{number}.{name}": part for name, part in zip(layer.parts, parts, strict=True)}

@@ -103,5 +103,5 @@ class LSTM(Recurrent):
         return h, (h, c), (i, f, g, o, c, h)
 
     def kernel(self, weights: LayerWeights, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        before = cast("tuple[Tensor, Tensor]", state)
-        return lstm(inputs + weights.bias_hh, weights.weight_hh, before, weights.mask)
+        h_and_c = cast("tuple[Tensor, Tensor]", state)
+        return lstm(inputs + weights.bias_hh, weights.weight_hh, h_and_c, weights.mask)

@@ -304,13 +304,13 @@ def chunkwise(
     past = q.new_ones(length, length, dtype=torch.bool).tril()
     F = (log_f.unsqueeze(-2) * past).sum(-1)  # cumsum is not deterministic on GPUs
     b = log_i - F
-    before, top, m = _stabilisers(F[..., -1], b.amax(-1), memory.m)
+    m_before, top, m = _stabilisers(F[..., -1], b.amax(-1), memory.m)
     written = (k * torch.exp(b - top.unsqueeze(-1)).unsqueeze(-1)).transpose(-1, -2) @ v
-    cells, cell = _cells(written, torch.exp(before - top), torch.cat([memory.C.mT, memory.n.unsqueeze(-1)], -1))
+    cells, cell = _cells(written, torch.exp(m_before - top), torch.cat([memory.C.mT, memory.n.unsqueeze(-1)], -1))
 
     b_past = b.unsqueeze(-2).masked_fill(~past, -math.inf)
-    M = torch.maximum(b_past.detach().amax(-1), before.detach().unsqueeze(-1))  # cancels in h: it needs no gradient
-    weight, weight_before = torch.exp(b_past - M.unsqueeze(-1)), torch.exp(before.unsqueeze(-1) - M).unsqueeze(-1)
+    M = torch.maximum(b_past.detach().amax(-1), m_before.detach().unsqueeze(-1))  # cancels in h: it needs no gradient
+    weight, weight_before = torch.exp(b_past - M.unsqueeze(-1)), torch.exp(m_before.unsqueeze(-1) - M).unsqueeze(-1)
     read = (q @ k.mT * weight) @ v + weight_before * (q @ cells)
     m_t = F + M
     h = _normalise(read[..., :-1], read[..., -1:], m_t.unsqueeze(-1))
@@ -324,21 +324,21 @@ def chunkwise(
 
 def _stabilisers(total: Tensor, top: Tensor, m: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Each chunk's m before it and M at its end, (batch, heads, chunks), and m after the last chunk."""
-    before, ends = [], []
+    starts, ends = [], []
     for total_j, top_j in zip(total.unbind(-1), top.unbind(-1), strict=True):
-        before.append(m)
+        starts.append(m)
         ends.append(torch.maximum(m, top_j))
         m = total_j + ends[-1]
-    return torch.stack(before, -1), torch.stack(ends, -1), m
+    return torch.stack(starts, -1), torch.stack(ends, -1), m
 
 
 def _cells(written: Tensor, decay: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """The cells before each chunk, (batch, heads, chunks, head_size, head_size + 1), and that after the last one."""
-    before = []
+    cells = []
     for written_j, decay_j in zip(written.unbind(2), decay[..., None, None].unbind(2), strict=True):
-        before.append(cell)
+        cells.append(cell)
         cell = torch.addcmul(written_j, decay_j, cell)
-    return torch.stack(before, 2), cell
+    return torch.stack(cells, 2), cell
 
 
 def _normalise(numerator: Tensor, dot: Tensor, m: Tensor) -> Tensor:

@@ -95,10 +95,10 @@ class PeepholeLSTMLayer(GatedLayer):
             self.gate("forget").bias.add_(forget_bias)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        before = cast("tuple[Tensor, Tensor]", state)
-        inputs, mask = self.project(x), self.mask(before[0])
-        if self.fused and not keep_parts and usable(inputs, *before, self.weight_hh):
-            return *lstm(inputs, self.weight_hh, before, mask, self.weight_ch), ()
+        h_and_c = cast("tuple[Tensor, Tensor]", state)
+        inputs, mask = self.project(x), self.mask(h_and_c[0])
+        if self.fused and not keep_parts and usable(inputs, *h_and_c, self.weight_hh):
+            return *lstm(inputs, self.weight_hh, h_and_c, mask, self.weight_ch), ()
         recur = self.recurrence(mask)
         v_i, v_f, v_o = self.weight_ch.unbind()
 

@@ -158,7 +158,7 @@ class Recurrent(Backbone, Stepped):
     def _loop(
         self, x: Tensor, state: State | None, signals: dict[str, Tensor] | None, time_first: bool = False
     ) -> tuple[Tensor, State]:
-        before = self.initial_state(x.shape[0]) if state is None else state
+        states = self.initial_state(x.shape[0]) if state is None else state
         after = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
@@ -169,7 +169,7 @@ class Recurrent(Backbone, Stepped):
                 )
             weight_ih, weight_hh, bias_ih, bias_hh = self._layer(layer)
             mask = dropout_mask(x.new_ones(x.shape[0], self.hidden_size), self.recurrent_dropout, self.training)
-            weights, start = LayerWeights(weight_hh, bias_hh, mask), _pick(before, layer)
+            weights, start = LayerWeights(weight_hh, bias_hh, mask), _pick(states, layer)
             inputs = linear(x, weight_ih, bias_ih)
             if self.fused and signals is None and usable(inputs, weight_hh, *_leaves(start)):
                 x, last = self.kernel(weights, inputs, start)

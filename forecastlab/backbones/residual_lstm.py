@@ -112,11 +112,11 @@ class ResidualLSTMLayer(GatedLayer):
             self.gate("forget").bias.add_(forget_bias)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        before = cast("tuple[Tensor, Tensor]", state)
-        inputs, mask = self.project(x), self.mask(before[0])
+        h_and_c = cast("tuple[Tensor, Tensor]", state)
+        inputs, mask = self.project(x), self.mask(h_and_c[0])
         shortcut = x if self.shortcut is None else linear(x, self.shortcut)
-        if self.fused and not keep_parts and usable(inputs, *before, self.weight_hh, shortcut):
-            return *lstm(inputs, self.weight_hh, before, mask, self.weight_ch, shortcut, self.projection), ()
+        if self.fused and not keep_parts and usable(inputs, *h_and_c, self.weight_hh, shortcut):
+            return *lstm(inputs, self.weight_hh, h_and_c, mask, self.weight_ch, shortcut, self.projection), ()
         recur = self.recurrence(mask)
         v_i, v_f, v_o = (None, None, None) if self.weight_ch is None else self.weight_ch.unbind()
 

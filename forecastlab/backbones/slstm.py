@@ -139,10 +139,10 @@ class SLSTMLayer(GatedLayer):
         Returns:
             As `run`.
         """
-        before = cast(tuple[Tensor, ...], state)
-        mask = self.mask(before[0])
-        if self.fused and not keep_parts and usable(inputs, *before, self.weight_hh):
-            return *slstm(inputs, self.weight_hh, before, mask, self.forget == "exp"), []
+        memory = cast(tuple[Tensor, ...], state)
+        mask = self.mask(memory[0])
+        if self.fused and not keep_parts and usable(inputs, *memory, self.weight_hh):
+            return *slstm(inputs, self.weight_hh, memory, mask, self.forget == "exp"), []
         batch, time, _ = inputs.shape
         heads, width = self.num_heads, self.weight_hh.shape[1]
 
@@ -168,7 +168,7 @@ class SLSTMLayer(GatedLayer):
             h = o * (c / n)
             return h, (h, c, n, m), (i, f, z, o, c, n, m, h)
 
-        y, last, parts = self.scan(step, per_head, tuple(split(part) for part in before), keep_parts)
+        y, last, parts = self.scan(step, per_head, tuple(split(part) for part in memory), keep_parts)
         after = tuple(merge(cast(Tensor, part)) for part in last)
         return merge(y).contiguous(), after, [merge(part) for part in parts]
 

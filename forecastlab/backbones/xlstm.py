@@ -196,12 +196,12 @@ class SBlock(Layer):
         self.down = nn.Linear(width, hidden_size)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        past, before = cast(tuple[Tensor, tuple[Tensor, ...]], state)
+        past, cell_state = cast(tuple[Tensor, tuple[Tensor, ...]], state)
         u = self.norm(x)
         a, past = self.conv(u, past)
         from_a, from_u = self.cell.weight_ih.chunk(2)
         inputs = torch.cat([block_linear(silu(a), from_a), block_linear(u, from_u)], -1) + self.cell.bias
-        h, after, parts = self.cell.recur(inputs, before, keep_parts)
+        h, after, parts = self.cell.recur(inputs, cell_state, keep_parts)
         gate, value = self.up(_normalise_heads(self.group_norm, h)).chunk(2, -1)
         x = x + dropout(self.down(gelu(gate) * value), self.dropout, self.training)
         return x, (past, after), [*parts, x] if keep_parts else []
@@ -259,14 +259,14 @@ class MBlock(Layer):
             self.gate("forget").bias.add_(forget_bias)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        past, before = cast(tuple[Tensor, State], state)
+        past, cell_state = cast(tuple[Tensor, State], state)
         v, g = self.up(self.norm(x)).chunk(2, -1)
         a, past = self.conv(v, past)
         a, g = silu(a), silu(g)
         q, k = block_linear(a, torch.cat([self.query, self.key])).chunk(2, -1)
         i, f = self.gates(a).chunk(2, -1)
         log_f = log_forget_gate(f, self.forget)
-        h, after, parts = remember(q, k, v, i, log_f, before, self.chunk_size, keep_parts)
+        h, after, parts = remember(q, k, v, i, log_f, cell_state, self.chunk_size, keep_parts)
         mixed = _normalise_heads(self.group_norm, h) + self.skip * a
         x = x + dropout(self.down(mixed * g), self.dropout, self.training)
         return x, (past, after), [q, k, v, g, *parts, h, x] if keep_parts else []

@@ -82,18 +82,20 @@ class ARIMA(Baseline):
                 # It then starts from zeros, which works as well.
                 warnings.filterwarnings("ignore", message=".*starting .*parameters")
                 try:
-                    found = model.fit(return_params=True, method_kwargs={"maxiter": 200})
+                    fitted = model.fit(return_params=True, method_kwargs={"maxiter": 200})
                 except np.linalg.LinAlgError as error:
                     raise DataError(
                         f"{self.name} cannot be fitted to the training rows of fold {data.fold} ({error}): choose "
                         "another order"
                     ) from None
-            self.coefficients.append(dict(zip(model.param_names, np.asarray(found).tolist(), strict=True)))
+            self.coefficients.append(dict(zip(model.param_names, np.asarray(fitted).tolist(), strict=True)))
 
     def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
         series = _series(data, 0, max(origins) + 1)
         each = zip(series, self.coefficients, strict=True)
-        return np.stack([self._run_on(y, found, np.array(origins), data.horizon) for y, found in each], axis=-1)
+        return np.stack(
+            [self._run_on(y, coefficients, np.array(origins), data.horizon) for y, coefficients in each], axis=-1
+        )
 
     def _run_on(self, series: Array, coefficients: dict[str, float], origins: NDArray[np.int64], horizon: int) -> Array:
         """Forecasts (origins, horizon) from the states that the filter passes through; `series` is (rows,)."""

@@ -14,7 +14,7 @@ Mask = NDArray[np.bool_]
 
 
 class Baseline(ABC):
-    """A forecast that is fitted once on the training rows of a fold, and then starts from any origin and its true past.
+    """A forecasting method: fitted once on the training rows of a fold, it forecasts from any origin and its true past.
 
     The rules are those of the networks. A fit uses the training rows only, from `data.ranges.train_start` up to
     `train_stop`. The last fifth of them may choose hyper-parameters. A forecast uses the rows up to its origin and the

@@ -64,21 +64,21 @@ def training_samples(data: ForecastDataModule, first_origin: int) -> Samples:
     """
     start, stop = data.ranges.train_start, data.ranges.train_stop
     first_origin += start
-    found = origins_of(range(first_origin + 1, stop), data.horizon, first_origin)
-    if not found:
+    origins = origins_of(range(first_origin + 1, stop), data.horizon, first_origin)
+    if not origins:
         raise ConfigError(
             f"fold {data.fold} trains on {stop - start} rows, which leave no forecast origin from row {first_origin} "
             f"on with horizon={data.horizon}: choose a later fold, fewer lags or a shorter horizon"
         )
-    index = torch.arange(found.start, found.stop)
-    batch = Windows(data.rows, torch.zeros_like(index), index, index, index, data.score_gaps)[list(range(len(found)))]
+    index = torch.arange(origins.start, origins.stop)
+    batch = Windows(data.rows, torch.zeros_like(index), index, index, index, data.score_gaps)[list(range(len(origins)))]
     tail = stop - max(1, round(TAIL * (stop - start)))
     steps = np.arange(1, data.horizon + 1)
     return Samples(
-        found,
+        origins,
         target=batch.target[:, 0].numpy(),
         scored=(batch.weight[:, 0] > 0).numpy(),
-        tail=np.array(found)[:, None] + steps >= tail,
+        tail=np.array(origins)[:, None] + steps >= tail,
     )
 
 
@@ -247,13 +247,13 @@ class DirectRegression(Baseline):
         if choose_rows and data.lookback != "full" and 4 * (data.lookback + data.horizon) <= trained:
             rows = sorted({1, data.lookback})
         tried = [Lags(number, given.calendar, seasons) for number in rows]
-        found = [self._of_each(members, lags, self._setting) for lags in tried]
-        errors = np.array([[error for step in each for _, error in step] for each in found])
+        results = [self._of_each(members, lags, self._setting) for lags in tried]
+        errors = np.array([[error for step in each for _, error in step] for each in results])
         least = errors.min(0)
         relative = np.divide(errors, least, out=np.ones_like(errors), where=least > 0)  # targets differ in their units
         best = int(np.argmin(relative.mean(1)))
         self.lags = tried[best]
-        settings = iter([setting for step in found[best] for setting, _ in step])
+        settings = iter([setting for step in results[best] for setting, _ in step])
         self.regressors = self._of_each(members, self.lags, lambda x, y, _: self._regress(x, y, next(settings)))
 
     def _of_each(

@@ -12,11 +12,11 @@ from forecastlab.data.calendar import Cycle
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 
-_PATIENCE = 30
+_MORE_TREES = 30
 """The search for the number of trees ends after so many trees that do not lower the error on the tail."""
 
-_WIDE, _FINE, _COARSE = 256, 255, 31
-"""Columns up to which each has so many bins, and the bins of each of more: the time goes by columns times bins."""
+_MANY_COLUMNS, _FINE_BINS, _COARSE_BINS = 256, 255, 31
+"""Inputs with more columns than this have coarse bins: the time is proportional to columns times bins."""
 
 Loss = Literal["squared_error", "absolute_error"]
 
@@ -78,10 +78,12 @@ class GradientBoosting(DirectRegression):
 
     def _setting(self, inputs: Array, target: Array, tail: Mask) -> tuple[int, float]:
         power = 1 if self.loss == "absolute_error" else 2
-        before, errors, best = self._ensemble(0, inputs).set_params(warm_start=True), list[float](), 0
-        while len(errors) < self.max_trees and best + _PATIENCE >= len(errors):
-            before.set_params(max_iter=min(len(errors) + _PATIENCE, self.max_trees)).fit(inputs[~tail], target[~tail])
-            staged = before.staged_predict(inputs[tail])
+        ensemble, errors, best = self._ensemble(0, inputs).set_params(warm_start=True), list[float](), 0
+        while len(errors) < self.max_trees and best + _MORE_TREES >= len(errors):
+            ensemble.set_params(max_iter=min(len(errors) + _MORE_TREES, self.max_trees)).fit(
+                inputs[~tail], target[~tail]
+            )
+            staged = ensemble.staged_predict(inputs[tail])
             errors = [float(np.mean(np.abs(predicted - target[tail]) ** power)) for predicted in staged]
             best = 1 + int(np.argmin(errors))
         return best, errors[best - 1]
@@ -97,7 +99,7 @@ class GradientBoosting(DirectRegression):
             learning_rate=self.learning_rate,
             max_leaf_nodes=self.max_leaves,
             min_samples_leaf=self.min_samples,
-            max_bins=_FINE if inputs.shape[1] <= _WIDE else _COARSE,
+            max_bins=_FINE_BINS if inputs.shape[1] <= _MANY_COLUMNS else _COARSE_BINS,
             early_stopping=False,  # it would hold out random rows
             random_state=0,
         )

@@ -120,8 +120,8 @@ class Units(NamedTuple):
         A constant column has scale 1. A column that was never observed has centre 0 and scale 1.
         """
         rows = slice(data.ranges.train_start, data.ranges.train_stop)
-        found = [_unit(data, names, rows) for names in (data.features, data.targets)]
-        return cls(*(unit for units in found for unit in units))
+        pairs = [_unit(data, names, rows) for names in (data.features, data.targets)]
+        return cls(*(unit for pair in pairs for unit in pair))
 
 
 class Steps(Sequence[Array]):
@@ -144,8 +144,8 @@ class Steps(Sequence[Array]):
     @overload
     def __getitem__(self, step: slice) -> list[Array]: ...
     def __getitem__(self, step: int | slice) -> Array | list[Array]:
-        found = self._range[step]
-        return self._make(found) if isinstance(found, int) else [self._make(each) for each in found]
+        numbers = self._range[step]
+        return self._make(numbers) if isinstance(numbers, int) else [self._make(each) for each in numbers]
 
 
 class Inputs(NamedTuple):

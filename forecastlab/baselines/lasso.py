@@ -13,11 +13,11 @@ from forecastlab.baselines.ridge import Linear, standardised
 from forecastlab.data.calendar import Cycle
 from forecastlab.errors import ConfigError
 
-_STRENGTHS = np.logspace(0, -3, 31)
+_RELATIVE_PENALTIES = np.logspace(0, -3, 31)
 """Penalties in tenths of a decade, in units of the smallest penalty that leaves every input out."""
 
-_ROUNDS, _ENOUGH = 300, 1e-4
-"""Passes of the coordinate descent over the columns at most, and the duality gap at which it ends, in variances."""
+_MAX_PASSES, _DUALITY_GAP = 300, 1e-4
+"""The limit of passes over the columns in coordinate descent, and the duality gap that ends it, in variances."""
 
 
 class ElasticNet(DirectRegression):
@@ -51,12 +51,12 @@ class ElasticNet(DirectRegression):
         self.l1_ratios = tuple(l1_ratios)
 
     def _setting(self, inputs: Array, target: Array, tail: Mask) -> tuple[tuple[float, float], float]:
-        found = []
+        candidates = []
         for ratio in self.l1_ratios:
             for linear in _path(inputs[~tail], target[~tail], ratio, None):
                 error = float(np.mean((linear.predict(inputs[tail]) - target[tail]) ** 2))
-                found.append((error, ratio, linear.alpha))
-        error, ratio, alpha = min(found)
+                candidates.append((error, ratio, linear.alpha))
+        error, ratio, alpha = min(candidates)
         return (ratio, alpha), error
 
     def _regress(self, inputs: Array, target: Array, setting: tuple[float, float]) -> Predictor:
@@ -92,7 +92,7 @@ def _path(inputs: Array, target: Array, ratio: float, last: float | None) -> lis
     greatest = float(np.abs(columns.T @ change).max()) / len(change) / ratio
     if greatest == 0:  # the target does not change
         return [Linear(np.zeros(columns.shape[1]), float(target.mean()), 0.0 if last is None else last)]
-    alphas = greatest * _STRENGTHS
+    alphas = greatest * _RELATIVE_PENALTIES
     if last is not None:
         alphas = np.append(alphas[alphas > last], last)
     gram = columns.T @ columns if columns.shape[0] > columns.shape[1] else False
@@ -104,8 +104,8 @@ def _path(inputs: Array, target: Array, ratio: float, last: float | None) -> lis
             l1_ratio=ratio,
             alphas=alphas,
             precompute=gram,
-            tol=_ENOUGH,
-            max_iter=_ROUNDS,
+            tol=_DUALITY_GAP,
+            max_iter=_MAX_PASSES,
         )
     return [
         Linear(each, float(target.mean() - center @ each), float(alpha))

@@ -13,9 +13,9 @@ from forecastlab.errors import ConfigError
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(-5, 0, 11))
 """0.00001 .. 1 in halves of a decade."""
 
-_ROUNDS, _ENOUGH = 60, 1e-6
+_MAX_ROUNDS, _TOLERANCE = 60, 1e-6
 """The largest number of reweighted regressions, and the relative change of the objective that ends them."""
-_LARGEST, _SMALLEST = 0.1, 1e-5
+_LARGEST_BOUND, _SMALLEST_BOUND = 0.1, 1e-5
 """Errors below this share of the unit have equal weights. It is halved in every round, down to the smallest."""
 
 
@@ -68,12 +68,12 @@ def _path(inputs: Array, target: Array, alphas: Sequence[float]) -> list[Linear]
     wide = columns.shape[0] < columns.shape[1]
     products = columns @ columns.T if wide else None
     weights, intercept = np.zeros(columns.shape[1]), 0.0
-    found = []
+    regressions = []
     for alpha in alphas:
         weights, intercept = _reweighted(columns, change, alpha, weights, intercept, products)
         each = unit * weights / scale
-        found.append(Linear(each, float(middle + unit * intercept - center @ each), float(alpha)))
-    return found
+        regressions.append(Linear(each, float(middle + unit * intercept - center @ each), float(alpha)))
+    return regressions
 
 
 def _reweighted(
@@ -91,15 +91,15 @@ def _reweighted(
         intercept: start value.
         products: (samples, samples): products of the samples, if these are fewer than the columns.
     """
-    smallest, before = _LARGEST, np.inf
-    for _ in range(_ROUNDS):
+    bound, last_objective = _LARGEST_BOUND, np.inf
+    for _ in range(_MAX_ROUNDS):
         error = np.abs(target - columns @ weights - intercept)
         objective = float(error.mean() + alpha * (weights**2).sum() / 2)
-        if smallest <= _SMALLEST and abs(before - objective) <= _ENOUGH * max(objective, _SMALLEST):
+        if bound <= _SMALLEST_BOUND and abs(last_objective - objective) <= _TOLERANCE * max(objective, _SMALLEST_BOUND):
             break
-        before = objective
-        weights, intercept = _weighted(columns, target, 1 / np.maximum(error, smallest), alpha, products)
-        smallest = max(smallest / 2, _SMALLEST)
+        last_objective = objective
+        weights, intercept = _weighted(columns, target, 1 / np.maximum(error, bound), alpha, products)
+        bound = max(bound / 2, _SMALLEST_BOUND)
     return weights, intercept
 
 
@@ -115,5 +115,5 @@ def _weighted(columns: Array, target: Array, share: Array, alpha: float, product
     moments = weighted.T @ design
     free = np.append(np.full(columns.shape[1], penalty), 0.0)
     moments[np.diag_indices_from(moments)] += free + 1e-12 * np.trace(moments) / len(moments)
-    found: Array = np.linalg.solve(moments, weighted.T @ target).astype(np.float64)
-    return found[:-1], float(found[-1])
+    solution: Array = np.linalg.solve(moments, weighted.T @ target).astype(np.float64)
+    return solution[:-1], float(solution[-1])

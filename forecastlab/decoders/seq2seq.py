@@ -193,13 +193,13 @@ class Seq2Seq(Decoder):
         if self.asks_before:
             x = torch.cat([x, attend(layers[-1][0])], -1)
         after: list[LayerState] = []
-        for number, (weights, before) in enumerate(zip(self.rnn.all_weights, layers, strict=True)):
+        for number, (weights, state) in enumerate(zip(self.rnn.all_weights, layers, strict=True)):
             if number and self.dropout:
                 x = dropout(x, self.dropout, self.training)
-            if len(before) > 1:
-                after.append(torch.lstm_cell(x, before, *weights))
+            if len(state) > 1:
+                after.append(torch.lstm_cell(x, state, *weights))
             else:
-                after.append((torch.gru_cell(x, *before, *weights),))
+                after.append((torch.gru_cell(x, *state, *weights),))
             x = after[-1][0]
         return after
 

@@ -160,36 +160,36 @@ def _signals(traced: Trace, label: str) -> list[Finding]:
     """A figure of the gates and one of the states of each layer."""
     layers: dict[tuple[Kind, str], list[str]] = {}
     for name in traced.signals:
-        found = SignalName.of(name)
-        layers.setdefault((found.kind, found.key), []).append(name)
+        signal = SignalName.of(name)
+        layers.setdefault((signal.kind, signal.key), []).append(name)
     return [_layer(traced, kind, key, names, label) for (kind, key), names in layers.items()]
 
 
 def _layer(traced: Trace, kind: Kind, key: str, names: Sequence[str], label: str) -> Finding:
-    found = [SignalName.of(name) for name in names]
+    signals = [SignalName.of(name) for name in names]
     values = [traced.signals[name] for name in names]
     columns = [
-        f"{one.signal}.{unit}" for one, units in zip(found, values, strict=True) for unit in range(units.shape[1])
+        f"{one.signal}.{unit}" for one, units in zip(signals, values, strict=True) for unit in range(units.shape[1])
     ]
     table = pd.concat([traced.rows, pd.DataFrame(np.concatenate(values, 1), columns=columns)], axis=1)
-    shown = {one.label: units for one, units in zip(found, values, strict=True)}
+    shown = {one.label: units for one, units in zip(signals, values, strict=True)}
 
     def draw(theme: Theme) -> Figure:
-        return figures.signals_over_time(traced.rows, shown, target=label, place=found[0].place, theme=theme)
+        return figures.signals_over_time(traced.rows, shown, target=label, place=signals[0].place, theme=theme)
 
-    caption = f"The {kind}s of {found[0].place} at each forecast origin, below the forecasts that came of them."
+    caption = f"The {kind}s of {signals[0].place} at each forecast origin, below the forecasts that came of them."
     return Finding(Picture(f"{kind}s_{key}", caption, draw, colours=None), table)
 
 
 def _attention(name: str, attention: Attention, cutoff: pd.Series) -> Finding:
-    found = SignalName.of(name)
+    signal = SignalName.of(name)
 
     def draw(theme: Theme) -> Figure:
-        return figures.attention_map(cutoff, attention, name=found.place, theme=theme)
+        return figures.attention_map(cutoff, attention, name=signal.place, theme=theme)
 
-    caption = f"How much {found.place} looks at each step of the past, from each forecast origin."
+    caption = f"How much {signal.place} looks at each step of the past, from each forecast origin."
     return Finding(
-        Picture(f"attention_{found.key}", caption, draw, colours=None), attention.table(pd.DatetimeIndex(cutoff))
+        Picture(f"attention_{signal.key}", caption, draw, colours=None), attention.table(pd.DatetimeIndex(cutoff))
     )
 
 

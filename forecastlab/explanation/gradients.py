@@ -75,8 +75,8 @@ def integrated_gradients(
 
     def forecasts(history: Tensor, known: Tensor, *others: Tensor) -> Tensor:
         """Forecasts (batch, origins)."""
-        found: Tensor = model(Batch(history, known, *others))
-        return found[..., target].mean(2)
+        forecast: Tensor = model(Batch(history, known, *others))
+        return forecast[..., target].mean(2)
 
     method = _captum().IntegratedGradients(forecasts)
     batch, positions = _chosen(windows, origins, model.device)

@@ -17,9 +17,9 @@ def inventory(model: nn.Module, names: Iterable[str]) -> pd.DataFrame:
     """
     parts: dict[str, dict[str, list[str]]] = {"backbone": {}, "decoder": {}}
     for name in names:
-        found = SignalName.of(name)
-        kinds = parts.setdefault(found.path, {}).setdefault(found.kind, [])
-        label = found.label.removesuffix(" gate")
+        signal = SignalName.of(name)
+        kinds = parts.setdefault(signal.path, {}).setdefault(signal.kind, [])
+        label = signal.label.removesuffix(" gate")
         if label not in kinds:
             kinds.append(label)
     rows = [

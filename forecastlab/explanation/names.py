@@ -85,10 +85,10 @@ def shown(names: Iterable[str]) -> list[str]:
     The "output" of a part is left out, which is the input of another part or the hidden state of its last layer, unless
     nothing else is known of it.
     """
-    found = {name: SignalName.of(name) for name in names}
+    signals = {name: SignalName.of(name) for name in names}
     return [
         name
-        for name, signal in found.items()
+        for name, signal in signals.items()
         if signal.signal != "output"
-        or not any(other is not signal and f"{other.path}.".startswith(f"{signal.path}.") for other in found.values())
+        or not any(other is not signal and f"{other.path}.".startswith(f"{signal.path}.") for other in signals.values())
     ]

@@ -81,22 +81,22 @@ def permutation_importance(
     """
     schema = model.schema
     base = _errors(model, [windows], target)[0]
-    found = []
+    increases = []
     for members in features.values():
         columns = [schema.features.index(name) for name in members]
         known = [schema.known.index(name) for name in members if name in schema.known]
         variants = [with_rows_in_order(windows, columns, known, torch.as_tensor(order)) for order in orders]
         increase = _errors(model, variants, target) - base
-        found.append(np.stack([increase.mean(0), increase.std(0)], 1).ravel())
+        increases.append(np.stack([increase.mean(0), increase.std(0)], 1).ravel())
     names = [f"{error}{suffix}" for error in ERRORS for suffix in ("", "_std")]
-    return pd.DataFrame(found, list(features), names), dict(zip(ERRORS, base.tolist(), strict=True))
+    return pd.DataFrame(increases, list(features), names), dict(zip(ERRORS, base.tolist(), strict=True))
 
 
 def _errors(model: Network, variants: Sequence[Windows], target: int) -> NDArray[np.float64]:
     """(variants, 2): mean squared and mean absolute error of one target over all values that are scored."""
     first = variants[0]
     together = max(1, sequences_at_once(model, first) // len(first))
-    found = []
+    errors = []
     for start in range(0, len(variants), together):
         chunk = variants[start : start + together]
         sums = torch.zeros(3, len(chunk), dtype=torch.float64)
@@ -106,5 +106,5 @@ def _errors(model: Network, variants: Sequence[Windows], target: int) -> NDArray
             error = weight * (model(batch)[..., target] - batch.target[..., target])
             values = torch.stack([error.square(), error.abs(), weight]).double()  # weights are 0 or 1
             sums += values.unflatten(1, (len(chunk), -1)).flatten(2).sum(2).cpu()
-        found.append((sums[:2] / sums[2]).T)
-    return torch.cat(found).numpy()
+        errors.append((sums[:2] / sums[2]).T)
+    return torch.cat(errors).numpy()

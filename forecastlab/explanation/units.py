@@ -39,8 +39,8 @@ def unused(model: nn.Module, peaks: Mapping[str, NDArray[np.float64]], threshold
         counts = {name: near_zero(peak, threshold) for name, peak in layers.items()}
         smaller = _smaller(model.get_submodule(path), layers, counts)
         for name, count in counts.items():
-            units, found = len(layers[name]), SignalName.of(name)
-            place = found.place if found.signal == "hidden" else f"{found.place}, {found.label}"
+            units, signal = len(layers[name]), SignalName.of(name)
+            place = signal.place if signal.signal == "hidden" else f"{signal.place}, {signal.label}"
             if count == 0:
                 text = f"each of the {units} units exceeds {threshold:g} at some step"
             else:

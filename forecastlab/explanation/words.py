@@ -10,7 +10,7 @@ from forecastlab.explanation.attention import Attention
 from forecastlab.explanation.gradients import Attribution
 from forecastlab.explanation.names import SignalName
 
-MOST = 8
+FEATURES_NAMED = 8
 """Features that are named."""
 
 
@@ -99,7 +99,7 @@ def importance(
     """
     parts = [f"errors as they are, in the target's own unit: MSE {error['mse']:.4g}, MAE {error['mae']:.4g}"]
     for what, table, members in (("feature", single, None), ("group", joint, groups)):
-        shown = table.sort_values("mse", ascending=False).head(MOST)
+        shown = table.sort_values("mse", ascending=False).head(FEATURES_NAMED)
         if shown.empty:
             continue
         shown = shown.rename(columns={"mse": "permuted: MSE +", "mse_std": "±", "mae": "MAE +", "mae_std": "± "})

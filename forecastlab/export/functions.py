@@ -84,8 +84,8 @@ class Stepping(nn.Module):
         """
         batch = _batch(self.model, row.unsqueeze(1), known, static, last, series)
         scaled = self.model.scaled(batch)
-        before, *past = tree_unflatten(state, self.form)
-        y, after = self.model.backbone.step(scaled.inputs[:, 0], before)
+        backbone_state, *past = tree_unflatten(state, self.form)
+        y, after = self.model.backbone.step(scaled.inputs[:, 0], backbone_state)
         encoded = torch.cat([*past, y.unsqueeze(1)], 1)
         raw = self.model.decode(scaled, encoded).raw
         outputs = _outputs(self.model, self.model.prediction(raw, batch, scaled))

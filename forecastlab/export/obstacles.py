@@ -21,8 +21,8 @@ def obstacle(error: BaseException) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, GrowingStateError):
             return str(cause)
-        if found := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", str(cause)):
-            return f"{found[1]} has no counterpart in ONNX"
+        if match := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", str(cause)):
+            return f"{match[1]} has no counterpart in ONNX"
     for cause in _chain(error):
         for where in _lines(traceback.extract_tb(cause.__traceback__)):
             return f"{where}: {first_line(cause)}"
@@ -39,25 +39,25 @@ class LengthWatch(nn.Module):
 
     Args:
         function: the function.
-        found: where the line is put; a module's own attributes are put back after an export.
+        lines: where the line is put; a module's own attributes are put back after an export.
     """
 
-    def __init__(self, function: nn.Module, found: list[str]) -> None:
+    def __init__(self, function: nn.Module, lines: list[str]) -> None:
         super().__init__()
         self.function = function
-        self.found = found
+        self.lines = lines
 
     def forward(self, history: Tensor, **others: Tensor) -> Any:
         """As the function's."""
-        with _Watch(history.shape[1], self.found):
+        with _Watch(history.shape[1], self.lines):
             return self.function(history, **others)
 
 
 class _Watch(TorchFunctionMode):
-    def __init__(self, length: Any, found: list[str]) -> None:
+    def __init__(self, length: Any, lines: list[str]) -> None:
         super().__init__()
         self.length = length
-        self.found = found
+        self.lines = lines
 
     def __torch_function__(
         self,
@@ -67,8 +67,8 @@ class _Watch(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if not self.found and self.length.node.expr.is_number:
-            self.found += [
+        if not self.lines and self.length.node.expr.is_number:
+            self.lines += [
                 f"{where} needs the number of rows in advance" for where in _lines(traceback.extract_stack())
             ]
         return result

@@ -73,14 +73,14 @@ class Program:
 
     def lines(self) -> list[str]:
         """Its tensors with their axes, and which of those are dynamic, in words."""
-        found = [
+        lines = [
             f"{kind}: " + ", ".join(f"{name} ({', '.join(map(str, axes))})" for name, axes in tensors.items())
             for kind, tensors in (("inputs", self.inputs), ("outputs", self.outputs))
         ]
-        found.append(f"dynamic axes: {', '.join(dict.fromkeys(self.symbols.values()))}")
+        lines.append(f"dynamic axes: {', '.join(dict.fromkeys(self.symbols.values()))}")
         if self.fixed is not None:
-            found.append(f"time is fixed at {self.inputs['history'][1]}: {self.fixed}")
-        return found
+            lines.append(f"time is fixed at {self.inputs['history'][1]}: {self.fixed}")
+        return lines
 
     def check(self, run: Run) -> float:
         """Compares what was written with the network, on random inputs of other sizes than it was made with.
@@ -208,11 +208,11 @@ def _steps(model: Network) -> Program:
             "is, and give it the last rows each time"
         )
     function = Stepping(model)
-    before = _states(function, 2)
-    inputs: dict[str, Any] = {**example(model, 2, None), "state": before[-1]}
+    states = _states(function, 2)
+    inputs: dict[str, Any] = {**example(model, 2, None), "state": states[-1]}
     inputs = {name: inputs[name] for name in read(function, inputs)}
     shapes: dict[str, Any] = {name: {0: Dim.DYNAMIC} for name in inputs}
-    shapes["state"] = _growing(before)
+    shapes["state"] = _growing(states)
     try:
         exported = _export(function, inputs, shapes)
     except Exception as error:
@@ -257,15 +257,15 @@ def _program(model: Network, function: Forecasting | Stepping, exported: Exporte
 
 def _axes(name: str, node: torch.fx.Node, symbols: dict[str, str]) -> Axes:
     """The axes of an input or output; symbols that are new get a name."""
-    found: Axes = []
+    axes: Axes = []
     for axis, size in enumerate(node.meta["val"].shape):
         if isinstance(size, int):
-            found.append(size)
+            axes.append(size)
             continue
         for symbol in size.node.expr.free_symbols:
             symbols.setdefault(str(symbol), _axis_name(name, axis, symbols))
-        found.append(re.sub(r"\w+", lambda part: symbols.get(part[0], part[0]), str(size)))
-    return found
+        axes.append(re.sub(r"\w+", lambda part: symbols.get(part[0], part[0]), str(size)))
+    return axes
 
 
 def _axis_name(name: str, axis: int, symbols: Mapping[str, str]) -> str:
@@ -296,17 +296,17 @@ def _dtype(values: Tensor) -> str:
 
 def _states(function: Stepping, rows: int) -> list[list[Tensor]]:
     """The tensors of the state before the first row, and after each of some."""
-    found = [function.initial(rows)]
+    states = [function.initial(rows)]
     for _ in range(3):
-        found.append(function(example(function.model, rows, None)["row"], found[-1])["state"])
-    return found
+        states.append(function(example(function.model, rows, None)["row"], states[-1])["state"])
+    return states
 
 
-def _growing(found: Sequence[Sequence[Tensor]]) -> list[dict[int, Any]]:
+def _growing(states: Sequence[Sequence[Tensor]]) -> list[dict[int, Any]]:
     """The dynamic axes of the tensors of a state, from how it went on; those that grow alike have one size."""
     dims: dict[tuple[int, ...], Any] = {}
     axes: list[dict[int, Any]] = []
-    for parts in zip(*found, strict=True):
+    for parts in zip(*states, strict=True):
         axes.append({0: Dim.DYNAMIC})
         for axis, sizes in enumerate(zip(*(part.shape for part in parts), strict=True)):
             if len(set(sizes)) > 1:
@@ -321,7 +321,7 @@ def _length(model: Network) -> int:
 
 def _maker_of_length(function: nn.Module, inputs: Mapping[str, Tensor], shapes: Mapping[str, Any]) -> str | None:
     """Captures again, for the line that makes a number of the length."""
-    found: list[str] = []
+    lines: list[str] = []
     with contextlib.suppress(Exception):
-        _export(LengthWatch(function, found), inputs, shapes)
-    return found[0] if found else None
+        _export(LengthWatch(function, lines), inputs, shapes)
+    return lines[0] if lines else None

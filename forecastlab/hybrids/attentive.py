@@ -74,15 +74,15 @@ class Attentive(Backbone):
         self.key = nn.Linear(width, self.key_size, bias=False) if score in ("additive", "general") else None
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        before, cache = self._split(x, state)
-        h, after = self.backbone(x, before)
+        backbone_state, cache = self._split(x, state)
+        h, after = self.backbone(x, backbone_state)
         keys, values, cache = self._remember(h, cache)
         y = self._combine(self._context(h, keys, values), h)
         return y, (after, *cache) if self.causal else ()
 
     def trace(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
-        before, cache = self._split(x, state)
-        signals = self.backbone.trace(x, before)
+        backbone_state, cache = self._split(x, state)
+        signals = self.backbone.trace(x, backbone_state)
         h = signals["output"]
         keys, values, _ = self._remember(h, cache)
         weights = self._weights(self._query(h), keys)
@@ -102,8 +102,8 @@ class Attentive(Backbone):
         if state is None:
             return None, []
         self.require_causal()
-        before, *cache = state
-        return before, cast(list[Tensor], cache)
+        backbone_state, *cache = state
+        return backbone_state, cast(list[Tensor], cache)
 
     def _remember(self, h: Tensor, cache: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
         """New outputs and the cache of earlier ones -> the keys and values of all, and the cache of all."""

@@ -57,13 +57,13 @@ class ConvEncoder(Backbone):
         self.backbone = inner
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        u, past, before = self._convolve(x, state)
-        y, after = self.backbone(u, before)
+        u, past, backbone_state = self._convolve(x, state)
+        y, after = self.backbone(u, backbone_state)
         return y, (past, after) if self.causal else ()
 
     def trace(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
-        u, _, before = self._convolve(x, state)
-        signals = self.backbone.trace(u, before)
+        u, _, backbone_state = self._convolve(x, state)
+        signals = self.backbone.trace(u, backbone_state)
         own = {"output": signals["output"], "convolution": u}
         return own | {f"backbone.{name}": signal for name, signal in signals.items()}
 
@@ -73,14 +73,14 @@ class ConvEncoder(Backbone):
     def _convolve(self, x: Tensor, state: State | None) -> tuple[Tensor, Tensor, State | None]:
         """The convolved sequence, the inputs that the next step still sees, and the backbone's state before it."""
         self.require_sequence(x)
-        before: State | None = None
+        backbone_state: State | None = None
         past = self._no_past(x.shape[0])
         if state is not None:
             self.require_causal()
-            past, before = cast(tuple[Tensor, State], state)
+            past, backbone_state = cast(tuple[Tensor, State], state)
         seen = torch.cat([past, x], 1)
         u = self.activation(self.convolution(seen.transpose(1, 2)).transpose(1, 2))
-        return u, seen[:, x.shape[1] :], before
+        return u, seen[:, x.shape[1] :], backbone_state
 
     def _no_past(self, batch_size: int) -> Tensor:
         return self.new_zeros(batch_size, self.convolution.kernel_size[0] - 1, self.input_size)

@@ -67,7 +67,7 @@ class _Each(NamedTuple):
                 return total(np.where(kept, values, 0.0)) / total(kept)
 
         every = np.ones(len(place), np.bool_)
-        found = {name: mean(values, self.has_unit.get(name, every)) for name, values in self.figures.items()}
+        means = {name: mean(values, self.has_unit.get(name, every)) for name, values in self.figures.items()}
         in_units = self.has_unit["mse_scaled"]
         # of one series the unit cancels
         alone = (np.bincount(place, minlength=parts) == 1)[place]
@@ -77,7 +77,7 @@ class _Each(NamedTuple):
             absolute, size = total(self.figures["absolute"]), total(self.figures["size"])
             wape = 100 * np.where(absolute == 0, 0.0, absolute / size)
         ordered = {}
-        for name, values in found.items():
+        for name, values in means.items():
             if name == "persistence":
                 ordered["skill"] = skill
             elif name == "absolute":
@@ -197,24 +197,24 @@ class ForecastMetrics:
         each = self._each()
         seen = np.unique(each.target)
         whole, of_target = each.mean_over(np.zeros(len(each.series), np.int64), 1), each.mean_over(each.target)
-        found: dict[str, float] = {}
+        figures: dict[str, float] = {}
         for name, (value,) in whole.items():
             if name in UNITS and not each.has_unit[name].any():
-                found[name] = np.inf
+                figures[name] = np.inf
             elif name == "wape":  # sums of unlike units are not added up
-                found[name] = float(of_target[name][seen].mean())
+                figures[name] = float(of_target[name][seen].mean())
             elif name in IN_UNIT and len(self.targets) > 1:
-                found |= {f"{name}/{self.targets[number]}": of_target[name][number] for number in seen}
+                figures |= {f"{name}/{self.targets[number]}": of_target[name][number] for number in seen}
             elif not name.startswith("coverage-"):
-                found[name] = value
+                figures[name] = value
         if self.series * len(self.targets) > 1:
-            found["series_scored"] = len(each.series)
-            found["series_in_units"] = int(each.has_unit["mse_scaled"].sum())
+            figures["series_scored"] = len(each.series)
+            figures["series_in_units"] = int(each.has_unit["mse_scaled"].sum())
         if self.series > 1:
             for name in UNITS:
                 kept = each.figures[name][each.has_unit[name]]
-                found[f"{name}_median"] = float(np.median(kept)) if len(kept) else np.inf
-        return {f"test/{name}": torch.tensor(float(value), dtype=torch.float64) for name, value in found.items()}
+                figures[f"{name}_median"] = float(np.median(kept)) if len(kept) else np.inf
+        return {f"test/{name}": torch.tensor(float(value), dtype=torch.float64) for name, value in figures.items()}
 
     def by(self, part: Part, names: Sequence[str]) -> pd.DataFrame:
         """The figures of each series, target, step of the horizon or month of the year, of each target by itself.
@@ -255,10 +255,10 @@ class ForecastMetrics:
         Args:
             names: the series' names.
         """
-        each, found = self._each(), []
+        each, notes = self._each(), []
         scored = set(each.series.tolist())
         if without := [name for number, name in enumerate(names) if number not in scored]:
-            found.append(
+            notes.append(
                 f"the test scores {len(scored)} of {len(names)} series; not scored, for they have no target in its "
                 f"range: {listed(without)}"
             )
@@ -266,11 +266,11 @@ class ForecastMetrics:
             lacking = np.flatnonzero(~each.has_unit[figure])
             if len(lacking) and len(each.series) > 1:
                 labels = [self._label(names, each.series[number], each.target[number]) for number in lacking]
-                found.append(
+                notes.append(
                     f"{figures} are over {len(each.series) - len(lacking)} of {len(each.series)} series; left out, for "
                     f"their training rows are constant, too few or not there: {listed(labels)}"
                 )
-        return found
+        return notes
 
     def _label(self, names: Sequence[str], series: int, target: int) -> str:
         several = len(self.targets) > 1

@@ -10,7 +10,7 @@ from torch import Tensor
 from forecastlab.losses import pinball
 from forecastlab.metrics.mean import MeanMetric
 
-ENOUGH = 9
+FEWEST_LEVELS = 9
 """Levels that pin a distribution down, deciles for example."""
 
 
@@ -66,7 +66,7 @@ def determines_crps(levels: Sequence[float]) -> bool:
         levels: probability levels, ascending.
     """
     return (
-        len(levels) >= ENOUGH
+        len(levels) >= FEWEST_LEVELS
         and levels[0] <= 0.1 + 1e-6
         and levels[-1] >= 0.9 - 1e-6
         and all(high - low <= 0.25 + 1e-6 for low, high in pairwise(levels))

@@ -45,8 +45,10 @@ def require_alike(trained: Schema, data: Schema) -> None:
             raise ConfigError(f"the network was trained with {name}: {ours}, but the data have {name}: {theirs}")
     zone, other = (schema.recipe.get("zone") for schema in (trained, data))
     if zone != other and zone is not None:
-        told, found = (f"times in {name}" if name else "times without a zone" for name in (zone, other))
-        raise ConfigError(f"the network was trained on {told}, but the data have {found}: write them as those were")
+        ours_said, theirs_said = (f"times in {name}" if name else "times without a zone" for name in (zone, other))
+        raise ConfigError(
+            f"the network was trained on {ours_said}, but the data have {theirs_said}: write them as those were"
+        )
 
 
 def difference(name: str, ours: Any, theirs: Any) -> str:

@@ -181,13 +181,13 @@ def find_class(class_path: Any, base: type) -> type:
 
 def subclasses(base: type) -> dict[str, type]:
     """Every public, concrete subclass of a class that has been imported, by name."""
-    found: dict[str, type] = {}
+    classes: dict[str, type] = {}
     cls: type
     for cls in type.__subclasses__(base):
         if not cls.__name__.startswith("_") and not getattr(cls, "__abstractmethods__", None):
-            found[cls.__name__] = cls
-        found |= subclasses(cls)
-    return found
+            classes[cls.__name__] = cls
+        classes |= subclasses(cls)
+    return classes
 
 
 def _plain(value: Any) -> Any:
@@ -236,14 +236,14 @@ def _table(role: str) -> Mapping[str, type]:
     """
     module_name, _, name = role.rpartition(".")
     places = {**ROLES, **TRAINER_ROLES}.get(role, ())
-    found: dict[str, type] = {}
+    classes: dict[str, type] = {}
     base: type = getattr(importlib.import_module(module_name), name) if places else object
     for module in (module for place in places for module in _modules(place)):
         for named, cls in inspect.getmembers(module, inspect.isclass):
             if issubclass(cls, base) and not named.startswith("_") and not inspect.isabstract(cls) and cls is not base:
                 paths = [f"{module.__name__}.{named}", f"{cls.__module__}.{cls.__qualname__}", *_shorter(cls)]
-                found |= dict.fromkeys(paths, cls)
-    return found
+                classes |= dict.fromkeys(paths, cls)
+    return classes
 
 
 def _shorter(cls: type) -> Iterable[str]:

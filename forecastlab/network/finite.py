@@ -10,12 +10,12 @@ from forecastlab.batch import Batch, Prediction
 from forecastlab.errors import DataError
 from forecastlab.network.composition import Composition
 
-HUGE = 1e3
+LARGE_INPUT = 1e3
 """A scaled input from here on is named: values like those of the training are a few units large."""
 
 
 def require_finite(
-    found: Prediction,
+    prediction: Prediction,
     batch: Batch,
     network: Composition,
     names: Sequence[str] | None = None,
@@ -25,7 +25,7 @@ def require_finite(
     """Makes sure that forecasts are numbers.
 
     Args:
-        found: the forecasts.
+        prediction: the forecasts.
         batch: the samples that they are for.
         network: the network that they are from.
         names: the series' names; None where they are not known.
@@ -36,21 +36,21 @@ def require_finite(
         DataError: names the series and the origin of the first that is infinite or not a number, and the largest
             input.
     """
-    finite = found.forecast.isfinite() & found.quantiles.isfinite().all(-1)
+    finite = prediction.forecast.isfinite() & prediction.quantiles.isfinite().all(-1)
     if scored_only:
-        finite = finite | (found.weight == 0)
+        finite = finite | (prediction.weight == 0)
     if bool(finite.all()):
         return
     sample, origin, step, target = (int(number) for number in (~finite).nonzero()[0])
-    row = int(found.index[sample, origin])
-    series = int(found.series[sample])
+    row = int(prediction.index[sample, origin])
+    series = int(prediction.series[sample])
     of = f"number {series}" if names is None else names[series]
     since = f"row {row}" if times is None else f"{times[row]}"
-    last = batch.history.shape[1] - found.index.shape[1] + origin
+    last = batch.history.shape[1] - prediction.index.shape[1] + origin
     raise DataError(
         f"the forecast of series {of} from {since} is not finite: step {step + 1} of "
         f"{network.schema.targets[target]} is "
-        f"{found.forecast[sample, origin, step, target].item()}.\n{largest_input(network, batch, sample, last)}"
+        f"{prediction.forecast[sample, origin, step, target].item()}.\n{largest_input(network, batch, sample, last)}"
     )
 
 
@@ -74,7 +74,7 @@ def largest_input(network: Composition, batch: Batch, sample: int | None = None,
     size = float(scaled[tuple(position)])
     columns = (*network.schema.features, *network.schema.static)
     name = columns[position[2]]
-    if size < HUGE:
+    if size < LARGE_INPUT:
         return "No input is far from the training's: use another checkpoint of the run, or train anew."
     value: Any = (
         batch.history[chosen][position[0], position[1], position[2]]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-_AT_ONCE = 1 << 22
+_ERRORS_IN_A_BATCH = 1 << 22
 """Errors that are sorted together."""
 
 
@@ -129,8 +129,8 @@ class SplitConformal(nn.Module):
         self.own.fill_(torch.nan)
         parts = zip(numbers, kept.split(counts.tolist()), known.split(counts.tolist()), strict=True)
         for number, part, counted in parts:
-            found = self._ranked(part.permute(1, 2, 3, 0), counted.sum(0))  # (horizon, coverages, targets)
-            self.own[number] = found.where(found.isfinite(), torch.nan).transpose(0, 1)
+            margins = self._ranked(part.permute(1, 2, 3, 0), counted.sum(0))  # (horizon, coverages, targets)
+            self.own[number] = margins.where(margins.isfinite(), torch.nan).transpose(0, 1)
 
     def margins(self, series: Tensor) -> Tensor:
         """The margins of some series, (batch, coverages, horizon, targets): their own, or else those of all errors.
@@ -167,10 +167,14 @@ class SplitConformal(nn.Module):
                 continue
             counts = weight[start:stop, step] > 0
             kept = errors[start:stop, step].where(counts[..., None], torch.inf)
-            at_once = max(1, _AT_ONCE // (self.window * kept[0].numel()))
-            parts = zip(_sliding(kept, self.window, at_once), _sliding(counts, self.window, at_once), strict=True)
-            found = torch.cat([self._ranked(part, known.sum(-1)) for part, known in parts])
-            margins[first:, :, step] = found.where(found.isfinite(), margins[first:, :, step])
+            windows_in_a_batch = max(1, _ERRORS_IN_A_BATCH // (self.window * kept[0].numel()))
+            parts = zip(
+                _sliding(kept, self.window, windows_in_a_batch),
+                _sliding(counts, self.window, windows_in_a_batch),
+                strict=True,
+            )
+            ranked = torch.cat([self._ranked(part, known.sum(-1)) for part, known in parts])
+            margins[first:, :, step] = ranked.where(ranked.isfinite(), margins[first:, :, step])
         return margins[count - last :]
 
     def _ranked(self, errors: Tensor, known: Tensor) -> Tensor:
@@ -184,8 +188,8 @@ class SplitConformal(nn.Module):
         coverages = torch.tensor(self.coverages, dtype=torch.float64, device=errors.device)
         rank = ((known[..., None] + 1) * coverages - 1e-9).ceil().long()
         enough = rank <= known[..., None]
-        found = ascending.gather(-1, (rank - 1).clamp(max=errors.shape[-1] - 1)[..., None])[..., 0]
-        return found.where(enough, torch.inf).transpose(1, 2)
+        margins = ascending.gather(-1, (rank - 1).clamp(max=errors.shape[-1] - 1)[..., None])[..., 0]
+        return margins.where(enough, torch.inf).transpose(1, 2)
 
     def forward(self, point: Tensor, quantiles: Tensor, margin: Tensor | None = None) -> Tensor:
         """The quantiles of the intervals, (..., horizon, targets, levels), ascending.

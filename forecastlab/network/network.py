@@ -24,7 +24,7 @@ from forecastlab.network.stream import Stream
 from forecastlab.runs.checkpoint import read_checkpoint
 from forecastlab.runs.checkpoint_schema import require_settings
 
-WINDOWS_AT_ONCE = 256
+WINDOWS_IN_A_BATCH = 256
 """Windows that are forecast together where no batch size says how many."""
 
 
@@ -122,8 +122,8 @@ class Network(Composition):
             for batch in self._batches(ends):
                 parts.append(self.predict(batch, recent))
                 require_finite(parts[-1], batch, self, panel.names, panel.times)
-        found = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
-        return predictions_table(panel.names, panel.times, self.schema.targets, self.levels, found)
+        prediction = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+        return predictions_table(panel.names, panel.times, self.schema.targets, self.levels, prediction)
 
     def stream(self) -> Stream:
         """An object that is fed the rows of one series, one at a time, and gives the forecast after each.
@@ -165,7 +165,7 @@ class Network(Composition):
         """
         if self.intervals is None or not self.calibration_origins:
             return None
-        rows, found = windows.rows, []
+        rows, batches = windows.rows, []
         with self.evaluating():
             for batch in self._batches(windows):
                 scaled = self.scaled(batch)
@@ -173,8 +173,8 @@ class Network(Composition):
                 observed = rows.observed[rows.base[series.cpu()] + index.cpu()].any(-1).to(self.device)
                 weight = batch.weight.flatten(0, 1) * observed[:, None, None]
                 errors = self.errors(self.run(scaled).raw, scaled)
-                found.append((series, index, errors.flatten(0, 1), weight))
-        series, index, errors, weight = (torch.cat(part) for part in zip(*found, strict=True))
+                batches.append((series, index, errors.flatten(0, 1), weight))
+        series, index, errors, weight = (torch.cat(part) for part in zip(*batches, strict=True))
         counts = series.unique_consecutive(return_counts=True)[1].tolist()
         parts = zip(*(part.split(counts) for part in (series, index, errors, weight)), strict=True)
         kept = []
@@ -185,5 +185,5 @@ class Network(Composition):
 
     def _batches(self, windows: Windows) -> Iterator[Batch]:
         """The samples on this device, some together; whole sequences, which differ in length, one by one."""
-        for chosen in torch.arange(len(windows)).split(1 if self.schema.lookback == "full" else WINDOWS_AT_ONCE):
+        for chosen in torch.arange(len(windows)).split(1 if self.schema.lookback == "full" else WINDOWS_IN_A_BATCH):
             yield Batch(*(part.to(self.device) for part in windows[chosen.tolist()]))

@@ -17,14 +17,14 @@ def registered_backbones() -> dict[str, type[Backbone]]:
     Raises:
         RuntimeError: if two classes share a name.
     """
-    found: dict[str, type[Backbone]] = {}
+    classes: dict[str, type[Backbone]] = {}
     for name, cls in _public_classes():
         if not hasattr(cls, "source"):
             continue
-        if name in found:
-            raise RuntimeError(f"two backbones are called {name}: {found[name].__module__}, {cls.__module__}")
-        found[name] = cls
-    return dict(sorted(found.items()))
+        if name in classes:
+            raise RuntimeError(f"two backbones are called {name}: {classes[name].__module__}, {cls.__module__}")
+        classes[name] = cls
+    return dict(sorted(classes.items()))
 
 
 def _public_classes() -> Iterator[tuple[str, type[Backbone]]]:

@@ -23,7 +23,7 @@ from forecastlab.network.finite import require_finite
 from forecastlab.network.intervals import SplitConformal
 
 Array = NDArray[np.float64]
-MOST = float(np.finfo(np.float32).max)
+LARGEST_NUMBER = float(np.finfo(np.float32).max)
 """The largest number that the network can read."""
 
 
@@ -78,13 +78,13 @@ class Stream:
                 is not a number.
             ConfigError: for a series that the network has no scaling for.
         """
-        before = dict(vars(self))
+        saved = dict(vars(self))
         self._recent = copy(self._recent)
         try:
             with self.network.evaluating():
                 return self._update(row, ahead)
         except Exception:
-            vars(self).update(before)
+            vars(self).update(saved)
             raise
 
     def _update(self, row: Mapping[str, Any], ahead: Sequence[Mapping[str, Any]]) -> pd.DataFrame | None:
@@ -144,10 +144,10 @@ class Stream:
         values = np.array([self._value(row, column) for column in self._columns])
         observed = ~np.isnan(values)
         targets = [self._columns.index(name) for name in self._recipe.targets]
-        found = bool(observed[targets].any())
+        has_target = bool(observed[targets].any())
         missing = self._recipe.missing
         if self._held is None:
-            if missing == "mask" and not found:
+            if missing == "mask" and not has_target:
                 return False  # a series begins with its first target
             self._held, self._seen = np.full(len(values), np.nan), [None] * len(values)
         if missing == "error" and not observed.all():
@@ -174,7 +174,7 @@ class Stream:
             self._recent.observe(filled[targets], observed[targets])
             if self._full:
                 self._recent.add()
-        return found
+        return has_target
 
     @property
     def _full(self) -> bool:
@@ -192,7 +192,7 @@ class Stream:
                 value = float("nan") if given is None or given is pd.NA else float(given)
             except (ValueError, TypeError):
                 raise DataError(f"{column}: expected a number, got {given!r}") from None
-        if abs(value) > MOST:
+        if abs(value) > LARGEST_NUMBER:
             raise DataError(f"{column}: expected a finite number below 3.4e38, got {value}")
         return value
 
@@ -203,15 +203,15 @@ class Stream:
         for position, value in enumerate(values):
             if np.isnan(value):
                 continue
-            before = self._seen[position]
+            last_seen = self._seen[position]
             self._seen[position] = (time, float(value))
             name = self._columns[position]
-            if before is None or name not in self._recipe.features:
+            if last_seen is None or name not in self._recipe.features:
                 continue
             column = self._recipe.features.index(name)
             for when, x, _ in self._past:
-                if when > before[0]:
-                    x[column] = before[1] + (value - before[1]) * ((when - before[0]) / (time - before[0]))
+                if when > last_seen[0]:
+                    x[column] = last_seen[1] + (value - last_seen[1]) * ((when - last_seen[0]) / (time - last_seen[0]))
 
     def _known(self, rows: Sequence[Mapping[str, Any]], times: pd.DatetimeIndex) -> Array:
         """What is known in advance of some steps, (steps, known)."""
@@ -255,9 +255,9 @@ class Stream:
         else:
             run = self.network.run(scaled)
         margin = None if self._recent is None else self._recent.margin(run.raw, batch)
-        found = self.network.prediction(run.raw, batch, scaled, margin)
-        require_finite(found, batch, self.network, [name], times)
-        alone = Prediction(*(part.cpu() for part in found))._replace(series=torch.zeros(1, dtype=torch.int64))
+        prediction = self.network.prediction(run.raw, batch, scaled, margin)
+        require_finite(prediction, batch, self.network, [name], times)
+        alone = Prediction(*(part.cpu() for part in prediction))._replace(series=torch.zeros(1, dtype=torch.int64))
         return predictions_table([name], times, self._schema.targets, self.network.levels, alone)
 
     def _batch(self, history: Tensor, known: Array | None = None, last: Array | None = None) -> Batch:

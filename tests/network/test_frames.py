@@ -287,7 +287,7 @@ def test_more_series_than_are_taken_together_are_all_forecast(tmp_path, monkeypa
     frame = panel(40)
     model = fitted(tmp_path, frame, series_column="unique_id")
     expected = model.forecast(frame)
-    monkeypatch.setattr(network, "WINDOWS_AT_ONCE", 2)
+    monkeypatch.setattr(network, "WINDOWS_IN_A_BATCH", 2)
     pd.testing.assert_frame_equal(model.forecast(frame), expected, rtol=1e-6)
 
 

@@ -17,11 +17,11 @@ OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
 
 def digest(folder: Path) -> str:
     """A name for the state of all Python files in a folder: it changes with every change of one of them."""
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     for path in sorted(folder.glob("*.py")):
         content = path.read_bytes()
-        found.update(f"{path.name} {len(content)} ".encode() + content)
-    return "of_" + found.hexdigest()[:16]
+        sha.update(f"{path.name} {len(content)} ".encode() + content)
+    return "of_" + sha.hexdigest()[:16]
 
 
 SOURCES = digest(Path(__file__).parent)
