@@ -17,20 +17,20 @@ from forecastlab.explanation.names import SignalName, shown
 from forecastlab.network.network import Network
 
 ROWS_IN_A_BATCH = 1 << 14
-"""Rows of histories that are run together."""
+"""The largest number of rows in a batch, summed over its histories."""
 WEIGHTS_IN_A_BATCH = 1 << 20
-"""Attention weights of a decoder that are held together, for each step of the horizon."""
+"""The largest number of attention weights of a decoder in a batch, for each step of the horizon."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The inner signals of a network while it forecast.
+    """The inner signals of a network during its forecasts.
 
     Attributes:
         rows: one row per origin with the columns `cutoff` (its time), `ds` (the time of the next step), `y` (the truth
             then; NaN where there is none) and `forecast`, in the target's unit.
-        signals: (origins, units) each, by name: gates and states at the origins.
-        peaks: (units,) each, by name: the largest magnitude at any step that was read.
+        signals: (origins, units) each, by name: the gates and states at the origins.
+        peaks: (units,) each, by name: the largest magnitude over all steps.
         attention: the attention weights, by name.
     """
 
@@ -84,7 +84,7 @@ def trace(model: Network, windows: Windows, times: pd.DatetimeIndex, target: int
 
 
 def batches(windows: Windows, device: torch.device) -> Iterator[Batch]:
-    """The samples in order, in batches of at most `ROWS_IN_A_BATCH` values."""
+    """The samples in order, in batches of at most `ROWS_IN_A_BATCH` rows."""
     for chosen in torch.arange(len(windows)).split(max(1, ROWS_IN_A_BATCH // steps_of(windows))):
         yield Batch(*(part.to(device) for part in windows[chosen.tolist()]))
 
@@ -95,14 +95,14 @@ def steps_of(windows: Windows) -> int:
 
 
 def sequences_at_once(model: Network, windows: Windows) -> int:
-    """How many histories are run together: fewer where the decoder holds weights from every origin to every step."""
+    """The number of histories in a batch; fewer if the decoder holds weights from every origin to every step."""
     steps, origins = steps_of(windows), int((windows.ends - windows.origins).max()) + 1
     fit = ROWS_IN_A_BATCH // steps
     return max(1, min(fit, WEIGHTS_IN_A_BATCH // (steps * origins)) if model.decoder.attends else fit)
 
 
 def _in_time(values: Tensor, name: SignalName) -> Tensor:
-    """A signal in the order of time: that of a part which reads backwards comes in the order in which it reads."""
+    """A signal in the order of time. A part that reads backwards gives its signals in the order in which it reads."""
     if name.reversals % 2 == 0:
         return values
     values = values.flip(1)
@@ -117,7 +117,7 @@ def _attention(
     kind = "step" if signal.path == "decoder" else "head"
     labels = [f"{kind} {number}" for number in range(1, heads + 1)]
     if signal.layer is not None and isinstance(_layer(model, signal), LARNNLayer):
-        return Attention(weights, labels, np.full(origins, columns))  # the newest of its queue is the cell before
+        return Attention(weights, labels, np.full(origins, columns))  # the newest cell in its queue is one step back
     if len(windows) > 1 or origins == 1:
         return Attention(weights, labels, np.full(origins, columns - 1))
     begin = int(windows.begins[0])

@@ -1,4 +1,4 @@
-"""What stands in the way of an export, in words."""
+"""The reason why an export fails, in words."""
 
 import re
 import traceback
@@ -17,7 +17,7 @@ _HERE = str(Path(__file__).parent)
 
 
 def obstacle(error: BaseException) -> str | None:
-    """The operation that an export failed at: its name, or the line that calls it; None if the error tells neither."""
+    """The operation at which an export failed: its name, or the line that calls it; None if the error has neither."""
     for cause in _chain(error):
         if isinstance(cause, GrowingStateError):
             return str(cause)
@@ -30,16 +30,16 @@ def obstacle(error: BaseException) -> str | None:
 
 
 def first_line(error: BaseException) -> str:
-    """The kind of an error and the first line of what it says."""
+    """The kind of an error and the first line of its message."""
     return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
 
 
 class LengthWatch(nn.Module):
-    """Calls a function of a sequence, and notes the first line that makes a number of a length that is not known.
+    """Calls a function of a sequence, and records the first line that turns an unknown length into a number.
 
     Args:
         function: the function.
-        lines: where the line is put; a module's own attributes are put back after an export.
+        lines: a list that receives the line. Attributes of a module would not do: an export resets them.
     """
 
     def __init__(self, function: nn.Module, lines: list[str]) -> None:
@@ -48,7 +48,7 @@ class LengthWatch(nn.Module):
         self.lines = lines
 
     def forward(self, history: Tensor, **others: Tensor) -> Any:
-        """As the function's."""
+        """Calls the function."""
         with _Watch(history.shape[1], self.lines):
             return self.function(history, **others)
 

@@ -1,4 +1,4 @@
-"""Whether data and weights are those that a network was built for."""
+"""Checks that data and weights fit the network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ def schema_of(values: Mapping[str, Any]) -> Schema:
     """The schema of a network's settings.
 
     Raises:
-        ConfigError: if it has another form, or its recipe has.
+        ConfigError: if the schema or its recipe has another form.
     """
     try:
         schema = Schema.from_dict(values)
@@ -26,7 +26,7 @@ def schema_of(values: Mapping[str, Any]) -> Schema:
 
 
 def require_alike(trained: Schema, data: Schema) -> None:
-    """Raises ConfigError unless data are of the form that a network was trained on."""
+    """Raises ConfigError unless data have the form that the network was trained on."""
     for name in ("features", "targets", "known", "static", "horizon"):
         ours, theirs = getattr(trained, name), getattr(data, name)
         if ours != theirs:
@@ -52,7 +52,7 @@ def require_alike(trained: Schema, data: Schema) -> None:
 
 
 def difference(name: str, ours: Any, theirs: Any) -> str:
-    """How a part of the schema differs, in a sentence."""
+    """A sentence that says how a part of the schema differs."""
     if not isinstance(ours, tuple):
         return f"the network was built for {name}={ours!r}, but the data have {theirs!r}"
     if set(ours) != set(theirs):
@@ -83,7 +83,7 @@ def shape_of(tensor: Tensor | None) -> str:
 
 
 def require_same_shapes(saved: Mapping[str, Tensor], ours: Mapping[str, Tensor], path: Path | None) -> None:
-    """Raises ConfigError unless the weights of a checkpoint fit a network that was built with other settings."""
+    """Raises ConfigError unless the weights of a checkpoint fit a network with other settings."""
     differing = [
         f"{name}: {tuple(saved[name].shape) if name in saved else 'none'} in the checkpoint, "
         f"{tuple(ours[name].shape) if name in ours else 'none'} now"

@@ -1,4 +1,4 @@
-"""Forecasts that are not finite are errors, which say where they come from."""
+"""Errors for forecasts that are not finite, with their origin."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from forecastlab.errors import DataError
 from forecastlab.network.composition import Composition
 
 LARGE_INPUT = 1e3
-"""A scaled input from here on is named: values like those of the training are a few units large."""
+"""A scaled input of this size or more is named in the error. Values of the training are a few units large."""
 
 
 def require_finite(
@@ -22,18 +22,18 @@ def require_finite(
     times: pd.DatetimeIndex | None = None,
     scored_only: bool = False,
 ) -> None:
-    """Makes sure that forecasts are numbers.
+    """Checks that forecasts are finite.
 
     Args:
         prediction: the forecasts.
-        batch: the samples that they are for.
-        network: the network that they are from.
-        names: the series' names; None where they are not known.
-        times: (rows + horizon,): the axis; None where it is not known.
+        batch: the samples of the forecasts.
+        network: the network that made them.
+        names: the series' names; None if they are not known.
+        times: (rows + horizon,): the axis; None if it is not known.
         scored_only: whether forecasts of weight 0 do not count.
 
     Raises:
-        DataError: names the series and the origin of the first that is infinite or not a number, and the largest
+        DataError: if a forecast is infinite or not a number. The message names its series, its origin and the largest
             input.
     """
     finite = prediction.forecast.isfinite() & prediction.quantiles.isfinite().all(-1)
@@ -55,13 +55,13 @@ def require_finite(
 
 
 def largest_input(network: Composition, batch: Batch, sample: int | None = None, last: int | None = None) -> str:
-    """A sentence that names the input that is farthest from what the training's rows were like, and what to do.
+    """A sentence that names the input that differs most from the training rows, and says what to do.
 
     Args:
         network: the network.
         batch: the samples.
-        sample: the number of the only one that counts; None for all.
-        last: the last position of the history that counts; None for all.
+        sample: the number of the sample to look at; None for all.
+        last: the last position of the history to look at; None for all.
     """
     with torch.no_grad():
         scaled = network.scaled(batch).inputs

@@ -1,4 +1,4 @@
-"""The registry of backbones: every public class in `backbones` and `hybrids`, found by itself."""
+"""The registry of backbones: it finds every public class in `backbones` and `hybrids`."""
 
 import importlib
 import inspect
@@ -12,7 +12,7 @@ from forecastlab.backbones.base import Backbone
 def registered_backbones() -> dict[str, type[Backbone]]:
     """Every backbone and hybrid of the package by class name, sorted.
 
-    A class is found in the module that defines it if it is public and has a `source`; shared bases have none.
+    A class is registered if it is public and has a `source`. Shared base classes have none.
 
     Raises:
         RuntimeError: if two classes share a name.

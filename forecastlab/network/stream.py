@@ -1,4 +1,4 @@
-"""Forecasting row by row, as the rows arrive."""
+"""Forecasts row by row, as the rows arrive."""
 
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -30,10 +30,10 @@ LARGEST_NUMBER = float(np.finfo(np.float32).max)
 class Stream:
     """Forecasts of one series whose rows arrive one at a time.
 
-    After each row the forecast equals `Forecaster.forecast` of all rows so far. With `lookback: full` the network's
-    state is kept and one step is taken, so that a row costs the same however many there were (but for networks and
-    decoders that attend to the whole past, and for those it grows with it). With windows the last rows are kept. A row
-    that is refused changes nothing.
+    After each row the forecast equals `Forecaster.forecast` of all rows so far. With `lookback: full` the stream keeps
+    the network's state and takes one step per row. Every row then costs the same; only networks and decoders that
+    attend to the whole past become slower with its length. With windows the stream keeps the last rows. A refused row
+    changes nothing.
 
     Args:
         network: a trained network.
@@ -47,9 +47,9 @@ class Stream:
         self._name: str | None = None
         self._time: pd.Timestamp | None = None
         self._held: Array | None = None
-        """(columns,): the last value of each, NaN where there was none yet."""
+        """(columns,): the last value of each; NaN before the first."""
         self._seen: list[tuple[pd.Timestamp, float] | None] = []
-        """When each column was last observed, and its value."""
+        """The time and the value of each column's last observation."""
         self._columns = list(dict.fromkeys([*self._recipe.features, *self._recipe.targets]))
         self._past: list[tuple[pd.Timestamp, Array, Array]] = []
         """Rows of the window: time, inputs (features,) in original units, targets (targets,)."""
@@ -61,22 +61,22 @@ class Stream:
     def update(self, row: Mapping[str, Any], ahead: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame | None:
         """Takes in the next row of the series.
 
-        Steps of the calendar that are left out are taken for rows whose values are all missing.
+        A step of the calendar without a row counts as a row whose values are all missing.
 
         Args:
-            row: raw values by name, with the time ("time" if the training's frame had it as its index); a missing value
-                may be None or left out.
-            ahead: what is known in advance of the next steps, a mapping for each, if the network has such columns that
-                do not follow from the time.
+            row: raw values by name, including the time ("time" if the training's frame had it as its index). A missing
+                value may be None or left out.
+            ahead: the known covariates of the next steps, a mapping for each. It is needed if the network has known
+                covariates that do not follow from the time.
 
         Returns:
-            The forecast, as `Forecaster.forecast` gives it; None while the window is not full, or if the row has no
+            The forecast, in the form of `Forecaster.forecast`. None while the window is not full, or if the row has no
             target.
 
         Raises:
             DataError: for a row that does not continue the series, values that cannot be used, or a forecast that
                 is not a number.
-            ConfigError: for a series that the network has no scaling for.
+            ConfigError: for a series without a scaling in the network.
         """
         saved = dict(vars(self))
         self._recent = copy(self._recent)
@@ -99,14 +99,14 @@ class Stream:
         return self._forecast(time, ahead)
 
     def _recognise(self, row: Mapping[str, Any]) -> None:
-        """Finds out, or makes sure, which series the row is of."""
+        """Finds the series of the row, or checks that it is that of the stream."""
         label = self._recipe.series
         if label is not None and pd.isna(row.get(label)):
             raise DataError(f"the row has no {label}, the name of its series; it has {', '.join(map(str, row))}")
         name = self._recipe.name if label is None else str(row[label])
         if self._name is not None and name != self._name:
             raise DataError(f"a stream is one series: this one is {self._name}, the row is of {name}")
-        self.network.find_scalings([name])  # there may be other streams
+        self.network.find_scalings([name])  # another stream may have changed them
         static = {column: self._value(row, column) for column in self._recipe.static}
         for column, value in static.items():
             held = self._static.get(column, float("nan"))
@@ -122,7 +122,7 @@ class Stream:
         time = self._recipe.in_zone(pd.DatetimeIndex([_timestamp(row[column])]), "the row")[0]
         try:
             later = self._time is None or time > self._time
-        except TypeError as error:  # one has a time zone, one has not
+        except TypeError as error:  # only one of the two has a time zone
             raise DataError(f"the row is at {time}, but the one before it at {self._time}: {error}") from None
         if not later:
             raise DataError(f"the row is at {time}, but the one before it at {self._time}: rows come in order of time")
@@ -139,7 +139,7 @@ class Stream:
         return calendar[1:-1]
 
     def _take(self, row: Mapping[str, Any], time: pd.Timestamp) -> bool:
-        """Takes in a row; whether it has a target."""
+        """Takes in a row. Returns whether it has a target."""
         self._time = time
         values = np.array([self._value(row, column) for column in self._columns])
         observed = ~np.isnan(values)
@@ -178,11 +178,11 @@ class Stream:
 
     @property
     def _full(self) -> bool:
-        """Whether there are as many rows as a forecast takes."""
+        """Whether there are enough rows for a forecast."""
         return self._schema.lookback == "full" or len(self._past) == int(self._schema.lookback)
 
     def _value(self, row: Mapping[str, Any], column: str) -> float:
-        """A column of a row; derived ones are added up."""
+        """A column of a row; derived columns are computed."""
         parts = self._recipe.derive.get(column)
         if parts is not None:
             value = sum(factor * self._value(row, source) for source, factor in sorted(parts.items()))
@@ -214,7 +214,7 @@ class Stream:
                     x[column] = last_seen[1] + (value - last_seen[1]) * ((when - last_seen[0]) / (time - last_seen[0]))
 
     def _known(self, rows: Sequence[Mapping[str, Any]], times: pd.DatetimeIndex) -> Array:
-        """What is known in advance of some steps, (steps, known)."""
+        """The known covariates of some steps, (steps, known)."""
         columns = [[self._value(row, name) for row in rows] for name in self._recipe.known]
         known = np.array(columns).reshape(len(columns), len(rows)).T
         if np.isnan(known).any():
@@ -224,7 +224,7 @@ class Stream:
         return np.concatenate([known, calendar_of(self._schema, times).to_numpy()], 1)
 
     def _step(self, x: Array) -> None:
-        """Takes the network one step on."""
+        """Runs the network for one step."""
         inputs = self.network.scaled(self._batch(torch.as_tensor(x)[None, None])).inputs
         backbone = self.network.backbone
         state = backbone.initial_state(1) if self._state is None else self._state
@@ -235,7 +235,7 @@ class Stream:
         self._encoded = encoded
 
     def _forecast(self, time: pd.Timestamp, ahead: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-        """The forecast from the row that was taken in last."""
+        """The forecast from the last row."""
         horizon, name = self._schema.horizon, cast(str, self._name)
         if self._recipe.known and len(ahead) < horizon:
             raise DataError(
@@ -280,7 +280,7 @@ class Stream:
 
 
 class _Recent:
-    """The errors of a stream's last forecasts, and the margins of the intervals that follow from them.
+    """The errors of a stream's last forecasts, and the margins of its intervals.
 
     Args:
         network: a network with an `interval_window`.
@@ -294,10 +294,10 @@ class _Recent:
         self._errors = torch.zeros(0, horizon, targets, coverages, device=network.device)
         self._weight = torch.zeros(0, horizon, targets, device=network.device)
         self._forecasts: list[tuple[Tensor, Batch] | None] = []
-        """What the decoder gave at the last origins, as many as there are steps, and the batch it was given for."""
+        """The decoder's outputs at the last origins, one for each step, and their batches."""
 
     def observe(self, values: Array, observed: NDArray[np.bool_]) -> None:
-        """Takes in the targets of the next row, (targets,), which are the truth of one step of each forecast."""
+        """Takes in the targets of the next row, (targets,). They are the truth of one step of each forecast."""
         waiting = [(steps, made) for steps, made in enumerate(reversed(self._forecasts), 1) if made is not None]
         if not waiting:
             return
@@ -312,7 +312,7 @@ class _Recent:
         self._weight[-steps, steps - 1] = torch.as_tensor(observed, dtype=torch.float32, device=self._weight.device)
 
     def add(self) -> None:
-        """Makes the row an origin, from which nothing is forecast so far."""
+        """Adds the row as an origin without a forecast."""
         kept, horizon = self._network.calibration_origins, self._errors.shape[1]
         self._errors, self._weight = (
             torch.cat([part[-kept:], part.new_zeros(1, *part.shape[1:])]) for part in (self._errors, self._weight)
@@ -320,14 +320,14 @@ class _Recent:
         self._forecasts = [*self._forecasts, None][-horizon:]
 
     def margin(self, raw: Tensor, batch: Batch) -> Tensor:
-        """The margins at the last origin, (1, 1, coverages, horizon, targets), whose forecast is taken note of."""
+        """The margins at the last origin, (1, 1, coverages, horizon, targets). Stores the forecast there."""
         self._forecasts = [*self._forecasts[:-1], (raw, batch._replace(history=batch.history[:, -1:]))]
         margin = self._network.margins(batch.series)[0]
         return self._intervals.recent(self._errors, self._weight, margin, last=1)[None]
 
 
 def _timestamp(given: Any) -> pd.Timestamp:
-    """Reads a time as a file's are read; a number could be seconds or nanoseconds, and is none."""
+    """Reads a time, as from a file. A number is refused, since it could be seconds or nanoseconds."""
     try:
         if isinstance(given, str):
             return parse_times(pd.Series([given]), "the row")[0]
