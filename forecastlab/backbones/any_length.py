@@ -53,8 +53,8 @@ def loop(step: "Step", inputs: Tensor, state: State) -> tuple[Tensor, State]:
         for number, (ours, theirs) in enumerate(zip(tree_leaves(state), tree_leaves(after), strict=True)):
             if ours.shape[1:] != theirs.shape[1:]:
                 raise GrowingStateError(
-                    f"tensor {number} of the state changes from {_shape(ours)} to {_shape(theirs)} in a step, and "
-                    "torch's scan and ONNX's Scan carry tensors of one shape"
+                    f"tensor {number} of the state changes from {_shape(ours)} to {_shape(theirs)} in a step, "
+                    "but torch's scan and ONNX's Scan need a constant shape"
                 ) from error
         raise
     return outputs.transpose(0, 1), last

@@ -72,7 +72,7 @@ class Climatology(Baseline):
         if np.isnan(forecast).any():
             unknown = times[np.isnan(forecast).any(1)][0]
             raise DataError(
-                f"climatology knows no observed value at {unknown:%H:%M:%S} from the training rows of fold "
+                f"climatology has no observed value at {unknown:%H:%M:%S} from the training rows of fold "
                 f"{data.fold}, which the forecast for {unknown} needs: choose a later fold"
             )
         return forecast.reshape(*rows.shape, -1)

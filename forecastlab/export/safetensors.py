@@ -114,7 +114,7 @@ def _require_header(path: Path, content: bytes) -> None:
     most = min(len(content) - 8, TEXT)
     if claimed > most:
         raise DataError(
-            f"{path} is not a safetensors file: its header claims {claimed} bytes, where {max(most, 0)} are the most"
+            f"{path} is not a safetensors file: its header claims {claimed} bytes, but the file has {max(most, 0)}"
         )
 
 

@@ -21,7 +21,7 @@ def schema_of(values: Mapping[str, Any]) -> Schema:
         schema = Schema.from_dict(values)
         Recipe.from_dict(schema.recipe)
     except (TypeError, AttributeError) as error:
-        raise ConfigError(f"model.schema is none of this version of forecastlab: {error}") from None
+        raise ConfigError(f"model.schema does not fit this version of forecastlab: {error}") from None
     return schema
 
 
@@ -36,8 +36,8 @@ def require_alike(trained: Schema, data: Schema) -> None:
         raise ConfigError(f"the network was trained on data of frequency {frequency}, but these have {other}")
     if trained.step != data.step:
         raise ConfigError(
-            f"the network's calendar is that of each row's first day alone, but now a step of {frequency} has all of "
-            "its days: train it again"
+            f"the network's calendar is older: it has only the first day of each step of {frequency}, and now all days "
+            "of a step count. Train the network again"
         )
     for name in ("holidays", "time_zone"):
         ours, theirs = getattr(trained, name), getattr(data, name)
@@ -47,7 +47,7 @@ def require_alike(trained: Schema, data: Schema) -> None:
     if zone != other and zone is not None:
         ours_said, theirs_said = (f"times in {name}" if name else "times without a zone" for name in (zone, other))
         raise ConfigError(
-            f"the network was trained on {ours_said}, but the data have {theirs_said}: write them as those were"
+            f"the network was trained on {ours_said}, but the data have {theirs_said}: convert the data's times"
         )
 
 

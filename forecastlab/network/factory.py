@@ -164,8 +164,8 @@ def find_class(class_path: Any, base: type) -> type:
             raise ValueError(f"there is no class {shorten(class_path, 80)}") from None
     elif _package(module_name) in BUILT_IN:
         raise ValueError(
-            f"there is no {base.__name__} {shorten(class_path, 80)}: of {_package(module_name)} only its own "
-            "classes of that kind can be named"
+            f"there is no {base.__name__} {shorten(class_path, 80)}: a class of {_package(module_name)} "
+            "must be of this kind"
         )
     elif module is None:
         raise ValueError(

@@ -54,7 +54,7 @@ class Network(Composition):
         """
         checkpoint = read_checkpoint(path)
         if not isinstance(checkpoint.get("hyper_parameters"), dict):
-            raise DataError(f"{path} is no checkpoint of a Forecaster: it holds no hyper-parameters")
+            raise DataError(f"{path} is not a checkpoint of a Forecaster: it holds no hyper-parameters")
         try:
             network = cls.rebuild(checkpoint["hyper_parameters"], checkpoint["state_dict"])
             network.trained_on = records_of(checkpoint)
@@ -77,7 +77,7 @@ class Network(Composition):
             ConfigError: if a class is not allowed, or refuses its arguments.
         """
         require_sizes(settings, "the network that is described")
-        require_settings(settings, "they do not make a network")
+        require_settings(settings, "no network can be built from them")
         try:
             with bounded_network(weights):
                 network = cls(**{name: value for name, value in settings.items() if name not in cls.of_training})
@@ -87,7 +87,7 @@ class Network(Composition):
             raise
         except Exception as error:  # any kind of error: settings and weights come from a file
             reason = "\n".join(str(error).splitlines()[:4])
-            raise DataError(f"they do not make a network: {reason}") from error
+            raise DataError(f"no network can be built from them: {reason}") from error
         network.trained = True
         return network.eval()
 

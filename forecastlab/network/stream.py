@@ -105,7 +105,7 @@ class Stream:
             raise DataError(f"the row has no {label}, the name of its series; it has {', '.join(map(str, row))}")
         name = self._recipe.name if label is None else str(row[label])
         if self._name is not None and name != self._name:
-            raise DataError(f"a stream is one series: this one is {self._name}, the row is of {name}")
+            raise DataError(f"a stream takes one series: it has {self._name}, but the row is of {name}")
         self.network.find_scalings([name])  # another stream may have changed them
         static = {column: self._value(row, column) for column in self._recipe.static}
         for column, value in static.items():
@@ -218,9 +218,7 @@ class Stream:
         columns = [[self._value(row, name) for row in rows] for name in self._recipe.known]
         known = np.array(columns).reshape(len(columns), len(rows)).T
         if np.isnan(known).any():
-            raise DataError(
-                f"what is known in advance ({', '.join(self._recipe.known)}) must have a value in every row"
-            )
+            raise DataError(f"the known covariates ({', '.join(self._recipe.known)}) must have a value in every row")
         return np.concatenate([known, calendar_of(self._schema, times).to_numpy()], 1)
 
     def _step(self, x: Array) -> None:
@@ -239,13 +237,15 @@ class Stream:
         horizon, name = self._schema.horizon, cast(str, self._name)
         if self._recipe.known and len(ahead) < horizon:
             raise DataError(
-                f"the forecast needs what is known in advance ({', '.join(self._recipe.known)}) of the next {horizon} "
+                f"the forecast needs the known covariates ({', '.join(self._recipe.known)}) of the next {horizon} "
                 f"steps: pass ahead=[...] with a row for each, got {len(ahead)}"
             )
         times = pd.date_range(time, periods=horizon + 1, freq=self._recipe.frequency)
         for step, given in zip(times[1:], ahead, strict=False):
             if self._time_column in given and _timestamp(given[self._time_column]) != step:
-                raise DataError(f"ahead: expected what is known of {step}, got that of {given[self._time_column]}")
+                raise DataError(
+                    f"ahead: expected the known covariates of {step}, got those of {given[self._time_column]}"
+                )
         known = self._known(ahead[:horizon] if self._recipe.known else [{}] * horizon, times[1:])
         history = torch.as_tensor(np.stack([x for _, x, _ in self._past]))[None]
         batch = self._batch(history, known, self._past[-1][2])

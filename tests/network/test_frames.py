@@ -167,7 +167,7 @@ def test_a_network_that_knew_first_days_only_is_not_given_whole_weeks(tmp_path):
     before = model.forecast(weeks)["forecast"].tolist()
     model.schema = replace(model.schema, step="")  # as checkpoints of 0.1 have it
     assert model.forecast(weeks)["forecast"].tolist() != before
-    with pytest.raises(ConfigError, match="that of each row's first day alone, but now a step of W-MON has all of"):
+    with pytest.raises(ConfigError, match="it has only the first day of each step of W-MON, and now all days"):
         trainer().validate(model, module(tmp_path, weeks, **given), verbose=False)
 
 
@@ -346,7 +346,7 @@ def test_a_loaded_network_is_ready_to_forecast_on_the_cpu(tmp_path):
         (None, "there is no checkpoint"),
         (b"", "damaged or not a checkpoint at all"),
         (b"hello", "damaged or not a checkpoint at all"),
-        ({"state_dict": {}}, "is no checkpoint of a Forecaster: it holds no hyper-parameters"),
+        ({"state_dict": {}}, "is not a checkpoint of a Forecaster: it holds no hyper-parameters"),
         ({"hyper_parameters": {}}, "it holds no weights"),
         ([1, 2], "it holds no weights"),
     ],

@@ -349,7 +349,7 @@ REFUSED = {
     "missing": ({"x": None}, "x is missing at 2020-01-07"),
     "not a number": ({"y": NAN}, "y is missing at 2020-01-07"),
     "after a gap": ({"ds": pd.Timestamp("2020-01-09")}, "is missing at 2020-01-07"),
-    "of another series": ({"unique_id": "b"}, "a stream is one series: this one is a, the row is of b"),
+    "of another series": ({"unique_id": "b"}, "a stream takes one series: it has a, but the row is of b"),
     "of no series": ({"unique_id": None}, "the row has no unique_id"),
     "of another place": ({"area": 3.0}, "static covariate area must have one value, got 1.0 and then 3.0"),
 }
@@ -395,7 +395,7 @@ def test_a_series_that_begins_without_a_value_is_refused_unless_that_is_an_input
         ([{"price": 1.0}, {"price": "high"}], "price: expected a number, got 'high'"),
         (
             [{"ds": "2020-01-08", "price": 1.0}, {"ds": "2020-01-07", "price": 2.0}],
-            "ahead: expected what is known of 2020-01-07 00:00:00, got that of 2020-01-08",
+            "ahead: expected the known covariates of 2020-01-07 00:00:00, got those of 2020-01-08",
         ),
     ],
 )

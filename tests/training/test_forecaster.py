@@ -696,7 +696,7 @@ class _TakesTwo(Linear):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"backbone": Linear}, "model.backbone: there is no Backbone .*Linear: of"),
+        ({"backbone": Linear}, "model.backbone: there is no Backbone .*Linear: a class of"),
         ({"backbone": lambda width: LSTM(width)}, "model.backbone: expected a class"),
         ({"backbone": LSTM(3)}, "model.backbone: expected a class"),
         ({"backbone": partial(LSTM, hidden_size=0)}, "model.backbone: hidden_size must be a positive integer, got 0"),
@@ -704,13 +704,13 @@ class _TakesTwo(Linear):
         ({"backbone": partial(Parallel, branches=())}, "model.backbone: branches must name at least one backbone"),
         ({"backbone": partial(Parallel, branches=[MSE])}, "model.backbone: "),
         ({"backbone": {"class_path": "not_there.LSTM"}}, "model.backbone: not_there.LSTM is not imported"),
-        ({"decoder": LSTM}, "model.decoder: there is no Decoder .*LSTM: of"),
+        ({"decoder": LSTM}, "model.decoder: there is no Decoder .*LSTM: a class of"),
         ({"decoder": _TakesTwo}, "model.decoder: .*takes 3 positional arguments but 6 were given"),
-        ({"loss": nn.MSELoss}, "model.loss: there is no Loss .*MSELoss: of"),
+        ({"loss": nn.MSELoss}, "model.loss: there is no Loss .*MSELoss: a class of"),
         ({"lr_scheduler": "StepLR"}, "model.lr_scheduler: expected a class"),
-        ({"penalties": [MSE]}, "model.penalties.0: there is no Penalty .*MSE: of"),
+        ({"penalties": [MSE]}, "model.penalties.0: there is no Penalty .*MSE: a class of"),
         ({"penalties": [ActivationPenalty, partial(ActivationPenalty, beta=-1)]}, "model.penalties.1: beta must be 0"),
-        ({"linear_skip": True, "decoder": Seq2Seq}, "linear_skip adds to forecasts that Seq2Seq has already fed back"),
+        ({"linear_skip": True, "decoder": Seq2Seq}, "linear_skip cannot be added to the forecasts of Seq2Seq"),
         ({"anchor": "Last"}, "model.anchor must be"),
         ({"dropout": 1.0}, "model.dropout must be at least 0 and below 1"),
         ({"dropout": -0.1}, "model.dropout must be at least 0 and below 1"),
@@ -726,9 +726,9 @@ def test_a_part_that_does_not_fit_is_refused(arguments, words):
     ("arguments", "words"),
     [
         ({"optimizer": partial(Adam, lr=-1.0)}, "model.optimizer: Invalid learning rate: -1"),
-        ({"optimizer": MSE}, "model.optimizer: there is no Optimizer .*MSE: of"),
+        ({"optimizer": MSE}, "model.optimizer: there is no Optimizer .*MSE: a class of"),
         ({"lr_scheduler": StepLR}, "model.lr_scheduler: .*step_size"),
-        ({"lr_scheduler": Adam}, "model.lr_scheduler: there is no LRScheduler .*Adam: of"),
+        ({"lr_scheduler": Adam}, "model.lr_scheduler: there is no LRScheduler .*Adam: a class of"),
     ],
 )
 def test_an_optimizer_that_cannot_be_built_is_refused_before_the_training(arguments, words):
