@@ -117,8 +117,8 @@ class Composition(nn.Module):
         self.decoder.point = self.loss.point
         if linear_skip and self.decoder.feeds_back:
             raise ConfigError(
-                f"model.linear_skip cannot be added to the forecasts of {type(self.decoder).__name__}, whose later steps "
-                "read the earlier ones: use the decoder Linear, or leave linear_skip out"
+                f"model.linear_skip cannot be added to the forecasts of {type(self.decoder).__name__}, whose later "
+                "steps read the earlier ones: use the decoder Linear, or leave linear_skip out"
             )
         self.skip = nn.Linear(features + static, horizon * targets * self.loss.outputs) if linear_skip else None
         self.dropout = nn.Dropout(dropout)
@@ -250,8 +250,8 @@ class Composition(nn.Module):
         if self.intervals is not None:
             if not torch.compiler.is_compiling() and not self.intervals.fitted:  # values are unknown in a compilation
                 raise ConfigError(
-                    "model.intervals are not calibrated, since this network was trained without validation: train it with "
-                    "validation, or leave model.intervals out"
+                    "model.intervals are not calibrated, since this network was trained without validation: train it "
+                    "with validation, or leave model.intervals out"
                 )
             if margin is None and self.intervals.series:
                 margin = self.margins(batch.series)[:, None]

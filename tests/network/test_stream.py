@@ -388,7 +388,7 @@ def test_a_series_that_begins_without_a_value_is_refused_unless_that_is_an_input
 @pytest.mark.parametrize(
     ("ahead", "words"),
     [
-        ([], r"what is known in advance \(price\) of the next 2 steps: pass ahead=\[...\] with a row for each, got 0"),
+        ([], r"the known covariates \(price\) of the next 2 steps: pass ahead=\[...\] with a row for each, got 0"),
         ([{"price": 1.0}], "got 1"),
         ([{"price": 1.0}, {"price": None}], "must have a value in every row"),
         ([{"price": 1.0}, {"cost": 2.0}], "must have a value in every row"),
