@@ -11,11 +11,6 @@ BATCH, TIME, WIDTH, HIDDEN = 5, 6, 3, 4
 EPS = 1e-5
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def build(**arguments):
     """A network in float64 whose gains and offsets are far from each other and from their start."""
     net = BNLSTM(WIDTH, HIDDEN, **arguments).double()

@@ -12,11 +12,6 @@ BATCH, TIME, WIDTH, HIDDEN, HEADS, WINDOW = 4, 9, 3, 6, 2, 4
 EPS = 1e-5
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def build(**arguments):
     net = LARNN(WIDTH, HIDDEN, num_heads=HEADS, window=WINDOW, **arguments).double()
     with torch.no_grad():

@@ -21,11 +21,6 @@ EQUATIONS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def windows(x):
     """The window of every position as one vector, oldest step first, written out with slices."""
     rows = []

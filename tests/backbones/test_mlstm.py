@@ -5,6 +5,7 @@ from torch.overrides import TorchFunctionMode
 
 from forecastlab.backbones.mlstm import MLSTM, MLSTMLayer
 from forecastlab.backbones.slstm import NOTHING
+from tests.backbones.states import unrolled
 
 ROWS = ("query", "key", "value", "output", "input", "forget")
 
@@ -179,11 +180,8 @@ def test_parallel_chunkwise_and_recurrent_forms_agree(forget, chunk_size):
     before = tuple(tuple(leaf.detach() for leaf in layer) for layer in model(series(batch=2, time=3).flip(1))[1])
     for start in (None, before):
         forms = everything(model, *model(x, start), x)
-        state, outputs = model.initial_state(2) if start is None else start, []
-        for x_t in x.unbind(1):
-            y_t, state = model.step(x_t, state)
-            outputs.append(y_t)
-        steps = everything(model, torch.stack(outputs, 1), state, x)
+        stepped = unrolled(model, x, model.initial_state(2) if start is None else start)
+        steps = everything(model, *stepped, x)
         for ours, theirs in zip(forms, steps, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 

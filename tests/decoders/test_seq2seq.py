@@ -14,11 +14,6 @@ ATTENTIONS = ["none", "additive", "dot", "general", "scaled_dot"]
 ALWAYS_BY_STEPS = {"sampling": "linear", "floor": 1.0}  # the truth with probability 1, but through the loop
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def build(known=KNOWN, outputs=OUTPUTS, horizon=HORIZON, **arguments):
     return Seq2Seq(WIDTH, horizon, TARGETS, known, outputs, **arguments).double()
 

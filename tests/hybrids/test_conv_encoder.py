@@ -8,13 +8,9 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.mlp import MLP
 from forecastlab.hybrids.bidirectional import Bidirectional
 from forecastlab.hybrids.conv_encoder import ConvEncoder
+from tests.backbones.states import unrolled
 
 BATCH, TIME, WIDTH, CHANNELS, HIDDEN = 3, 9, 2, 5, 4
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 def build(**arguments):
@@ -62,11 +58,8 @@ def test_a_sequence_in_pieces_and_step_by_step_equals_the_whole(dtype):
     torch.testing.assert_close(torch.cat(pieces, 1), whole)
     torch.testing.assert_close(state, end)
     torch.testing.assert_close(state[0], x[:, -3:])
-    steps, state = [], net.initial_state(BATCH)
-    for x_t in x.unbind(1):
-        y_t, state = net.step(x_t, state)
-        steps.append(y_t)
-    torch.testing.assert_close(torch.stack(steps, 1), whole)
+    steps, state = unrolled(net, x, net.initial_state(BATCH))
+    torch.testing.assert_close(steps, whole)
     torch.testing.assert_close(state, end)
 
 

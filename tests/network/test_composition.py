@@ -23,11 +23,6 @@ from tests.series import Series, loss_of, noise
 from tests.training.networks import SCHEMA, SMALL, batch, forecaster, trained, zeroed
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 @pytest.mark.parametrize("origins", [1, 3])
 def test_a_network_of_zeros_anchored_at_the_last_value_forecasts_exactly_that(origins):
     model, x = zeroed(forecaster(SMALL, anchor="last", linear_skip=True)), batch(samples=500, origins=origins)

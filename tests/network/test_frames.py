@@ -23,11 +23,6 @@ SMALL = partial(LSTM, hidden_size=4)
 COLUMNS = ["unique_id", "target", "ds", "cutoff", "y", "forecast"]
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def fitted(folder, frame, **arguments):
     """A network trained for an epoch, and loaded from its checkpoint."""
     parts = {name: arguments.pop(name) for name in ("decoder", "loss", "intervals", "dropout") if name in arguments}

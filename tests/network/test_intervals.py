@@ -21,11 +21,6 @@ SMALL = partial(LSTM, hidden_size=4)
 NOTHING = torch.empty(0)
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def conformal_quantile(scores, coverage):
     """The ceil((n + 1) coverage)-th smallest of n scores (Romano, Patterson and Candès 2019, eq. 8)."""
     return np.sort(scores)[math.ceil(round((len(scores) + 1) * coverage, 9)) - 1]

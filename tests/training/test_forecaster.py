@@ -22,11 +22,6 @@ from tests.series import Series, as_if_trained, counting, noise, trainer
 from tests.training.networks import SMALL, batch, forecaster, trained, zeroed
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def by_hand(values, ends, time, origins, center, scale, orders, epochs):
     """Trains nn.LSTM and nn.Linear on windows of a frame with columns x, y; the weights and the mean losses."""
     torch.manual_seed(3)

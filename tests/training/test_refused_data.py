@@ -4,7 +4,6 @@ import math
 from functools import partial
 
 import pytest
-import torch
 from torch.optim import Adam
 from torch.optim.lr_scheduler import StepLR
 
@@ -19,11 +18,6 @@ from forecastlab.training.forecaster import Forecaster
 from tests.frames import module, panel
 from tests.series import Series, as_if_trained, counting, noise, trainer
 from tests.training.networks import SMALL, saved, trained
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,6 @@ from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, as_if_trained, noise, trainer
 from tests.training.networks import SMALL, saved, trained
 
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 PARTS = {
     "defaults": {},
     "classes": {"backbone": GRU, "decoder": Linear, "loss": MAE, "optimizer": AdamW},
