@@ -9,11 +9,6 @@ from tests.backbones.states import unrolled
 BATCH, TIME, WIDTH, HIDDEN, HEADS, KEY = 3, 8, 4, 6, 2, 5
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(9)
-
-
 def sequence(time=TIME):
     return torch.randn(BATCH, time, WIDTH, dtype=torch.float64)
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch import nn
 
 from forecastlab.backbones import layered
@@ -25,10 +26,6 @@ def inputs(time=TIME, batch=BATCH):
     # the spread grows along time, so that no two steps have statistics alike
     x = torch.randn(batch, time, WIDTH, dtype=torch.float64)
     return x * torch.linspace(0.2, 5, time).double().view(1, -1, 1) + torch.arange(time).view(1, -1, 1)
-
-
-def sigmoid(u):
-    return 1 / (1 + np.exp(-u))
 
 
 def numpy_bnlstm(net, x, statistics, normalise_cell=True, mask=1.0):

@@ -32,12 +32,6 @@ from tests.backbones.suite import (
 )
 from tests.backbones.variants import INPUT_SIZE, VARIANTS
 
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(20)
-
-
 # what is covered
 
 

@@ -26,12 +26,6 @@ from tests.backbones.suite import (
 )
 from tests.backbones.variants import INPUT_SIZE
 
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(20)
-
-
 # gradients
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch import nn
 
 from forecastlab.backbones import conv_lstm
@@ -22,10 +23,6 @@ def build(grid, channels, kernel_size, **arguments):
 
 def inputs(net, time=TIME):
     return torch.randn(BATCH, time, net.input_size, dtype=torch.float64)
-
-
-def sigmoid(u):
-    return 1 / (1 + np.exp(-u))
 
 
 def correlate(image, kernel):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch import nn
 
 from forecastlab.backbones import grid_lstm
@@ -16,10 +17,6 @@ def build(**arguments):
 
 def inputs(time=TIME):
     return torch.randn(BATCH, time, WIDTH, dtype=torch.float64)
-
-
-def sigmoid(u):
-    return 1 / (1 + np.exp(-u))
 
 
 def lstm(gates, m, squash_gated):

@@ -22,11 +22,6 @@ loops = pytest.importorskip("forecastlab.backbones.kernels.loops", reason="numba
 from forecastlab.backbones.kernels.loops import compiling  # noqa: E402  # they import numba
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(3)
-
-
 def test_choice_depends_on_sizes_dtype_and_device_only():
     x = torch.randn(2, MIN_STEPS, 4)
     assert usable(x)

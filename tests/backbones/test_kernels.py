@@ -32,11 +32,6 @@ DROPPED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(3)
-
-
 def like(state, values):
     return next(values) if isinstance(state, Tensor) else tuple(like(part, values) for part in state)
 

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch import nn
 
 from forecastlab.backbones import larnn
@@ -25,10 +26,6 @@ def build(**arguments):
 
 def inputs(time=TIME):
     return torch.randn(BATCH, time, WIDTH, dtype=torch.float64)
-
-
-def sigmoid(u):
-    return 1 / (1 + np.exp(-u))
 
 
 def elu(u):

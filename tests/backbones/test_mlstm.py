@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch.overrides import TorchFunctionMode
 
 from forecastlab.backbones.mlstm import MLSTM, MLSTMLayer
@@ -8,10 +9,6 @@ from forecastlab.backbones.slstm import NOTHING
 from tests.backbones.states import unrolled
 
 ROWS = ("query", "key", "value", "output", "input", "forget")
-
-
-def sigmoid(a):
-    return 1 / (1 + np.exp(-a))
 
 
 def log_forget(a, forget):

@@ -1,15 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch.nn.functional import dropout
 
 from forecastlab.backbones.slstm import NOTHING, SLSTM, SLSTMLayer
 
 GATES = ("input", "forget", "candidate", "output")
-
-
-def sigmoid(a):
-    return 1 / (1 + np.exp(-a))
 
 
 def log_sigmoid(a):

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch.nn.functional import layer_norm
 
 from forecastlab.backbones.slstm import NOTHING, SLSTMLayer
@@ -10,10 +11,6 @@ from forecastlab.backbones.xlstm import XLSTM, CausalConv, MBlock, SBlock, block
 from tests.backbones.states import leaves
 
 erf = np.vectorize(math.erf)
-
-
-def sigmoid(a):
-    return 1 / (1 + np.exp(-a))
 
 
 def swish(a):

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch import nn
 
 from forecastlab.decoders import Seq2Seq, encoder_attention
@@ -49,10 +50,6 @@ class Weights(nn.Module):
 
     def point(self, raw):
         return raw @ self.weights
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 class Reference:
