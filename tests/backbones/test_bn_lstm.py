@@ -7,6 +7,7 @@ from torch import nn
 from forecastlab.backbones import layered
 from forecastlab.backbones.batch_norm import StepBatchNorm
 from forecastlab.backbones.bn_lstm import BNLSTM
+from tests.backbones.states import in_pieces
 
 BATCH, TIME, WIDTH, HIDDEN = 5, 6, 3, 4
 EPS = 1e-5
@@ -156,11 +157,8 @@ def test_pieces_and_single_steps_equal_the_whole_and_leave_the_same_running_stat
     whole, end = net(x)
     for lengths in ([1, 3, 2], [1] * TIME):
         other = fresh()
-        outputs, state = [], other.initial_state(BATCH)
-        for piece in x.split(lengths, 1):
-            y, state = other(piece, state)
-            outputs.append(y)
-        torch.testing.assert_close(torch.cat(outputs, 1), whole)
+        outputs, state = in_pieces(other, x, lengths, other.initial_state(BATCH))
+        torch.testing.assert_close(outputs, whole)
         torch.testing.assert_close(state, end)
         torch.testing.assert_close(other.state_dict(), net.state_dict())
     assert end[0][2].tolist() == [TIME] * BATCH

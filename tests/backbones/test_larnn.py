@@ -8,6 +8,7 @@ from torch import nn
 
 from forecastlab.backbones import larnn
 from forecastlab.backbones.larnn import LARNN, encode_ages
+from tests.backbones.states import in_pieces
 
 BATCH, TIME, WIDTH, HIDDEN, HEADS, WINDOW = 4, 9, 3, 6, 2, 4
 EPS = 1e-5
@@ -218,11 +219,8 @@ def test_a_sequence_in_pieces_and_step_by_step_equals_the_whole(arguments, dtype
     net, x = build(num_layers=2, **arguments).to(dtype), inputs().to(dtype)
     whole, end = net(x)
     for lengths in ([1, 2, 6], [1] * TIME):
-        outputs, state = [], net.initial_state(BATCH)
-        for piece in x.split(lengths, 1):
-            y, state = net(piece, state)
-            outputs.append(y)
-        torch.testing.assert_close(torch.cat(outputs, 1), whole)
+        outputs, state = in_pieces(net, x, lengths, net.initial_state(BATCH))
+        torch.testing.assert_close(outputs, whole)
         torch.testing.assert_close(state, end)
 
 

@@ -6,7 +6,7 @@ from torch.overrides import TorchFunctionMode
 
 from forecastlab.backbones.mlstm import MLSTM, MLSTMLayer
 from forecastlab.backbones.slstm import NOTHING
-from tests.backbones.states import unrolled
+from tests.backbones.states import in_pieces, unrolled
 
 ROWS = ("query", "key", "value", "output", "input", "forget")
 
@@ -188,11 +188,8 @@ def test_parallel_chunkwise_and_recurrent_forms_agree(forget, chunk_size):
 def test_a_sequence_in_pieces_equals_the_whole_with_all_gradients(pieces, chunk_size):
     model, x = build(chunk_size=chunk_size), series(time=37)
     whole = everything(model, *model(x))
-    state, outputs = model.initial_state(2), []
-    for piece in x.split(pieces, 1):
-        y, state = model(piece, state)
-        outputs.append(y)
-    for ours, theirs in zip(everything(model, torch.cat(outputs, 1), state), whole, strict=True):
+    split = in_pieces(model, x, pieces, model.initial_state(2))
+    for ours, theirs in zip(everything(model, *split), whole, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
