@@ -1,4 +1,4 @@
-"""How the kernels are compiled, and how long compiled code is believed."""
+"""Compilation of the kernels, and a cache of their machine code."""
 
 import hashlib
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def compiled(function: Kernel) -> Kernel:
     function.__qualname__ = f"{SOURCES}.{function.__name__}"
     try:
         return cast(Kernel, numba.njit(cache=True, nogil=True, **OPTIONS)(function))
-    except RuntimeError:  # neither can be written to: every process compiles anew
+    except RuntimeError:  # neither folder can be written: every process compiles
         return cast(Kernel, numba.njit(nogil=True, **OPTIONS)(function))
 
 

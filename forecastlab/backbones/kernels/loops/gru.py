@@ -1,6 +1,6 @@
 """The loops over time of the gated recurrent unit.
 
-`kept` holds r, z, a, n; a is the recurrent share of the candidate, or r * seen where the gate comes before it.
+`kept` holds r, z, a, n; a is the recurrent share of the candidate, or r * seen if the gate comes before the product.
 """
 
 import numpy as np
