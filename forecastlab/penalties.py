@@ -15,17 +15,18 @@ class Penalty(nn.Module, ABC):
         Args:
             output: (batch, time, width): the backbone's output, before dropout.
             dropped: the same after dropout, as the decoder reads it; without dropout, `output` itself.
-            weight: (batch, time): 1 where there is a step, 0 where a shorter sequence is padded; None if none is.
+            weight: (batch, time): 1 for a step, 0 for padding of a shorter sequence; None without padding.
         """
 
 
 class ActivationPenalty(Penalty):
     """AR and TAR: alpha * mean(dropped²) + beta * mean((h_t - h_{t-1})²), over batch, time and width.
 
-    The first keeps activations small; it sees what is left after dropout. The second, on the output before dropout,
-    keeps them from changing fast along time; it is 0 for sequences of one step. Time is the second axis here; public
-    code, written for time first, is often copied with its axis, which compares the rows of a batch. Norms in the
-    paper's formulas are means of squares in its authors' code, and here. Source: Merity, McCann and Socher 2017.
+    The first term keeps activations small. It reads the output after dropout. The second term keeps them from changing
+    fast along time. It reads the output before dropout, and is 0 for sequences of one step. Time is the second axis
+    here. Public code has time as its first axis; a copy of it that keeps that axis compares the rows of a batch. The
+    paper's formulas have norms; its authors' code and this class use means of squares. Source: Merity, McCann and
+    Socher 2017.
 
     Args:
         alpha: weight of the activations.
@@ -50,7 +51,7 @@ class ActivationPenalty(Penalty):
 
 
 def _mean_square(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean of squares over the steps that count, a scalar; 0 if none does.
+    """Mean of squares over the steps that count, a scalar; 0 if no step counts.
 
     Args:
         values: (batch, time, width)

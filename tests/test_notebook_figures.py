@@ -169,8 +169,8 @@ def test_the_mean_without_a_network_is_as_the_notebook_says(search):
     assert more["low"] < 0 < more["high"]
 
 
-def test_the_readme_says_the_differences_of_the_mean_forecasts(search):
-    readme = " ".join((NOTEBOOKS.parent / "README.md").read_text().split())
+def test_the_page_of_figures_says_the_differences_of_the_mean_forecasts(search):
+    page = " ".join((NOTEBOOKS.parent / "docs" / "figures.md").read_text().split())
     interval = r"\(?(?:95 % interval )?(-?\d+\.\d+) to (-?\d+\.\d+)\)"
     arima = "ARIMA, and an MLP on its residuals"
     for better, worse, pattern in (
@@ -180,7 +180,7 @@ def test_the_readme_says_the_differences_of_the_mean_forecasts(search):
         (CLASSICS, BEST, rf"better than the networks by (-?\d+\.\d+) {interval}"),
         (ALL, CLASSICS, rf"it gains nothing more \((-?\d+\.\d+), {interval}"),
     ):
-        (numbers,) = re.findall(pattern, readme)
+        (numbers,) = re.findall(pattern, page)
         found = search["gain"](better, worse)
         assert list(numbers) == [f"{round(-found[end], 3) + 0.0:.3f}" for end in ("difference", "high", "low")], (
             better,

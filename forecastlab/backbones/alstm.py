@@ -22,11 +22,12 @@ class ALSTM(Layered):
         S^k = exp(scale * X Q^k K^k X^T) * L,  L lower-triangular ones       masked scores
 
     Source: van Diepen, "Improving the performance of recurrent neural networks for time series prediction by combining
-    LSTM and attention LSTM", eq. 3, parentheses balanced so that L masks S before it is normalised. This is causal
-    softmax attention with the head-wise values a(X Theta^k), and is computed as such: without overflow of exp, and in
-    pieces or step by step with the keys and values so far as the state, so that nothing is computed twice. It is not
-    the additive-attention LSTM that other texts call ALSTM, and it has no recurrence: only the state is shared with an
-    LSTM's interface. As in the paper there are no biases, and no encoding of position.
+    LSTM and attention LSTM", eq. 3, with its parentheses balanced so that L masks S before it is normalised. This is
+    causal softmax attention with the values a(X Theta^k) of each head, and it is computed so that exp does not
+    overflow. The state holds the keys and values so far. A sequence can therefore be fed in pieces or step by step, and
+    nothing is computed twice. Other texts call an LSTM with additive attention ALSTM; this is not that network. It has
+    no recurrence; it shares only the interface of the state with an LSTM. As in the paper there are no biases, and no
+    encoding of position.
 
     The state of a layer is (keys, values), (batch, num_heads, past, key_size) and (batch, num_heads, past,
     hidden_size); it grows by one position per step. The signals of `trace` are "attention" (batch, time, num_heads,
@@ -35,12 +36,12 @@ class ALSTM(Layered):
     Args:
         input_size: width of the inputs.
         hidden_size: width of the values, and of the outputs.
-        num_layers: number of layers on top of each other; the paper uses two.
+        num_layers: number of stacked layers; the paper uses two.
         num_heads: number of heads.
-        key_size: width of queries and keys; as `hidden_size` unless given.
-        scale: factor of the scores; 1 / sqrt(key_size) unless given.
+        key_size: width of queries and keys; None for `hidden_size`.
+        scale: factor of the scores; None for 1 / sqrt(key_size).
         activation: a, the paper's sigma_C.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown activation.

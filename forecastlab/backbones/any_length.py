@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class GrowingStateError(RuntimeError):
-    """A state that changes its shape from step to step, in a loop that cannot have that."""
+    """A state changes its shape from step to step, and the loop needs a constant shape."""
 
 
 def of_any_length(x: Tensor) -> bool:
@@ -24,9 +24,9 @@ def of_any_length(x: Tensor) -> bool:
 
 
 def loop(step: "Step", inputs: Tensor, state: State) -> tuple[Tensor, State]:
-    """Runs a step function along time as one operation, torch's `scan`, which ONNX has too.
+    """Runs a step function along time as one operation: torch's `scan`, which has a counterpart in ONNX.
 
-    torch.nn's networks and a loop in Python would become as many operations as the example has steps.
+    Without it, torch.nn's networks and loops in Python become one operation for each step of the example.
 
     Args:
         step: as for `stepping.scan`.
@@ -53,8 +53,8 @@ def loop(step: "Step", inputs: Tensor, state: State) -> tuple[Tensor, State]:
         for number, (ours, theirs) in enumerate(zip(tree_leaves(state), tree_leaves(after), strict=True)):
             if ours.shape[1:] != theirs.shape[1:]:
                 raise GrowingStateError(
-                    f"tensor {number} of the state changes from {_shape(ours)} to {_shape(theirs)} in a step, and "
-                    "torch's scan and ONNX's Scan carry tensors of one shape"
+                    f"tensor {number} of the state changes from {_shape(ours)} to {_shape(theirs)} in a step, "
+                    "but torch's scan and ONNX's Scan need a constant shape"
                 ) from error
         raise
     return outputs.transpose(0, 1), last

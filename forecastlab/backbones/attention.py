@@ -1,4 +1,4 @@
-"""Causal attention over a growing past and scores: what the networks with attention share."""
+"""What the networks with attention share: causal attention over a growing past, and scores."""
 
 from typing import Literal, TypeAlias, get_args
 
@@ -43,7 +43,7 @@ def causal_weights(query: Tensor, key: Tensor, scale: float) -> Tensor:
 
 
 def require_score(score: Score, attention_size: int | None) -> None:
-    """Raises ValueError for an unknown score, or an attention_size that is not positive or not the score's."""
+    """Raises ValueError for an unknown score, or for an attention_size that is not positive or not used."""
     if score not in get_args(Score):
         raise ValueError(f"score must be one of {', '.join(get_args(Score))}, got {score!r}")
     if attention_size is not None:
@@ -75,8 +75,8 @@ def sinusoidal_positions(start: int, like: Tensor) -> Tensor:
         like: (batch, time, width), whose width and number of steps are encoded.
 
     Returns:
-        (time, width): the sine of position / 10000^(column / width) in the even columns; in each odd one the cosine
-        of the same angle as in the column before it.
+        (time, width). An even column holds the sine of position / 10000^(column / width). The odd column after it holds
+        the cosine of the same angle.
     """
     time, width = like.shape[1:]
     # bfloat16 could not tell positions beyond 256 apart

@@ -75,7 +75,7 @@ class Backbone(nn.Module, ABC):
             state: as in `forward`.
 
         Returns:
-            "output" (batch, time, output_size) and whatever else the class documents. Signals of layer l are named
+            "output" (batch, time, output_size) and the signals that the class documents. Signals of layer l are named
             "layers.l.<signal>", (batch, time, width) each unless the class says otherwise; signals of a part of a
             hybrid are prefixed with the name of the part.
         """

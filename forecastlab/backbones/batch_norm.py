@@ -15,22 +15,22 @@ class StepBatchNorm(nn.Module):
 
     where s is the time step of row n. In training the running statistics of the present step move towards those of the
     batch by `momentum`, as torch.nn.BatchNorm1d's do (variance with Bessel's correction). Steps from `max_length` - 1
-    on share the last entry. In evaluation a step that training never reached uses the last one that it did reach, since
-    the entries beyond were never estimated.
+    on share the last entry. In evaluation, a step that training never reached uses the entry of the last step that
+    training reached, since later entries were never estimated.
 
     Rows influence each other in training, and one row alone has no variance, so training needs two or more.
 
     Args:
-        size: width of what is normalised.
+        size: width of the values that are normalised.
         max_length: number of time steps with statistics of their own.
-        scale: what the gains γ start from.
+        scale: start value of the gains γ.
         shift: whether there are offsets β; they start from 0.
         momentum: weight of the present batch in the running statistics.
         eps: added to the variance.
     """
 
     needs_several_rows = True
-    """Read by whoever trains: a batch of one sequence cannot be normalised."""
+    """The trainer reads it: a batch of one sequence cannot be normalised."""
 
     running_mean: Tensor
     running_variance: Tensor
@@ -61,7 +61,7 @@ class StepBatchNorm(nn.Module):
 
         Args:
             u: (batch, size).
-            step: (batch,), integer: the time step of each row, counted from 0; in training all rows stand at the same.
+            step: (batch,), integer: the time step of each row, counted from 0; in training it is the same for all rows.
 
         Returns:
             (batch, size).

@@ -54,29 +54,30 @@ class BNLSTM(Layered):
         c_t = σ(f̃) ⊙ c_{t-1} + σ(ĩ) ⊙ tanh(g̃)         not normalised itself
         h_t = σ(õ) ⊙ tanh(BN(c_t; γ_c, β_c))
 
-    BN takes mean and variance over the rows of the batch, separately for every time step: a cell starts from zero and
-    moves away from it, so that statistics shared over time would fit no step. All γ start at 0.1, which keeps tanh away
-    from saturation; BN of the gates has no offset, since b is one. See `StepBatchNorm` for the formula.
+    BN takes mean and variance over the rows of the batch, separately for every time step. A cell starts from zero and
+    moves away from it, so shared statistics would fit no step. All γ start at 0.1, which keeps tanh away from
+    saturation. BN of the gates has no offset, since b is one. See `StepBatchNorm` for the formula.
 
     **It needs several sequences.** In training the rows of a batch influence each other, and a batch of one row is
-    refused; in evaluation they do not, and any batch will do, since running statistics of the training stand in for the
-    batch's. Train it on windows. A step counts from the start of its sequence (the state carries the count): steps from
-    `max_length` - 1 on share their running statistics, and steps that training did not reach use those of the last one
-    that it did. `trace` in training mode moves the running statistics as `forward` does.
+    refused. In evaluation the running statistics of the training replace those of the batch: rows do not influence each
+    other, and a batch may have one row. Train it on windows. Steps are counted from the start of a sequence, and the
+    state carries the count. Steps from `max_length` - 1 on share their running statistics. Steps that training did not
+    reach use those of the last step that it reached. In training mode `trace` moves the running statistics as `forward`
+    does.
 
     The state is, per layer, (h (batch, hidden_size), c (batch, hidden_size), t (batch,) integer: steps so far).
     `trace` gives per layer "input_gate", "forget_gate", "candidate", "output_gate", "cell" (c, not normalised) and
     "hidden", each (batch, time, hidden_size). The gates are rows in the order input, forget, candidate, output.
 
-    Deviation: weights and b start uniform in +-1/sqrt(hidden_size), as torch.nn's, not orthogonal.
+    Deviation: weights and b start uniform in +-1/sqrt(hidden_size), as in torch.nn. The paper's start is orthogonal.
 
     Args:
         input_size: width of the inputs.
         hidden_size: width of every layer and of the output.
         num_layers: number of layers.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
-        recurrent_dropout: probability with which a unit of h_{t-1} is dropped, the same units at all steps of a
-            sequence (Gal & Ghahramani 2016), in training.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
+        recurrent_dropout: probability that a unit of h_{t-1} is dropped, in training. The same units are dropped at all
+            steps of a sequence (Gal and Ghahramani 2016).
         max_length: number of time steps with running statistics of their own.
         momentum: weight of the present batch in the running statistics.
         eps: added to every variance.

@@ -99,31 +99,32 @@ class ConvLSTM(Layered):
         H_t = o_t ⊙ tanh(C_t)
 
     with * a convolution over the grid (never over time), zeros beyond its edges, and ⊙ elementwise. The output gate's
-    peephole sees the new cell state C_t. It is not the "ConvLSTM" of the article, which is a convolution over time in
+    peephole sees the new cell state C_t. The "ConvLSTM" of the article is another network, a convolution over time in
     front of an LSTM: `ConvEncoder`.
 
-    It stays a backbone of (batch, time, features): the features of a step are laid on a grid, channel by channel, in
-    each channel row by row. On a grid (rows, columns), feature (k * rows + r) * columns + q is channel k at row r and
-    column q; the outputs, hidden_channels on the same grid, are laid out alike. Use it where neighbours among the
-    features mean something: stations along a river, cells of a map, hours of a day.
+    Inputs and outputs are (batch, time, features), as for every backbone. The features of a step fill the grid channel
+    by channel, and each channel row by row. On a grid (rows, columns), feature (k * rows + r) * columns + q is channel
+    k at row r and column q. The outputs are hidden_channels on the same grid, in the same order. Use it if neighbouring
+    features are related: stations along a river, cells of a map, hours of a day.
 
     The state is, per layer, (H, C), each (batch, hidden_channels * cells of the grid). `trace` gives per layer
     "input_gate", "forget_gate", "candidate", "output_gate", "cell" and "hidden", each (batch, time, hidden_channels *
     cells). The gates' kernels are channels in the order input, forget, candidate, output.
 
-    Deviations: the peepholes start at 0, so that training decides to use them.
+    Deviation: the peepholes start at 0.
 
     Args:
         input_size: width of the inputs.
         hidden_channels: number of channels of every layer's states; the output has hidden_channels * cells features.
         num_layers: number of layers.
-        grid: the shape of the grid, (length,) or (rows, columns); input_size must be a multiple of its number of cells,
-            and the quotient is the number of input channels. None for (input_size,): one channel on a line.
-        kernel_size: width of the kernels in each dimension of the grid, odd, so that states keep their shape.
+        grid: the shape of the grid, (length,) or (rows, columns); input_size must be a multiple of its number of cells.
+            The quotient is the number of input channels. None for (input_size,): one channel on a line.
+        kernel_size: width of the kernels in each dimension of the grid. It must be odd, so that states keep their
+            shape.
         peephole: whether the gates see the cell state.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
-        recurrent_dropout: probability with which an element of H_{t-1} is dropped, the same elements at all steps of a
-            sequence (Gal & Ghahramani 2016), in training.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
+        recurrent_dropout: probability that an element of H_{t-1} is dropped, in training. The same elements are dropped
+            at all steps of a sequence (Gal and Ghahramani 2016).
 
     Raises:
         ValueError: for a size that is not positive, an even kernel, a grid that is neither 1-D nor 2-D or that the

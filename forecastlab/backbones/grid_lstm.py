@@ -78,7 +78,7 @@ class GridLSTM(Layered):
     """A grid of time steps and layers with an LSTM along each of the two dimensions (Kalchbrenner et al. 2015).
 
     The block of layer l at step t takes a hidden state and a memory from the step before and a pair from the layer
-    below, and passes a pair on in either direction:
+    below, and passes one pair on in each direction:
 
         H = [h_depth ; h_time]                                      of layer l - 1 at t, and of layer l at t - 1
         (h_time', m_time')   = LSTM(H, m_time;  W_time)             to step t + 1
@@ -86,11 +86,11 @@ class GridLSTM(Layered):
         LSTM(H, m; W):  [i ; f ; g ; o] = [σ ; σ ; tanh ; σ](W H + b),   m' = f ⊙ m + i ⊙ g,   h' = o ⊙ tanh(m')
 
     The lowest layer's pair is a projection of the input, [h_depth ; m_depth] = W_in x_t + b_in; the output is the
-    highest layer's h_depth'. So a cell leads up through the layers as one leads along time, which is what sets it apart
-    from stacked LSTMs. With `priority` depth is computed last and reads the new h_time' in H (section 3.2).
+    highest layer's h_depth'. So there is a cell along depth as there is one along time. Stacked LSTMs have no such
+    cell. With `priority` the depth dimension is computed last and reads the new h_time' in H (section 3.2).
 
-    The paper prints h' = tanh(o ⊙ m'), where the LSTM has o ⊙ tanh(m'): `squash_gated` takes the printed form.
-    Deviation: each gate has a bias, of which the paper writes none.
+    The paper prints h' = tanh(o ⊙ m'), but the LSTM has o ⊙ tanh(m'). `squash_gated` uses the printed form.
+    Deviation: each gate has a bias; the paper writes none.
 
     The state is, per layer, (h_time, m_time), each (batch, hidden_size). `trace` gives per layer "time_input_gate",
     "time_forget_gate", "time_candidate", "time_output_gate", "time_cell" (m_time'), "time_hidden" (h_time') and the
@@ -104,11 +104,11 @@ class GridLSTM(Layered):
         num_layers: number of layers, the extent of the grid in depth.
         tie_weights: whether all layers share one set of weights, as all time steps do; `layers` then has one entry.
         priority: whether the depth dimension reads the new hidden state of the time dimension.
-        squash_gated: whether h' = tanh(o ⊙ m') in place of o ⊙ tanh(m').
-        dropout: probability with which an element of h_depth is dropped on its way to the next layer, in training; the
-            memory is not.
-        recurrent_dropout: probability with which a unit of h_time is dropped on its way into H, the same units at all
-            steps of a sequence (Gal & Ghahramani 2016), in training.
+        squash_gated: whether h' is tanh(o ⊙ m') instead of o ⊙ tanh(m').
+        dropout: probability that an element of h_depth is dropped before the next layer reads it, in training. The
+            memory is not dropped.
+        recurrent_dropout: probability that a unit of h_time is dropped before it enters H, in training. The same units
+            are dropped at all steps of a sequence (Gal and Ghahramani 2016).
 
     Raises:
         ValueError: for a size that is not positive or a probability outside [0, 1).
@@ -146,11 +146,11 @@ class GridLSTM(Layered):
         states = self.initial_state(x.shape[0]) if state is None else state
         pair = self.projection(x)
         after = []
-        for number, (layer, before) in enumerate(zip(self._layers, states, strict=True)):
+        for number, (layer, state_before) in enumerate(zip(self._layers, states, strict=True)):
             if number and self.dropout:
                 h, m = pair.chunk(2, -1)
                 pair = torch.cat([drop(h, self.dropout, self.training), m], -1)
-            pair, new, parts = layer.run(pair, before, signals is not None)
+            pair, new, parts = layer.run(pair, state_before, signals is not None)
             after.append(new)
             if signals is not None:
                 signals |= {f"layers.{number}.{name}": part for name, part in zip(layer.parts, parts, strict=True)}

@@ -11,7 +11,7 @@ from forecastlab.batch import State
 
 
 class GRU(Recurrent):
-    """The gated recurrent unit: a hidden state of which gates keep a part.
+    """The gated recurrent unit: gates decide which part of the hidden state is kept.
 
         r_t = s(W_r x_t + b_r + U_r h_{t-1} + b'_r)             reset gate
         z_t = s(W_z x_t + b_z + U_z h_{t-1} + b'_z)             update gate
@@ -19,11 +19,11 @@ class GRU(Recurrent):
         n_t = a(W_n x_t + b_n + U_n (r_t * h_{t-1}) + b'_n)     candidate, reset_after=False
         h_t = (1 - z_t) * n_t + z_t * h_{t-1}                   hidden state, the output
 
-    Source: Cho et al. 2014, whose candidate is the one of reset_after=False; torch.nn.GRU's is the other, and the
-    default. `rnn` is torch's module, with its parameters (rows in the order reset, update, candidate); both forms use
-    the same. Texts that write h_t = (1 - z_t) * h_{t-1} + z_t * n_t, as the course module does, mean 1 - z_t by z_t.
-    Other functions and `trace` run through our own loop over time, which is several times slower; so do, unless a
-    compiled kernel fits, the reset-before candidate and recurrent dropout in training.
+    Source: Cho et al. 2014, whose candidate is that of reset_after=False. The default is the candidate of torch.nn.GRU.
+    `rnn` is torch's module, with its parameters (rows in the order reset, update, candidate); both forms use the same.
+    Some texts, such as the course module, write h_t = (1 - z_t) * h_{t-1} + z_t * n_t: their z_t is 1 - z_t here. Other
+    functions and `trace` need our own loop over time, which is several times slower. The reset-before candidate and
+    recurrent dropout in training need it too, unless a compiled kernel fits.
 
     The state is h, (batch, num_layers, hidden_size). The signals of `trace` are "reset_gate", "update_gate",
     "candidate" and "hidden"; the gates are called "reset", "update" and "candidate".
@@ -31,17 +31,17 @@ class GRU(Recurrent):
     Args:
         input_size: width of the inputs.
         hidden_size: width of the hidden state, and of the outputs.
-        num_layers: number of layers on top of each other.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
-        recurrent_dropout: probability with which a unit of the hidden state is hidden from the gates in training; the
-            same units at every step of a sequence. What z_t keeps of h_{t-1} is not dropped.
+        num_layers: number of stacked layers.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
+        recurrent_dropout: probability that the gates do not see a unit of the hidden state, in training. The same units
+            are dropped at every step of a sequence. What z_t keeps of h_{t-1} is not dropped.
         reset_after: whether the reset gate multiplies after the recurrent product (torch.nn) or before it (Cho).
         activation: a, tanh by default.
         gate_activation: s.
         initialization: how weights start: "uniform" in +-1/sqrt(hidden_size), or "orthogonal" (per gate, Xavier-uniform
             from the input and orthogonal from the hidden state, biases zero).
-        fused: whether long sequences on a CPU run through a compiled kernel, if numba is installed (see
-            `kernels.choice`); off, or without numba, torch.nn or a loop in Python computes the same up to rounding.
+        fused: whether a compiled kernel runs long sequences on a CPU. It needs numba (see `kernels.choice`). Without
+            it, torch.nn or a loop in Python computes the same up to rounding.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.

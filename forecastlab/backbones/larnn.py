@@ -22,9 +22,9 @@ def encode_ages(window: int) -> Tensor:
         window: the longest the queue gets.
 
     Returns:
-        (window, 2 * waves), oldest cell first, of age `window`, newest last, of age 1: cos(2π age / 2^j), j = 1 ...
-        waves, then sin(2π age / 2^(j+1)), with waves = ceil(log2(4 * window)), so that the slowest wave turns by at
-        most a quarter.
+        (window, 2 * waves). The first row is the oldest cell, of age `window`; the last row is the newest, of age 1.
+        The columns are cos(2π age / 2^j) for j = 1 ... waves, then sin(2π age / 2^(j+1)). There are waves = ceil(log2(4
+        * window)), so that the slowest wave turns by at most a quarter.
     """
     ages = torch.arange(window, 0, -1, dtype=torch.float64).unsqueeze(1)
     turns = ages / 2.0 ** torch.arange(1, ceil(log2(4 * window)) + 1)
@@ -34,10 +34,10 @@ def encode_ages(window: int) -> Tensor:
 class LARNNLayer(GatedLayer):
     """One layer of `LARNN`.
 
-    Beside `weight_ih`, `weight_hh` and `bias` it has `weight_ah` (4 * hidden_size, hidden_size), from the attention
-    result to the gates, in the same order of rows; `query` from [x ; h]; `memory` from a cell state to its key and
-    value (rows in this order) and `position` from its positional encoding to the same; `attended` from the joined heads
-    to the attention result.
+    It has `weight_ih`, `weight_hh` and `bias`, and these maps: `weight_ah` (4 * hidden_size, hidden_size) from the
+    attention result to the gates, with the same order of rows; `query` from [x ; h]; `memory` from a cell state to its
+    key and value (rows in this order); `position` from the positional encoding to key and value; `attended` from the
+    joined heads to the attention result.
     """
 
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
@@ -146,8 +146,8 @@ class LARNN(Layered):
         [ĩ ; f̃ ; g̃ ; õ] = W_x x_t + W_h h_{t-1} + W_a a_t + b
         c_t = σ(f̃) ⊙ c_{t-1} + σ(ĩ) ⊙ tanh(g̃),   h_t = σ(õ) ⊙ tanh(c_t)
 
-    φ is the identity. The queue is first in, first out: its newest cell is c_{t-1}, in the first step it holds the zero
-    cell c_0 alone, and p encodes the age of a cell in it (`encode_ages`), joined to the cell and not added.
+    φ is the identity. The queue is first in, first out. Its newest cell is c_{t-1}; in the first step it holds only the
+    zero cell c_0. p encodes the age of a cell in the queue (`encode_ages`) and is concatenated to the cell, not added.
 
     `elu` takes φ = ELU, and ELU for tanh in h_t. `batch_norm` normalises per time step as `BNLSTM` does, h_t too:
 
@@ -156,15 +156,15 @@ class LARNN(Layered):
         h_t = BN(σ(õ) ⊙ φ(c_t))
 
     Without batch norm the two modes are one function, since a product with a concatenation is a sum of products. With
-    it the rows of a batch influence each other in training, which needs two or more of them: see `BNLSTM`. Keys,
-    values and the attention result are not normalised: in the first step all rows see the same zero cell, and equal
-    rows have no variance to divide by.
+    batch norm the rows of a batch influence each other in training, and a batch needs two or more rows: see `BNLSTM`.
+    Keys, values and the attention result are not normalised. In the first step all rows see the same zero cell, and
+    equal rows have no variance to divide by.
 
-    **The author's public code is not this.** It keeps its cells in a plain list, so that the optimizer never sees their
-    parameters and dropout and batch norm stay in training mode in evaluation; it runs cell 0 on the raw input in every
-    layer, on one state that all layers share; it throws the normalised gates away; and its "layer" mode needs inputs as
-    wide as the hidden state. Here is what the text means. Deviations: keys and values have no bias, and there is no
-    dropout of attention weights.
+    **The author's public code differs from the text; this class follows the text.** The code keeps its cells in a plain
+    list, so the optimizer never sees their parameters, and dropout and batch norm stay in training mode in evaluation.
+    It runs cell 0 on the raw input in every layer, on one state that all layers share. It throws the normalised gates
+    away. Its "layer" mode needs inputs as wide as the hidden state. Deviations from the text: keys and values have no
+    bias, and attention weights have no dropout.
 
     The state is, per layer, (h (batch, hidden_size), c (batch, hidden_size), queue (batch, window, 2 * hidden_size):
     [W_k c_j ; W_v c_j] of the last cells, oldest first, of which the newest t + 1 count; t (batch,) integer: steps so
@@ -184,13 +184,13 @@ class LARNN(Layered):
         elu: whether ELU replaces the identity in the attention and tanh on the cell.
         batch_norm: whether gates and output are normalised over the batch.
         max_length: number of time steps with running statistics of their own; used with batch_norm only.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
-        recurrent_dropout: probability with which a unit of h_{t-1} is dropped, the same units at all steps of a
-            sequence (Gal & Ghahramani 2016), in training.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
+        recurrent_dropout: probability that a unit of h_{t-1} is dropped, in training. The same units are dropped at all
+            steps of a sequence (Gal and Ghahramani 2016).
 
     Raises:
-        ValueError: for a size that is not positive, a hidden_size that is no multiple of num_heads, an unknown mode or
-            a probability outside [0, 1).
+        ValueError: for a size that is not positive, a hidden_size that is not a multiple of num_heads, an unknown mode
+            or a probability outside [0, 1).
     """
 
     source: ClassVar[str] = "Chevalier 2018, LARNN: Linear Attention Recurrent Neural Network, arXiv:1808.05578"

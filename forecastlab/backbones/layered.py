@@ -16,16 +16,16 @@ from forecastlab.batch import State
 def dropout_mask(like: Tensor, probability: float, training: bool) -> Tensor | None:
     """A mask for recurrent dropout: drawn once per sequence, then multiplied to the hidden state at every step.
 
-    Dropping the same units at every step is what makes dropout on a recurrent path an approximate posterior
-    (Gal and Ghahramani 2016, arXiv:1512.05287). The mask lives as long as one call of `forward`.
+    The same units are dropped at every step. This makes dropout on a recurrent path an approximate posterior (Gal and
+    Ghahramani 2016, arXiv:1512.05287). The mask lives as long as one call of `forward`.
 
     Args:
         like: a tensor of the shape, dtype and device of the hidden state, (batch, hidden_size).
-        probability: probability with which a unit is dropped; the others grow by 1 / (1 - probability).
+        probability: probability that a unit is dropped. The others are multiplied by 1 / (1 - probability).
         training: whether to drop at all.
 
     Returns:
-        The mask, of the shape of `like`, or None where nothing is dropped.
+        The mask, of the shape of `like`; None if nothing is dropped.
     """
     return dropout(torch.ones_like(like), probability) if training and probability else None
 
@@ -55,7 +55,7 @@ class Layered(Backbone):
         input_size: width of the inputs.
         layers: the layers, bottom first; layer l + 1 reads the output of layer l.
         output_size: width of the top layer's output.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
     """
 
     def __init__(self, input_size: int, layers: Sequence[Layer], output_size: int, dropout: float = 0.0) -> None:
@@ -97,10 +97,10 @@ class Layered(Backbone):
         self.require_sequence(x)
         states = self.initial_state(x.shape[0]) if state is None else state
         after = []
-        for number, (layer, before) in enumerate(zip(self._layers, states, strict=True)):
+        for number, (layer, state_before) in enumerate(zip(self._layers, states, strict=True)):
             if number and self.dropout:
                 x = dropout(x, self.dropout, self.training)
-            x, new, parts = layer.run(x, before, signals is not None)
+            x, new, parts = layer.run(x, state_before, signals is not None)
             after.append(new)
             if signals is not None:
                 signals |= {f"layers.{number}.{name}": part for name, part in zip(layer.parts, parts, strict=True)}
@@ -111,14 +111,14 @@ class GatedLayer(Layer):
     """A layer whose gates share one matrix over the input, one over the hidden state, and one bias.
 
     The parameters are `weight_ih` (gates * hidden_size, input_size), `weight_hh` (gates * hidden_size, hidden_size)
-    and `bias` (gates * hidden_size,); the rows of the gates follow each other in the order of `gates`. Weights start
-    uniform in +-1/sqrt(hidden_size), as torch.nn's do, biases too.
+    and `bias` (gates * hidden_size,); the rows of the gates follow each other in the order of `gates`. Weights and
+    biases start uniform in +-1/sqrt(hidden_size), as in torch.nn.
 
     Args:
         input_size: width of the inputs.
         hidden_size: width of the hidden state.
-        recurrent_dropout: probability with which a unit of the hidden state is hidden from the gates in training; the
-            same units at every step of a sequence.
+        recurrent_dropout: probability that the gates do not see a unit of the hidden state, in training. The same units
+            are dropped at every step of a sequence.
 
     Attributes:
         gates: names of the gates in the order of their rows.
@@ -155,7 +155,7 @@ class GatedLayer(Layer):
         return linear(x, self.weight_ih, self.bias)
 
     def mask(self, like: Tensor) -> Tensor | None:
-        """The mask of recurrent dropout, drawn anew: to be asked for once per sequence; see `dropout_mask`."""
+        """A new mask of recurrent dropout; call it once per sequence (see `dropout_mask`)."""
         return dropout_mask(like, self.recurrent_dropout, self.training)
 
     def recurrence(self, mask: Tensor | None) -> Callable[[Tensor], Tensor]:

@@ -24,8 +24,8 @@ class LSTM(Recurrent):
     Source: Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000, in the form of torch.nn.LSTM;
     `rnn` is that module, with its parameters (rows in the order input, forget, candidate, output; each bias b is the
     sum of two). s is the logistic function, a and a' are tanh by default; they are the free functions of van Diepen's
-    eq. 1 (its sigma_z and sigma_H). Other functions and `trace` run through our own loop over time, which
-    is several times slower; so does, unless a compiled kernel fits, recurrent dropout in training.
+    eq. 1 (its sigma_z and sigma_H). Other functions and `trace` need our own loop over time, which is several times
+    slower. Recurrent dropout in training needs it too, unless a compiled kernel fits.
 
     The state is (h, c), each (batch, num_layers, hidden_size): the batch comes first, unlike torch.nn's. The signals of
     `trace` are "input_gate", "forget_gate", "candidate", "output_gate", "cell" and "hidden"; the gates are called
@@ -34,19 +34,18 @@ class LSTM(Recurrent):
     Args:
         input_size: width of the inputs.
         hidden_size: width of the hidden and cell states, and of the outputs.
-        num_layers: number of layers on top of each other.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
-        recurrent_dropout: probability with which a unit of the hidden state is hidden from the gates in training; the
-            same units at every step of a sequence.
+        num_layers: number of stacked layers.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
+        recurrent_dropout: probability that the gates do not see a unit of the hidden state, in training. The same units
+            are dropped at every step of a sequence.
         activation: a. Keras's activation="relu" is `activation="relu"` here too.
-        cell_activation: a'; the same as `activation` unless given.
+        cell_activation: a'; None for the same as `activation`.
         gate_activation: s.
         forget_bias: added to the forget gate's bias at the start (1 makes a fresh network remember).
         initialization: how weights start: "uniform" in +-1/sqrt(hidden_size), or "orthogonal" (per gate, Xavier-uniform
             from the input and orthogonal from the hidden state, biases zero).
-        fused: whether recurrent dropout in training, for long sequences on a CPU, runs through a compiled kernel, if
-            numba is installed (see `kernels.choice`); off, or without numba, a loop in Python computes the same up to
-            rounding.
+        fused: whether a compiled kernel runs recurrent dropout in training, for long sequences on a CPU. It needs numba
+            (see `kernels.choice`). Without it, a loop in Python computes the same up to rounding.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.
@@ -104,5 +103,5 @@ class LSTM(Recurrent):
         return h, (h, c), (i, f, g, o, c, h)
 
     def kernel(self, weights: LayerWeights, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        before = cast("tuple[Tensor, Tensor]", state)
-        return lstm(inputs + weights.bias_hh, weights.weight_hh, before, weights.mask)
+        h_and_c = cast("tuple[Tensor, Tensor]", state)
+        return lstm(inputs + weights.bias_hh, weights.weight_hh, h_and_c, weights.mask)

@@ -34,12 +34,13 @@ class MLP(Backbone):
         u_t = [x_{t-window+1} ; ... ; x_t]             zeros stand before the first step
         a^1_t = f(W^1 u_t + b^1),   a^l_t = f(W^l a^{l-1}_t + b^l),   output a^L_t
 
-    with f one of the thesis's six: step (1 from 0 on, else 0), sigmoid, tanh, relu, leaky_relu (slope 0.01 below 0)
-    and elu (alpha = 1), or with the identity, a linear map of the window: a linear path beside a recurrent net. It has
-    no recurrence: a step older than the window cannot reach the output.
+    f is one of the six functions of the thesis: step (1 from 0 on, else 0), sigmoid, tanh, relu, leaky_relu (slope 0.01
+    below 0) and elu (alpha = 1). Or f is the identity: the network is then a linear map of the window, such as a linear
+    path beside a recurrent net. There is no recurrence: a step older than the window cannot reach the output.
 
-    Deviations: the threshold of the step function is 0, since the bias already shifts it, and its gradient, zero almost
-    everywhere, is replaced by 1 (straight-through, Bengio et al. 2013, arXiv:1308.3432), so that it can be trained.
+    Deviations: the threshold of the step function is 0, since the bias already shifts it. Its gradient is zero almost
+    everywhere, so it is replaced by 1 to make training possible (straight-through, Bengio et al. 2013,
+    arXiv:1308.3432).
 
     The state is a tensor (batch, window - 1, input_size), the inputs that the next step still sees, oldest first.
     `trace` gives "layers.l.hidden" (batch, time, hidden_size), the activations of layer l.
@@ -48,9 +49,9 @@ class MLP(Backbone):
         input_size: width of the inputs.
         hidden_size: width of every hidden layer and of the output.
         num_layers: number of hidden layers.
-        window: number of steps that the network sees, the present one among them; usually the data's lookback.
+        window: number of steps that the network sees, including the present one; usually the data's lookback.
         activation: the function f.
-        dropout: probability with which an activation is dropped on its way to the next layer, in training.
+        dropout: probability that an activation is dropped before the next layer reads it, in training.
 
     Raises:
         ValueError: for a size that is not positive, a dropout outside [0, 1) or an unknown activation.

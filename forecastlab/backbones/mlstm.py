@@ -1,4 +1,4 @@
-"""The mLSTM: an LSTM whose cell is a matrix, written with key and value, read with a query."""
+"""The mLSTM: an LSTM whose cell is a matrix. Keys and values write to it, queries read it."""
 
 import math
 from collections.abc import Sequence
@@ -27,17 +27,17 @@ class MLSTM(Layered):
         n_t = f' n_{t-1} + i' k                       normaliser
         h_t = o ⊙ C_t q / max(|n_tᵀ q|, exp(-m_t))
 
-    C_t and n_t are exp(-m_t) times the unstabilised ones. Of those, the thesis (eq. 2.53-2.55) divides by
-    max(|nᵀq|, 1), which is the same h; with the stabilised ones it would be another.
+    C_t and n_t are exp(-m_t) times the unstabilised ones. The thesis (eqs. 2.53-2.55) divides the unstabilised ones by
+    max(|nᵀq|, 1), which gives the same h. With the stabilised ones that divisor would give another h.
 
-    Three forms compute it, equal but for rounding. A single step, and so `step`, takes the recurrent form. A sequence
-    up to `chunk_size` takes the parallel form, quadratic in its length; a longer one is cut into chunks, parallel
-    within and recurrent between them, which is linear in its length. No h_{t-1} enters a gate, so there is no recurrent
-    dropout.
+    Three forms compute it; they differ by rounding only. A single step, as in `step`, uses the recurrent form. A
+    sequence up to `chunk_size` uses the parallel form, whose cost is quadratic in the length. A longer sequence is cut
+    into chunks, parallel within and recurrent between them, and the cost is linear in the length. No h_{t-1} enters a
+    gate, so there is no recurrent dropout.
 
-    Deviations: the key's bias is divided by sqrt(d) too; weights and biases start uniform in +-1/sqrt(hidden_size) as
-    in torch.nn, the forget gate's bias too unless `forget_bias` raises it; the exponent -m_t is kept where quotient and
-    gradient are finite, between -22 and 44 in float32 and between -177 and 354 in float64.
+    Deviations: the key's bias is divided by sqrt(d) too. Weights and biases start uniform in +-1/sqrt(hidden_size) as
+    in torch.nn; `forget_bias` is added to the forget gate's bias. The exponent -m_t is bounded so that quotient and
+    gradient are finite: between -22 and 44 in float32, and between -177 and 354 in float64.
 
     The rows of the parameters are called "query", "key", "value", "output", "input" and "forget", in this order.
 
@@ -50,14 +50,14 @@ class MLSTM(Layered):
         input_size: width of the inputs.
         hidden_size: width of every layer and of the output.
         num_layers: number of layers.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
         num_heads: number of independent memories; each has d = hidden_size / num_heads units.
         forget: activation of the forget gate.
         forget_bias: added to the forget gate's bias at the start (1 and more make a fresh network remember).
         chunk_size: longest part of a sequence that is computed in the parallel form; changes speed and memory only.
 
     Raises:
-        ValueError: for a size that is not positive, a hidden size that is no multiple of `num_heads`, an unknown
+        ValueError: for a size that is not positive, a hidden size that is not a multiple of `num_heads`, an unknown
             forget gate or a dropout outside [0, 1).
     """
 
@@ -94,9 +94,9 @@ class MLSTM(Layered):
 class MLSTMLayer(Layer):
     """One layer of an `MLSTM`.
 
-    The parameters are `weight_ih` (4 * hidden_size + 2 * num_heads, input_size) and `bias` of as many rows: first those
-    of query, key, value and output gate, hidden_size each, head after head, then those of input and forget gate, one
-    per head. All start uniform in +-1/sqrt(hidden_size).
+    The parameters are `weight_ih` (4 * hidden_size + 2 * num_heads, input_size) and `bias` with as many rows. The rows
+    of query, key, value and output gate come first, hidden_size each, head after head. The rows of input and forget
+    gate follow, one per head. All start uniform in +-1/sqrt(hidden_size).
     """
 
     gates: ClassVar[tuple[str, ...]] = ("query", "key", "value", "output", "input", "forget")
@@ -171,7 +171,7 @@ class Memory(NamedTuple):
 
 
 class Readout(NamedTuple):
-    """What the memory gave at every step."""
+    """The values read from the memory at every step."""
 
     h: Tensor
     """(batch, heads, time, head_size): C q / max(|nᵀq|, exp(-m))."""
@@ -220,7 +220,7 @@ def remember(
 
 
 def _recall(heads: int, width: int, x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
-    """A step of `remember` whose inputs stand side by side; exported, the number of chunks could not vary."""
+    """A step of `remember` on concatenated inputs, for exports: the number of chunks could not vary there."""
     *qkv, log_i, log_f = x_t.split([heads * width] * 3 + [heads] * 2, -1)
     q, k, v = (part.reshape(-1, heads, 1, width) for part in qkv)
     memory = Memory(*cast(tuple[Tensor, Tensor, Tensor], state))
@@ -271,9 +271,10 @@ def chunkwise(
 ) -> tuple[Readout, Memory]:
     """The chunkwise form: quadratic within chunks, all at once, and recurrent from chunk to chunk.
 
-    With F_t the sum of log f from the start of the chunk to t, b_s = log i_s - F_s and M_t = max(m, max_{s≤t} b_s), m
-    being the stabiliser before the chunk, a value written at s counts at t with weight exp(b_s - M_t), what was there
-    before the chunk with exp(m - M_t), and the stabiliser is m_t = F_t + M_t. One chunk is the parallel form.
+    Let F_t be the sum of log f from the start of the chunk to t, b_s = log i_s - F_s, m the stabiliser before the
+    chunk, and M_t = max(m, max_{s≤t} b_s). At step t a value written at s has the weight exp(b_s - M_t), the memory
+    from before the chunk has the weight exp(m - M_t), and the stabiliser is m_t = F_t + M_t. One chunk is the parallel
+    form.
 
     Args:
         q: (batch, heads, time, head_size): queries.
@@ -282,7 +283,8 @@ def chunkwise(
         log_i: (batch, heads, time): logarithms of the input gates.
         log_f: those of the forget gates, likewise.
         memory: the state before the first step.
-        chunk_size: the longest chunk; the steps are spread evenly over as few chunks as that allows.
+        chunk_size: length of the longest chunk. There are as few chunks as possible, and the steps are spread evenly
+            over them.
         keep_normaliser: whether the normaliser of every step is computed too.
 
     Returns:
@@ -302,13 +304,13 @@ def chunkwise(
     past = q.new_ones(length, length, dtype=torch.bool).tril()
     F = (log_f.unsqueeze(-2) * past).sum(-1)  # cumsum is not deterministic on GPUs
     b = log_i - F
-    before, top, m = _stabilisers(F[..., -1], b.amax(-1), memory.m)
+    m_before, top, m = _stabilisers(F[..., -1], b.amax(-1), memory.m)
     written = (k * torch.exp(b - top.unsqueeze(-1)).unsqueeze(-1)).transpose(-1, -2) @ v
-    cells, cell = _cells(written, torch.exp(before - top), torch.cat([memory.C.mT, memory.n.unsqueeze(-1)], -1))
+    cells, cell = _cells(written, torch.exp(m_before - top), torch.cat([memory.C.mT, memory.n.unsqueeze(-1)], -1))
 
     b_past = b.unsqueeze(-2).masked_fill(~past, -math.inf)
-    M = torch.maximum(b_past.detach().amax(-1), before.detach().unsqueeze(-1))  # cancels in h: it needs no gradient
-    weight, weight_before = torch.exp(b_past - M.unsqueeze(-1)), torch.exp(before.unsqueeze(-1) - M).unsqueeze(-1)
+    M = torch.maximum(b_past.detach().amax(-1), m_before.detach().unsqueeze(-1))  # cancels in h: it needs no gradient
+    weight, weight_before = torch.exp(b_past - M.unsqueeze(-1)), torch.exp(m_before.unsqueeze(-1) - M).unsqueeze(-1)
     read = (q @ k.mT * weight) @ v + weight_before * (q @ cells)
     m_t = F + M
     h = _normalise(read[..., :-1], read[..., -1:], m_t.unsqueeze(-1))
@@ -322,21 +324,21 @@ def chunkwise(
 
 def _stabilisers(total: Tensor, top: Tensor, m: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Each chunk's m before it and M at its end, (batch, heads, chunks), and m after the last chunk."""
-    before, ends = [], []
+    starts, ends = [], []
     for total_j, top_j in zip(total.unbind(-1), top.unbind(-1), strict=True):
-        before.append(m)
+        starts.append(m)
         ends.append(torch.maximum(m, top_j))
         m = total_j + ends[-1]
-    return torch.stack(before, -1), torch.stack(ends, -1), m
+    return torch.stack(starts, -1), torch.stack(ends, -1), m
 
 
 def _cells(written: Tensor, decay: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """The cells before each chunk, (batch, heads, chunks, head_size, head_size + 1), and that after the last one."""
-    before = []
+    cells = []
     for written_j, decay_j in zip(written.unbind(2), decay[..., None, None].unbind(2), strict=True):
-        before.append(cell)
+        cells.append(cell)
         cell = torch.addcmul(written_j, decay_j, cell)
-    return torch.stack(before, 2), cell
+    return torch.stack(cells, 2), cell
 
 
 def _normalise(numerator: Tensor, dot: Tensor, m: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ class PeepholeLSTM(Layered):
         o_t = s(W_o x_t + U_o h_{t-1} + V_o c_t + b_o)          c_t, not c_{t-1}
         h_t = o_t * tanh(c_t)
 
-    Source: Gers, Schraudolph and Schmidhuber 2002, where each V is diagonal (a cell sees itself only); Zangari, eqs.
-    2.39-2.41, prints full matrices, which are `peephole="full"`.
+    Source: Gers, Schraudolph and Schmidhuber 2002, where each V is diagonal, so that a cell sees only itself. Zangari,
+    eqs. 2.39-2.41, prints full matrices: `peephole="full"`.
 
     The state of a layer is (h, c), each (batch, hidden_size). The signals of `trace` are "input_gate", "forget_gate",
     "candidate", "output_gate", "cell" and "hidden"; the gates are called "input", "forget", "candidate" and "output".
@@ -33,14 +33,14 @@ class PeepholeLSTM(Layered):
     Args:
         input_size: width of the inputs.
         hidden_size: width of the hidden and cell states, and of the outputs.
-        num_layers: number of layers on top of each other.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
-        recurrent_dropout: probability with which a unit of the hidden state is hidden from the gates in training; the
-            same units at every step of a sequence. The peepholes are not dropped.
+        num_layers: number of stacked layers.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
+        recurrent_dropout: probability that the gates do not see a unit of the hidden state, in training. The same units
+            are dropped at every step of a sequence. The peepholes are not dropped.
         peephole: "diagonal" (Gers) or "full" (Zangari).
         forget_bias: added to the forget gate's bias at the start.
-        fused: whether long sequences on a CPU, with diagonal peepholes, run through a compiled kernel, if numba is
-            installed (see `kernels.choice`); off, or without numba, a loop in Python computes the same up to rounding.
+        fused: whether a compiled kernel runs long sequences on a CPU, if the peepholes are diagonal. It needs numba
+            (see `kernels.choice`). Without it, a loop in Python computes the same up to rounding.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown `peephole`.
@@ -71,7 +71,7 @@ class PeepholeLSTM(Layered):
 class PeepholeLSTMLayer(GatedLayer):
     """One layer of `PeepholeLSTM`.
 
-    Next to `GatedLayer`'s parameters it has `weight_ch`, the peepholes of the input, forget and output gate in this
+    It has the parameters of `GatedLayer` and `weight_ch`, the peepholes of the input, forget and output gate in this
     order: (3, hidden_size) if diagonal, (3, hidden_size, hidden_size) if full.
     """
 
@@ -95,10 +95,10 @@ class PeepholeLSTMLayer(GatedLayer):
             self.gate("forget").bias.add_(forget_bias)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        before = cast("tuple[Tensor, Tensor]", state)
-        inputs, mask = self.project(x), self.mask(before[0])
-        if self.fused and not keep_parts and usable(inputs, *before, self.weight_hh):
-            return *lstm(inputs, self.weight_hh, before, mask, self.weight_ch), ()
+        h_and_c = cast("tuple[Tensor, Tensor]", state)
+        inputs, mask = self.project(x), self.mask(h_and_c[0])
+        if self.fused and not keep_parts and usable(inputs, *h_and_c, self.weight_hh):
+            return *lstm(inputs, self.weight_hh, h_and_c, mask, self.weight_ch), ()
         recur = self.recurrence(mask)
         v_i, v_f, v_o = self.weight_ch.unbind()
 
@@ -121,5 +121,5 @@ class PeepholeLSTMLayer(GatedLayer):
 
 
 def peep(weight: Tensor, c: Tensor) -> Tensor:
-    """What a gate sees of the cell state (batch, hidden_size) through a diagonal (hidden_size,) or full weight."""
+    """The share of the cell state (batch, hidden_size) in a gate, through a diagonal (hidden_size,) or full weight."""
     return c * weight if weight.dim() == 1 else linear(c, weight)

@@ -1,4 +1,4 @@
-"""What `RNN`, `LSTM` and `GRU` share: torch.nn's kernel where it can compute the cell, our own loop where it cannot."""
+"""What `RNN`, `LSTM` and `GRU` share: torch.nn's kernel if it can compute the cell, and our own loop if it cannot."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -24,8 +24,8 @@ per gate, Xavier-uniform from the input, orthogonal from the hidden state, biase
 class TorchGateParameters(NamedTuple):
     """The parameters of one gate of a torch.nn network, as views: writing into them changes the network.
 
-    torch.nn keeps two biases, whose sum is the one of the equations (but for the candidate of a reset-after GRU, where
-    `bias_hh` stands inside the reset gate's product).
+    torch.nn keeps two biases. Their sum is the bias of the equations. The candidate of a reset-after GRU is the
+    exception: its `bias_hh` stands inside the product with the reset gate.
     """
 
     weight_ih: Tensor
@@ -41,14 +41,14 @@ class TorchGateParameters(NamedTuple):
 class Recurrent(Backbone, Stepped):
     """A network of torch.nn (`rnn`) with a second way to compute the same cell, step by step in Python.
 
-    By default `forward` is one call of torch.nn's kernel. The own loop runs for what that cannot do: other equations
-    than torch.nn's, recurrent dropout in training, and `trace`. Where a compiled kernel of ours can compute a layer
-    (`fused`), that is one call too; otherwise the loop is slow (for an LSTM on one CPU core 3 times slower than
-    torch.nn on batches of windows, 28 times on one long sequence). RNN and GRU take our kernel in place of torch.nn's
-    where it is faster: on a CPU, for long sequences in small batches. That depends on sizes only, never on values; the
-    two drop the same units and differ by rounding. All read the same parameters, those of `rnn`: `rnn.weight_ih_l0`,
-    `rnn.weight_hh_l0`, `rnn.bias_ih_l0`, `rnn.bias_hh_l0`, `rnn.weight_ih_l1`, ... so that weights are exchanged with
-    torch.nn through `rnn.load_state_dict`.
+    By default `forward` is one call of torch.nn's kernel. Three things need another way: other equations than
+    torch.nn's, recurrent dropout in training, and `trace`. If a compiled kernel of ours can compute the layer
+    (`fused`), that is one call too. Otherwise a loop in Python runs. It is slow: for an LSTM on one CPU core 3 times
+    slower than torch.nn on batches of windows, and 28 times on one long sequence. RNN and GRU use our kernel instead of
+    torch.nn's where it is faster: on a CPU, for long sequences in small batches. The choice depends on sizes only,
+    never on values. Both kernels drop the same units and differ by rounding only. All ways read the same parameters,
+    those of `rnn`: `rnn.weight_ih_l0`, `rnn.weight_hh_l0`, `rnn.bias_ih_l0`, `rnn.bias_hh_l0`, `rnn.weight_ih_l1`, ...
+    `rnn.load_state_dict` takes weights of torch.nn.
 
     Attributes:
         gates: names of the gates in the order of their rows in each parameter.
@@ -158,7 +158,7 @@ class Recurrent(Backbone, Stepped):
     def _loop(
         self, x: Tensor, state: State | None, signals: dict[str, Tensor] | None, time_first: bool = False
     ) -> tuple[Tensor, State]:
-        before = self.initial_state(x.shape[0]) if state is None else state
+        states = self.initial_state(x.shape[0]) if state is None else state
         after = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
@@ -169,7 +169,7 @@ class Recurrent(Backbone, Stepped):
                 )
             weight_ih, weight_hh, bias_ih, bias_hh = self._layer(layer)
             mask = dropout_mask(x.new_ones(x.shape[0], self.hidden_size), self.recurrent_dropout, self.training)
-            weights, start = LayerWeights(weight_hh, bias_hh, mask), _pick(before, layer)
+            weights, start = LayerWeights(weight_hh, bias_hh, mask), _pick(states, layer)
             inputs = linear(x, weight_ih, bias_ih)
             if self.fused and signals is None and usable(inputs, weight_hh, *_leaves(start)):
                 x, last = self.kernel(weights, inputs, start)
@@ -207,7 +207,7 @@ class LayerWeights(NamedTuple):
 
 
 def _drop_time_first(x: Tensor, probability: float, training: bool) -> Tensor:
-    # torch.nn draws for (time, batch, hidden): so does what stands in for it.
+    # torch.nn draws for (time, batch, hidden), so this draws in the same order.
     return dropout(x.transpose(0, 1).contiguous(), probability, training).transpose(0, 1)
 
 

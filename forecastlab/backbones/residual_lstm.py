@@ -15,7 +15,7 @@ from forecastlab.batch import State
 
 
 class ResidualLSTM(Layered):
-    """LSTM with a spatial shortcut inside the output gate: what leaves the cell is added to what entered the layer.
+    """LSTM with a spatial shortcut inside the output gate: the output of the cell is added to the input of the layer.
 
         i_t = s(W_i x_t + U_i h_{t-1} + v_i * c_{t-1} + b_i)
         f_t = s(W_f x_t + U_f h_{t-1} + v_f * c_{t-1} + b_f)
@@ -24,11 +24,11 @@ class ResidualLSTM(Layered):
         o_t = s(W_o x_t + U_o h_{t-1} + v_o * c_t + b_o)
         h_t = o_t * (W_p tanh(c_t) + W_r x_t)
 
-    The terms with v are left out with `peephole="none"`, W_p with `projection=False`. W_r is the identity,
-    without a parameter, where x_t is as wide as h_t: in every layer but, as a rule, the first.
+    `peephole="none"` leaves out the terms with v, and `projection=False` leaves out W_p. If x_t is as wide as h_t, W_r
+    is the identity and has no parameter. This holds for every layer above the first.
 
-    Source: Kim, El-Khamy and Lee 2017. The gate scales the shortcut too, and the sum is what recurs; adding x_t behind
-    the output gate is another model (`Residual` around an `LSTM`). The cell is as wide as the output here.
+    Source: Kim, El-Khamy and Lee 2017. The gate scales the shortcut too, and the sum recurs. Adding x_t after the
+    output gate is another model: `Residual` around an `LSTM`. The cell is as wide as the output here.
 
     The state of a layer is (h, c), each (batch, hidden_size). The signals of `trace` are "input_gate", "forget_gate",
     "candidate", "output_gate", "cell", "shortcut" (W_r x_t) and "hidden"; the gates are called "input", "forget",
@@ -37,15 +37,15 @@ class ResidualLSTM(Layered):
     Args:
         input_size: width of the inputs.
         hidden_size: width of the hidden and cell states, and of the outputs.
-        num_layers: number of layers on top of each other.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
-        recurrent_dropout: probability with which a unit of the hidden state is hidden from the gates in training; the
-            same units at every step of a sequence.
+        num_layers: number of stacked layers.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
+        recurrent_dropout: probability that the gates do not see a unit of the hidden state, in training. The same units
+            are dropped at every step of a sequence.
         peephole: "diagonal", as in the paper, or "none".
         projection: whether tanh(c_t) goes through W_p.
         forget_bias: added to the forget gate's bias at the start.
-        fused: whether long sequences on a CPU run through a compiled kernel, if numba is installed (see
-            `kernels.choice`); off, or without numba, a loop in Python computes the same up to rounding.
+        fused: whether a compiled kernel runs long sequences on a CPU. It needs numba (see `kernels.choice`). Without
+            it, a loop in Python computes the same up to rounding.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown `peephole`.
@@ -77,9 +77,9 @@ class ResidualLSTM(Layered):
 class ResidualLSTMLayer(GatedLayer):
     """One layer of `ResidualLSTM`.
 
-    Next to `GatedLayer`'s parameters it has, where its class says so, `weight_ch` (3, hidden_size), the peepholes of
-    the input, forget and output gate; `projection` (hidden_size, hidden_size), W_p; and `shortcut` (hidden_size,
-    input_size), W_r.
+    It has the parameters of `GatedLayer`. Depending on its arguments it also has `weight_ch` (3, hidden_size), the
+    peepholes of the input, forget and output gate; `projection` (hidden_size, hidden_size), W_p; and `shortcut`
+    (hidden_size, input_size), W_r.
     """
 
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
@@ -112,11 +112,11 @@ class ResidualLSTMLayer(GatedLayer):
             self.gate("forget").bias.add_(forget_bias)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        before = cast("tuple[Tensor, Tensor]", state)
-        inputs, mask = self.project(x), self.mask(before[0])
+        h_and_c = cast("tuple[Tensor, Tensor]", state)
+        inputs, mask = self.project(x), self.mask(h_and_c[0])
         shortcut = x if self.shortcut is None else linear(x, self.shortcut)
-        if self.fused and not keep_parts and usable(inputs, *before, self.weight_hh, shortcut):
-            return *lstm(inputs, self.weight_hh, before, mask, self.weight_ch, shortcut, self.projection), ()
+        if self.fused and not keep_parts and usable(inputs, *h_and_c, self.weight_hh, shortcut):
+            return *lstm(inputs, self.weight_hh, h_and_c, mask, self.weight_ch, shortcut, self.projection), ()
         recur = self.recurrence(mask)
         v_i, v_f, v_o = (None, None, None) if self.weight_ch is None else self.weight_ch.unbind()
 

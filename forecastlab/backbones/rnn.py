@@ -17,22 +17,22 @@ class RNN(Recurrent):
     h_t = a(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), with a = tanh by default.
 
     Source: Elman 1990, "Finding structure in time", in the form of torch.nn.RNN; `rnn` is that module, with its
-    parameters. It computes tanh and relu; another activation and `trace` run through our own loop over time, which is
-    several times slower. The state is h, (batch, num_layers, hidden_size); the signal of `trace` is "hidden"; the only
-    gate is called "hidden".
+    parameters. It computes tanh and relu. Another activation and `trace` need our own loop over time, which is several
+    times slower. The state is h, (batch, num_layers, hidden_size). The signal of `trace` is "hidden", and so is the
+    name of the only gate.
 
     Args:
         input_size: width of the inputs.
         hidden_size: width of the hidden state, and of the outputs.
-        num_layers: number of layers on top of each other.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
-        recurrent_dropout: probability with which a unit of the hidden state is hidden from the recurrence in training;
-            the same units at every step of a sequence.
+        num_layers: number of stacked layers.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
+        recurrent_dropout: probability that the recurrence does not see a unit of the hidden state, in training. The
+            same units are dropped at every step of a sequence.
         activation: a.
         initialization: how weights start: "uniform" in +-1/sqrt(hidden_size), or "orthogonal" (Xavier-uniform from the
             input, biases zero).
-        fused: whether long sequences on a CPU run through a compiled kernel, if numba is installed (see
-            `kernels.choice`); off, or without numba, torch.nn or a loop in Python computes the same up to rounding.
+        fused: whether a compiled kernel runs long sequences on a CPU. It needs numba (see `kernels.choice`). Without
+            it, torch.nn or a loop in Python computes the same up to rounding.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.

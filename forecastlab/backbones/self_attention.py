@@ -21,10 +21,10 @@ class SelfAttention(Layered):
         Y      = concat(head_1, ..., head_m) W^O
 
     Source: Vaswani et al. 2017, sections 3.2 and 3.5; Zangari, eqs. 2.62-2.64; van Diepen, eq. 2 before its
-    simplification. Each layer equals torch.nn.MultiheadAttention with a causal mask, and names its parameters alike.
-    It is the attention alone: no shortcut, normalisation or feed-forward part (`Residual` adds the first). With
-    positional_encoding="sinusoidal" the inputs are first mapped to hidden_size (`layers.0.embedding`), where the
-    encoding is added; with "none" past steps have no order but the one the inputs tell.
+    simplification. Each layer equals torch.nn.MultiheadAttention with a causal mask, and its parameters have the same
+    names. It is the attention alone: it has no shortcut (`Residual` adds one), no normalisation and no feed-forward
+    part. With positional_encoding="sinusoidal" the inputs are first mapped to hidden_size (`layers.0.embedding`), and
+    the encoding is added there. With "none" the network knows the order of past steps only from the inputs.
 
     The state of a layer is (keys, values), each (batch, num_heads, past, hidden_size / num_heads); it grows by one
     position per step, and a continued sequence keeps counting positions. The signals of `trace` are "attention"
@@ -33,10 +33,10 @@ class SelfAttention(Layered):
     Args:
         input_size: width of the inputs.
         hidden_size: width of the outputs; a multiple of `num_heads`.
-        num_layers: number of layers on top of each other.
+        num_layers: number of stacked layers.
         num_heads: number of heads.
         positional_encoding: "sinusoidal" or "none".
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
 
     Raises:
         ValueError: for a size below 1, a `hidden_size` that the heads do not divide, a dropout outside [0, 1), or an
@@ -70,8 +70,8 @@ class SelfAttention(Layered):
 class SelfAttentionLayer(Layer):
     """One layer of `SelfAttention`, with the parameters of torch.nn.MultiheadAttention.
 
-    They are `in_proj_weight` (3 * hidden_size, input width), query, key and value in this order, `in_proj_bias` (3 *
-    hidden_size,), and `out_proj`; weights from the input start Xavier-uniform, biases zero.
+    They are `in_proj_weight` (3 * hidden_size, input width) with query, key and value in this order, `in_proj_bias` (3
+    * hidden_size,), and `out_proj`. The weights from the input start Xavier-uniform, the biases at zero.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("attention", "hidden")

@@ -17,7 +17,7 @@ Forget: TypeAlias = Literal["sigmoid", "exp"]
 """The activation of a forget gate."""
 
 NOTHING = -1e30
-"""The stabiliser before the first step: minus infinity in meaning, finite so that no gradient can become NaN."""
+"""The stabiliser before the first step. It stands for minus infinity, and is finite so that no gradient becomes NaN."""
 
 
 class SLSTM(Layered):
@@ -31,14 +31,14 @@ class SLSTM(Layered):
         n_t = f' ⊙ n_{t-1} + i'                       normaliser, never below 1
         h_t = o ⊙ c_t / n_t
 
-    m cancels in c_t / n_t: it keeps the exponentials finite and changes neither outputs nor their gradients. Do not
+    m cancels in c_t / n_t. It keeps the exponentials finite and changes neither the outputs nor their gradients. Do not
     confuse c_t and n_t with the unstabilised ones, which are exp(m_t) times as large.
 
-    Of the thesis, eq. 2.45-2.52 are this cell with the forget gate "exp"; it leaves out z, o and the values before the
+    Eqs. 2.45-2.52 of the thesis are this cell with the forget gate "exp". They leave out z, o and the values before the
     first step, which are h = c = n = 0 and m = -infinity (here -1e30).
 
-    Deviations: weights and biases start uniform in +-1/sqrt(hidden_size) as in torch.nn, the forget gate's bias too
-    unless `forget_bias` raises it.
+    Deviations: weights and biases start uniform in +-1/sqrt(hidden_size) as in torch.nn. `forget_bias` is added to the
+    forget gate's bias.
 
     The gates are called "input", "forget", "candidate" and "output" and are rows of the parameters in this order.
     The state is, per layer, (h, c, n, m), each (batch, hidden_size). `trace` gives per layer "input_gate" i',
@@ -49,17 +49,17 @@ class SLSTM(Layered):
         input_size: width of the inputs.
         hidden_size: width of every layer and of the output.
         num_layers: number of layers.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
-        recurrent_dropout: probability with which a unit of h_{t-1} is dropped, the same units at all steps of a
-            sequence (Gal and Ghahramani 2016), in training.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
+        recurrent_dropout: probability that a unit of h_{t-1} is dropped, in training. The same units are dropped at all
+            steps of a sequence (Gal and Ghahramani 2016).
         num_heads: number of equal blocks of the recurrent matrices; 1 mixes all units.
         forget: activation of the forget gate.
         forget_bias: added to the forget gate's bias at the start (1 and more make a fresh network remember).
-        fused: whether long sequences on a CPU run through a compiled kernel, if numba is installed (see
-            `kernels.choice`); off, or without numba, a loop in Python computes the same up to rounding.
+        fused: whether a compiled kernel runs long sequences on a CPU. It needs numba (see `kernels.choice`). Without
+            it, a loop in Python computes the same up to rounding.
 
     Raises:
-        ValueError: for a size that is not positive, a hidden size that is no multiple of `num_heads`, an unknown
+        ValueError: for a size that is not positive, a hidden size that is not a multiple of `num_heads`, an unknown
             forget gate or a probability outside [0, 1).
     """
 
@@ -87,8 +87,8 @@ class SLSTM(Layered):
 class SLSTMLayer(GatedLayer):
     """One layer of an `SLSTM`.
 
-    Like the parameters of other gated layers, but that `weight_hh` is (4 * hidden_size, head_size): within a gate, the
-    blocks of the heads stand one below the other, so that a row holds weights from the units of its own head.
+    The parameters are those of other gated layers, except `weight_hh` (4 * hidden_size, head_size). Within a gate, the
+    blocks of the heads stand one below the other: a row holds weights from the units of its own head.
     """
 
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
@@ -139,10 +139,10 @@ class SLSTMLayer(GatedLayer):
         Returns:
             As `run`.
         """
-        before = cast(tuple[Tensor, ...], state)
-        mask = self.mask(before[0])
-        if self.fused and not keep_parts and usable(inputs, *before, self.weight_hh):
-            return *slstm(inputs, self.weight_hh, before, mask, self.forget == "exp"), []
+        memory = cast(tuple[Tensor, ...], state)
+        mask = self.mask(memory[0])
+        if self.fused and not keep_parts and usable(inputs, *memory, self.weight_hh):
+            return *slstm(inputs, self.weight_hh, memory, mask, self.forget == "exp"), []
         batch, time, _ = inputs.shape
         heads, width = self.num_heads, self.weight_hh.shape[1]
 
@@ -168,7 +168,7 @@ class SLSTMLayer(GatedLayer):
             h = o * (c / n)
             return h, (h, c, n, m), (i, f, z, o, c, n, m, h)
 
-        y, last, parts = self.scan(step, per_head, tuple(split(part) for part in before), keep_parts)
+        y, last, parts = self.scan(step, per_head, tuple(split(part) for part in memory), keep_parts)
         after = tuple(merge(cast(Tensor, part)) for part in last)
         return merge(y).contiguous(), after, [merge(part) for part in parts]
 
@@ -183,7 +183,7 @@ def slstm_initial_state(like: Tensor, batch_size: int, hidden_size: int) -> Stat
 
 
 def require_heads(num_heads: int, **widths: int) -> None:
-    """Raises ValueError for a width, named, that cannot be split evenly over the heads."""
+    """Raises ValueError, with its name, for a width that cannot be split evenly over the heads."""
     require_positive(num_heads=num_heads, **widths)
     for name, width in widths.items():
         if width % num_heads:
@@ -197,5 +197,5 @@ def require_forget(forget: str) -> None:
 
 
 def log_forget_gate(pre_activation: Tensor, forget: Forget) -> Tensor:
-    """The logarithm of f from its pre-activation, never through f itself, which may overflow or vanish; same shape."""
+    """The logarithm of f, from its pre-activation of the same shape: f itself may overflow or vanish."""
     return logsigmoid(pre_activation) if forget == "sigmoid" else pre_activation

@@ -33,7 +33,7 @@ class Stepped(nn.Module):
     def scan(
         self, step: Step, inputs: Tensor, state: State, keep_parts: bool = False
     ) -> tuple[Tensor, State, list[Tensor]]:
-        """As the function `scan`, in compiled chunks where they are set and no parts are asked for."""
+        """As the function `scan`; in compiled chunks if these are set and no parts are kept."""
         chunks = self.chunks
         if chunks is None or keep_parts or torch.compiler.is_compiling() or inputs.shape[1] < chunks.steps:
             return scan(step, inputs, state, keep_parts)
@@ -42,7 +42,7 @@ class Stepped(nn.Module):
         for piece in inputs.split(chunks.steps, 1):
             if piece.shape[1] == chunks.steps:
                 y, state = run(step, piece, state)
-            else:  # the rest: not worth a compilation of its own
+            else:  # the rest is not worth its own compilation
                 y, state, _ = scan(step, piece, state)
             outputs.append(y)
         return torch.cat(outputs, 1), state, []
@@ -51,12 +51,12 @@ class Stepped(nn.Module):
 def compile_steps(backbone: nn.Module, chunk: int = 16, backend: str = "inductor") -> None:
     """Has torch.compile turn each `chunk` steps of every loop over time below a module into one call.
 
-    A loop in Python costs a dozen calls of torch per step; a chunk costs one, on CPUs and GPUs, and computes the same
-    up to rounding. The price is the compilation at the first sequence, once for training and once for evaluation, per
-    process: tens of seconds per kind of layer, more for longer chunks; and each new batch size compiles anew. So it
-    pays for long trainings with batches of one size. Steps that are left over at the end of a sequence, sequences
-    shorter than a chunk, `step` and `trace` run as before, and so do modules without a loop: torch.nn's networks and
-    attention. Where a compiled kernel of ours fits (`kernels.choice`) it goes before.
+    A loop in Python costs a dozen calls of torch per step. A chunk costs one call, on CPUs and GPUs, and computes the
+    same up to rounding. The price is the compilation at the first sequence: once for training and once for evaluation,
+    in each process, and again for each new batch size. It takes tens of seconds per kind of layer, and more for longer
+    chunks. So it pays for long trainings with batches of one size. Some parts are not compiled: the steps left over at
+    the end of a sequence, sequences shorter than a chunk, `step`, `trace`, and modules without a loop (torch.nn's
+    networks and attention). If a compiled kernel of ours fits (`kernels.choice`), it runs instead.
 
     Copies and pickles of the module are compiled too; weights and their names do not change.
 
@@ -109,7 +109,7 @@ def _chunk(step: Step, inputs: Tensor, state: State) -> tuple[Tensor, State]:
 
 @cache
 def _compiled(code: CodeType, backend: str) -> Any:
-    # torch.compile counts recompilations per code object and gives up at a limit: each cell has a copy of its own.
+    # torch.compile counts recompilations per code object and stops at a limit, so each cell gets its own copy.
     copied = FunctionType(_chunk.__code__.replace(co_name=f"_chunk_of_{code.co_name}"), _chunk.__globals__)
     return torch.compile(copied, backend=backend, dynamic=False)
 

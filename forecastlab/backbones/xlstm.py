@@ -42,10 +42,10 @@ class XLSTM(Backbone):
 
     The cells are those of `SLSTM` and `MLSTM`; the mLSTM runs in its parallel or chunkwise form.
 
-    Deviations: the paper's stack embeds words, this one maps the inputs linearly. Where descriptions differ, this is
-    what was chosen: an "s" block is one residual step, not one for the cell and another for the gated projection; in an
-    "m" block the gates read a, as the sLSTM's do, and v is the cell's input as it is, not mapped once more. Weights
-    start as torch.nn's, the sLSTM's as in `SLSTM`, the forget gates' biases too unless `forget_bias` raises them.
+    Deviations: the paper's stack embeds words, this one maps the inputs linearly. Descriptions of the blocks differ.
+    Here an "s" block is one residual step, not one for the cell and another for the gated projection. In an "m" block
+    the gates read a, as the sLSTM's do, and the cell reads v without another map. Weights start as in torch.nn, those
+    of the sLSTM as in `SLSTM`. `forget_bias` is added to the biases of the forget gates.
 
     Parameters of block l are below `blocks.layers.l`: `norm`, `conv` (weight (width, kernel_size), oldest step first),
     `group_norm`, `up`, `down`; in an "s" block `cell` (weight_ih and weight_hh (4 * hidden_size, head_size)), in an "m"
@@ -54,13 +54,13 @@ class XLSTM(Backbone):
     The state is, per block, (the last kernel_size - 1 inputs of its convolution, its cell's state as in `SLSTM` or
     `MLSTM`). `trace` gives per block the signals that the cell's class gives, and "stream", u^l (batch, time,
     hidden_size). In an "m" block they are 2 * hidden_size wide instead of hidden_size, "output_gate" is swish(g), and
-    "hidden" is what the mLSTM gave, before its normalisation.
+    "hidden" is the output of the mLSTM before its normalisation.
 
     Args:
         input_size: width of the inputs.
         hidden_size: width of the stack and of the output, even.
-        num_layers: number of blocks, the pattern over and over; None for the pattern once.
-        dropout: probability with which a value of a block's output is dropped before it is added, in training.
+        num_layers: number of blocks; the pattern is repeated. None for the pattern once.
+        dropout: probability that a value of a block's output is dropped before it is added, in training.
         recurrent_dropout: as in `SLSTM`, for "s" blocks.
         pattern: "s" and "m" per block, lowest first.
         num_heads: number of heads in every block.
@@ -71,8 +71,8 @@ class XLSTM(Backbone):
         fused: as in `SLSTM`, for "s" blocks.
 
     Raises:
-        ValueError: for a size that is not positive, a hidden size that is odd or no multiple of `num_heads`, a pattern
-            that is empty or has other letters, an unknown forget gate or a probability outside [0, 1).
+        ValueError: for a size that is not positive, a hidden size that is odd or not a multiple of `num_heads`, a
+            pattern that is empty or has other letters, an unknown forget gate or a probability outside [0, 1).
     """
 
     source: ClassVar[str] = "Beck et al. 2024, xLSTM: Extended Long Short-Term Memory, arXiv:2405.04517, section 2.4"
@@ -142,7 +142,7 @@ class XLSTM(Backbone):
 
 
 class CausalConv(nn.Module):
-    """A convolution along time, each channel by a filter of its own, that sees the present step and those before it.
+    """A causal convolution along time: each channel has its own filter, which reads the present and earlier steps.
 
     The parameters are `weight` (width, kernel_size), oldest step first, and `bias` (width,).
     """
@@ -154,7 +154,7 @@ class CausalConv(nn.Module):
         self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, time, width) and the kernel_size - 1 inputs before it -> the same shapes, one call later."""
+        """(batch, time, width) and the kernel_size - 1 inputs before it -> the outputs and the new last inputs."""
         time = x.shape[1]
         seen = torch.cat([past, x], 1)
         y: Tensor = self.bias
@@ -196,12 +196,12 @@ class SBlock(Layer):
         self.down = nn.Linear(width, hidden_size)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        past, before = cast(tuple[Tensor, tuple[Tensor, ...]], state)
+        past, cell_state = cast(tuple[Tensor, tuple[Tensor, ...]], state)
         u = self.norm(x)
         a, past = self.conv(u, past)
         from_a, from_u = self.cell.weight_ih.chunk(2)
         inputs = torch.cat([block_linear(silu(a), from_a), block_linear(u, from_u)], -1) + self.cell.bias
-        h, after, parts = self.cell.recur(inputs, before, keep_parts)
+        h, after, parts = self.cell.recur(inputs, cell_state, keep_parts)
         gate, value = self.up(_normalise_heads(self.group_norm, h)).chunk(2, -1)
         x = x + dropout(self.down(gelu(gate) * value), self.dropout, self.training)
         return x, (past, after), [*parts, x] if keep_parts else []
@@ -259,14 +259,14 @@ class MBlock(Layer):
             self.gate("forget").bias.add_(forget_bias)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        past, before = cast(tuple[Tensor, State], state)
+        past, cell_state = cast(tuple[Tensor, State], state)
         v, g = self.up(self.norm(x)).chunk(2, -1)
         a, past = self.conv(v, past)
         a, g = silu(a), silu(g)
         q, k = block_linear(a, torch.cat([self.query, self.key])).chunk(2, -1)
         i, f = self.gates(a).chunk(2, -1)
         log_f = log_forget_gate(f, self.forget)
-        h, after, parts = remember(q, k, v, i, log_f, before, self.chunk_size, keep_parts)
+        h, after, parts = remember(q, k, v, i, log_f, cell_state, self.chunk_size, keep_parts)
         mixed = _normalise_heads(self.group_norm, h) + self.skip * a
         x = x + dropout(self.down(mixed * g), self.dropout, self.training)
         return x, (past, after), [q, k, v, g, *parts, h, x] if keep_parts else []
@@ -289,11 +289,11 @@ class MBlock(Layer):
 
 
 def block_linear(x: Tensor, weight: Tensor) -> Tensor:
-    """Block-diagonal linear maps, one beside the other.
+    """Several block-diagonal linear maps, whose outputs are concatenated.
 
     Args:
         x: (batch, time, width).
-        weight: (maps * width, block): of each map, its square blocks one below the other.
+        weight: (maps * width, block): the square blocks of each map, one below the other.
 
     Returns:
         (batch, time, maps * width).

@@ -1,4 +1,4 @@
-"""Baselines: what a network must beat, fitted and forecast under the same evaluation."""
+"""Baselines: forecasts that a network must beat. They are fitted and scored under the same evaluation."""
 
 from forecastlab.baselines.arima import ARIMA
 from forecastlab.baselines.base import Baseline

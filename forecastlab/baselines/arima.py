@@ -13,23 +13,23 @@ from forecastlab.errors import ConfigError, DataError, ForecastlabError
 
 
 class ARIMA(Baseline):
-    """Autoregression, differences and moving average of the target's own past, by maximum likelihood; one per target.
+    """Autoregression, differences and moving average of the target's own past. Each target has its own model.
 
-    phi(B) Phi(B^s) (1 - B)^d (1 - B^s)^D (y - trend) = theta(B) Theta(B^s) e. The coefficients come from the training
-    rows. A forecast takes the Kalman filter's state at its origin, to which every true value up to there was given,
-    and runs the model on from it; values that are missing are left out of the likelihood and of the state. Time is
+    phi(B) Phi(B^s) (1 - B)^d (1 - B^s)^D (y - trend) = theta(B) Theta(B^s) e. The coefficients are fitted to the
+    training rows by maximum likelihood. The Kalman filter reads every true value up to the origin, and the forecast
+    runs the model on from the filter's state. Missing values enter neither the likelihood nor the state. Time is
     counted in rows. It needs statsmodels: pip install 'forecastlab[arima]'. Source: Box and Jenkins 1970.
 
     Args:
         order: (p, d, q): autoregressive lags, differences, moving average lags.
-        seasonal_order: (P, D, Q, s), the same in seasons of s rows; the cost grows with the square of s, so that some
-            dozens of rows are the limit.
-        trend: "n" for none, "c" for a constant, "t" for a linear one, "ct" for both; None for a constant if nothing is
-            differenced, else none.
+        seasonal_order: (P, D, Q, s), the same in seasons of s rows. The cost grows with the square of s, so s should be
+            at most some dozens of rows.
+        trend: "n" for none, "c" for a constant, "t" for a linear trend, "ct" for both. None means "c" if nothing is
+            differenced, else "n".
 
     Raises:
         ForecastlabError: if statsmodels is not installed.
-        ConfigError: if there is no such model; on `fit` if the training rows are too few for it.
+        ConfigError: if there is no such model; on `fit` if it needs more training rows.
         DataError: on `fit` if the likelihood cannot be computed.
     """
 
@@ -58,12 +58,12 @@ class ARIMA(Baseline):
 
     @property
     def first_origin(self) -> int:
-        """Before it the differences are not known."""
+        """The first row whose differences are known."""
         return max(0, self._differences - 1)
 
     @property
     def _differences(self) -> int:
-        """Rows that differencing takes up."""
+        """Number of rows that differencing needs."""
         return int(self.order[1] + self.seasonal_order[1] * self.seasonal_order[3])
 
     def _fit(self, data: ForecastDataModule) -> None:
@@ -79,26 +79,28 @@ class ARIMA(Baseline):
                     " choose a later fold or a lower order"
                 )
             with warnings.catch_warnings():
-                # It then starts from zeros, which is as good a start.
+                # It then starts from zeros, which works as well.
                 warnings.filterwarnings("ignore", message=".*starting .*parameters")
                 try:
-                    found = model.fit(return_params=True, method_kwargs={"maxiter": 200})
+                    fitted = model.fit(return_params=True, method_kwargs={"maxiter": 200})
                 except np.linalg.LinAlgError as error:
                     raise DataError(
                         f"{self.name} cannot be fitted to the training rows of fold {data.fold} ({error}): choose "
                         "another order"
                     ) from None
-            self.coefficients.append(dict(zip(model.param_names, np.asarray(found).tolist(), strict=True)))
+            self.coefficients.append(dict(zip(model.param_names, np.asarray(fitted).tolist(), strict=True)))
 
     def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
         series = _series(data, 0, max(origins) + 1)
         each = zip(series, self.coefficients, strict=True)
-        return np.stack([self._run_on(y, found, np.array(origins), data.horizon) for y, found in each], axis=-1)
+        return np.stack(
+            [self._run_on(y, coefficients, np.array(origins), data.horizon) for y, coefficients in each], axis=-1
+        )
 
     def _run_on(self, series: Array, coefficients: dict[str, float], origins: NDArray[np.int64], horizon: int) -> Array:
         """Forecasts (origins, horizon) from the states that the filter passes through; `series` is (rows,)."""
         model = self._model(np.concatenate([series, np.full(horizon, np.nan)]))
-        with model.ssm.fixed_scale(1.0):  # means do not depend on it, and few rows do not tell it
+        with model.ssm.fixed_scale(1.0):  # means do not depend on it, and few rows cannot determine it
             filtered = model.filter(list(coefficients.values()), return_ssm=True)
         design, transition = filtered.design[0, :, 0], filtered.transition[:, :, 0]
         trend = np.broadcast_to(filtered.obs_intercept[0], (len(series) + horizon,))
@@ -110,7 +112,7 @@ class ARIMA(Baseline):
         return forecast
 
     def _model(self, series: Array) -> Any:
-        # The scale is worked out, not searched for: then the coefficients do not depend on the target's unit.
+        # The scale is computed, not searched: then the coefficients do not depend on the target's unit.
         return _statsmodels().ARIMA(
             series, order=self.order, seasonal_order=self.seasonal_order, trend=self.trend, concentrate_scale=True
         )

@@ -14,12 +14,12 @@ Mask = NDArray[np.bool_]
 
 
 class Baseline(ABC):
-    """Fitted once on the training rows of a fold; then forecasts from any origin with the true past before it.
+    """A forecasting method: fitted once on the training rows of a fold, it forecasts from any origin and its true past.
 
-    The contract is that of the networks. What is fitted depends on the training rows alone, those from
-    `data.ranges.train_start` on and before `train_stop`, of which the last fifth may choose hyper-parameters. A
-    forecast depends on the rows up to its origin alone, and on the calendar. Nothing is fitted again on test rows.
-    Unlike a network, a baseline sees the whole past also with `context: cold`, and it needs no lookback.
+    The rules are those of the networks. A fit uses the training rows only, from `data.ranges.train_start` up to
+    `train_stop`. The last fifth of them may choose hyper-parameters. A forecast uses the rows up to its origin and the
+    calendar only. Nothing is fitted again on test rows. Unlike a network, a baseline reads the whole past with
+    `context: cold` too, and it needs no lookback.
     """
 
     _fitted: tuple[list[str], list[str], int] | None = None
@@ -27,7 +27,7 @@ class Baseline(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What tables call it, with the settings that tell it from others of its class."""
+        """Its name in tables, with the settings that distinguish it from others of its class."""
 
     @property
     def first_origin(self) -> int:
@@ -51,8 +51,8 @@ class Baseline(ABC):
             data: the panel.
 
         Yields:
-            The number of each series that has a test sample, and the baseline that forecasts its share of the fold
-            (`data.views()`). It holds until the next one is asked for.
+            The number of each series that has a test sample, and the baseline that forecasts it (see `data.views()`).
+            The baseline is valid until the next one is asked for.
 
         Raises:
             ConfigError: if the training rows of a series are too few.
@@ -64,21 +64,21 @@ class Baseline(ABC):
                 yield number, self
 
     def fitted_on(self, data: ForecastDataModule) -> None:
-        """Notes the columns and the horizon of a fit, with which those of a forecast must agree."""
+        """Stores the columns and the horizon of a fit; a forecast must have the same."""
         self._fitted = _shape(data)
 
     def forecast(self, data: ForecastDataModule, origins: range) -> Array:
         """Forecasts the steps +1..+horizon after each origin.
 
         Args:
-            data: the series; columns and horizon must be those of the fit, the fold may be another.
-            origins: rows of the table, increasing; the last row of the table is the last that is possible.
+            data: the series. Columns and horizon must be those of the fit; the fold may differ.
+            origins: rows of the table, increasing, up to the last row of the table.
 
         Returns:
             (origins, horizon, targets), in the targets' units.
 
         Raises:
-            ConfigError: if an origin has too little past or is no row, or the columns are not those of the fit.
+            ConfigError: if an origin has too little past or is not a row, or if the columns are not those of the fit.
         """
         if self._fitted is None:
             raise RuntimeError(f"{self.name} is not fitted: call fit first")

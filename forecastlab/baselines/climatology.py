@@ -12,12 +12,12 @@ _DAYS = 366
 
 
 class Climatology(Baseline):
-    """Every step is forecast to be the mean of the training rows at the same time of the year.
+    """The forecast of a step is the mean of the training rows at the same time of the year.
 
-    Any frequency will do. The mean is over the training rows whose day of the year is at most `window` days away, also
-    around the turn of the year, and, of data finer than a day, whose time of day is the same. A day without such rows
-    takes those of the nearest day that has some: training rows of less than a year tell nothing better about the rest.
-    Missing values do not count. The origin's own value is not used.
+    The data may have any frequency. The mean is over the training rows whose day of the year is at most `window` days
+    away, also across the turn of the year. If steps are shorter than a day, the time of day must be the same too. A day
+    without such rows uses the mean of the nearest day that has some, which happens if the training rows cover less than
+    a year. Missing values do not count. The value at the origin is not used.
 
     Args:
         window: days on each side.
@@ -72,7 +72,7 @@ class Climatology(Baseline):
         if np.isnan(forecast).any():
             unknown = times[np.isnan(forecast).any(1)][0]
             raise DataError(
-                f"climatology knows no observed value at {unknown:%H:%M:%S} from the training rows of fold "
+                f"climatology has no observed value at {unknown:%H:%M:%S} from the training rows of fold "
                 f"{data.fold}, which the forecast for {unknown} needs: choose a later fold"
             )
         return forecast.reshape(*rows.shape, -1)

@@ -18,7 +18,7 @@ from forecastlab.data.windows import Windows
 from forecastlab.errors import ConfigError, DataError
 
 TAIL = 0.2
-"""Share of the training rows, at their end, that chooses hyper-parameters, whatever the tail of the networks."""
+"""Share of the training rows, at their end, that chooses hyper-parameters. It does not depend on the networks' tail."""
 
 
 class Regressor(Protocol):
@@ -53,7 +53,7 @@ class Samples(NamedTuple):
 def training_samples(data: ForecastDataModule, first_origin: int) -> Samples:
     """The origins whose targets are all training rows of the fold; the tail is the last fifth of these rows.
 
-    The tail is the training rows' own also with `validation: test`.
+    The tail is part of the training rows with `validation: test` too.
 
     Args:
         data: the fold.
@@ -64,21 +64,21 @@ def training_samples(data: ForecastDataModule, first_origin: int) -> Samples:
     """
     start, stop = data.ranges.train_start, data.ranges.train_stop
     first_origin += start
-    found = origins_of(range(first_origin + 1, stop), data.horizon, first_origin)
-    if not found:
+    origins = origins_of(range(first_origin + 1, stop), data.horizon, first_origin)
+    if not origins:
         raise ConfigError(
             f"fold {data.fold} trains on {stop - start} rows, which leave no forecast origin from row {first_origin} "
             f"on with horizon={data.horizon}: choose a later fold, fewer lags or a shorter horizon"
         )
-    index = torch.arange(found.start, found.stop)
-    batch = Windows(data.rows, torch.zeros_like(index), index, index, index, data.score_gaps)[list(range(len(found)))]
+    index = torch.arange(origins.start, origins.stop)
+    batch = Windows(data.rows, torch.zeros_like(index), index, index, index, data.score_gaps)[list(range(len(origins)))]
     tail = stop - max(1, round(TAIL * (stop - start)))
     steps = np.arange(1, data.horizon + 1)
     return Samples(
-        found,
+        origins,
         target=batch.target[:, 0].numpy(),
         scored=(batch.weight[:, 0] > 0).numpy(),
-        tail=np.array(found)[:, None] + steps >= tail,
+        tail=np.array(origins)[:, None] + steps >= tail,
     )
 
 
@@ -94,8 +94,8 @@ def fit_direct(
         data: the fold; its names are for messages.
         inputs: those of `samples.origins`.
         samples: the training samples.
-        regress: inputs (samples, columns), target (samples,) and tail (samples,) -> what is found with them, such as
-            the regressor that is fitted on all of them.
+        regress: inputs (samples, columns), target (samples,) and tail (samples,) -> the result for one step and target,
+            such as a fitted regressor.
 
     Raises:
         DataError: if the tail, or the rows before it, have no target.
@@ -150,29 +150,29 @@ class Member:
 class DirectRegression(Baseline):
     """A baseline that is one regressor per step and target, with the network's own inputs (see `Lags`).
 
-    Its hyper-parameters are those with the lowest error on the last fifth of the training rows when fitted on the rows
-    before; then all training rows are fitted. So is the number of rows that it reads chosen, for all steps alike, of 1
-    and the network's lookback.
+    Hyper-parameters are chosen in two fits. The first fits the training rows without their last fifth, and the setting
+    with the lowest error on the last fifth wins. The second fits all training rows with this setting. The number of
+    rows that it reads is chosen in the same way, as 1 or the network's lookback, and is the same for all steps.
 
-    A pooled regression is fitted on all series of a panel at once, as a network is: each series in units of its own
-    training rows, with its static covariates and a column that is 1 for this series and 0 elsewhere. A series that is
-    too short to be fitted is left out of the fit, and is forecast with the weights of the others; one whose past is
-    too short for the season that was chosen, with those of a second pool, which reads no season. The inputs of one step
-    are in memory together: 8 bytes for each training row and column.
+    A pooled regression is fitted on all series of a panel at once, as a network is. Each series is in units of its own
+    training rows. Its inputs include its static covariates and a column that is 1 for this series and 0 elsewhere. A
+    series that is too short is left out of the fit and is forecast with the weights of the others. A second pool, which
+    reads no season, forecasts the series whose past is too short for the chosen season. The inputs of one step are in
+    memory together: 8 bytes for each training row and column.
 
     Args:
-        lags: rows up to the origin whose features are inputs; None to choose.
-        calendar: cycles of the forecast step that are inputs beside the data's own.
-        seasons: rows in a season, the last of which is an input; None for the data's `season_length`, if it is above 1
-            and the training rows hold two seasons.
-        pooled: whether the series of a panel share their regressors; else each has its own.
+        lags: number of rows up to the origin whose features are inputs; None chooses 1 or the network's lookback.
+        calendar: calendar cycles of the forecast step that are inputs, besides those of the data.
+        seasons: lengths of seasons in rows; the value one season before the forecast step is an input. None for the
+            data's `season_length`, if it is above 1 and the training rows hold two seasons.
+        pooled: whether the series of a panel share their regressors. If not, each has its own.
 
     Raises:
         ConfigError: if `lags` or a season is not positive, or a cycle unknown.
     """
 
     title: str
-    """What tables call it, whatever its inputs."""
+    """Its name in tables, without its inputs."""
 
     def __init__(
         self,
@@ -247,19 +247,19 @@ class DirectRegression(Baseline):
         if choose_rows and data.lookback != "full" and 4 * (data.lookback + data.horizon) <= trained:
             rows = sorted({1, data.lookback})
         tried = [Lags(number, given.calendar, seasons) for number in rows]
-        found = [self._of_each(members, lags, self._setting) for lags in tried]
-        errors = np.array([[error for step in each for _, error in step] for each in found])
+        results = [self._of_each(members, lags, self._setting) for lags in tried]
+        errors = np.array([[error for step in each for _, error in step] for each in results])
         least = errors.min(0)
         relative = np.divide(errors, least, out=np.ones_like(errors), where=least > 0)  # targets differ in their units
         best = int(np.argmin(relative.mean(1)))
         self.lags = tried[best]
-        settings = iter([setting for step in found[best] for setting, _ in step])
+        settings = iter([setting for step in results[best] for setting, _ in step])
         self.regressors = self._of_each(members, self.lags, lambda x, y, _: self._regress(x, y, next(settings)))
 
     def _of_each(
         self, members: Sequence[Member], lags: Lags, regress: Callable[[Array, Array, Mask], Found]
     ) -> list[list[Found]]:
-        """What is found for each step and target with some inputs, off the level."""
+        """The results of `regress` for each step and target with some inputs, relative to the level."""
         parts = []
         for each in members:
             try:
@@ -291,19 +291,19 @@ class DirectRegression(Baseline):
         return forecast_direct(member.inputs(self.lags, origins), self.regressors) * scale + base
 
     def _base(self, member: Member, origins: range) -> tuple[Array, Array]:
-        """What is taken off the targets, (origins or 1, 1, targets), and what they are divided by, (targets,)."""
+        """The values subtracted from the targets, (origins or 1, 1, targets), and their divisors, (targets,)."""
         units, targets = member.units, len(member.data.targets)
         center, scale = (np.zeros(targets), np.ones(targets)) if units is None else (units.center, units.scale)
         level = self._level(member.data, origins)
         return (center[None, None] if level is None else level), scale
 
     def _level(self, data: ForecastDataModule, origins: range) -> Array | None:
-        """The level that is taken off the targets before they are fitted, (origins, 1, targets); None for none."""
+        """The level that is subtracted from the targets before the fit, (origins, 1, targets); None for none."""
         return None
 
     @abstractmethod
     def _setting(self, inputs: Array, target: Array, tail: Mask) -> tuple[Any, float]:
-        """The hyper-parameters of least error on the tail when fitted on the samples before it, and that error.
+        """The hyper-parameters with the lowest error on the tail, after a fit on the samples before it; and that error.
 
         Args:
             inputs: (samples, columns).
@@ -323,7 +323,7 @@ class DirectRegression(Baseline):
 
 
 def _earliest(data: ForecastDataModule) -> int:
-    """The first row from which a fold may forecast in its test: the network's lookback lies before it."""
+    """The first row from which a fold may forecast in its test: the network's lookback must lie before it."""
     start = data.ranges.test.start
     lookback = 1 if data.lookback == "full" else data.lookback
     return max(start - 1, (start if data.context == "cold" else 0) + lookback - 1)

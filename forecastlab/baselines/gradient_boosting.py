@@ -12,11 +12,11 @@ from forecastlab.data.calendar import Cycle
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 
-_PATIENCE = 30
-"""Trees that must lower the error on the tail for more to be tried."""
+_MORE_TREES = 30
+"""The search for the number of trees ends after so many trees that do not lower the error on the tail."""
 
-_WIDE, _FINE, _COARSE = 256, 255, 31
-"""Columns up to which each has so many bins, and the bins of each of more: the time goes by columns times bins."""
+_MANY_COLUMNS, _FINE_BINS, _COARSE_BINS = 256, 255, 31
+"""Inputs with more columns than this have coarse bins: the time is proportional to columns times bins."""
 
 Loss = Literal["squared_error", "absolute_error"]
 
@@ -24,23 +24,19 @@ Loss = Literal["squared_error", "absolute_error"]
 class GradientBoosting(DirectRegression):
     """scikit-learn's histogram gradient boosting on the last rows and the calendar, one ensemble per step and target.
 
-    It predicts the change from the origin's value, because trees cannot follow a level beyond what they were fitted on.
-    The number of trees is the one with the lowest error on the last fifth of the training rows when
-    fitted on those before, sought until thirty more do not lower it; then all training rows are fitted with that
-    number. The inputs are those of `Ridge`; where they are more than 256 columns, each has 31 bins in place of 255.
-    Source: Friedman 2001; Ke et al. 2017 (LightGBM), whose histograms scikit-learn follows.
+    It predicts the change from the value at the origin, because trees cannot follow a level outside the training range.
+    The number of trees is chosen by the error on the last fifth of the training rows. The search ends when thirty more
+    trees do not lower it. Inputs of more than 256 columns have 31 bins each, others have 255. The other arguments are
+    those of `DirectRegression`. Sources: Friedman 2001; Ke et al. 2017 (LightGBM), whose histograms scikit-learn
+    follows.
 
     Args:
-        lags: rows up to the origin whose features are inputs; None for 1 or the network's lookback, whichever has the
-            lower error on the same tail.
-        calendar: cycles of the forecast step that are inputs beside the data's own.
-        seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
-        pooled: whether the series of a panel share their regressors; else each has its own.
-        loss: what is minimised: "squared_error", or "absolute_error" for a rival of networks that are judged by MAE.
+        loss: what is minimised: "squared_error", or "absolute_error" to compare with networks that are judged by their
+            MAE.
         max_trees: largest number of trees.
         learning_rate: factor of each tree's contribution.
-        max_leaves: leaves of a tree, at most.
-        min_samples: samples in a leaf, at least.
+        max_leaves: largest number of leaves of a tree.
+        min_samples: smallest number of samples in a leaf.
 
     Raises:
         ConfigError: if a setting is not positive, or the loss unknown.
@@ -82,10 +78,12 @@ class GradientBoosting(DirectRegression):
 
     def _setting(self, inputs: Array, target: Array, tail: Mask) -> tuple[int, float]:
         power = 1 if self.loss == "absolute_error" else 2
-        before, errors, best = self._ensemble(0, inputs).set_params(warm_start=True), list[float](), 0
-        while len(errors) < self.max_trees and best + _PATIENCE >= len(errors):
-            before.set_params(max_iter=min(len(errors) + _PATIENCE, self.max_trees)).fit(inputs[~tail], target[~tail])
-            staged = before.staged_predict(inputs[tail])
+        ensemble, errors, best = self._ensemble(0, inputs).set_params(warm_start=True), list[float](), 0
+        while len(errors) < self.max_trees and best + _MORE_TREES >= len(errors):
+            ensemble.set_params(max_iter=min(len(errors) + _MORE_TREES, self.max_trees)).fit(
+                inputs[~tail], target[~tail]
+            )
+            staged = ensemble.staged_predict(inputs[tail])
             errors = [float(np.mean(np.abs(predicted - target[tail]) ** power)) for predicted in staged]
             best = 1 + int(np.argmin(errors))
         return best, errors[best - 1]
@@ -101,7 +99,7 @@ class GradientBoosting(DirectRegression):
             learning_rate=self.learning_rate,
             max_leaf_nodes=self.max_leaves,
             min_samples_leaf=self.min_samples,
-            max_bins=_FINE if inputs.shape[1] <= _WIDE else _COARSE,
+            max_bins=_FINE_BINS if inputs.shape[1] <= _MANY_COLUMNS else _COARSE_BINS,
             early_stopping=False,  # it would hold out random rows
             random_state=0,
         )

@@ -14,25 +14,25 @@ from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 
 CLASSES: dict[Cycle, int] = {"hour": 24, "day_of_week": 7}
-"""Cycles of which each value is a column of its own, and how many there are."""
+"""The cycles whose values have a column each, and the number of values."""
 
 MONTHS = (
     *(offsets.MonthBegin, offsets.MonthEnd, offsets.BMonthBegin, offsets.BMonthEnd),
     *(offsets.QuarterBegin, offsets.QuarterEnd, offsets.BQuarterBegin, offsets.BQuarterEnd),
 )
-"""Steps of which each month of the year is a column of its own."""
+"""Frequencies for which each month of the year has its own column."""
 
 
 @dataclass(frozen=True)
 class Lags:
-    """Which inputs a direct regression has: the last rows, the last season, and the calendar of the forecast step.
+    """The inputs of a direct regression: the last rows, the last season, and the calendar of the forecast step.
 
-    Of each of the last `rows` rows, the origin's first, it takes every feature, and every target that is not among the
-    features; of each season of `seasons`, the targets of the row so many rows before the forecast step, or the least
-    multiple of it that is known at the origin, unless it is among the last rows; of the forecast step, everything known
-    in advance: the data module's covariates, and the cycles of `calendar` that are not among them. Of the hour and the
-    day of the week, where steps are that short, each has a column that is 1 in it and 0 elsewhere. So has each month of
-    the year, where steps are months or quarters and `day_of_year` is a cycle.
+    The last `rows` rows, the origin first: every feature, and every target that is not a feature. Each season s of
+    `seasons`: the targets s rows before the forecast step. If that row is after the origin, the smallest multiple of s
+    that is known at the origin counts. A row that is among the last rows is not repeated. The forecast step: everything
+    known in advance, which are the data module's covariates and the cycles of `calendar` that are not among them. Each
+    hour and each day of the week has a column that is 1 in it and 0 elsewhere, if the steps are that short. So has each
+    month of the year, if the steps are months or quarters and `day_of_year` is a cycle.
 
     Args:
         rows: number of rows.
@@ -68,7 +68,7 @@ class Lags:
         Args:
             data: one series.
             origins: rows of the table, increasing.
-            units: those in which past rows and seasons are given; None for original units.
+            units: the units of past rows and seasons; None for original units.
         """
         other = [number for number, name in enumerate(data.targets) if name not in data.features]
         values = target_values(data)
@@ -83,7 +83,7 @@ class Lags:
         return Inputs(past, Steps(data.horizon, lambda step: self._of_step(values, known, index[:, 0], step + 1)))
 
     def _of_step(self, values: Array, known: Array, index: Any, step: int) -> Array:
-        """(origins, columns): what is known of a step, counted from 1."""
+        """(origins, columns): the known inputs of a step, counted from 1."""
         back = [season * -(-step // season) - step for season in self.seasons]  # rows before the origin
         return np.concatenate([known[index + step], *(values[index - rows] for rows in back if rows >= self.rows)], 1)
 
@@ -102,7 +102,7 @@ class Lags:
 
 
 class Units(NamedTuple):
-    """Centres and scales in which a series of a pool is given: those of its training rows."""
+    """Centres and scales of one series in a pool, from its training rows."""
 
     feature_center: Array
     """(features,)"""
@@ -117,15 +117,15 @@ class Units(NamedTuple):
     def of(cls, data: ForecastDataModule) -> "Units":
         """The means and standard deviations of what was observed in the training rows of a fold.
 
-        A column that is constant has scale 1; one that was never observed has centre 0 besides.
+        A constant column has scale 1. A column that was never observed has centre 0 and scale 1.
         """
         rows = slice(data.ranges.train_start, data.ranges.train_stop)
-        found = [_unit(data, names, rows) for names in (data.features, data.targets)]
-        return cls(*(unit for units in found for unit in units))
+        pairs = [_unit(data, names, rows) for names in (data.features, data.targets)]
+        return cls(*(unit for pair in pairs for unit in pair))
 
 
 class Steps(Sequence[Array]):
-    """An array of each forecast step, made when it is asked for, so that those of one step are in memory at a time.
+    """An array for each forecast step, made when it is asked for, so that only one step is in memory at a time.
 
     Args:
         horizon: number of steps.
@@ -144,8 +144,8 @@ class Steps(Sequence[Array]):
     @overload
     def __getitem__(self, step: slice) -> list[Array]: ...
     def __getitem__(self, step: int | slice) -> Array | list[Array]:
-        found = self._range[step]
-        return self._make(found) if isinstance(found, int) else [self._make(each) for each in found]
+        numbers = self._range[step]
+        return self._make(numbers) if isinstance(numbers, int) else [self._make(each) for each in numbers]
 
 
 class Inputs(NamedTuple):
@@ -167,4 +167,4 @@ def _unit(data: ForecastDataModule, names: Sequence[str], rows: slice) -> tuple[
     values, number = data.table.values[list(names)].to_numpy()[rows], np.maximum(seen.sum(0), 1)
     center = np.where(seen, values, 0.0).sum(0) / number
     scale = np.sqrt(np.where(seen, (values - center) ** 2, 0.0).sum(0) / number)
-    return center, np.where(scale > 1e-12 * (1 + np.abs(center)), scale, 1.0)  # less is rounding errors
+    return center, np.where(scale > 1e-12 * (1 + np.abs(center)), scale, 1.0)  # smaller values are rounding errors

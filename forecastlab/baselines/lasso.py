@@ -13,28 +13,23 @@ from forecastlab.baselines.ridge import Linear, standardised
 from forecastlab.data.calendar import Cycle
 from forecastlab.errors import ConfigError
 
-_STRENGTHS = np.logspace(0, -3, 31)
-"""Penalties, in units of the least one that leaves every input out: tenths of a decade."""
+_RELATIVE_PENALTIES = np.logspace(0, -3, 31)
+"""Penalties in tenths of a decade, in units of the smallest penalty that leaves every input out."""
 
-_ROUNDS, _ENOUGH = 300, 1e-4
-"""Passes of the coordinate descent over the columns at most, and the duality gap at which it ends, in variances."""
+_MAX_PASSES, _DUALITY_GAP = 300, 1e-4
+"""The limit of passes over the columns in coordinate descent, and the duality gap that ends it, in variances."""
 
 
 class ElasticNet(DirectRegression):
     """Linear regression with an L1 and an L2 penalty on the last rows and the calendar, one per step and target.
 
-    Minimises |y - b - X w|² / (2 n) + alpha (l |w|₁ + (1 - l) |w|² / 2) with standardised y and columns X
-    (see `forecastlab.baselines.direct.Lags`). Alpha, on a grid of three decades below the one that leaves every input
-    out, and l of `l1_ratios` are those with the lowest squared error on the last fifth of the training rows when fitted
-    on those before; then all training rows are fitted. Source: Zou and Hastie 2005.
+    It minimises |y - b - X w|² / (2 n) + alpha (l |w|₁ + (1 - l) |w|² / 2) with standardised y and columns X (see
+    `forecastlab.baselines.lags.Lags`). Alpha and l are chosen by the squared error on the last fifth of the training
+    rows. The grid of alpha begins at the smallest penalty that leaves every input out, and ends three decades below it.
+    The other arguments are those of `DirectRegression`. Source: Zou and Hastie 2005.
 
     Args:
-        lags: rows up to the origin whose features are inputs; None for 1 or the network's lookback, whichever has the
-            lower error on the same tail.
-        calendar: cycles of the forecast step that are inputs beside the data's own.
-        seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
-        pooled: whether the series of a panel share their regressors; else each has its own.
-        l1_ratios: shares of the L1 penalty to choose from, above 0 up to 1.
+        l1_ratios: shares l of the L1 penalty to choose from, above 0 and at most 1.
 
     Raises:
         ConfigError: if `lags` or a season is not positive, or a share is impossible.
@@ -56,12 +51,12 @@ class ElasticNet(DirectRegression):
         self.l1_ratios = tuple(l1_ratios)
 
     def _setting(self, inputs: Array, target: Array, tail: Mask) -> tuple[tuple[float, float], float]:
-        found = []
+        candidates = []
         for ratio in self.l1_ratios:
             for linear in _path(inputs[~tail], target[~tail], ratio, None):
                 error = float(np.mean((linear.predict(inputs[tail]) - target[tail]) ** 2))
-                found.append((error, ratio, linear.alpha))
-        error, ratio, alpha = min(found)
+                candidates.append((error, ratio, linear.alpha))
+        error, ratio, alpha = min(candidates)
         return (ratio, alpha), error
 
     def _regress(self, inputs: Array, target: Array, setting: tuple[float, float]) -> Predictor:
@@ -71,14 +66,7 @@ class ElasticNet(DirectRegression):
 class Lasso(ElasticNet):
     """Linear regression with an L1 penalty, which leaves most inputs out: an elastic net of l = 1.
 
-    Source: Tibshirani 1996.
-
-    Args:
-        lags: rows up to the origin whose features are inputs; None for 1 or the network's lookback, whichever has the
-            lower error on the same tail.
-        calendar: cycles of the forecast step that are inputs beside the data's own.
-        seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
-        pooled: whether the series of a panel share their regressors; else each has its own.
+    The arguments are those of `DirectRegression`. Source: Tibshirani 1996.
 
     Raises:
         ConfigError: if `lags` or a season is not positive.
@@ -97,27 +85,27 @@ class Lasso(ElasticNet):
 
 
 def _path(inputs: Array, target: Array, ratio: float, last: float | None) -> list[Linear]:
-    """Solutions of falling penalties, each begun from the one before; down to `last`, or over the whole grid."""
+    """Solutions for falling penalties, down to `last` or over the whole grid. Each starts from the one before."""
     columns, center, scale = standardised(inputs)
     unit = float(target.std()) or 1.0  # the balance of the two penalties depends on the unit of the target
     change = (target - target.mean()) / unit
     greatest = float(np.abs(columns.T @ change).max()) / len(change) / ratio
     if greatest == 0:  # the target does not change
         return [Linear(np.zeros(columns.shape[1]), float(target.mean()), 0.0 if last is None else last)]
-    alphas = greatest * _STRENGTHS
+    alphas = greatest * _RELATIVE_PENALTIES
     if last is not None:
         alphas = np.append(alphas[alphas > last], last)
     gram = columns.T @ columns if columns.shape[0] > columns.shape[1] else False
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # columns that resemble each other may share a weight
+        warnings.simplefilter("ignore", ConvergenceWarning)  # similar columns may share a weight in any proportion
         _, weights, _ = enet_path(
             np.asfortranarray(columns),
             change,
             l1_ratio=ratio,
             alphas=alphas,
             precompute=gram,
-            tol=_ENOUGH,
-            max_iter=_ROUNDS,
+            tol=_DUALITY_GAP,
+            max_iter=_MAX_PASSES,
         )
     return [
         Linear(each, float(target.mean() - center @ each), float(alpha))

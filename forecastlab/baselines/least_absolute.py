@@ -13,27 +13,22 @@ from forecastlab.errors import ConfigError
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(-5, 0, 11))
 """0.00001 .. 1 in halves of a decade."""
 
-_ROUNDS, _ENOUGH = 60, 1e-6
-"""Reweighted regressions at most, and the relative change of the objective at which they end."""
-_LARGEST, _SMALLEST = 0.1, 1e-5
-"""Errors below this share of the unit are weighted alike: it is halved in every round down to the smallest."""
+_MAX_ROUNDS, _TOLERANCE = 60, 1e-6
+"""The largest number of reweighted regressions, and the relative change of the objective that ends them."""
+_LARGEST_BOUND, _SMALLEST_BOUND = 0.1, 1e-5
+"""Errors below this share of the unit have equal weights. It is halved in every round, down to the smallest."""
 
 
 class LeastAbsolute(DirectRegression):
     """Linear regression that minimises absolute errors, with an L2 penalty, one per step and target.
 
-    It is the linear rival of networks that are judged by their MAE: ridge and lasso are fitted to squared errors.
-    Minimises mean |y - b - X w| + alpha |w|² / 2 with standardised columns X (see `forecastlab.baselines.lags.Lags`)
-    and y in units of its mean absolute deviation from the median, by iteratively reweighted least squares. Alpha is
-    the one of `alphas` with the lowest absolute error on the last fifth of the training rows when fitted on those
-    before; then all training rows are fitted. Sources: Koenker and Bassett 1978; Schlossmacher 1973.
+    It is the linear baseline for networks that are judged by their MAE; ridge and lasso are fitted to squared errors.
+    It minimises mean |y - b - X w| + alpha |w|² / 2 by iteratively reweighted least squares. The columns X are
+    standardised (see `forecastlab.baselines.lags.Lags`), and y is in units of its mean absolute deviation from the
+    median. Alpha is chosen by the absolute error on the last fifth of the training rows. The other arguments are those
+    of `DirectRegression`. Sources: Koenker and Bassett 1978; Schlossmacher 1973.
 
     Args:
-        lags: rows up to the origin whose features are inputs; None for 1 or the network's lookback, whichever has the
-            lower error on the same tail.
-        calendar: cycles of the forecast step that are inputs beside the data's own.
-        seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
-        pooled: whether the series of a panel share their regressors; else each has its own.
         alphas: penalties to choose from.
 
     Raises:
@@ -65,7 +60,7 @@ class LeastAbsolute(DirectRegression):
 
 
 def _path(inputs: Array, target: Array, alphas: Sequence[float]) -> list[Linear]:
-    """The regressions of falling penalties, each begun from the one before."""
+    """The regressions for falling penalties. Each starts from the one before."""
     columns, center, scale = standardised(inputs)
     middle = float(np.median(target))
     unit = float(np.abs(target - middle).mean()) or 1.0
@@ -73,12 +68,12 @@ def _path(inputs: Array, target: Array, alphas: Sequence[float]) -> list[Linear]
     wide = columns.shape[0] < columns.shape[1]
     products = columns @ columns.T if wide else None
     weights, intercept = np.zeros(columns.shape[1]), 0.0
-    found = []
+    regressions = []
     for alpha in alphas:
         weights, intercept = _reweighted(columns, change, alpha, weights, intercept, products)
         each = unit * weights / scale
-        found.append(Linear(each, float(middle + unit * intercept - center @ each), float(alpha)))
-    return found
+        regressions.append(Linear(each, float(middle + unit * intercept - center @ each), float(alpha)))
+    return regressions
 
 
 def _reweighted(
@@ -86,30 +81,30 @@ def _reweighted(
 ) -> tuple[Array, float]:
     """The weights and the intercept b that minimise mean |target - columns w - b| + alpha |w|² / 2.
 
-    Each round solves least squares in which an error e has the weight 1 / max(|e|, smallest).
+    Each round solves a least squares problem in which an error e has the weight 1 / max(|e|, smallest).
 
     Args:
         columns: (samples, columns), standardised.
         target: (samples,), in its own unit.
         alpha: the penalty.
-        weights: (columns,): where to begin.
-        intercept: where to begin.
+        weights: (columns,): start values.
+        intercept: start value.
         products: (samples, samples): products of the samples, if these are fewer than the columns.
     """
-    smallest, before = _LARGEST, np.inf
-    for _ in range(_ROUNDS):
+    bound, last_objective = _LARGEST_BOUND, np.inf
+    for _ in range(_MAX_ROUNDS):
         error = np.abs(target - columns @ weights - intercept)
         objective = float(error.mean() + alpha * (weights**2).sum() / 2)
-        if smallest <= _SMALLEST and abs(before - objective) <= _ENOUGH * max(objective, _SMALLEST):
+        if bound <= _SMALLEST_BOUND and abs(last_objective - objective) <= _TOLERANCE * max(objective, _SMALLEST_BOUND):
             break
-        before = objective
-        weights, intercept = _weighted(columns, target, 1 / np.maximum(error, smallest), alpha, products)
-        smallest = max(smallest / 2, _SMALLEST)
+        last_objective = objective
+        weights, intercept = _weighted(columns, target, 1 / np.maximum(error, bound), alpha, products)
+        bound = max(bound / 2, _SMALLEST_BOUND)
     return weights, intercept
 
 
 def _weighted(columns: Array, target: Array, share: Array, alpha: float, products: Array | None) -> tuple[Array, float]:
-    """Weighted ridge regression with a free intercept, by the columns' products or, where given, the samples'."""
+    """Weighted ridge regression with a free intercept. It uses the products of the samples if they are given."""
     penalty, ones = alpha * len(target), np.ones(len(target))
     if products is not None:
         solved = np.linalg.solve(products + np.diag(penalty / share), np.column_stack([target, ones]))
@@ -120,5 +115,5 @@ def _weighted(columns: Array, target: Array, share: Array, alpha: float, product
     moments = weighted.T @ design
     free = np.append(np.full(columns.shape[1], penalty), 0.0)
     moments[np.diag_indices_from(moments)] += free + 1e-12 * np.trace(moments) / len(moments)
-    found: Array = np.linalg.solve(moments, weighted.T @ target).astype(np.float64)
-    return found[:-1], float(found[-1])
+    solution: Array = np.linalg.solve(moments, weighted.T @ target).astype(np.float64)
+    return solution[:-1], float(solution[-1])

@@ -7,7 +7,7 @@ from forecastlab.data.datamodule import ForecastDataModule
 
 
 class Persistence(Baseline):
-    """Every step is forecast to be as the origin: y(t + h) = y(t).
+    """The forecast of every step is the value at the origin: y(t + h) = y(t).
 
     It has no parameters. `test/skill` is measured against it, so its own skill is 0. A missing value at the origin is
     filled forward, as it is for the networks.

@@ -1,4 +1,4 @@
-"""A baseline, and a regressor on its residuals: Zhang's hybrid of ARIMA and a neural network."""
+"""A baseline and a regressor on its residuals: Zhang's hybrid of ARIMA and a neural network."""
 
 import copy
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from forecastlab.data.datamodule import ForecastDataModule
 
 
 class ResidualRegression(Baseline):
-    """Forecasts what a baseline forecasts, plus what a regressor makes of its residuals.
+    """The forecast of a baseline, plus the residual that a regressor forecasts.
 
-    With ARIMA and a small neural network, its default, this is the hybrid of Zhang 2003: the linear part of the series
-    is left to ARIMA, and the network learns the rest, e(t) = f(e(t - 1), ...). As there, the residuals that it learns
-    from are those of the fit on the same rows. It deviates in its inputs, which are not only the last one-step
-    residuals but also the last rows of every feature and the calendar, and in the horizon: one regressor per step and
-    target learns the error of the baseline's forecast of that step. It is not a residual connection (see
-    `forecastlab.hybrids.residual` for that): the baseline is fitted first and then left as it is.
+    The default, ARIMA and a small neural network, is the hybrid of Zhang 2003. ARIMA forecasts the linear part of the
+    series, and the network learns the rest, e(t) = f(e(t - 1), ...). As in that paper, the network learns the residuals
+    of the rows that ARIMA was fitted on. There are two deviations. The inputs are the last one-step residuals, the last
+    rows of every feature, and the calendar. And there is one regressor per step and target, which learns the error of
+    the baseline's forecast of that step. The baseline is fitted first and does not change afterwards. A residual
+    connection is something else: see `forecastlab.hybrids.residual`.
 
     Inputs and residuals are standardised on the training rows. A residual that is not known counts as 0.
 
     Args:
-        baseline: forecasts first; None for `ARIMA()`.
+        baseline: the baseline that is fitted first; None for `ARIMA()`.
         regressor: any object with `fit` and `predict`, such as scikit-learn's; it is copied for every step and target.
             None for a multilayer perceptron with 16 hidden units and a fixed seed.
         lags: rows up to the origin whose features and residuals are inputs.
@@ -74,7 +74,7 @@ class ResidualRegression(Baseline):
         return self.baseline.forecast(data, origins) + rest
 
     def _inputs(self, data: ForecastDataModule, origins: range) -> Inputs:
-        """The lags, and of the same rows the errors of the forecasts one step before each."""
+        """The lags, and the errors of the one-step forecasts of the same rows."""
         inputs = self.lags.inputs(data, origins)
         rows = np.arange(min(origins) - self.lags.rows + 1, max(origins) + 1)
         ahead = self.baseline.forecast(data, range(rows[0] - 1, rows[-1]))[:, 0]

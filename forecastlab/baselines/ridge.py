@@ -17,16 +17,11 @@ ALPHAS = tuple(float(alpha) for alpha in np.logspace(-2, 4, 25))
 class Ridge(DirectRegression):
     """Linear regression with an L2 penalty on the last rows and the calendar, one per step and target.
 
-    Minimises |y - b - X w|² + alpha |w|² with standardised columns X (see `forecastlab.baselines.direct.Lags`). Alpha
-    is the one of `alphas` with the lowest squared error on the last fifth of the training rows when fitted,
-    columns standardised, on those before; then all training rows are fitted. Source: Hoerl and Kennard 1970.
+    It minimises |y - b - X w|² + alpha |w|² with standardised columns X (see `forecastlab.baselines.lags.Lags`). Alpha
+    is chosen by the squared error on the last fifth of the training rows. The other arguments are those of
+    `DirectRegression`. Source: Hoerl and Kennard 1970.
 
     Args:
-        lags: rows up to the origin whose features are inputs; None for 1 or the network's lookback, whichever has the
-            lower error on the same tail.
-        calendar: cycles of the forecast step that are inputs beside the data's own.
-        seasons: rows in a season, the last of which is an input; None for the data's `season_length`.
-        pooled: whether the series of a panel share their regressors; else each has its own.
         alphas: penalties to choose from.
 
     Raises:
@@ -71,14 +66,14 @@ class Linear(NamedTuple):
 
 
 def standardised(inputs: Array) -> tuple[Array, Array, Array]:
-    """The columns with mean 0 and, unless they are constant, standard deviation 1; their centres and scales."""
+    """The columns with mean 0 and standard deviation 1 (constant ones stay 0), with their centres and scales."""
     center, scale = inputs.mean(0), inputs.std(0)
-    scale[scale <= 1e-12 * (1 + np.abs(center))] = 1  # a constant column has nothing but rounding errors
+    scale[scale <= 1e-12 * (1 + np.abs(center))] = 1  # a constant column has rounding errors only
     return (inputs - center) / scale, center, scale
 
 
 def _solve(inputs: Array, target: Array, alphas: Array) -> list[Linear]:
-    """One ridge regression per penalty, from one decomposition, of the columns' or the samples' products."""
+    """One ridge regression per penalty. All come from one decomposition, of the products of columns or of samples."""
     columns, center, scale = standardised(inputs)
     change = target - target.mean()
     if columns.shape[0] < columns.shape[1]:

@@ -8,16 +8,16 @@ from forecastlab.errors import ConfigError
 
 
 class SeasonalNaive(Baseline):
-    """Every step is forecast to be as the same step of the last season that is known at the origin.
+    """The forecast of a step is the value at the same step of the last season that is known at the origin.
 
-    y(t + h) = y(t + h - k s), with the least k for which that row is not behind the origin t. A season is counted in
-    rows, which are not steps of the calendar where the data leave steps out. It has no parameters.
+    y(t + h) = y(t + h - k s), with the smallest k for which that row is not after the origin t. Seasons are counted in
+    rows. If the data leave steps out, rows are not steps of the calendar. It has no parameters.
 
     Args:
-        season_length: rows in a season, s; 1 is persistence, and None is the data's own `season_length`.
+        season_length: rows in a season, s. 1 is persistence; None uses the `season_length` of the data.
 
     Raises:
-        ConfigError: if `season_length` is not positive; on `fit` if the training rows are no full season.
+        ConfigError: if `season_length` is not positive; on `fit` if the training rows do not hold a full season.
     """
 
     def __init__(self, season_length: int | None = None) -> None:

@@ -18,13 +18,13 @@ class AttentionPooling(Decoder):
         α_t = exp(e_t) / Σ_{i≤origin} exp(e_i),   context = Σ_{t≤origin} α_t h_t
         forecasts = one linear layer over [context ; known covariates of all steps]
 
-    Source: the course module, part 7, on the Attention-LSTM (there over one window, T the origin; its logistic function
-    on the forecast belongs to classification and is left out), with the additive score of Bahdanau et al. 2015,
-    arXiv:1409.0473, without its query. The context is not a cell state, which the texts also call c.
+    Source: the course module, part 7, on the Attention-LSTM, which has one window and T as its origin. Its logistic
+    function on the forecast belongs to classification and is left out. The additive score is that of Bahdanau et al.
+    2015, arXiv:1409.0473, without its query. The context is not a cell state, although the texts call both c.
 
-    The score of a step does not depend on the origin, so that this is attention whose queries are all 1 and whose keys
-    are the scores: it is computed by PyTorch's fused causal attention, which subtracts the running maximum and never
-    holds the matrix of weights, however many origins there are.
+    The score of a step does not depend on the origin. So this is attention whose queries are all 1 and whose keys are
+    the scores, and PyTorch's fused causal attention computes it. That attention subtracts the running maximum, and it
+    never holds the matrix of weights, however many origins there are.
 
     `trace` gives "attention" (batch, origins, time), the weights α; those after the origin are 0.
 
@@ -38,7 +38,7 @@ class AttentionPooling(Decoder):
         attention_size: width of the additive score's hidden layer; None for `width`.
 
     Raises:
-        ValueError: for an unknown score, or an attention_size that is not positive or that the score does not have.
+        ValueError: for an unknown score, or an attention_size that is not positive or not used by the score.
     """
 
     def __init__(

@@ -20,10 +20,11 @@ class Decoder(nn.Module, ABC):
         outputs: number of values per target that the loss asks for.
 
     Attributes:
-        feeds_back: whether later steps read the forecasts of earlier ones; nothing may be added to those outside.
-        attends: whether forecasts read the encoding before their origin, and not at it alone.
-        point: from the outputs (..., outputs) to point forecasts (...): the first output, until whoever knows the loss
-            sets the loss's own method. Neither a part of the network nor of its state_dict.
+        feeds_back: whether later steps read the forecasts of earlier ones. If so, no other part may add to the
+            forecasts.
+        attends: whether forecasts read the encoding before their origin, not only at it.
+        point: maps outputs (..., outputs) to point forecasts (...). It gives the first output, until the network
+            replaces it by the method of its loss. It is not part of the state_dict.
     """
 
     feeds_back: ClassVar[bool] = False
@@ -46,17 +47,17 @@ class Decoder(nn.Module, ABC):
         Args:
             encoded: (batch, time, width), the backbone's output.
             known: (batch, origins, horizon, known), scaled.
-            last: (batch, origins, targets): the target's own value at the origin, scaled (and relative to itself, so
-                0, where the forecaster anchors).
-            target: (batch, origins, horizon, targets), in training only, where the decoder `feeds_back`: for
-                teacher forcing, in the units of `last`.
+            last: (batch, origins, targets): the target's own value at the origin, scaled; 0 if the forecasts are
+                anchored to it.
+            target: (batch, origins, horizon, targets), the truth for teacher forcing, in the units of `last`. It is
+                given in training only, to decoders that feed back.
 
         Returns:
             (batch, origins, horizon, targets, outputs)
         """
 
     def trace(self, encoded: Tensor, known: Tensor, last: Tensor) -> dict[str, Tensor]:
-        """The inner signals of a forecast, by name, each (batch, origins, ...); a decoder without any gives none.
+        """The inner signals of a forecast, by name, each (batch, origins, ...); empty if the decoder has none.
 
         Args:
             encoded: (batch, time, width), the backbone's output.

@@ -16,14 +16,14 @@ class AttentionSizeError(ConfigError, ValueError):
 
 
 class Memory(NamedTuple):
-    """What is attended to, prepared once per batch."""
+    """The history that is attended to, prepared once per batch."""
 
     keys: Tensor
     """(batch, time, query_size, or attention_size for the additive score): the projected history."""
     values: Tensor
     """(batch, time, width): the encoded history."""
     seen: Tensor | None
-    """(origins, 1, time), boolean: what an origin may see; None where the only origin sees everything."""
+    """(origins, 1, time), boolean: whether an origin may see a step; None if the only origin sees all steps."""
 
 
 class EncoderAttention(nn.Module):
@@ -35,8 +35,8 @@ class EncoderAttention(nn.Module):
               s · h_i / sqrt(width)      scaled_dot (Vaswani et al. 2017, arXiv:1706.03762)
         α_i = exp(e_i) / Σ_{j≤origin} exp(e_j),   context = Σ_{i≤origin} α_i h_i
 
-    The additive score is the one of Zangari, eq. 2.59. What depends on the history alone is computed once, not per
-    query.
+    The additive score is that of Zangari, eq. 2.59. The parts that depend on the history alone are computed once, not
+    per query.
 
     Args:
         width: width of the encoded history.
@@ -46,7 +46,7 @@ class EncoderAttention(nn.Module):
 
     Raises:
         ValueError: for an unknown score, sizes that the score cannot compare, or an attention_size that is not positive
-            or that the score does not have.
+            or not used by the score.
     """
 
     def __init__(self, width: int, query_size: int, score: Score, attention_size: int | None = None) -> None:

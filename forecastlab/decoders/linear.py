@@ -9,7 +9,7 @@ from forecastlab.decoders.base import Decoder
 class Linear(Decoder):
     """Direct multi-horizon forecast: one linear layer over the encoding at the origin and the known covariates.
 
-    All steps are given at once; the known covariates of all steps are read beside the encoding.
+    It forecasts all steps at once. It reads the encoding at the origin and the known covariates of all steps.
     """
 
     def __init__(self, width: int, horizon: int, targets: int, known: int, outputs: int) -> None:

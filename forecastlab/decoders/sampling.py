@@ -1,4 +1,4 @@
-"""Scheduled sampling: how often a decoder in training is fed the truth."""
+"""Scheduled sampling: the share of training steps in which a decoder reads the truth."""
 
 import math
 from typing import Literal, TypeAlias
@@ -10,27 +10,27 @@ Decay: TypeAlias = Literal["none", "linear", "exponential", "inverse_sigmoid"]
 
 
 class ScheduledSampling(nn.Module):
-    """Draws whether a decoder is fed the truth or its own forecast, and counts the training steps.
+    """Draws whether a decoder reads the truth or its own forecast, and counts the training steps.
 
         ε_i = p                              none
               max(floor, p - slope i)        linear
               p k^i                          exponential, k < 1
               p k / (k + exp(i / k))         inverse_sigmoid, k >= 1
 
-    ε_i is the probability of the truth in training step i = 0, 1, ..., p is `teacher_forcing`. A step is a forward pass
-    in training; the count is saved with the weights. Every sequence and forecast step has a draw of its own, from
-    torch's global generator. Source: Bengio et al. 2015, arXiv:1506.03099, section 2.4, where p is 1 but for the linear
-    decay, whose offset it is.
+    ε_i is the probability of the truth in training step i = 0, 1, ...; p is `teacher_forcing`. A step is a forward pass
+    in training. The count is saved with the weights. Each sequence and forecast step has its own draw, from torch's
+    global generator. Source: Bengio et al. 2015, arXiv:1506.03099, section 2.4. There p is the offset of the linear
+    decay, and 1 in the other decays.
 
     Args:
         teacher_forcing: p, at least 0 and at most 1.
         sampling: how the probability decays.
-        k: of the exponential (0.999 unless given) and the inverse sigmoid decay (150 unless given).
-        slope: of the linear decay, per training step (0.0007 unless given).
-        floor: where the linear decay ends (0 unless given).
+        k: constant of the exponential decay (default 0.999) and of the inverse sigmoid decay (default 150).
+        slope: decrease of the linear decay per training step (default 0.0007).
+        floor: where the linear decay ends (default 0).
 
     Raises:
-        ValueError: for a value out of its range, one that `sampling` does not have, or a decay of nothing.
+        ValueError: for a value out of its range, an argument that `sampling` does not use, or a decay that starts at 0.
     """
 
     step: Tensor
@@ -71,7 +71,7 @@ class ScheduledSampling(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def probability(self) -> Tensor:
-        """ε of the next training step, a single number; it stays on the device, where nothing has to wait for it."""
+        """ε of the next training step, a scalar. It stays on the device, so that nothing waits for it."""
         if self.sampling == "linear":
             return (self.teacher_forcing - self.slope * self.step).clamp(min=self.floor)
         if self.sampling == "exponential":
@@ -84,7 +84,8 @@ class ScheduledSampling(nn.Module):
         """Draws for a training step, and counts it.
 
         Returns:
-            (sequences, steps), boolean: whether the truth is fed; None where it always is, and nothing is drawn.
+            (sequences, steps), boolean: whether the decoder reads the truth. None if it always does; then nothing is
+            drawn.
         """
         fed = None
         if self.teacher_forcing < 1 or self.sampling != "none":

@@ -22,7 +22,7 @@ Attend: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class Seq2Seq(Decoder):
-    """A recurrent net that goes on from the encoding at the origin and forecasts step after step.
+    """A recurrent network that starts from the encoding at the origin and forecasts step by step.
 
         s_0 = tanh(B h_origin + b)                            the bridge: h and c of each layer
         s_t = cell([y_{t-1} ; known_t], s_{t-1})              attention none, dot, general, scaled_dot
@@ -31,23 +31,23 @@ class Seq2Seq(Decoder):
         s̃_t = tanh(W_c [context_t ; s_t])                     attention dot, general, scaled_dot
         forecast_t = W [s̃_t ; known_t] + b
 
-    y_0 is the target's last value. After it, y_{t-1} is the point forecast of the step before, through which the
-    gradient flows; in training it is the truth (teacher forcing), or one of the two by the draws of scheduled sampling.
-    The context is the weighted mean of what was encoded up to the origin (`EncoderAttention`); the texts call it c_t,
-    as the cell state, which it never is. Bahdanau's additive attention asks with s_{t-1}, and its context enters the
-    cell. Luong's dot and general attention, and scaled_dot like them, asks with s_t, and its context is combined with
-    it; s̃_t is not fed back into the cell (Luong's input feeding).
+    y_0 is the target's last value. For later steps, y_{t-1} is the point forecast of the step before, and the gradient
+    flows through it. In training, y_{t-1} is the truth (teacher forcing), or scheduled sampling draws one of the two.
+    The context is the weighted mean of the encoding up to the origin (`EncoderAttention`). The texts call both the
+    context and the cell state c_t; they are not the same. The query of Bahdanau's additive attention is s_{t-1}, and
+    its context enters the cell. The query of Luong's dot and general attention, and of scaled_dot, is s_t, and its
+    context is combined with s_t. s̃_t does not enter the cell (there is no input feeding).
 
     Source: Sutskever et al. 2014, arXiv:1409.3215; Bahdanau et al. 2015, arXiv:1409.0473, whose output layer also reads
     y_{t-1} and the context; Luong et al. 2015, arXiv:1508.04025; scheduled sampling: Bengio et al. 2015,
     arXiv:1506.03099; Zangari, eqs. 2.56-2.61, where T_x and T_e are one length, and C and c_t are contexts. The bridge
-    stands for the encoder's final state: states differ from backbone to backbone and are not kept for each origin.
+    replaces the encoder's final state, since states differ from backbone to backbone and are not kept for each origin.
 
-    Where every step is fed the truth all steps are computed at once; only additive attention has to wait for each
-    state, and is several times slower. Many origins are decoded as so many sequences.
+    If every step reads the truth, all steps are computed at once. Additive attention must wait for each state, so it is
+    several times slower. Each origin is decoded as a sequence.
 
-    `trace` gives "attention" (batch, origins, horizon, time), the weights of the contexts, unless attention is "none";
-    they are 0 after the origin.
+    `trace` gives "attention" (batch, origins, horizon, time), the weights of the contexts, which are 0 after the
+    origin. It gives nothing if attention is "none".
 
     Args:
         width: width of the encoded history.
@@ -57,19 +57,19 @@ class Seq2Seq(Decoder):
         outputs: number of values per target that the loss asks for.
         cell: "lstm" or "gru".
         hidden_size: width of the states; None for `width`.
-        num_layers: number of layers on top of each other; s_t is the top layer's h.
-        dropout: probability with which an output of a layer is dropped on its way to the next, in training.
+        num_layers: number of stacked layers; s_t is the top layer's h.
+        dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
         attention: how a state and a step of the history are compared, or "none".
         attention_size: width of the additive score's hidden layer; None for `hidden_size`.
-        teacher_forcing: probability of the truth in training, at first if `sampling` lets it decay; 0 for never.
-        sampling: how it decays over training steps, see `ScheduledSampling`.
-        k: of the exponential and the inverse sigmoid decay; 0.999 and 150 unless given.
-        slope: of the linear decay, per training step; 0.0007 unless given.
-        floor: where the linear decay ends; 0 unless given.
+        teacher_forcing: probability that a training step reads the truth. `sampling` can let it decay. 0 for never.
+        sampling: how this probability decays over the training steps (see `ScheduledSampling`).
+        k: constant of the exponential decay (default 0.999) and of the inverse sigmoid decay (default 150).
+        slope: decrease of the linear decay per training step (default 0.0007).
+        floor: where the linear decay ends (default 0).
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), an unknown name, a hidden_size that the attention
-            cannot compare with `width`, or an argument that the attention or the decay does not have.
+            cannot compare with `width`, or an argument that the attention or the decay does not use.
     """
 
     feeds_back: ClassVar[bool] = True
@@ -152,7 +152,7 @@ class Seq2Seq(Decoder):
         return y.view(batch, origins, *y.shape[1:])
 
     def _run_forced(self, previous: Tensor, known: Tensor, state: LayerState, attend: Attend) -> Tensor:
-        """The forecasts where every step's previous value is given, (sequences, horizon, targets)."""
+        """The forecasts if the previous value of every step is given, (sequences, horizon, targets)."""
         inputs = torch.cat([previous, known], -1)
         if not self.asks_before:
             s, _ = self.rnn(inputs, state if len(state) > 1 else state[0])
@@ -193,13 +193,13 @@ class Seq2Seq(Decoder):
         if self.asks_before:
             x = torch.cat([x, attend(layers[-1][0])], -1)
         after: list[LayerState] = []
-        for number, (weights, before) in enumerate(zip(self.rnn.all_weights, layers, strict=True)):
+        for number, (weights, state) in enumerate(zip(self.rnn.all_weights, layers, strict=True)):
             if number and self.dropout:
                 x = dropout(x, self.dropout, self.training)
-            if len(before) > 1:
-                after.append(torch.lstm_cell(x, before, *weights))
+            if len(state) > 1:
+                after.append(torch.lstm_cell(x, state, *weights))
             else:
-                after.append((torch.gru_cell(x, *before, *weights),))
+                after.append((torch.gru_cell(x, *state, *weights),))
             x = after[-1][0]
         return after
 

@@ -1,1 +1,1 @@
-"""What a trained network looks at: gates, states, attention, and the importance of its inputs."""
+"""Explanations of a trained network: gates, states, attention, and the importance of its inputs."""

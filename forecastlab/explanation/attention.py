@@ -1,4 +1,4 @@
-"""Attention weights, seen from the forecast origins."""
+"""Attention weights at the forecast origins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ class Attention:
     """The weights of one attention at the forecast origins.
 
     Attributes:
-        weights: (origins, heads, columns): a row sums to 1; a column is a step of the past.
-        heads: names of the heads; for a decoder that forecasts step by step, its steps.
-        present: (origins,), integer: the column of the origin itself, so that column c lies `present` - c steps back.
-            It may lie one behind the last column, for an attention that sees only what was before the present.
-        steps: (columns,): the time of each column, where all origins look at the same steps; None where the columns
-            move on with the origin.
+        weights: (origins, heads, columns). Each row sums to 1. A column is a step of the past.
+        heads: names of the heads. A decoder that forecasts step by step has a head for each step.
+        present: (origins,), integer: the column of the origin: column c lies `present` - c steps back. If an attention
+            sees only steps before the present, this is one more than the last column.
+        steps: (columns,): the time of each column, if all origins look at the same steps; None if the columns move with
+            the origin.
     """
 
     weights: NDArray[np.float64]
@@ -45,9 +45,9 @@ class Attention:
     def reach(self) -> pd.DataFrame:
         """How far back each head looks, as a mean over the origins.
 
-        The index holds the heads. The columns are `mean lag`; `half within`, the number of steps up to the origin that
-        together get half of the weight; `steps`, how many steps there are; and `even`, the number of steps among which
-        weight could be shared out evenly with the same entropy.
+        The index holds the heads. The columns are: `mean lag`; `half within`, the number of last steps that together
+        have half of the weight; `steps`, the number of all steps; and `even`, the number of steps whose equal weights
+        would have the same entropy.
         """
         columns = np.arange(self.weights.shape[2])
         lag = self.present[:, None] - columns
@@ -65,7 +65,7 @@ class Attention:
         return pd.DataFrame(table, list(self.heads))
 
     def table(self, cutoff: pd.DatetimeIndex) -> pd.DataFrame:
-        """One row per origin and head: `cutoff`, `head` and a column per time or lag. A step that is not seen has 0.
+        """One row per origin and head: `cutoff`, `head` and a column per time or lag. Steps that are not seen have 0.
 
         Args:
             cutoff: (origins,): the times of the origins.

@@ -45,11 +45,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What came out.
+    """The result of an explanation.
 
     Attributes:
         findings: the figures, with their tables.
-        summary: what they say, as text.
+        summary: the results as text.
     """
 
     findings: Sequence[Finding]
@@ -70,21 +70,21 @@ def explain(
     threshold: float = 0.01,
     seed: int = 0,
 ) -> Explanation:
-    """Explains a trained network by its forecasts of one series on one range of rows.
+    """Explains a trained network on its forecasts of one series in one range of rows.
 
     Args:
         model: the network.
         data: the data of a fold.
-        stage: the range of the fold; that of the test explains, and must not choose.
+        stage: the range of the fold. Explanations of the test range must not choose anything.
         series: name of the series; None for the first one that has forecasts there.
         target: name of the target; None for the first one.
-        repeats: times that each feature is permuted.
-        block: neighbouring rows that stay together when features are permuted; None for the lookback, but at most the
+        repeats: how often each feature is permuted.
+        block: number of neighbouring rows that stay together in a permutation; None for the lookback, but at most the
             square root of the number of rows.
-        origins: evenly spaced origins whose forecasts are attributed by integrated gradients.
-        steps: points of the integral.
+        origins: number of origins, evenly spaced, whose forecasts integrated gradients explain.
+        steps: number of points of the integral.
         threshold: magnitude that a hidden unit must exceed to count as used.
-        seed: of the permutations.
+        seed: seed of the permutations.
 
     Raises:
         ConfigError: for a setting that cannot be used, or data of another form than the network's.
@@ -111,7 +111,7 @@ def explain(
         attributed, without = None, ""
         try:
             attributed = integrated_gradients(model, windows, name, origins, steps, column)
-        except ForecastlabError as problem:  # captum is an extra: all else works without it
+        except ForecastlabError as problem:  # captum is an extra; the rest works without it
             without = str(problem)
     label = schema.targets[column] if len(data.panel.names) == 1 else f"{name}: {schema.targets[column]}"
     parts = inventory(model, [*traced.signals, *traced.attention])
@@ -160,36 +160,36 @@ def _signals(traced: Trace, label: str) -> list[Finding]:
     """A figure of the gates and one of the states of each layer."""
     layers: dict[tuple[Kind, str], list[str]] = {}
     for name in traced.signals:
-        found = SignalName.of(name)
-        layers.setdefault((found.kind, found.key), []).append(name)
+        signal = SignalName.of(name)
+        layers.setdefault((signal.kind, signal.key), []).append(name)
     return [_layer(traced, kind, key, names, label) for (kind, key), names in layers.items()]
 
 
 def _layer(traced: Trace, kind: Kind, key: str, names: Sequence[str], label: str) -> Finding:
-    found = [SignalName.of(name) for name in names]
+    signals = [SignalName.of(name) for name in names]
     values = [traced.signals[name] for name in names]
     columns = [
-        f"{one.signal}.{unit}" for one, units in zip(found, values, strict=True) for unit in range(units.shape[1])
+        f"{one.signal}.{unit}" for one, units in zip(signals, values, strict=True) for unit in range(units.shape[1])
     ]
     table = pd.concat([traced.rows, pd.DataFrame(np.concatenate(values, 1), columns=columns)], axis=1)
-    shown = {one.label: units for one, units in zip(found, values, strict=True)}
+    shown = {one.label: units for one, units in zip(signals, values, strict=True)}
 
     def draw(theme: Theme) -> Figure:
-        return figures.signals_over_time(traced.rows, shown, target=label, place=found[0].place, theme=theme)
+        return figures.signals_over_time(traced.rows, shown, target=label, place=signals[0].place, theme=theme)
 
-    caption = f"The {kind}s of {found[0].place} at each forecast origin, below the forecasts that came of them."
+    caption = f"The {kind}s of {signals[0].place} at each forecast origin, below the forecasts."
     return Finding(Picture(f"{kind}s_{key}", caption, draw, colours=None), table)
 
 
 def _attention(name: str, attention: Attention, cutoff: pd.Series) -> Finding:
-    found = SignalName.of(name)
+    signal = SignalName.of(name)
 
     def draw(theme: Theme) -> Figure:
-        return figures.attention_map(cutoff, attention, name=found.place, theme=theme)
+        return figures.attention_map(cutoff, attention, name=signal.place, theme=theme)
 
-    caption = f"How much {found.place} looks at each step of the past, from each forecast origin."
+    caption = f"How much {signal.place} looks at each step of the past, from each forecast origin."
     return Finding(
-        Picture(f"attention_{found.key}", caption, draw, colours=None), attention.table(pd.DatetimeIndex(cutoff))
+        Picture(f"attention_{signal.key}", caption, draw, colours=None), attention.table(pd.DatetimeIndex(cutoff))
     )
 
 
@@ -197,7 +197,7 @@ def _permuted(single: pd.DataFrame, joint: pd.DataFrame, label: str) -> Finding:
     def draw(theme: Theme) -> Figure:
         return figures.importance(single, joint, value="mse", label=f"increase of the MSE of {label}", theme=theme)
 
-    caption = "How much the mean squared error grows when a feature changes places in time; lines: standard deviation."
+    caption = "Increase of the mean squared error when a feature is permuted in time; lines: standard deviation."
     return Finding(Picture("permutation", caption, draw), _with_groups(single, joint))
 
 

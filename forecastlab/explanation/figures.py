@@ -1,4 +1,4 @@
-"""Figures of what a network looks at, in the style of `forecastlab.evaluation.figures`."""
+"""Figures of explanations, in the style of `forecastlab.evaluation.figures`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,21 +19,21 @@ from forecastlab.explanation.attention import Attention
 Floats = NDArray[np.float64]
 
 HEADS = 4
-"""Heads that are drawn one by one; of more, the mean."""
+"""The largest number of heads that are drawn one by one. If there are more, their mean is drawn."""
 BARS = 16
-"""Features in a figure, from the most important one."""
+"""The largest number of features in a figure; the most important ones are drawn."""
 
 
 def signals_over_time(
     rows: pd.DataFrame, signals: Mapping[str, Floats], *, target: str, place: str, theme: Theme = LIGHT
 ) -> Figure:
-    """Forecasts and the truth over time; below, for each signal, all units as a heat map and their mean.
+    """Forecasts and the truth over time. Below, each signal has a heat map of all units and their mean.
 
     Args:
         rows: one per origin with the columns `cutoff`, `ds`, `y` and `forecast`.
-        signals: (origins, units) each, by what they are called. Those between 0 and 1, as gates are, share a scale.
+        signals: (origins, units) each, by name. Signals between 0 and 1, such as gates, share a scale.
         target: name of the target.
-        place: where in the network they are.
+        place: their place in the network.
         theme: colours.
     """
     heights = [1.3, *[height for _ in signals for height in (1.0, 0.5)]]
@@ -70,12 +70,12 @@ def signals_over_time(
 
 
 def attention_map(cutoff: pd.Series, attention: Attention, *, name: str, theme: Theme = LIGHT) -> Figure:
-    """Attention weights: forecast origins down, the past across; below, the mean weight by distance.
+    """Attention weights as a heat map of forecast origins by past steps. Below, the mean weight by distance.
 
     Args:
         cutoff: (origins,): the times of the origins.
         attention: the weights.
-        name: what attends.
+        name: the part that attends.
         theme: colours.
     """
     heads, means, last, maps = list(attention.heads), attention.by_lag(), attention.last(), attention.weights
@@ -127,8 +127,8 @@ def importance(features: pd.DataFrame, groups: pd.DataFrame, *, value: str, labe
     Args:
         features: one row per feature, in any order.
         groups: one row per group; may be empty.
-        value: the column that is drawn; `<value>_std`, if it is there, is drawn as an error bar.
-        label: of its axis.
+        value: the column that is drawn. The column `<value>_std`, if it exists, gives the error bars.
+        label: label of its axis.
         theme: colours.
     """
     tables = [("features", features)] + ([("groups, all members together", groups)] if len(groups) else [])
@@ -158,8 +158,8 @@ def by_lag(values: pd.Series, *, label: str, theme: Theme = LIGHT) -> Figure:
     """A line over the distance from the origin, which is on the right.
 
     Args:
-        values: by number of steps back.
-        label: of the vertical axis.
+        values: the values, indexed by the number of steps back.
+        label: label of the vertical axis.
         theme: colours.
     """
     figure = Figure(figsize=(WIDTH, 2.6), layout="constrained", facecolor=theme.paper)
@@ -190,17 +190,17 @@ def _colours(values: Floats) -> dict[str, Any]:
 
 
 def _outer(values: Floats) -> float:
-    """Where a scale of colours ends: a few peaks do not make the rest pale."""
+    """The end of a colour scale, chosen so that a few peaks do not make the rest pale."""
     return max(float(np.nanquantile(np.abs(values), 0.995)), 1e-12)
 
 
 def _mesh(axes: Axes, x: Floats, y: Floats, values: Floats, **colours: Any) -> QuadMesh:
-    """Values (y, x) as a heat map; a value reaches half the way to the next, also where a step is missing."""
+    """Values (y, x) as a heat map. A cell reaches half the way to the next value, also across a missing step."""
     return axes.pcolormesh(_edges(x), _edges(y), values, rasterized=True, **colours)
 
 
 def _furthest(values: pd.Series) -> int:
-    """The lag up to which nearly everything lies; what is further back would only press the rest together."""
+    """The lag that holds nearly all of the values before it; further lags would only compress the figure."""
     shares = values.cumsum() / max(float(values.sum()), 1e-300)
     return max(int((shares < 0.999).sum()) + 1, 10)
 
@@ -213,7 +213,7 @@ def _edges(centres: Floats) -> Floats:
 
 
 def _bar(figure: Figure, place: SubplotSpec, mesh: QuadMesh, theme: Theme) -> None:
-    """The scale of a heat map, in a place of its own, so that the panels above each other stay equally wide."""
+    """The colour bar of a heat map. It has its own place, so that all panels are equally wide."""
     axes = figure.add_subplot(place)
     bar = figure.colorbar(mesh, cax=axes)
     bar.outline.set_visible(False)

@@ -1,4 +1,4 @@
-"""Importance of features by integrated gradients: how far each moves a forecast away from that of average inputs."""
+"""Importance of features by integrated gradients: their share in the difference from the forecast of average inputs."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ from forecastlab.network.network import Network
 
 @dataclass(frozen=True)
 class Attribution:
-    """What made some forecasts differ from the forecast for average inputs.
+    """The shares of features in the difference between forecasts and the forecast for average inputs.
 
     Attributes:
-        contributions: (origins, features), in the target's unit: of all steps of a feature, known future ones included;
-            the columns are features, the index holds the table rows of the origins.
-        by_lag: by number of steps back, the mean over origins of what all features did there, whatever the sign.
-        change: (origins,): the forecasts minus that for average inputs, averaged over the horizon.
-        gap: (origins,): the sum of an origin's contributions minus its change. Exact integrals would leave none.
+        contributions: (origins, features), in the target's unit, summed over all steps of a feature, including known
+            future ones. The columns are features, the index holds the table rows of the origins.
+        by_lag: the magnitude of the contributions of all features by number of steps back, as a mean over origins.
+        change: (origins,): the forecasts minus the forecast for average inputs, averaged over the horizon.
+        gap: (origins,): the sum of an origin's contributions minus its change; 0 for exact integrals.
     """
 
     contributions: pd.DataFrame
@@ -37,12 +37,12 @@ class Attribution:
     gap: NDArray[np.float64]
 
     def importance(self, groups: Mapping[str, Sequence[str]] | None = None) -> pd.DataFrame:
-        """A row per feature, or per group of features whose contributions are added up first.
+        """A row per feature, or per group of features. The contributions of a group are added up first.
 
-        The columns, over the origins: `magnitude`, the mean of the contribution without its sign, and `mean` with it.
+        The columns are means over the origins: `magnitude` of the absolute contribution, `mean` of the contribution.
 
         Args:
-            groups: the members of each group; None for the features one by one.
+            groups: the members of each group; None for single features.
         """
         values = self.contributions
         if groups is not None:
@@ -56,17 +56,17 @@ def integrated_gradients(
 ) -> Attribution:
     """Attributes forecasts to inputs by integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365).
 
-    Along the straight line from a baseline to the inputs, gradients are averaged and multiplied by the way that each
-    input goes. The baseline is the centre of the network's scaling at every step, for scaler: standard the mean of the
-    training rows. The target's last value, from which an anchored forecast starts, and static covariates stay as they
-    are. What is explained is the forecast's mean over the horizon.
+    Gradients are averaged along the straight line from a baseline to the inputs, and multiplied by the change of each
+    input. The baseline is the centre of the network's scaling at every step; for `scaler: standard` this is the mean of
+    the training rows. The target's last value, from which an anchored forecast starts, and static covariates do not
+    change. The result explains the forecast's mean over the horizon.
 
     Args:
         model: the network, in evaluation.
         windows: samples of one series.
         series: its name.
         origins: number of origins, evenly spaced.
-        steps: points at which the gradient is taken, those of Gauss and Legendre.
+        steps: number of points of the Gauss-Legendre rule.
         target: number of the target.
 
     Raises:
@@ -75,12 +75,12 @@ def integrated_gradients(
 
     def forecasts(history: Tensor, known: Tensor, *others: Tensor) -> Tensor:
         """Forecasts (batch, origins)."""
-        found: Tensor = model(Batch(history, known, *others))
-        return found[..., target].mean(2)
+        forecast: Tensor = model(Batch(history, known, *others))
+        return forecast[..., target].mean(2)
 
     method = _captum().IntegratedGradients(forecasts)
     batch, positions = _chosen(windows, origins, model.device)
-    names = ("history", "known") if model.schema.known else ("history",)  # gradients by nothing are not defined
+    names = ("history", "known") if model.schema.known else ("history",)  # an empty tensor has no gradient
     baselines = _centers(model, series)
     at_once = sequences_at_once(model, windows)
     found, gaps = [], []
@@ -118,7 +118,7 @@ def integrated_gradients(
 
 
 def _chosen(windows: Windows, origins: int, device: torch.device) -> tuple[Batch, Tensor]:
-    """The samples of evenly spaced origins, and the position of each among its sample's; one sample may serve all."""
+    """The samples of evenly spaced origins, and the position of each origin in its sample. One sample may hold all."""
     sequence = len(windows) == 1
     count = int(windows.ends[0] - windows.origins[0]) + 1 if sequence else len(windows)
     places = torch.linspace(0, count - 1, min(origins, count)).round().long()
@@ -128,7 +128,7 @@ def _chosen(windows: Windows, origins: int, device: torch.device) -> tuple[Batch
 
 
 def _centers(model: Network, series: str) -> dict[str, Tensor]:
-    """The centre of the scaling of a series, of its features and of what is known in advance."""
+    """The centres of the scaling of a series, for its features and its known covariates."""
     row = model.schema.series.index(series) if model.schema.series else 0
     feature, known = (cast(Tensor, getattr(model.scaling, f"{name}_center")) for name in ("feature", "known"))
     return {"history": feature[row], "known": known[row]}

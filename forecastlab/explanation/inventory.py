@@ -1,4 +1,4 @@
-"""The parts of a network that can be explained, and what they lack."""
+"""The parts of a network that can be explained, and the signals that they lack."""
 
 from collections.abc import Iterable
 
@@ -13,13 +13,13 @@ def inventory(model: nn.Module, names: Iterable[str]) -> pd.DataFrame:
 
     Args:
         model: the Network.
-        names: names of its signals.
+        names: names of the network's signals.
     """
     parts: dict[str, dict[str, list[str]]] = {"backbone": {}, "decoder": {}}
     for name in names:
-        found = SignalName.of(name)
-        kinds = parts.setdefault(found.path, {}).setdefault(found.kind, [])
-        label = found.label.removesuffix(" gate")
+        signal = SignalName.of(name)
+        kinds = parts.setdefault(signal.path, {}).setdefault(signal.kind, [])
+        label = signal.label.removesuffix(" gate")
         if label not in kinds:
             kinds.append(label)
     rows = [
@@ -39,13 +39,13 @@ def lacks(parts: pd.DataFrame) -> list[str]:
     """A sentence for each class of the backbone that lacks a forget gate, a cell state or attention.
 
     Args:
-        parts: what `inventory` gave.
+        parts: the table of `inventory`.
     """
     sentences = {}
     of_backbone = parts[parts["part"].str.startswith("backbone")]
     for _, row in of_backbone.iterrows():
         if not row["gates"] and not row["states"] and len(of_backbone) > 1:
-            continue  # a hybrid, of whose parts the other rows tell
+            continue  # a hybrid: its parts have rows of their own
         missing = []
         if not row["gates"]:
             missing.append("gates")

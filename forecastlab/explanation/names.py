@@ -1,4 +1,4 @@
-"""What the names of traced signals say: the part of the network, the layer, and the kind of signal."""
+"""Names of traced signals: they tell the part of the network, the layer, and the kind of signal."""
 
 import re
 from collections.abc import Iterable
@@ -12,12 +12,12 @@ Kind = Literal["gate", "state", "attention"]
 
 @dataclass(frozen=True)
 class SignalName:
-    """The name of a signal of `Network.trace`, taken apart.
+    """The name of a signal of `Network.trace`, split into its parts.
 
     Attributes:
-        part: what it belongs to: "" for the backbone itself, "branches.0" for a part of a hybrid, "decoder".
+        part: the part of the network: "" for the backbone, "branches.0" for a part of a hybrid, "decoder".
         layer: number of its layer; None for a signal of the part as a whole.
-        signal: what is left, such as "forget_gate" or "hidden".
+        signal: the rest of the name, such as "forget_gate" or "hidden".
     """
 
     part: str
@@ -26,7 +26,7 @@ class SignalName:
 
     @classmethod
     def of(cls, name: str) -> "SignalName":
-        """Takes a name apart, such as "branches.0.layers.1.forget_gate"."""
+        """Splits a name, such as "branches.0.layers.1.forget_gate"."""
         match = _NAME.fullmatch(name)
         if match is None:
             raise ValueError(f"expected the name of a signal, with dots between its parts, got {name!r}")
@@ -42,14 +42,14 @@ class SignalName:
 
     @property
     def path(self) -> str:
-        """Where the part is in the Network."""
+        """The path of the part in the Network."""
         if self.part.partition(".")[0] == "decoder":
             return self.part
         return f"backbone.{self.part}" if self.part else "backbone"
 
     @property
     def where(self) -> str:
-        """A short name of the part. The backbone inside a hybrid has its full name, to tell it from the hybrid."""
+        """A short name of the part. The backbone inside a hybrid has its full name, unlike the hybrid itself."""
         return self.path if self.part.partition(".")[0] == "backbone" else self.part or "backbone"
 
     @property
@@ -64,13 +64,13 @@ class SignalName:
 
     @property
     def key(self) -> str:
-        """Part and layer as a piece of a file's name, such as "branches_0_layer_1"."""
+        """Part and layer for the name of a file, such as "branches_0_layer_1"."""
         names = [self.where] if self.part or self.layer is None else []
         return "_".join([*names, *([] if self.layer is None else [f"layer_{self.layer}"])]).replace(".", "_")
 
     @property
     def is_hidden(self) -> bool:
-        """Whether it is a hidden state, what a layer hands on."""
+        """Whether it is a hidden state, the output of a layer."""
         return self.signal == "hidden" or self.signal.endswith("_hidden")
 
     @property
@@ -80,15 +80,15 @@ class SignalName:
 
 
 def shown(names: Iterable[str]) -> list[str]:
-    """The signals that are worth a figure of their own.
+    """The signals that get a figure.
 
-    The "output" of a part is left out, which is the input of another part or the hidden state of its last layer, unless
-    nothing else is known of it.
+    The "output" of a part is left out, since it is the input of another part or the hidden state of the last layer. If
+    a part has no other signal, its output is shown.
     """
-    found = {name: SignalName.of(name) for name in names}
+    signals = {name: SignalName.of(name) for name in names}
     return [
         name
-        for name, signal in found.items()
+        for name, signal in signals.items()
         if signal.signal != "output"
-        or not any(other is not signal and f"{other.path}.".startswith(f"{signal.path}.") for other in found.values())
+        or not any(other is not signal and f"{other.path}.".startswith(f"{signal.path}.") for other in signals.values())
     ]

@@ -1,4 +1,4 @@
-"""The samples of one series, with the rows that they need and no others."""
+"""The samples of one series, with only the rows that they need."""
 
 from dataclasses import replace
 
@@ -39,13 +39,13 @@ def of_series(windows: Windows, number: int) -> Windows:
 
 
 def with_rows_in_order(windows: Windows, features: list[int], known: list[int], order: torch.Tensor) -> Windows:
-    """The same samples of other rows: some columns take their values in another order of time.
+    """The same samples with some columns in another order of time.
 
     Args:
-        windows: what `of_series` gave.
+        windows: samples of `of_series`.
         features: numbers of the columns of `Batch.history`.
         known: numbers of the columns of `Batch.known`.
-        order: (rows,), integer: the first so many rows are taken in this order; those behind them stay.
+        order: (rows,), integer: the new order of the first rows; later rows do not change.
     """
     rows = windows.rows
     changed = replace(

@@ -16,21 +16,21 @@ from forecastlab.explanation.attention import Attention
 from forecastlab.explanation.names import SignalName, shown
 from forecastlab.network.network import Network
 
-AT_ONCE = 1 << 14
-"""Rows of histories that are run together."""
-WEIGHTS = 1 << 20
-"""Attention weights of a decoder that are held together, for each step of the horizon."""
+ROWS_IN_A_BATCH = 1 << 14
+"""The largest number of rows in a batch, summed over its histories."""
+WEIGHTS_IN_A_BATCH = 1 << 20
+"""The largest number of attention weights of a decoder in a batch, for each step of the horizon."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The inner signals of a network while it forecast.
+    """The inner signals of a network during its forecasts.
 
     Attributes:
         rows: one row per origin with the columns `cutoff` (its time), `ds` (the time of the next step), `y` (the truth
             then; NaN where there is none) and `forecast`, in the target's unit.
-        signals: (origins, units) each, by name: gates and states at the origins.
-        peaks: (units,) each, by name: the largest magnitude at any step that was read.
+        signals: (origins, units) each, by name: the gates and states at the origins.
+        peaks: (units,) each, by name: the largest magnitude over all steps.
         attention: the attention weights, by name.
     """
 
@@ -59,9 +59,9 @@ def trace(model: Network, windows: Windows, times: pd.DatetimeIndex, target: int
         origins = batch.index.shape[1]
         traced = model.trace(batch)
         for name in shown(traced):
-            found = SignalName.of(name)
-            values = _in_time(traced[name], found)
-            if found.kind == "attention":
+            signal = SignalName.of(name)
+            values = _in_time(traced[name], signal)
+            if signal.kind == "attention":
                 heads = values if values.dim() == 4 else values.unsqueeze(2)
                 signals.setdefault(name, []).append(_numpy(heads[:, -origins:].flatten(0, 1)))
             else:
@@ -84,8 +84,8 @@ def trace(model: Network, windows: Windows, times: pd.DatetimeIndex, target: int
 
 
 def batches(windows: Windows, device: torch.device) -> Iterator[Batch]:
-    """The samples in order, in batches of at most `AT_ONCE` values."""
-    for chosen in torch.arange(len(windows)).split(max(1, AT_ONCE // steps_of(windows))):
+    """The samples in order, in batches of at most `ROWS_IN_A_BATCH` rows."""
+    for chosen in torch.arange(len(windows)).split(max(1, ROWS_IN_A_BATCH // steps_of(windows))):
         yield Batch(*(part.to(device) for part in windows[chosen.tolist()]))
 
 
@@ -95,14 +95,14 @@ def steps_of(windows: Windows) -> int:
 
 
 def sequences_at_once(model: Network, windows: Windows) -> int:
-    """How many histories are run together: fewer where the decoder holds weights from every origin to every step."""
+    """The number of histories in a batch; fewer if the decoder holds weights from every origin to every step."""
     steps, origins = steps_of(windows), int((windows.ends - windows.origins).max()) + 1
-    fit = AT_ONCE // steps
-    return max(1, min(fit, WEIGHTS // (steps * origins)) if model.decoder.attends else fit)
+    fit = ROWS_IN_A_BATCH // steps
+    return max(1, min(fit, WEIGHTS_IN_A_BATCH // (steps * origins)) if model.decoder.attends else fit)
 
 
 def _in_time(values: Tensor, name: SignalName) -> Tensor:
-    """A signal in the order of time: that of a part which reads backwards comes in the order in which it reads."""
+    """A signal in the order of time. A part that reads backwards gives its signals in the order in which it reads."""
     if name.reversals % 2 == 0:
         return values
     values = values.flip(1)
@@ -113,11 +113,11 @@ def _attention(
     model: Network, name: str, weights: NDArray[np.float64], windows: Windows, times: pd.DatetimeIndex
 ) -> Attention:
     origins, heads, columns = weights.shape
-    found = SignalName.of(name)
-    kind = "step" if found.path == "decoder" else "head"
+    signal = SignalName.of(name)
+    kind = "step" if signal.path == "decoder" else "head"
     labels = [f"{kind} {number}" for number in range(1, heads + 1)]
-    if found.layer is not None and isinstance(_layer(model, found), LARNNLayer):
-        return Attention(weights, labels, np.full(origins, columns))  # the newest of its queue is the cell before
+    if signal.layer is not None and isinstance(_layer(model, signal), LARNNLayer):
+        return Attention(weights, labels, np.full(origins, columns))  # the newest cell in its queue is one step back
     if len(windows) > 1 or origins == 1:
         return Attention(weights, labels, np.full(origins, columns - 1))
     begin = int(windows.begins[0])

@@ -11,24 +11,24 @@ from forecastlab.explanation.names import SignalName
 
 
 def near_zero(peak: NDArray[np.float64], threshold: float) -> int:
-    """How many units never exceed a threshold.
+    """The number of units that never exceed a threshold.
 
     Args:
         peak: (units,): the largest magnitude of each.
-        threshold: what counts as zero.
+        threshold: magnitudes up to it count as zero.
     """
     return int((peak <= threshold).sum())
 
 
 def unused(model: nn.Module, peaks: Mapping[str, NDArray[np.float64]], threshold: float) -> list[str]:
-    """Sentences about hidden units that stay near zero at every step, with the size that would do without them.
+    """Sentences about hidden units that stay near zero at every step, with the size of the network without them.
 
-    The layers of a part share one `hidden_size`: it can shrink by what every one of them leaves unused.
+    The layers of a part share one `hidden_size`. It can shrink by the number of units that every layer leaves unused.
 
     Args:
         model: the Network.
         peaks: (units,) each, by name of the signal: the largest magnitude.
-        threshold: what counts as zero.
+        threshold: magnitudes up to it count as zero.
     """
     parts: dict[str, dict[str, NDArray[np.float64]]] = {}
     for name, peak in peaks.items():
@@ -39,8 +39,8 @@ def unused(model: nn.Module, peaks: Mapping[str, NDArray[np.float64]], threshold
         counts = {name: near_zero(peak, threshold) for name, peak in layers.items()}
         smaller = _smaller(model.get_submodule(path), layers, counts)
         for name, count in counts.items():
-            units, found = len(layers[name]), SignalName.of(name)
-            place = found.place if found.signal == "hidden" else f"{found.place}, {found.label}"
+            units, signal = len(layers[name]), SignalName.of(name)
+            place = signal.place if signal.signal == "hidden" else f"{signal.place}, {signal.label}"
             if count == 0:
                 text = f"each of the {units} units exceeds {threshold:g} at some step"
             else:
@@ -54,7 +54,7 @@ def unused(model: nn.Module, peaks: Mapping[str, NDArray[np.float64]], threshold
 
 
 def _smaller(part: nn.Module, layers: Mapping[str, NDArray[np.float64]], counts: Mapping[str, int]) -> int | None:
-    """The hidden_size that is left; None where that is not what the units are counted by, or none is left over."""
+    """The smaller hidden_size; None if hidden_size is not the number of units, or if no unit would remain."""
     widths = {len(peak) for peak in layers.values()}
     if "hidden_size" not in inspect.signature(type(part)).parameters or widths != {getattr(part, "output_size", None)}:
         return None

@@ -10,15 +10,15 @@ from forecastlab.explanation.attention import Attention
 from forecastlab.explanation.gradients import Attribution
 from forecastlab.explanation.names import SignalName
 
-MOST = 8
-"""Features that are named."""
+FEATURES_NAMED = 8
+"""The largest number of features in the text."""
 
 
 def heading(stage: str, fold: object, series: str, target: str, rows: pd.DataFrame) -> str:
-    """Which forecasts are explained.
+    """A line that says which forecasts are explained.
 
     Args:
-        stage: the range of the fold.
+        stage: range of the fold.
         fold: its number.
         series: name of the series.
         target: name of the target.
@@ -32,11 +32,11 @@ def heading(stage: str, fold: object, series: str, target: str, rows: pd.DataFra
 
 
 def inventory(parts: pd.DataFrame, lacks: Sequence[str]) -> str:
-    """The parts of the network, and what they lack.
+    """The parts of the network, and the signals that they lack.
 
     Args:
-        parts: what `forecastlab.explanation.inventory.inventory` gave.
-        lacks: what `lacks` gave.
+        parts: the table of `forecastlab.explanation.inventory.inventory`.
+        lacks: the sentences of `lacks`.
     """
     table = parts.assign(
         gates=parts["gates"].map(", ".join).replace("", "none"),
@@ -92,14 +92,14 @@ def importance(
 
     Args:
         single: permutation importance of each feature.
-        joint: that of each group.
-        error: the errors as they are.
+        joint: permutation importance of each group.
+        error: the errors without permutation.
         attributed: integrated gradients, if there are any.
         groups: the members of each group.
     """
     parts = [f"errors as they are, in the target's own unit: MSE {error['mse']:.4g}, MAE {error['mae']:.4g}"]
     for what, table, members in (("feature", single, None), ("group", joint, groups)):
-        shown = table.sort_values("mse", ascending=False).head(MOST)
+        shown = table.sort_values("mse", ascending=False).head(FEATURES_NAMED)
         if shown.empty:
             continue
         shown = shown.rename(columns={"mse": "permuted: MSE +", "mse_std": "±", "mae": "MAE +", "mae_std": "± "})
@@ -110,12 +110,12 @@ def importance(
 
 
 def permutations(rows: int, block: int, repeats: int) -> str:
-    """How features were permuted.
+    """A line that says how features were permuted.
 
     Args:
-        rows: rows that changed places.
-        block: rows that stayed together.
-        repeats: how often.
+        rows: number of permuted rows.
+        block: number of neighbouring rows that stayed together.
+        repeats: number of permutations.
     """
     return (
         f"permuted: {rows} rows in blocks of {block}, {repeats} times, each feature alone and each group of names that "
@@ -124,11 +124,11 @@ def permutations(rows: int, block: int, repeats: int) -> str:
 
 
 def completeness(attributed: Attribution, steps: int) -> str:
-    """How exact the integrals are.
+    """A line about the accuracy of the integrals.
 
     Args:
         attributed: integrated gradients.
-        steps: points of the integrals.
+        steps: number of points of the integrals.
     """
     gap, change = np.abs(attributed.gap), np.abs(attributed.change)
     return (

@@ -1,4 +1,4 @@
-"""A trained network as a function of named tensors, in original units, one forecast origin per row of the batch."""
+"""A trained network as a function of named tensors in original units. Each row of a batch has one forecast origin."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ from forecastlab.network.network import Network
 
 
 class Forecasting(nn.Module):
-    """From the history to the forecast from its last row.
+    """Maps a history to the forecast from its last row.
 
     Args:
         model: the network.
@@ -29,14 +29,14 @@ class Forecasting(nn.Module):
         last: Tensor | None = None,
         series: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """The forecast; what the network does not read may be left out.
+        """The forecast. Inputs that the network does not read may be left out.
 
         Args:
-            history: (batch, time, features), like all but the last argument in double precision.
-            known: (batch, horizon, known): of the steps that are forecast.
+            history: (batch, time, features), in double precision as all other arguments but `series`.
+            known: (batch, horizon, known): known covariates of the forecast steps.
             static: (batch, static)
             last: (batch, targets): the targets' last values.
-            series: (batch,), integer: which of the series of the schema each row is.
+            series: (batch,), integer: the number of each row's series in the schema.
 
         Returns:
             "forecast" (batch, horizon, targets) and, if the network has them, "quantiles" (batch, horizon, targets,
@@ -47,7 +47,7 @@ class Forecasting(nn.Module):
 
 
 class Stepping(nn.Module):
-    """From a row and the state before it to the forecast from this row and the state after it.
+    """Maps a row and the state before it to the forecast from this row and the state after it.
 
     The state is that of the backbone and, where the decoder attends to the past, the encoding of all rows so far.
 
@@ -69,23 +69,23 @@ class Stepping(nn.Module):
         last: Tensor | None = None,
         series: Tensor | None = None,
     ) -> dict[str, Tensor | list[Tensor]]:
-        """The forecast and the next state; what the network does not read may be left out.
+        """The forecast and the next state. Inputs that the network does not read may be left out.
 
         Args:
-            row: (batch, features), like all but the state and the last argument in double precision.
-            state: the tensors of the state, one after the other.
-            known: (batch, horizon, known): of the steps that are forecast.
+            row: (batch, features), in double precision as all other arguments but `state` and `series`.
+            state: the tensors of the state, in order.
+            known: (batch, horizon, known): known covariates of the forecast steps.
             static: (batch, static)
             last: (batch, targets): the targets' last values.
-            series: (batch,), integer: which of the series of the schema each row is.
+            series: (batch,), integer: the number of each row's series in the schema.
 
         Returns:
-            The same as that of `Forecasting`, and "state", to be given with the next row.
+            The outputs of `Forecasting`, and "state", which the next call takes.
         """
         batch = _batch(self.model, row.unsqueeze(1), known, static, last, series)
         scaled = self.model.scaled(batch)
-        before, *past = tree_unflatten(state, self.form)
-        y, after = self.model.backbone.step(scaled.inputs[:, 0], before)
+        backbone_state, *past = tree_unflatten(state, self.form)
+        y, after = self.model.backbone.step(scaled.inputs[:, 0], backbone_state)
         encoded = torch.cat([*past, y.unsqueeze(1)], 1)
         raw = self.model.decode(scaled, encoded).raw
         outputs = _outputs(self.model, self.model.prediction(raw, batch, scaled))
@@ -125,11 +125,11 @@ def _outputs(model: Network, prediction: Prediction) -> dict[str, Tensor]:
 
 
 def example(model: Network, rows: int, time: int | None) -> dict[str, Tensor]:
-    """Random inputs of every kind that the schema has, about as large as the data that the network was trained on.
+    """Random inputs of every kind in the schema, in the range of the data that the network was trained on.
 
     Args:
         model: the network.
-        rows: of the batch.
+        rows: rows of the batch.
         time: rows of the history; None for a single "row".
     """
     schema, scaling = model.schema, model.scaling
@@ -153,7 +153,7 @@ def example(model: Network, rows: int, time: int | None) -> dict[str, Tensor]:
 
 
 def read(function: nn.Module, inputs: Mapping[str, Tensor | list[Tensor]]) -> list[str]:
-    """The names of the inputs that the outputs depend on, at all."""
+    """The names of the inputs that the outputs depend on."""
     asked = {
         name: values.clone().requires_grad_()
         for name, values in inputs.items()

@@ -1,4 +1,4 @@
-"""What stands in the way of an export, in words."""
+"""The reason why an export fails, in words."""
 
 import re
 import traceback
@@ -17,12 +17,12 @@ _HERE = str(Path(__file__).parent)
 
 
 def obstacle(error: BaseException) -> str | None:
-    """The operation that an export failed at: its name, or the line that calls it; None if the error tells neither."""
+    """The operation at which an export failed: its name, or the line that calls it; None if the error has neither."""
     for cause in _chain(error):
         if isinstance(cause, GrowingStateError):
             return str(cause)
-        if found := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", str(cause)):
-            return f"{found[1]} has no counterpart in ONNX"
+        if match := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", str(cause)):
+            return f"{match[1]} has no counterpart in ONNX"
     for cause in _chain(error):
         for where in _lines(traceback.extract_tb(cause.__traceback__)):
             return f"{where}: {first_line(cause)}"
@@ -30,34 +30,34 @@ def obstacle(error: BaseException) -> str | None:
 
 
 def first_line(error: BaseException) -> str:
-    """The kind of an error and the first line of what it says."""
+    """The kind of an error and the first line of its message."""
     return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
 
 
 class LengthWatch(nn.Module):
-    """Calls a function of a sequence, and notes the first line that makes a number of a length that is not known.
+    """Calls a function of a sequence, and records the first line that turns an unknown length into a number.
 
     Args:
         function: the function.
-        found: where the line is put; a module's own attributes are put back after an export.
+        lines: a list that receives the line. Attributes of a module would not do: an export resets them.
     """
 
-    def __init__(self, function: nn.Module, found: list[str]) -> None:
+    def __init__(self, function: nn.Module, lines: list[str]) -> None:
         super().__init__()
         self.function = function
-        self.found = found
+        self.lines = lines
 
     def forward(self, history: Tensor, **others: Tensor) -> Any:
-        """As the function's."""
-        with _Watch(history.shape[1], self.found):
+        """Calls the function."""
+        with _Watch(history.shape[1], self.lines):
             return self.function(history, **others)
 
 
 class _Watch(TorchFunctionMode):
-    def __init__(self, length: Any, found: list[str]) -> None:
+    def __init__(self, length: Any, lines: list[str]) -> None:
         super().__init__()
         self.length = length
-        self.found = found
+        self.lines = lines
 
     def __torch_function__(
         self,
@@ -67,8 +67,8 @@ class _Watch(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if not self.found and self.length.node.expr.is_number:
-            self.found += [
+        if not self.lines and self.length.node.expr.is_number:
+            self.lines += [
                 f"{where} needs the number of rows in advance" for where in _lines(traceback.extract_stack())
             ]
         return result

@@ -1,4 +1,4 @@
-"""ONNX, which runs without torch: in ONNX Runtime, on servers, in browsers, on phones."""
+"""Export to ONNX, which runs without torch: in ONNX Runtime, on servers, in browsers, on phones."""
 
 import importlib
 import json
@@ -16,15 +16,15 @@ from forecastlab.export.program import Exported, Program, capture, difference, q
 from forecastlab.network.network import Network
 
 KEY = "forecastlab"
-"""The entry of a file's metadata that describes it, as JSON."""
+"""The entry of a file's metadata that describes the file as JSON."""
 
 
 def save_onnx(model: Network, path: str | Path, step: bool = False) -> Exported:
     """Writes a network as an ONNX file.
 
-    Its inputs and outputs are those of `forecastlab.export.functions.Forecasting` (or `Stepping`), by name and in
-    original units; what the network does not read is left out. The entry "forecastlab" of the metadata is JSON: the
-    schema, the axes of all tensors, and for `step` the state to begin with.
+    The file's inputs and outputs are those of `forecastlab.export.functions.Forecasting` (or `Stepping`), by name and
+    in original units. Inputs that the network does not read are left out. The entry "forecastlab" of the metadata is
+    JSON. It holds the schema, the axes of all tensors, and for `step` the initial state.
 
     Args:
         model: the network.
@@ -32,8 +32,8 @@ def save_onnx(model: Network, path: str | Path, step: bool = False) -> Exported:
         step: whether the file takes one row and the state before it, and gives the state after it.
 
     Raises:
-        ConfigError: if the network cannot be exported; it says which operation stands in the way.
-        DataError: if the file cannot be written, or does not compute what the network does.
+        ConfigError: if the network cannot be exported; the message names the operation.
+        DataError: if the file cannot be written, or if its results differ from the network's.
         ForecastlabError: if a package is not installed.
     """
     path = with_ending(path, ".onnx")
@@ -53,7 +53,7 @@ def save_onnx(model: Network, path: str | Path, step: bool = False) -> Exported:
         raise ConfigError(f"the network cannot be exported to ONNX: {obstacle(error) or first_line(error)}") from error
     assert written is not None
     passes.RemoveUnusedNodesPass()(written.model)
-    passes.ClearMetadataAndDocStringPass()(written.model)  # it holds the paths of this machine
+    passes.ClearMetadataAndDocStringPass()(written.model)  # the metadata holds paths of this machine
     _name_axes(onnx_ir, written.model, program)
     written.model.metadata_props[KEY] = json.dumps(program.about)
     content: bytes = written.model_proto.SerializeToString()

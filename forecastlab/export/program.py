@@ -1,4 +1,4 @@
-"""A trained network captured by torch.export: one program for every batch size and, where it can be, every length."""
+"""A trained network captured by torch.export: one program for every batch size and, if possible, every length."""
 
 import contextlib
 import io
@@ -22,31 +22,31 @@ from forecastlab.export.obstacles import LengthWatch, first_line, obstacle
 from forecastlab.network.network import Network
 
 VERSION = 2
-"""Of the layout of what describes a program; since 2 original units are in double precision."""
+"""The version of the description of a program. Since version 2, original units are in double precision."""
 
 WORST = 1e-3
-"""The largest difference from the network, relative to its largest scaled output, with which a program is written."""
+"""The largest allowed difference from the network, relative to its largest scaled output."""
 
 STATE = "state_"
-"""The names of the tensors of a state begin with it, and those of the next one with "next_" before it."""
+"""The prefix of the names of a state's tensors. Names of the next state have "next_" before it."""
 
 FORECASTS = ("forecast", "quantiles")
 """The names of the outputs in original units."""
 
 Axes: TypeAlias = list[str | int]
-"""Of a tensor: the size of each axis, or its name where any size will do."""
+"""The axes of a tensor: a size, or a name if the axis may have any size."""
 
 Run: TypeAlias = Callable[[Mapping[str, Tensor]], Sequence[Tensor]]
-"""Runs a program: inputs by name -> the outputs, in order."""
+"""Runs a program: it maps inputs by name to the outputs, in order."""
 
 
 class Exported(NamedTuple):
-    """What an export has done."""
+    """The result of an export."""
 
     files: list[Path]
-    """What was written."""
+    """The files that were written."""
     lines: list[str]
-    """What there is to say about it."""
+    """Lines that describe the export."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Program:
     """A network as torch.export captured it.
 
     Attributes:
-        function: what was captured.
-        exported: what torch.export made of it.
-        inputs: axes of what goes in, by name and in order.
-        outputs: axes of what comes out, likewise.
+        function: the captured module.
+        exported: the program of torch.export.
+        inputs: axes of the inputs, by name and in order.
+        outputs: axes of the outputs, likewise.
         symbols: names of the axes, by their symbols in `exported`.
-        about: what whoever runs it must know, as plain data.
-        fixed: why the number of rows of the history is fixed; None if it is not.
+        about: the description for programs that run it, as plain data.
+        fixed: the reason why the history has a fixed number of rows; None if it may have any number.
     """
 
     function: Forecasting | Stepping
@@ -72,28 +72,28 @@ class Program:
     fixed: str | None
 
     def lines(self) -> list[str]:
-        """Its tensors with their axes, and which of those are dynamic, in words."""
-        found = [
+        """Its tensors with their axes, and the dynamic axes, in words."""
+        lines = [
             f"{kind}: " + ", ".join(f"{name} ({', '.join(map(str, axes))})" for name, axes in tensors.items())
             for kind, tensors in (("inputs", self.inputs), ("outputs", self.outputs))
         ]
-        found.append(f"dynamic axes: {', '.join(dict.fromkeys(self.symbols.values()))}")
+        lines.append(f"dynamic axes: {', '.join(dict.fromkeys(self.symbols.values()))}")
         if self.fixed is not None:
-            found.append(f"time is fixed at {self.inputs['history'][1]}: {self.fixed}")
-        return found
+            lines.append(f"time is fixed at {self.inputs['history'][1]}: {self.fixed}")
+        return lines
 
     def check(self, run: Run) -> float:
-        """Compares what was written with the network, on random inputs of other sizes than it was made with.
+        """Compares the written program with the network, on random inputs of other sizes than those of the capture.
 
         Args:
-            run: runs what was written.
+            run: runs the written program.
 
         Returns:
-            The largest difference, relative to the largest value of an output; forecasts are scaled for it, so that the
-            level of a series does not hide it.
+            The largest difference, relative to the largest value of an output. Forecasts are compared in scaled units,
+            so that the level of a series does not hide a difference.
 
         Raises:
-            DataError: if they differ by more than rounding explains.
+            DataError: if they differ by more than rounding.
         """
         worst = 0.0
         for rows in (1, 5):
@@ -103,7 +103,7 @@ class Program:
                 ours, theirs = (self._scaled(name, values.double(), inputs) for values in both)
                 if not ours.numel():
                     continue
-                largest = ours.abs().max().clamp(min=1e-3)  # a thousandth of the target's scale is as good as nothing
+                largest = ours.abs().max().clamp(min=1e-3)  # a thousandth of the target's scale is negligible
                 worst = max(worst, float((ours - theirs).abs().max() / largest))
         if not worst <= WORST:
             raise DataError(
@@ -113,7 +113,7 @@ class Program:
         return worst
 
     def _scaled(self, name: str, values: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
-        """An output in scaled units; the tensors of a state are as they are."""
+        """An output in scaled units; the tensors of a state do not change."""
         if name not in FORECASTS:
             return values
         scaling, series = self.function.model.scaling, inputs.get("series", torch.zeros(len(values), dtype=torch.int64))
@@ -141,29 +141,29 @@ def capture(model: Network, step: bool = False) -> Program:
         step: whether the program takes one row and the state before it, and gives the state after it.
 
     Raises:
-        ConfigError: if it cannot be captured; it says which operation stands in the way.
+        ConfigError: if it cannot be captured; the message names the operation.
     """
     twin = Network.rebuild(model.settings, {name: part.cpu() for name, part in model.state_dict().items()})
-    twin.requires_grad_(False)  # nobody who runs it needs gradients of the weights
+    twin.requires_grad_(False)  # a program needs no gradients of its weights
     with quiet():
         return _steps(twin) if step else _windows(twin)
 
 
 def nested(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Inputs by name as what was captured takes them: the tensors of the state, if there is one, as a list."""
+    """Inputs by name, as the captured module takes them: the tensors of a state form a list."""
     state = [values for name, values in inputs.items() if name.startswith(STATE)]
     rest = {name: values for name, values in inputs.items() if not name.startswith(STATE)}
     return rest | {"state": state} if state else rest
 
 
 def difference(worst: float) -> str:
-    """What `Program.check` found, in words."""
+    """The result of `Program.check`, in words."""
     return f"largest difference from the network: {worst:.0e} of the largest scaled value"
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps to itself what torch's exporters say on their way, which is for their authors."""
+    """Hides the messages of torch's exporters, which are meant for their authors."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -208,11 +208,11 @@ def _steps(model: Network) -> Program:
             "is, and give it the last rows each time"
         )
     function = Stepping(model)
-    before = _states(function, 2)
-    inputs: dict[str, Any] = {**example(model, 2, None), "state": before[-1]}
+    states = _states(function, 2)
+    inputs: dict[str, Any] = {**example(model, 2, None), "state": states[-1]}
     inputs = {name: inputs[name] for name in read(function, inputs)}
     shapes: dict[str, Any] = {name: {0: Dim.DYNAMIC} for name in inputs}
-    shapes["state"] = _growing(before)
+    shapes["state"] = _growing(states)
     try:
         exported = _export(function, inputs, shapes)
     except Exception as error:
@@ -224,7 +224,7 @@ def _export(function: nn.Module, inputs: Mapping[str, Any], shapes: Mapping[str,
     exported = torch.export.export(function, (), kwargs=dict(inputs), dynamic_shapes=dict(shapes), strict=False)
     for module in exported.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
-            node.meta.pop("stack_trace", None)  # the files of whoever exports are nobody's business
+            node.meta.pop("stack_trace", None)  # paths of this machine do not belong in the file
     return exported
 
 
@@ -257,15 +257,15 @@ def _program(model: Network, function: Forecasting | Stepping, exported: Exporte
 
 def _axes(name: str, node: torch.fx.Node, symbols: dict[str, str]) -> Axes:
     """The axes of an input or output; symbols that are new get a name."""
-    found: Axes = []
+    axes: Axes = []
     for axis, size in enumerate(node.meta["val"].shape):
         if isinstance(size, int):
-            found.append(size)
+            axes.append(size)
             continue
         for symbol in size.node.expr.free_symbols:
             symbols.setdefault(str(symbol), _axis_name(name, axis, symbols))
-        found.append(re.sub(r"\w+", lambda part: symbols.get(part[0], part[0]), str(size)))
-    return found
+        axes.append(re.sub(r"\w+", lambda part: symbols.get(part[0], part[0]), str(size)))
+    return axes
 
 
 def _axis_name(name: str, axis: int, symbols: Mapping[str, str]) -> str:
@@ -278,7 +278,7 @@ def _axis_name(name: str, axis: int, symbols: Mapping[str, str]) -> str:
 
 
 def _described(name: str, values: Tensor) -> dict[str, Any]:
-    """A tensor of the state before the first row: in NumPy full((batch, *shape), value, dtype)."""
+    """Describes a tensor of the initial state: in NumPy it is full((batch, *shape), value, dtype)."""
     value = values.flatten()[0].item() if values.numel() else 0.0
     return {
         "input": name,
@@ -290,23 +290,23 @@ def _described(name: str, values: Tensor) -> dict[str, Any]:
 
 
 def _dtype(values: Tensor) -> str:
-    """What NumPy calls the type of a tensor's numbers."""
+    """NumPy's name of a tensor's dtype."""
     return str(values.dtype).removeprefix("torch.")
 
 
 def _states(function: Stepping, rows: int) -> list[list[Tensor]]:
-    """The tensors of the state before the first row, and after each of some."""
-    found = [function.initial(rows)]
+    """The tensors of the state before the first row, and after each of three rows."""
+    states = [function.initial(rows)]
     for _ in range(3):
-        found.append(function(example(function.model, rows, None)["row"], found[-1])["state"])
-    return found
+        states.append(function(example(function.model, rows, None)["row"], states[-1])["state"])
+    return states
 
 
-def _growing(found: Sequence[Sequence[Tensor]]) -> list[dict[int, Any]]:
-    """The dynamic axes of the tensors of a state, from how it went on; those that grow alike have one size."""
+def _growing(states: Sequence[Sequence[Tensor]]) -> list[dict[int, Any]]:
+    """The dynamic axes of the tensors of a state, from a few steps. Axes that grow in the same way share one size."""
     dims: dict[tuple[int, ...], Any] = {}
     axes: list[dict[int, Any]] = []
-    for parts in zip(*found, strict=True):
+    for parts in zip(*states, strict=True):
         axes.append({0: Dim.DYNAMIC})
         for axis, sizes in enumerate(zip(*(part.shape for part in parts), strict=True)):
             if len(set(sizes)) > 1:
@@ -315,13 +315,13 @@ def _growing(found: Sequence[Sequence[Tensor]]) -> list[dict[int, Any]]:
 
 
 def _length(model: Network) -> int:
-    """Rows of a history to make a program with; that of a single row would be taken for a constant."""
+    """The number of rows of the example history. torch.export would take a single row for a constant."""
     return 8 if model.schema.lookback == "full" else max(int(model.schema.lookback), 2)
 
 
 def _maker_of_length(function: nn.Module, inputs: Mapping[str, Tensor], shapes: Mapping[str, Any]) -> str | None:
-    """Captures again, for the line that makes a number of the length."""
-    found: list[str] = []
+    """Captures again, to find the line that turns the length into a number."""
+    lines: list[str] = []
     with contextlib.suppress(Exception):
-        _export(LengthWatch(function, found), inputs, shapes)
-    return found[0] if found else None
+        _export(LengthWatch(function, lines), inputs, shapes)
+    return lines[0] if lines else None

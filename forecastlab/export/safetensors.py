@@ -16,21 +16,21 @@ from forecastlab.network.network import Network
 from forecastlab.training.forecaster import Forecaster
 
 VERSION = 2
-"""Of the layout of the two files; before 2 the scaling was in single precision, which is read all the same."""
+"""The version of the two files. Before version 2 the scaling was in single precision; it is still read."""
 
 
 def save_safetensors(model: Network, path: str | Path, config: Mapping[str, Any] | None = None) -> list[Path]:
     """Writes a network as `path`, which ends in .safetensors, and a file beside it that ends in .json.
 
-    The first holds `model.state_dict()`: every weight, and the scaling. The second says what they are: `model` are the
-    arguments that build the network, its schema among them (names and order of the columns, horizon, lookback);
-    `scaling` repeats the scaling, which is in double precision, in readable numbers, in the order of the schema's
-    columns: scaled = (value - center) / scale; `trained_on` are the records of what trained the weights; `config` is
-    what the run was told; `sha256` is that of the first file, so that two that do not belong together are noticed.
+    The first file holds `model.state_dict()`: every weight, and the scaling. The second file describes them. `model`
+    has the arguments that build the network, including its schema (names and order of the columns, horizon, lookback).
+    `scaling` repeats the scaling in readable numbers and double precision, in the order of the schema's columns: scaled
+    = (value - center) / scale. `trained_on` has the records of the rows that trained the weights. `config` has the
+    settings of the run. `sha256` is the checksum of the first file, which shows whether the two files belong together.
 
     Args:
         model: the network.
-        path: where the weights go.
+        path: the file of the weights.
         config: settings of the run, as plain data.
 
     Returns:
@@ -60,17 +60,17 @@ def save_safetensors(model: Network, path: str | Path, config: Mapping[str, Any]
 
 
 def load_safetensors(path: str | Path) -> Forecaster:
-    """Loads what `save_safetensors` or `forecastlab export` wrote; it runs no code that the files may hold.
+    """Loads the files of `save_safetensors` or `forecastlab export`. It runs no code from the files.
 
     Args:
         path: the file that ends in .safetensors; the one that ends in .json is beside it.
 
     Returns:
-        The network on the CPU, ready to forecast: its forecasts equal those of the one that was saved.
+        The network on the CPU, ready to forecast. Its forecasts equal those of the saved network.
 
     Raises:
         DataError: if a file is missing or damaged, or if the two do not belong together.
-        ConfigError: if a part of the network is of a package that has been neither imported nor allowed.
+        ConfigError: if a part of the network belongs to a package that is neither imported nor allowed.
         ForecastlabError: if safetensors is not installed.
     """
     path = with_ending(path, ".safetensors")
@@ -94,7 +94,7 @@ def load_safetensors(path: str | Path) -> Forecaster:
         raise DataError(f"{path} and {described} do not belong together, or one is damaged: export the network again")
     try:
         weights = _safetensors().load(content)
-    except Exception as error:  # of a kind of its own, and others
+    except Exception as error:  # safetensors raises its own kind of error, and others
         raise DataError(f"{path} is not a safetensors file: {error}") from None
     try:
         model = Forecaster.rebuild(about["model"], weights)
@@ -105,7 +105,7 @@ def load_safetensors(path: str | Path) -> Forecaster:
 
 
 def _require_header(path: Path, content: bytes) -> None:
-    """Compares the length that the header claims with the file's, before anything is read that long.
+    """Compares the length in the header with the length of the file, before that many bytes are read.
 
     Raises:
         DataError: if the file ends before the header does.
@@ -114,7 +114,7 @@ def _require_header(path: Path, content: bytes) -> None:
     most = min(len(content) - 8, TEXT)
     if claimed > most:
         raise DataError(
-            f"{path} is not a safetensors file: its header claims {claimed} bytes, where {max(most, 0)} are the most"
+            f"{path} is not a safetensors file: its header claims {claimed} bytes, but the file has {max(most, 0)}"
         )
 
 

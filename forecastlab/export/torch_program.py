@@ -1,4 +1,4 @@
-"""torch.export's own files, for programs with torch but without this package: in Python, or compiled for C++."""
+"""Export to torch.export's file format, for programs with torch but without forecastlab, in Python or C++."""
 
 import io
 import json
@@ -13,11 +13,11 @@ from forecastlab.network.network import Network
 
 
 def save_torch(model: Network, path: str | Path, step: bool = False) -> Exported:
-    """Writes a network as a program of torch.export, and beside it a file that ends in .json and describes it.
+    """Writes a network as a program of torch.export, and beside it a .json file that describes it.
 
     `torch.export.load(path).module()` takes the inputs by name, in original units, and gives a dictionary, as
     `forecastlab.export.functions.Forecasting` (or `Stepping`) does. The JSON file holds the schema, the axes of all
-    tensors, and for `step` the state to begin with.
+    tensors, and for `step` the initial state.
 
     Args:
         model: the network.
@@ -25,8 +25,8 @@ def save_torch(model: Network, path: str | Path, step: bool = False) -> Exported
         step: whether the program takes one row and the state before it, and gives the state after it.
 
     Raises:
-        ConfigError: if the network cannot be exported; it says which operation stands in the way.
-        DataError: if a file cannot be written, or does not compute what the network does.
+        ConfigError: if the network cannot be exported; the message names the operation.
+        DataError: if a file cannot be written, or if the program's results differ from the network's.
     """
     path = with_ending(path, ".pt2")
     program = capture(model, step)

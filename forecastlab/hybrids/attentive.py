@@ -18,7 +18,7 @@ _BLOCK = 256  # queries whose additive scores are held at once
 
 
 class Attentive(Backbone):
-    """Any backbone, whose output at step t looks back at all its outputs up to t.
+    """Attention of a backbone's output at step t over all its outputs up to t.
 
         h_1 ... h_T = backbone(x)
         e_{t,i} = v · tanh(W_1 h_t + W_2 h_i)           additive (Bahdanau et al. 2015)
@@ -28,26 +28,25 @@ class Attentive(Backbone):
         α_{t,i} = exp(e_{t,i}) / Σ_{j≤t} exp(e_{t,j}),   context_t = Σ_{i≤t} α_{t,i} h_i
         output_t = tanh(W_c [context_t ; h_t])
 
-    The sums run over i <= t, the present output among them. Only where the backbone is not causal (`Bidirectional`) do
-    they run over the whole window, and then this is not causal either. The context is no recurrent state: it never
-    enters the backbone, unlike the cell state, which the texts also call c_t.
+    The sums run over i <= t, including the present output. If the backbone is not causal (`Bidirectional`), they run
+    over the whole window, and this hybrid is not causal either. The context never enters the backbone, so it is no
+    recurrent state. The texts call both the context and the cell state c_t.
 
-    The state is (state of the backbone, outputs so far (batch, steps, width)), followed for the additive and the
-    general score by their projections W_2 h_i or W_a h_i (batch, steps, attention_size or width), which are computed
-    once; it grows along time. Dot products run in PyTorch's fused attention. Additive scores of long sequences are
-    computed for some queries at a time, and again in the backward pass, so that memory grows with the length and not
-    with its square.
+    The state is (state of the backbone, outputs so far (batch, steps, width)). The additive and the general score add
+    the projections W_2 h_i or W_a h_i (batch, steps, attention_size or width), so that each is computed once. The state
+    grows along time. Dot products run in PyTorch's fused attention. Additive scores of long sequences are computed for
+    some queries at a time, and again in the backward pass. Memory then grows with the length and not with its square.
 
     `trace` gives "attention" (batch, time, steps so far), the weights α, and the backbone's signals under "backbone.".
 
     Args:
         input_size: width of the inputs.
-        backbone: what makes the outputs that are attended to.
-        score: how h_t and h_i are compared; the additive score costs the most by far on long sequences.
+        backbone: the backbone whose outputs are attended to.
+        score: how h_t and h_i are compared. The additive score is by far the slowest on long sequences.
         attention_size: width of the additive score's hidden layer; None for the width of the backbone's output.
 
     Raises:
-        ValueError: for an unknown score, or an attention_size that is not positive or that the score does not have.
+        ValueError: for an unknown score, or an attention_size that is not positive or not used by the score.
     """
 
     source: ClassVar[str] = "Luong et al. 2015, arXiv:1508.04025; additive score: Bahdanau et al. 2015, arXiv:1409.0473"
@@ -75,15 +74,15 @@ class Attentive(Backbone):
         self.key = nn.Linear(width, self.key_size, bias=False) if score in ("additive", "general") else None
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        before, cache = self._split(x, state)
-        h, after = self.backbone(x, before)
+        backbone_state, cache = self._split(x, state)
+        h, after = self.backbone(x, backbone_state)
         keys, values, cache = self._remember(h, cache)
         y = self._combine(self._context(h, keys, values), h)
         return y, (after, *cache) if self.causal else ()
 
     def trace(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
-        before, cache = self._split(x, state)
-        signals = self.backbone.trace(x, before)
+        backbone_state, cache = self._split(x, state)
+        signals = self.backbone.trace(x, backbone_state)
         h = signals["output"]
         keys, values, _ = self._remember(h, cache)
         weights = self._weights(self._query(h), keys)
@@ -103,8 +102,8 @@ class Attentive(Backbone):
         if state is None:
             return None, []
         self.require_causal()
-        before, *cache = state
-        return before, cast(list[Tensor], cache)
+        backbone_state, *cache = state
+        return backbone_state, cast(list[Tensor], cache)
 
     def _remember(self, h: Tensor, cache: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
         """New outputs and the cache of earlier ones -> the keys and values of all, and the cache of all."""

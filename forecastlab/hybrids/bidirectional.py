@@ -12,23 +12,24 @@ from forecastlab.batch import State
 
 
 class Bidirectional(Backbone):
-    """Two backbones of a kind, one reading the window forwards, one backwards, outputs side by side.
+    """Two backbones of one kind: one reads the window forwards, one backwards. Their outputs are concatenated.
 
         output_t = [forwards(x_1 ... x_T)_t ; backwards(x_T ... x_1)_t]
 
-    The two share no weights. At step t the second half has seen the steps t to T, so this is not causal: it has no
-    state and cannot be stepped, and it serves windows with one origin, of whose last step the second half has seen
-    nothing else.
+    The two share no weights. At step t the second half has read the steps t to T, so this is not causal. It has no
+    state and cannot be stepped. It works on windows with one origin; at the origin the second half has read the last
+    step only.
 
     With a one-layer LSTM it equals torch.nn.LSTM(bidirectional=True). With several layers torch joins the directions
-    after every layer: that is a `Stack` of Bidirectionals, while here each direction is a whole network of its own.
+    after every layer, as a `Stack` of Bidirectionals does. Here each direction is a separate network with all its
+    layers.
 
-    `trace` gives the parts' signals under "forwards." and "backwards."; those of the backward part follow the order in
-    which it reads, last step first.
+    `trace` gives the parts' signals under "forwards." and "backwards.". The signals of the backward part are in the
+    order in which it reads: last step first.
 
     Args:
         input_size: width of the inputs.
-        backbone: what reads each direction.
+        backbone: the backbone of each direction.
     """
 
     source: ClassVar[str] = "Schuster & Paliwal 1997, doi:10.1109/78.650093; with LSTM: Graves & Schmidhuber 2005"

@@ -34,7 +34,7 @@ class Composed(Backbone):
 
         Args:
             x: (..., input_size): a sequence (batch, time, input_size) or one step (batch, input_size).
-            run: runs a part, given by its number, on an input (..., width); each part once, in order.
+            run: runs a part, given by its number, on an input (..., width). Call it once for each part, in order.
 
         Returns:
             (..., output_size)
@@ -101,8 +101,8 @@ def chain(input_size: int, branches: Sequence[Factory], next_width: Callable[[in
 
     Args:
         input_size: width of the first one's inputs.
-        branches: what builds them.
-        next_width: the output width of one -> the input width of the next.
+        branches: the factories that build them.
+        next_width: maps the output width of one to the input width of the next.
     """
     require_branches(branches)
     built: list[Backbone] = []

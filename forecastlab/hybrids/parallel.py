@@ -13,11 +13,11 @@ from forecastlab.hybrids.composed import Composed, require_branches
 
 
 class Parallel(Composed):
-    """Backbones side by side: all read the inputs, their outputs are concatenated.
+    """Backbones side by side: all read the inputs, and their outputs are concatenated.
 
         y = [f_1(x) ; f_2(x) ; ...]
 
-    Source: van Diepen's combination 1 (its Figure 4), whose linear layer over the concatenation is the decoder's. The
+    Source: van Diepen's combination 1 (Figure 4). The decoder `Linear` is the linear layer over the concatenation. The
     state is the tuple of the branches' states; the signals of `trace` are the branches', named "branches.0.<signal>"
     and so on.
 

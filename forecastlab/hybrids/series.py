@@ -1,4 +1,4 @@
-"""Backbones one after the other, each of which also sees the inputs."""
+"""Backbones one after the other; each also reads the inputs."""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
@@ -18,10 +18,11 @@ class Series(Composed):
         y_1 = f_1(x),   y_{n+1} = f_{n+1}([x ; y_n])          feed="hidden"
                         y_{n+1} = f_{n+1}([x ; w_n y_n + b_n])   feed="prediction"
 
-    The output is the last one's. Source: van Diepen's combinations 2 (LSTM, then ALSTM: the default) and 3 (ALSTM, then
-    LSTM), "with the features and the result of the first model as an input for the second model". The paper does not
-    say what that result is: the hidden vector, or the forecast of a linear layer on it. Here the second is a learned
-    scalar (`predictions.n`). It is trained through the later stages only; no loss compares it with the target.
+    The output is that of the last backbone. Source: van Diepen's combinations 2 (LSTM, then ALSTM: the default) and 3
+    (ALSTM, then LSTM), "with the features and the result of the first model as an input for the second model". The
+    paper does not say whether that result is the hidden vector or the forecast of a linear layer on it. Here the
+    forecast is a learned scalar (`predictions.n`). It is trained through the later stages only; no loss compares it
+    with the target.
 
     The state is the tuple of the branches' states; the signals of `trace` are the branches', named
     "branches.0.<signal>" and so on.
@@ -29,7 +30,7 @@ class Series(Composed):
     Args:
         input_size: width of the inputs.
         branches: the backbones, first one first, each a class or functools.partial(cls, **arguments).
-        feed: what is handed on: "hidden", the whole output, or "prediction", a learned scalar of it.
+        feed: what the next backbone reads: "hidden", the whole output, or "prediction", a learned scalar of it.
 
     Raises:
         ValueError: for no branches, bad arguments of one of them, or an unknown `feed`.

@@ -14,7 +14,8 @@ from forecastlab.hybrids.composed import Composed, chain
 class Stack(Composed):
     """A chain of backbones: each reads the output of the one below it.
 
-    y = f_n(... f_2(f_1(x))). The output is the last one's. Unlike in `Series`, only the first sees the inputs.
+    y = f_n(... f_2(f_1(x))). The output is that of the last backbone. Unlike in `Series`, only the first backbone reads
+    the inputs.
 
     Source: stacked recurrent networks, Graves et al. 2013. The state is the tuple of the branches' states; the signals
     of `trace` are the branches', named "branches.0.<signal>" and so on.

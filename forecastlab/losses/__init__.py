@@ -1,4 +1,4 @@
-"""Training criteria: from raw decoder outputs to a number to minimise, and to the forecasts that are reported."""
+"""Training criteria: they map the decoder's outputs to a number to minimise, and to the reported forecasts."""
 
 from forecastlab.losses.base import Loss
 from forecastlab.losses.gaussian import GaussianNLL

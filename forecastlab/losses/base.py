@@ -12,9 +12,9 @@ class Loss(nn.Module, ABC):
     Scaled values are in the network's own precision, offset and scale in double precision.
 
     Attributes:
-        homogeneous: whether all outputs are in the unit of the target, and double with it.
+        homogeneous: whether all outputs are in the unit of the target: if the target doubles, they double.
         outputs: number of values that the decoder gives per target.
-        levels: probability levels of the quantiles that it forecasts, ascending; none for a point forecast alone.
+        levels: probability levels of the forecast quantiles, ascending; empty if there is only a point forecast.
     """
 
     homogeneous: ClassVar[bool] = True
@@ -25,12 +25,11 @@ class Loss(nn.Module, ABC):
         """The weighted mean of the criterion.
 
         Args:
-            raw: (batch, origins, horizon, targets, outputs): what the decoder gave.
+            raw: (batch, origins, horizon, targets, outputs): the decoder's outputs.
             target: (batch, origins, horizon, targets)
             weight: (batch, origins, horizon, targets): 0 where a value does not count; its sum must not be 0.
-            offset: what is added to a scaled value times `scale` to give it in its own unit; of any shape that
-                broadcasts to the target's.
-            scale: its unit in the target's own, likewise.
+            offset: original = scaled * scale + offset. Its shape broadcasts to the target's.
+            scale: as `offset`.
         """
         return (self.elementwise(raw, target, offset, scale) * weight).sum() / weight.sum()
 
@@ -54,6 +53,6 @@ class Loss(nn.Module, ABC):
             target: (batch, origins, horizon, targets)
 
         Returns:
-            (batch, origins, horizon, targets); None where no distribution is forecast, but a point or quantiles.
+            (batch, origins, horizon, targets); None if only a point or quantiles are forecast.
         """
         return None

@@ -17,16 +17,16 @@ class GaussianNLL(Loss):
     """Negative log likelihood of a normal distribution, log σ + (y - μ)² / 2σ²; the point forecast is the mean.
 
     The first output is μ; the second gives σ = min_scale + softplus(output). The constant log(2π) / 2 is left out, as
-    in torch.nn.GaussianNLLLoss. The quantiles are those of the distribution, μ + σ Φ⁻¹(level), so that they cannot
-    cross and the network is the same whichever are reported.
+    in torch.nn.GaussianNLLLoss. The quantiles are those of the distribution, μ + σ Φ⁻¹(level). They cannot cross, and
+    the network does not depend on which quantiles are reported.
 
     Args:
         quantiles: probability levels of the quantiles that are reported, ascending.
-        min_scale: the least σ, in scaled units: without it, the likelihood of a series that is constant somewhere has
+        min_scale: the smallest σ, in scaled units. Without it, the likelihood of a series with a constant stretch has
             no bound.
 
     Raises:
-        ValueError: for other levels, or if `min_scale` is not positive.
+        ValueError: for levels that are not probabilities in ascending order, or if `min_scale` is not positive.
     """
 
     homogeneous: ClassVar[bool] = False

@@ -1,6 +1,6 @@
 """Criteria of a single output, the point forecast.
 
-They squeeze it: the gradient of an index would be copied into zeros, which short steps of training notice.
+They remove its last axis by `squeeze`. An index is slower: its gradient is copied into zeros.
 """
 
 from torch import Tensor
@@ -26,13 +26,13 @@ class MAE(Loss):
 class MAPE(Loss):
     """Mean absolute percentage error in original units: 100 * |forecast - truth| / |truth|, in percent.
 
-    A truth of 0 would make it infinite and one near 0 would outweigh all others, so a truth nearer to 0 than
-    `epsilon` scales of the target (its standard deviations, if that is what it is scaled by) counts as that far away.
-    The metric `test/mape` has no such guard. Its point forecast is a median weighted by 1 / |truth|, which lies below
-    the median where the target is positive.
+    A truth of 0 would make it infinite, and a truth near 0 would outweigh all others. So the divisor is at least
+    `epsilon` times the scale of the target, which is its standard deviation for `scaler: standard`. The metric
+    `test/mape` has no such guard. The point forecast is a median weighted by 1 / |truth|. It lies below the median if
+    the target is positive.
 
     Args:
-        epsilon: the least distance from 0, in scales of the target.
+        epsilon: the smallest divisor, in scales of the target.
 
     Raises:
         ValueError: if it is not positive.
@@ -45,7 +45,7 @@ class MAPE(Loss):
         self.epsilon = epsilon
 
     def elementwise(self, raw: Tensor, target: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
-        # all in scales, so that the difference is of the scaled values, which have more digits
+        # all in scaled units, since the difference of scaled values has more digits
         truth = target + (offset / scale).to(target)
         return 100 * (raw.squeeze(-1) - target).abs() / truth.abs().clamp(min=self.epsilon)
 

@@ -12,7 +12,7 @@ from forecastlab.losses.base import Loss
 def pinball(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tensor:
     """The pinball (quantile, tilted) loss of each quantile: τ (y - q)₊ + (1 - τ) (q - y)₊.
 
-    Its mean is least where q is the τ-quantile. Source: Koenker and Bassett 1978; thesis 2.11, without the factor 2
+    The τ-quantile minimises its mean. Source: Koenker and Bassett 1978; thesis 2.11, without the factor 2
     that others use.
 
     Args:
@@ -30,8 +30,8 @@ def pinball(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tensor:
 class Quantile(Loss):
     """Mean pinball loss over several quantiles; the point forecast is the median.
 
-    Training sees the raw outputs, which may cross. What is reported is sorted: rearranged quantiles never cross, and
-    are never worse in pinball loss than those that did (Chernozhukov, Fernández-Val and Galichon 2010).
+    Training reads the raw outputs, which may cross. The reported quantiles are sorted. Sorted quantiles never cross,
+    and their pinball loss is never higher than that of the raw outputs (Chernozhukov, Fernández-Val and Galichon 2010).
 
     Args:
         quantiles: probability levels, ascending; 0.5, the point forecast, is among them.
@@ -63,9 +63,9 @@ class Quantile(Loss):
 class JointMeanQuantile(Loss):
     """Squared error of a mean plus the pinball losses of quantiles; the point forecast is the mean.
 
-    The first output is the mean, the others are the quantiles, whose losses are added up (in `Quantile` they are
-    averaged). The quantiles are sorted when they are reported, as those of `Quantile`; the mean is a statement of its
-    own and may lie anywhere. Source: Rodrigues and Pereira 2020.
+    The first output is the mean, the others are the quantiles. The losses of the quantiles are added up; `Quantile`
+    averages them. The reported quantiles are sorted, as in `Quantile`. The mean is separate from them and may lie
+    anywhere. Source: Rodrigues and Pereira 2020.
 
     Args:
         quantiles: probability levels, ascending.

@@ -67,9 +67,9 @@ class _Each(NamedTuple):
                 return total(np.where(kept, values, 0.0)) / total(kept)
 
         every = np.ones(len(place), np.bool_)
-        found = {name: mean(values, self.has_unit.get(name, every)) for name, values in self.figures.items()}
+        means = {name: mean(values, self.has_unit.get(name, every)) for name, values in self.figures.items()}
         in_units = self.has_unit["mse_scaled"]
-        # of one series the unit cancels
+        # the unit of a single series cancels
         alone = (np.bincount(place, minlength=parts) == 1)[place]
         with np.errstate(divide="ignore", invalid="ignore"):
             error, reference = (mean(self.figures[name], in_units | alone) for name in ("mse_scaled", "persistence"))
@@ -77,7 +77,7 @@ class _Each(NamedTuple):
             absolute, size = total(self.figures["absolute"]), total(self.figures["size"])
             wape = 100 * np.where(absolute == 0, 0.0, absolute / size)
         ordered = {}
-        for name, values in found.items():
+        for name, values in means.items():
             if name == "persistence":
                 ordered["skill"] = skill
             elif name == "absolute":
@@ -90,13 +90,13 @@ class _Each(NamedTuple):
 class ForecastMetrics:
     """The metrics of a test over all scored values; networks and baselines share them.
 
-    Each is computed per series and target, and then averaged over these, so that every series counts the same however
-    long it is and whatever its unit (a macro mean). `mse_scaled`, the MSE divided by the variance of the series'
-    training rows; `mae` and `rmse`, in the target's own unit; `mase` and `rmsse`, in units of the seasonal naive error
-    on the series' training rows; `skill`, 1 minus the mean `mse_scaled` divided by persistence's; `mape` and `smape`,
-    in percent. `wape` is pooled: 100 times the sum of all absolute errors of a target, divided by the sum of its
-    absolute truths. Quantiles have `pinball`, and `crps` where they, or the network's distribution, determine it. Their
-    central interval, between the outermost two symmetric levels, has `coverage`, `width` and `winkler`.
+    Each is computed per series and target, and then averaged over these (a macro mean). So every series counts the
+    same, whatever its length and unit. `mse_scaled`, the MSE divided by the variance of the series' training rows;
+    `mae` and `rmse`, in the target's own unit; `mase` and `rmsse`, in units of the seasonal naive error on the series'
+    training rows; `skill`, 1 minus the mean `mse_scaled` divided by persistence's; `mape` and `smape`, in percent.
+    `wape` is pooled: 100 times the sum of all absolute errors of a target, divided by the sum of its absolute truths.
+    Quantiles have `pinball`, and `crps` where they, or the network's distribution, determine it. Their central
+    interval, between the outermost two symmetric levels, has `coverage`, `width` and `winkler`.
 
     Metrics in the target's own unit are not averaged over several targets; each target has its own, such as
     `mae/<target>`. With more than one series `mse_scaled_median`, `mase_median` and `rmsse_median` are medians over the
@@ -110,10 +110,9 @@ class ForecastMetrics:
 
     Args:
         reference: the units of the scaled ones.
-        levels: probability levels of the quantiles that `update` gets, ascending; none without quantiles.
-        targets: names of the targets; None for their numbers, from 1.
-        months: (rows + horizon,), integer: the month, 1 to 12, of each row of the axis; None if `by` is not asked for
-            it.
+        levels: probability levels of the quantiles in `update`, ascending; empty without quantiles.
+        targets: names of the targets; None for the numbers from 1.
+        months: (rows + horizon,), integer: the month, 1 to 12, of each row of the axis; needed for `by("month")` only.
     """
 
     def __init__(
@@ -156,9 +155,9 @@ class ForecastMetrics:
             last: (batch, ..., targets): the target's own value at the origin.
             series: (batch,), integer: row of the reference.
             quantiles: (batch, ..., horizon, targets, levels), in original units; None without levels.
-            index: (batch, ...), integer: table row of the origin, which the month follows from.
-            crps: of the shape of the forecast, in original units: the score of the network's own distribution; None to
-                take that of the quantiles.
+            index: (batch, ...), integer: table row of the origin, from which the month follows.
+            crps: the score of the network's own distribution, of the shape of the forecast, in original units. None for
+                the score of the quantiles.
 
         Raises:
             ValueError: if there are quantiles without levels, or levels without quantiles.
@@ -197,27 +196,27 @@ class ForecastMetrics:
         each = self._each()
         seen = np.unique(each.target)
         whole, of_target = each.mean_over(np.zeros(len(each.series), np.int64), 1), each.mean_over(each.target)
-        found: dict[str, float] = {}
+        figures: dict[str, float] = {}
         for name, (value,) in whole.items():
             if name in UNITS and not each.has_unit[name].any():
-                found[name] = np.inf
-            elif name == "wape":  # sums of unlike units are not added up
-                found[name] = float(of_target[name][seen].mean())
+                figures[name] = np.inf
+            elif name == "wape":  # sums of different units are not added up
+                figures[name] = float(of_target[name][seen].mean())
             elif name in IN_UNIT and len(self.targets) > 1:
-                found |= {f"{name}/{self.targets[number]}": of_target[name][number] for number in seen}
+                figures |= {f"{name}/{self.targets[number]}": of_target[name][number] for number in seen}
             elif not name.startswith("coverage-"):
-                found[name] = value
+                figures[name] = value
         if self.series * len(self.targets) > 1:
-            found["series_scored"] = len(each.series)
-            found["series_in_units"] = int(each.has_unit["mse_scaled"].sum())
+            figures["series_scored"] = len(each.series)
+            figures["series_in_units"] = int(each.has_unit["mse_scaled"].sum())
         if self.series > 1:
             for name in UNITS:
                 kept = each.figures[name][each.has_unit[name]]
-                found[f"{name}_median"] = float(np.median(kept)) if len(kept) else np.inf
-        return {f"test/{name}": torch.tensor(float(value), dtype=torch.float64) for name, value in found.items()}
+                figures[f"{name}_median"] = float(np.median(kept)) if len(kept) else np.inf
+        return {f"test/{name}": torch.tensor(float(value), dtype=torch.float64) for name, value in figures.items()}
 
     def by(self, part: Part, names: Sequence[str]) -> pd.DataFrame:
-        """The figures of each series, target, step of the horizon or month of the year, of each target by itself.
+        """The figures of each series, target, step of the horizon or month of the year, separately for each target.
 
         Call it after `compute`.
 
@@ -226,8 +225,9 @@ class ForecastMetrics:
             names: the series' names.
 
         Returns:
-            A row per target and part with the columns `target` and `unique_id`, `step` or `month`, `values` (how many
-            were scored) and the figures, NaN where there is no unit; of each interval its coverage, as `coverage-90`.
+            A row per target and part with the columns `target` and `unique_id`, `step` or `month`, `values` (the number
+            of scored values), the figures (NaN without a unit), and the coverage of each interval, such as
+            `coverage-90`.
         """
         each = self._each(None if part in ("series", "target") else part)
         further = {"series": each.series, "target": each.target, "horizon": each.part, "month": each.part}[part]
@@ -244,7 +244,7 @@ class ForecastMetrics:
 
     @property
     def scored_series(self) -> int:
-        """How many series have a scored value; known after `compute`."""
+        """The number of series with a scored value; known after `compute`."""
         return len(np.unique(self._each().series))
 
     def notes(self, names: Sequence[str]) -> list[str]:
@@ -255,10 +255,10 @@ class ForecastMetrics:
         Args:
             names: the series' names.
         """
-        each, found = self._each(), []
+        each, notes = self._each(), []
         scored = set(each.series.tolist())
         if without := [name for number, name in enumerate(names) if number not in scored]:
-            found.append(
+            notes.append(
                 f"the test scores {len(scored)} of {len(names)} series; not scored, for they have no target in its "
                 f"range: {listed(without)}"
             )
@@ -266,11 +266,11 @@ class ForecastMetrics:
             lacking = np.flatnonzero(~each.has_unit[figure])
             if len(lacking) and len(each.series) > 1:
                 labels = [self._label(names, each.series[number], each.target[number]) for number in lacking]
-                found.append(
+                notes.append(
                     f"{figures} are over {len(each.series) - len(lacking)} of {len(each.series)} series; left out, for "
                     f"their training rows are constant, too few or not there: {listed(labels)}"
                 )
-        return found
+        return notes
 
     def _label(self, names: Sequence[str], series: int, target: int) -> str:
         several = len(self.targets) > 1
@@ -290,7 +290,7 @@ class ForecastMetrics:
         return (cell * horizon + step) * MONTHS + month
 
     def _of_quantiles(self, quantiles: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """What quantiles, (values, levels), are judged by."""
+        """The scores of quantiles, (values, levels)."""
         levels = torch.tensor(self.levels, dtype=torch.float64)
         columns = {"pinball": pinball(quantiles, y, levels).mean(-1)}
         if determines_crps(self.levels):
@@ -305,12 +305,12 @@ class ForecastMetrics:
         return columns
 
     def _gathered(self) -> list[_Sums]:
-        """The sums of all devices, in the order of their ranks, so that all add up the same."""
+        """The sums of all devices, in the order of their ranks, so that every device gets the same total."""
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return self._parts
         every: list[Any] = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(every, (self._names, self._horizon, self._parts))
-        self._names, self._horizon = max((names, horizon) for names, horizon, _ in every)  # a device may have had none
+        self._names, self._horizon = max((names, horizon) for names, horizon, _ in every)  # a device may have no values
         return [part for _, _, parts in every for part in parts]
 
     def _each(self, part: Part | None = None) -> "_Each":
@@ -362,6 +362,6 @@ def _summed(cell: Integers, columns: Floats) -> _Sums:
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names, or the first of many and how many more there are."""
+    """Names; of many, the first ones and the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

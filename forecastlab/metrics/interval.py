@@ -9,19 +9,19 @@ from forecastlab.metrics.mean import MeanMetric
 
 
 def covered(lower: Tensor, upper: Tensor, target: Tensor) -> Tensor:
-    """1 for each truth that lies in its interval, bounds included, else 0, float64."""
+    """1 for each truth in its interval, including the bounds, else 0; float64."""
     return ((lower <= target) & (target <= upper)).double()
 
 
 def winkler_score(lower: Tensor, upper: Tensor, target: Tensor, alpha: float) -> Tensor:
-    """The width of each interval, plus 2 / alpha times the distance of a truth that it missed, float64."""
+    """The width of each interval, plus 2 / alpha times its distance from a truth outside; float64."""
     lower, upper = lower.double(), upper.double()
     missed = (lower - target).clamp(min=0) + (target - upper).clamp(min=0)
     return upper - lower + 2 / alpha * missed
 
 
 class IntervalCoverage(MeanMetric):
-    """Share of the truths inside their intervals, bounds included, from 0 to 1; the nominal level is best."""
+    """Share of the truths in their intervals, including the bounds, from 0 to 1. The nominal level is best."""
 
     higher_is_better = None
 
@@ -39,13 +39,13 @@ class IntervalWidth(MeanMetric):
 
 
 class WinklerScore(MeanMetric):
-    """Mean interval score: the width, plus 2 / alpha times the distance of a truth that the interval missed.
+    """Mean interval score: the width, plus 2 / alpha times the distance from a truth outside.
 
-    In the target's unit; it is least for the true quantiles alpha / 2 and 1 - alpha / 2. Sources: Winkler 1972;
+    It is in the target's unit. The true quantiles alpha / 2 and 1 - alpha / 2 minimise it. Sources: Winkler 1972;
     Gneiting and Raftery 2007.
 
     Args:
-        alpha: share of the truths that lie outside by intention: 0.1 for an interval of 90 %.
+        alpha: nominal share of the truths outside the interval: 0.1 for an interval of 90 %.
 
     Raises:
         ValueError: if it is not between 0 and 1.
@@ -63,19 +63,19 @@ class WinklerScore(MeanMetric):
 
 
 def central_interval(levels: Sequence[float]) -> tuple[int, int] | None:
-    """Positions of the outermost two levels that lie symmetrically around 0.5, such as 0.05 and 0.95.
+    """Positions of the outermost two levels that are symmetric around 0.5, such as 0.05 and 0.95.
 
     Args:
         levels: probability levels, ascending.
 
     Returns:
-        None if there are no such two.
+        The two positions; None if there is no such pair.
     """
     return next(iter(symmetric_pairs(levels)), None)
 
 
 def symmetric_pairs(levels: Sequence[float]) -> list[tuple[int, int]]:
-    """Positions of every two levels that lie symmetrically around 0.5, the outermost first."""
+    """Positions of all pairs of levels that are symmetric around 0.5, the outermost pair first."""
     return [
         (lower, upper)
         for lower, low in enumerate(levels)

@@ -6,9 +6,9 @@ from torchmetrics import Metric
 
 
 class MeanMetric(Metric):
-    """The mean of one number per value; subclasses say which number.
+    """The mean of one number per value. Subclasses compute the number.
 
-    The sums are in float64. A device that has none (Apple's GPUs) cannot hold them: keep the metric on the CPU there.
+    The sums are in float64. Keep the metric on the CPU if the device has no float64 (Apple's GPUs).
     """
 
     is_differentiable = False

@@ -8,7 +8,7 @@ from forecastlab.metrics.mean import MeanMetric
 
 
 def percentage_error(preds: Tensor, target: Tensor) -> Tensor:
-    """100 * |forecast - truth| / |truth| of each value, float64; infinite if a truth of 0 was missed, else 0."""
+    """100 * |forecast - truth| / |truth| of each value, float64; 0 / 0 is 0, other divisions by 0 are infinite."""
     return 100 * share((preds.double() - target).abs(), target.double().abs())
 
 
@@ -20,8 +20,8 @@ def symmetric_percentage_error(preds: Tensor, target: Tensor) -> Tensor:
 class PercentageError(MeanMetric):
     """MAPE: mean of 100 * |forecast - truth| / |truth|, in percent.
 
-    Infinite if a truth of 0 was missed, where the library's gives a number that depends on its guard; a truth of 0
-    that was forecast exactly has no error.
+    A truth of 0 has the error 0 if the forecast is exact; otherwise the metric is infinite. torchmetrics' metric gives
+    a number that depends on its guard instead.
     """
 
     def update(self, preds: Tensor, target: Tensor) -> None:
@@ -32,7 +32,7 @@ class PercentageError(MeanMetric):
 class SymmetricPercentageError(MeanMetric):
     """sMAPE: mean of 200 * |forecast - truth| / (|forecast| + |truth|), in percent, from 0 to 200.
 
-    A truth of 0 that was forecast exactly has no error. Source: Makridakis and Hibon 2000 (the M3 competition).
+    An exact forecast of 0 has the error 0. Source: Makridakis and Hibon 2000 (the M3 competition).
     """
 
     def update(self, preds: Tensor, target: Tensor) -> None:
@@ -43,7 +43,7 @@ class SymmetricPercentageError(MeanMetric):
 class WeightedPercentageError(Metric):
     """WAPE: 100 * sum of |forecast - truth| / sum of |truth|, in percent.
 
-    Infinite if every truth is 0 and one was missed, 0 if none was.
+    If every truth is 0, it is 0 for exact forecasts and infinite otherwise.
     """
 
     is_differentiable = False
@@ -68,5 +68,5 @@ class WeightedPercentageError(Metric):
 
 
 def share(error: Tensor, size: Tensor) -> Tensor:
-    """Errors divided by sizes; no error is no share, also of nothing."""
+    """Errors divided by sizes; 0 / 0 is 0."""
     return (error / size).masked_fill(error == 0, 0)

@@ -10,8 +10,8 @@ from torch import Tensor
 from forecastlab.losses import pinball
 from forecastlab.metrics.mean import MeanMetric
 
-ENOUGH = 9
-"""Levels that pin a distribution down, deciles for example."""
+FEWEST_LEVELS = 9
+"""The number of levels that determine a distribution well enough, such as the deciles."""
 
 
 class PinballLoss(MeanMetric):
@@ -37,8 +37,8 @@ class PinballLoss(MeanMetric):
 class QuantileCRPS(MeanMetric):
     """Mean continuous ranked probability score of the distribution through the quantiles, as `crps_of_quantiles`.
 
-    In the target's unit; for a point forecast it is the mean absolute error. With few levels the shape between and
-    beyond them is an assumption, see `determines_crps`.
+    It is in the target's unit. For a point forecast it is the mean absolute error. With few levels the shape between
+    and beyond them is an assumption: see `determines_crps`.
 
     Args:
         levels: probability levels of the quantiles, ascending.
@@ -56,17 +56,17 @@ class QuantileCRPS(MeanMetric):
 
 
 def determines_crps(levels: Sequence[float]) -> bool:
-    """Whether quantiles of these levels determine a distribution well enough for its CRPS.
+    """Whether quantiles of these levels determine a distribution well enough to compute its CRPS.
 
-    They do if there are nine or more, of which the outermost are 0.1 and 0.9 or beyond, and no two neighbours are more
-    than a quarter apart. For exponential, uniform, Laplace and two-peaked distributions the score of such quantiles
-    then is within two percent of the distribution's own.
+    They do if there are nine or more, if they reach to 0.1 and 0.9 or beyond, and if neighbours are at most a quarter
+    apart. For exponential, uniform, Laplace and two-peaked distributions, the score of such quantiles is within two
+    percent of the distribution's own score.
 
     Args:
         levels: probability levels, ascending.
     """
     return (
-        len(levels) >= ENOUGH
+        len(levels) >= FEWEST_LEVELS
         and levels[0] <= 0.1 + 1e-6
         and levels[-1] >= 0.9 - 1e-6
         and all(high - low <= 0.25 + 1e-6 for low, high in pairwise(levels))
@@ -76,9 +76,9 @@ def determines_crps(levels: Sequence[float]) -> bool:
 def crps_of_quantiles(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tensor:
     """The continuous ranked probability score ∫ (F(x) - 1{x ≥ y})² dx of each value, float64, in closed form.
 
-    F is the distribution through the quantiles that is normal between two neighbours and beyond the outermost: x is
-    linear in Φ⁻¹(F). So it is exact for quantiles of a normal distribution, whichever they are. One level alone is a
-    point forecast, whose score is the absolute error. Sources: Matheson and Winkler 1976; Gneiting and Raftery 2007.
+    F is the distribution through the quantiles. It is normal between two neighbours and beyond the outermost: x is
+    linear in Φ⁻¹(F). So the score is exact for any quantiles of a normal distribution. A single level is a point
+    forecast, whose score is the absolute error. Sources: Matheson and Winkler 1976; Gneiting and Raftery 2007.
 
     Args:
         quantiles: (..., levels), ascending.
@@ -92,7 +92,7 @@ def crps_of_quantiles(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tens
     z = torch.special.ndtri(levels.to(x))
     low, high = z[:-1].clone(), z[1:].clone()
     slope = x.diff(dim=-1) / z.diff()
-    # a jump of F is a line that is almost upright
+    # a jump of F becomes a very steep line
     slope = slope.clamp(min=0).maximum((y - x[..., :-1]).abs() * 1e-30 + 1e-300)
     at = z[:-1] + (y - x[..., :-1]) / slope
     low[0], high[-1] = -torch.inf, torch.inf

@@ -1,4 +1,4 @@
-"""Errors in units of the training rows, or of another forecast."""
+"""Errors relative to those of another forecast, on the training rows or the same rows."""
 
 import torch
 from torch import Tensor
@@ -8,10 +8,10 @@ from forecastlab.metrics.mean import MeanMetric
 
 
 class MeanAbsoluteScaledError(MeanMetric):
-    """MASE: the mean absolute error in units of the seasonal naive forecast's on the training rows.
+    """MASE: the mean absolute error divided by that of the seasonal naive forecast on the training rows.
 
-    Below 1 the forecast is better than the seasonal naive one was in training. It is infinite where the training rows
-    are constant, whose naive error is 0. Source: Hyndman and Koehler 2006.
+    Below 1 the error is smaller than that of the seasonal naive forecast on the training rows. If the training rows are
+    constant, the naive error is 0 and the metric is infinite. Source: Hyndman and Koehler 2006.
     """
 
     def update(self, preds: Tensor, target: Tensor, seasonal_error: Tensor) -> None:
@@ -20,11 +20,11 @@ class MeanAbsoluteScaledError(MeanMetric):
 
 
 class RootMeanSquaredScaledError(MeanMetric):
-    """RMSSE: root of the mean squared error in units of the seasonal naive forecast's on the training rows.
+    """RMSSE: root of the mean squared error divided by that of the seasonal naive forecast on the training rows.
 
-    Squared errors are scaled each by its own series and averaged before the root is taken; for the M5 competition's
-    mean over series take the root of each series by itself, as `ForecastMetrics` does. It is infinite where the
-    training rows are constant. Source: Makridakis, Spiliotis and Assimakopoulos 2022 (the M5 competition).
+    Each squared error is scaled by its own series. The root of their mean is taken last. For the mean over series of
+    the M5 competition, take the root of each series, as `ForecastMetrics` does. If the training rows are constant, the
+    metric is infinite. Source: Makridakis, Spiliotis and Assimakopoulos 2022 (the M5 competition).
     """
 
     def update(self, preds: Tensor, target: Tensor, seasonal_squared_error: Tensor) -> None:
@@ -38,8 +38,8 @@ class RootMeanSquaredScaledError(MeanMetric):
 class Skill(Metric):
     """Skill against a reference forecast: 1 - MSE / MSE of the reference.
 
-    1 is perfect, 0 no better than the reference, negative worse; -inf where the reference alone is perfect. Errors of
-    unlike units must be scaled before.
+    1 is perfect, 0 is as good as the reference, and negative values are worse. It is -inf if only the reference is
+    perfect. Scale errors of different units before.
     """
 
     is_differentiable = False
@@ -64,5 +64,5 @@ class Skill(Metric):
 
 
 def _in_units(error: Tensor, unit: Tensor) -> Tensor:
-    """Errors in units; infinite, not indeterminate, where the unit is 0."""
+    """Errors divided by units; infinite, not NaN, if the unit is 0."""
     return (error / unit).masked_fill(unit == 0, torch.inf)

@@ -1,4 +1,4 @@
-"""Whether data and weights are those that a network was built for."""
+"""Checks that data and weights fit the network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,18 +15,18 @@ def schema_of(values: Mapping[str, Any]) -> Schema:
     """The schema of a network's settings.
 
     Raises:
-        ConfigError: if it has another form, or its recipe has.
+        ConfigError: if the schema or its recipe has another form.
     """
     try:
         schema = Schema.from_dict(values)
         Recipe.from_dict(schema.recipe)
     except (TypeError, AttributeError) as error:
-        raise ConfigError(f"model.schema is none of this version of forecastlab: {error}") from None
+        raise ConfigError(f"model.schema does not fit this version of forecastlab: {error}") from None
     return schema
 
 
 def require_alike(trained: Schema, data: Schema) -> None:
-    """Raises ConfigError unless data are of the form that a network was trained on."""
+    """Raises ConfigError unless data have the form that the network was trained on."""
     for name in ("features", "targets", "known", "static", "horizon"):
         ours, theirs = getattr(trained, name), getattr(data, name)
         if ours != theirs:
@@ -36,8 +36,8 @@ def require_alike(trained: Schema, data: Schema) -> None:
         raise ConfigError(f"the network was trained on data of frequency {frequency}, but these have {other}")
     if trained.step != data.step:
         raise ConfigError(
-            f"the network's calendar is that of each row's first day alone, but now a step of {frequency} has all of "
-            "its days: train it again"
+            f"the network's calendar is older: it has only the first day of each step of {frequency}, and now all days "
+            "of a step count. Train the network again"
         )
     for name in ("holidays", "time_zone"):
         ours, theirs = getattr(trained, name), getattr(data, name)
@@ -45,12 +45,14 @@ def require_alike(trained: Schema, data: Schema) -> None:
             raise ConfigError(f"the network was trained with {name}: {ours}, but the data have {name}: {theirs}")
     zone, other = (schema.recipe.get("zone") for schema in (trained, data))
     if zone != other and zone is not None:
-        told, found = (f"times in {name}" if name else "times without a zone" for name in (zone, other))
-        raise ConfigError(f"the network was trained on {told}, but the data have {found}: write them as those were")
+        ours_said, theirs_said = (f"times in {name}" if name else "times without a zone" for name in (zone, other))
+        raise ConfigError(
+            f"the network was trained on {ours_said}, but the data have {theirs_said}: convert the data's times"
+        )
 
 
 def difference(name: str, ours: Any, theirs: Any) -> str:
-    """How a part of the schema differs, in a sentence."""
+    """A sentence that says how a part of the schema differs."""
     if not isinstance(ours, tuple):
         return f"the network was built for {name}={ours!r}, but the data have {theirs!r}"
     if set(ours) != set(theirs):
@@ -81,7 +83,7 @@ def shape_of(tensor: Tensor | None) -> str:
 
 
 def require_same_shapes(saved: Mapping[str, Tensor], ours: Mapping[str, Tensor], path: Path | None) -> None:
-    """Raises ConfigError unless the weights of a checkpoint fit a network that was built with other settings."""
+    """Raises ConfigError unless the weights of a checkpoint fit a network with other settings."""
     differing = [
         f"{name}: {tuple(saved[name].shape) if name in saved else 'none'} in the checkpoint, "
         f"{tuple(ours[name].shape) if name in ours else 'none'} now"

@@ -23,7 +23,7 @@ from forecastlab.network.window_norm import WindowNorm
 
 
 class Run(NamedTuple):
-    """What a network gives for a batch, in its own units."""
+    """The outputs of a network for a batch, in its own units."""
 
     raw: Tensor
     """(batch, origins, horizon, targets, outputs): the decoder's outputs."""
@@ -36,33 +36,33 @@ class Run(NamedTuple):
 class Composition(nn.Module):
     """A backbone, a decoder and a loss head with scaling and intervals around them: batches in, forecasts out.
 
-    Both are in original units and in double precision, whatever the network computes in: values become the network's
-    precision when they are scaled, and forecasts leave it before they are turned back. A batch is scaled once
-    (`scaled`), run through backbone, decoder and loss head (`run`), and turned back once (`prediction`).
+    Batches and forecasts are in original units and in double precision. Values are converted to the network's precision
+    when they are scaled; forecasts become double again before they are turned back. A batch is scaled once (`scaled`),
+    run through backbone, decoder and loss head (`run`), and turned back once (`prediction`).
 
-    Parts are classes, `functools.partial(cls, **arguments)`, or mappings of `class_path` and `init_args`; they are
-    kept as such mappings, so that a checkpoint rebuilds the network without any other file.
+    Parts are classes, `functools.partial(cls, **arguments)`, or mappings of `class_path` and `init_args`. They are
+    stored as mappings, so that a checkpoint rebuilds the network without any other file.
 
     Args:
         backbone: sequence in, sequence out.
         decoder: from the encoded history to the horizon.
-        loss: training criterion, in scaled units; it also tells the forecast and its quantiles from the outputs.
+        loss: training criterion, in scaled units. It also gives the forecast and its quantiles from the outputs.
         anchor: "last" predicts the change from the target's last observed value, "none" its level.
         window_norm: how the targets' own past is normalised in each window (`WindowNorm`): "last" subtracts the last
             value. "standard" also divides by the standard deviation, and multiplies the forecasts by it.
         linear_skip: adds a linear map of the last input row to the decoder's output.
-        dropout: probability that a value of the encoding is dropped before the decoder, in training.
+        dropout: probability that a value of the encoding is dropped before the decoder reads it, in training.
         intervals: probabilities, such as 0.9, of prediction intervals that are calibrated on the validation range
-            (`SplitConformal`); those of a loss with quantiles must be among its own.
-        interval_window: number of origins whose forecasts calibrate the intervals anew at each origin, as far as their
-            truth is known there; None keeps the calibration of the validation range.
-        compile: has torch.compile turn chunks of the backbone's steps into one call (`compile_steps`).
+            (`SplitConformal`); if the loss has quantiles, the bounds must be among them.
+        interval_window: number of past origins whose errors calibrate the intervals at each origin, if their truth is
+            known there. None keeps the calibration of the validation range.
+        compile: whether torch.compile turns chunks of the backbone's steps into one call (`compile_steps`).
         schema: names and sizes of the data, `data.schema`.
 
     Attributes:
-        settings: the arguments as plain data, from which `Network.rebuild` makes the same network.
-        trained: whether there is something to forecast with. It is true after an epoch of training, and for weights of
-            a checkpoint or an export. If you put weights in by hand, set it to True.
+        settings: the arguments as plain data; `Network.rebuild` makes the same network from them.
+        trained: whether the weights are trained. It is true after an epoch of training, and for weights of a checkpoint
+            or an export. If you put weights in by hand, set it to True.
 
     Raises:
         ConfigError: for parts that do not fit each other.
@@ -117,8 +117,8 @@ class Composition(nn.Module):
         self.decoder.point = self.loss.point
         if linear_skip and self.decoder.feeds_back:
             raise ConfigError(
-                f"model.linear_skip adds to forecasts that {type(self.decoder).__name__} has already fed back: use "
-                "the decoder Linear, or leave linear_skip out"
+                f"model.linear_skip cannot be added to the forecasts of {type(self.decoder).__name__}, whose later "
+                "steps read the earlier ones: use the decoder Linear, or leave linear_skip out"
             )
         self.skip = nn.Linear(features + static, horizon * targets * self.loss.outputs) if linear_skip else None
         self.dropout = nn.Dropout(dropout)
@@ -127,7 +127,7 @@ class Composition(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     @property
@@ -146,10 +146,10 @@ class Composition(nn.Module):
         return self.loss.levels if self.intervals is None else self.intervals.levels
 
     def require_trained(self) -> None:
-        """Makes sure that there is something to forecast with.
+        """Checks that the network is trained.
 
         Raises:
-            ConfigError: if the weights are still those that the network began with.
+            ConfigError: if the weights are still the initial ones.
         """
         if not self.trained:
             raise ConfigError(
@@ -162,10 +162,10 @@ class Composition(nn.Module):
 
         Args:
             names: the series' names.
-            all_of_them: whether each must have one, as for a test; else one series with a scaling is enough.
+            all_of_them: whether each series must have a scaling, as for a test. If not, one is enough.
 
         Returns:
-            The numbers of the series that have none, each with the reason, which follows the name in a message.
+            The numbers of the series without a scaling, with the reason. In a message the reason follows the name.
 
         Raises:
             ConfigError: if a series that must have a scaling has none.
@@ -174,7 +174,7 @@ class Composition(nn.Module):
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Leaves out dropout, and takes no gradient, within the block."""
+        """Within the block, dropout and gradients are off."""
         training = [module for module in self.modules() if module.training]
         self.eval()
         try:
@@ -223,7 +223,7 @@ class Composition(nn.Module):
         """Dropout and decoder.
 
         Args:
-            scaled: the batch; of its inputs only the rows of the origins are read.
+            scaled: the batch. Only the inputs at the origins are read.
             encoded: (batch, time, width): the backbone's outputs.
         """
         dropped = self.dropout(encoded)
@@ -238,20 +238,20 @@ class Composition(nn.Module):
         return Run(raw, encoded, dropped)
 
     def prediction(self, raw: Tensor, batch: Batch, scaled: Scaled, margin: Tensor | None = None) -> Prediction:
-        """The forecasts that follow from the decoder's outputs, in original units.
+        """The forecasts in original units, from the decoder's outputs.
 
         Args:
-            raw: (batch, origins, horizon, targets, outputs), as `run` gives it.
+            raw: (batch, origins, horizon, targets, outputs): the outputs of `run`.
             batch: the samples.
             scaled: the same in the network's units.
             margin: (batch, origins, coverages, horizon, targets): margins of the intervals; None for the validation's.
         """
         point, quantiles = self.loss.point(raw), self.loss.quantiles(raw)
         if self.intervals is not None:
-            if not torch.compiler.is_compiling() and not self.intervals.fitted:  # values are not known then
+            if not torch.compiler.is_compiling() and not self.intervals.fitted:  # values are unknown in a compilation
                 raise ConfigError(
-                    "model.intervals are not calibrated: a validation in training does that, and this network has had "
-                    "none"
+                    "model.intervals are not calibrated, since this network was trained without validation: train it "
+                    "with validation, or leave model.intervals out"
                 )
             if margin is None and self.intervals.series:
                 margin = self.margins(batch.series)[:, None]
@@ -277,7 +277,7 @@ class Composition(nn.Module):
         return self.intervals.errors(self.loss.point(raw), self.loss.quantiles(raw), scaled.target)
 
     def margins(self, series: Tensor) -> Tensor:
-        """The validation's margins of the intervals of each series, (series, coverages, horizon, targets).
+        """The margins that the validation gave each series, (series, coverages, horizon, targets).
 
         Args:
             series: (series,), integer: their numbers in the data.
@@ -286,7 +286,7 @@ class Composition(nn.Module):
         return self.intervals.margins(self._rows.margins(series))
 
     def trace(self, batch: Batch) -> dict[str, Tensor]:
-        """Inner signals of the backbone and, under "decoder.", of the decoder, as their own `trace` give them."""
+        """The signals of the backbone's `trace` and, under "decoder.", of the decoder's."""
         scaled = self.scaled(batch)
         encoded, _ = self.backbone(scaled.inputs)
         signals = self.backbone.trace(scaled.inputs)
@@ -294,7 +294,7 @@ class Composition(nn.Module):
         return signals | {f"decoder.{name}": signal for name, signal in decoded.items()}
 
     def require_lookback(self, data: Schema) -> None:
-        """Raises ConfigError if the lookback of some data does not suit the network."""
+        """Raises ConfigError if the network cannot use the lookback of the data."""
         if data.lookback != "full":
             return
         if not self.backbone.causal:

@@ -1,12 +1,12 @@
-"""Factories as data: classes with arguments, held as plain `class_path` and `init_args`, and which may be built.
+"""Factories as plain data, `class_path` and `init_args`, and the tables of classes that may be built.
 
 A part of a model (backbone, decoder, loss, optimizer) is given as a class, as `functools.partial(cls, **arguments)`
 (which is what the command line builds), or as the mapping that a checkpoint holds. `describe` turns each into the
 mapping, `build` calls it.
 
-A mapping may come from somebody else, so its `class_path` is looked up in the table of the role that it plays before
-anything is imported. `ROLES` are the roles of the parts of a model and of its data, `TRAINER_ROLES` what Lightning's
-trainer takes. A class of another package needs `allow_import`, or an import by the program itself.
+A mapping may come from somebody else. So its `class_path` is looked up in the table of its role before anything is
+imported. `ROLES` has the roles of the parts of a model and of its data, `TRAINER_ROLES` those of the arguments of
+Lightning's trainer. A class of another package needs `allow_import`, or an import by the program itself.
 """
 
 import importlib
@@ -38,7 +38,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "lightning.pytorch.cli",
     ),
 }
-"""By the base class of a role: the modules whose classes may play it in a file of somebody else."""
+"""For the base class of each role, the modules whose classes a file of somebody else may name in this role."""
 
 TRAINER_ROLES: dict[str, tuple[str, ...]] = {
     "lightning.pytorch.callbacks.callback.Callback": ("lightning.pytorch.callbacks", "forecastlab.training.callbacks"),
@@ -53,18 +53,18 @@ TRAINER_ROLES: dict[str, tuple[str, ...]] = {
     "lightning.fabric.plugins.io.checkpoint_io.CheckpointIO": ("lightning.pytorch.plugins",),
     "lightning.pytorch.plugins.layer_sync.LayerSync": ("lightning.pytorch.plugins",),
 }
-"""The same for what a user's own config may name below `trainer`."""
+"""The same for classes that a user's own config may name below `trainer`."""
 
 BUILT_IN = ("forecastlab", "torch", "lightning")
-"""Packages of which the tables above hold everything that may be built."""
+"""Packages from which only the classes in the tables above may be built."""
 _ALLOWED: list[str] = []
 
 
 def allow_import(package: str) -> None:
-    """Lets `class_path` name classes of a further package, which then runs that package's code.
+    """Lets `class_path` name classes of another package. Building them runs the code of that package.
 
     Raises:
-        ValueError: if that is no name of a package.
+        ValueError: if `package` is not the name of a package.
     """
     if not all(part.isidentifier() for part in package.split(".")):
         raise ValueError(f"expected the name of a package, such as mypackage, got {package!r}")
@@ -73,12 +73,12 @@ def allow_import(package: str) -> None:
 
 
 def allowed_imports() -> tuple[str, ...]:
-    """The packages that a `class_path` may import from, besides the classes of the tables."""
+    """The packages from which a `class_path` may import, besides the classes of the tables."""
     return tuple(_ALLOWED)
 
 
 def known_classes(base: type) -> Mapping[str, type]:
-    """The classes that may play a role in a file of somebody else, by every path that names them.
+    """The classes that a file of somebody else may name in a role, by every path that names them.
 
     Args:
         base: the base class of the role.
@@ -96,7 +96,7 @@ def known_paths(roles: Iterable[str]) -> list[str]:
 
 
 def describe(factory: Callable[..., Any] | Mapping[str, Any]) -> Described:
-    """A class, a partial of one, or a mapping -> {"class_path": ..., "init_args": {...}}, nested ones likewise.
+    """Maps a class, a partial of one, or a mapping to {"class_path": ..., "init_args": {...}}; nested ones too.
 
     Raises:
         TypeError: if it is none of these, or if an argument is not plain data (numbers, strings, lists, mappings).
@@ -125,12 +125,12 @@ def describe(factory: Callable[..., Any] | Mapping[str, Any]) -> Described:
 
 
 def build(described: Mapping[str, Any], base: type, *sizes: Any) -> Any:
-    """Builds what `describe` described; nested descriptions reach the constructor as callables.
+    """Builds the object of a description. The constructor gets nested descriptions as callables.
 
     Args:
         described: the mapping.
-        base: the class that the result must be an instance of. Nested classes play the same role; those below a class
-            of another package may also be networks of that package.
+        base: the class of which the result must be an instance. Nested classes have the same role. Below a class of
+            another package, they may also be networks of that package.
         sizes: the positional arguments that only the caller knows.
 
     Raises:
@@ -141,10 +141,10 @@ def build(described: Mapping[str, Any], base: type, *sizes: Any) -> Any:
 
 
 def find_class(class_path: Any, base: type) -> type:
-    """The class of a path, if it may play a role. A module is imported only if it was allowed.
+    """The class of a path, if it may have a role. A module is imported only if it is allowed.
 
     Args:
-        class_path: the import path, from anywhere.
+        class_path: the import path, from any file.
         base: the base class of the role.
 
     Raises:
@@ -164,8 +164,8 @@ def find_class(class_path: Any, base: type) -> type:
             raise ValueError(f"there is no class {shorten(class_path, 80)}") from None
     elif _package(module_name) in BUILT_IN:
         raise ValueError(
-            f"there is no {base.__name__} {shorten(class_path, 80)}: of {_package(module_name)} only its own "
-            "classes of that kind can be named"
+            f"there is no {base.__name__} {shorten(class_path, 80)}: a class of {_package(module_name)} "
+            "must be of this kind"
         )
     elif module is None:
         raise ValueError(
@@ -173,7 +173,7 @@ def find_class(class_path: Any, base: type) -> type:
             f"If you trust it, import it first or pass --allow-import {_package(module_name)}"
         )
     else:
-        cls = vars(module).get(name)  # which, unlike getattr, asks no module for what it imports only now
+        cls = vars(module).get(name)  # getattr could make a module import more
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise ValueError(f"{shorten(class_path, 80)} is not a subclass of {base.__name__}")
     return cls
@@ -181,13 +181,13 @@ def find_class(class_path: Any, base: type) -> type:
 
 def subclasses(base: type) -> dict[str, type]:
     """Every public, concrete subclass of a class that has been imported, by name."""
-    found: dict[str, type] = {}
+    classes: dict[str, type] = {}
     cls: type
     for cls in type.__subclasses__(base):
         if not cls.__name__.startswith("_") and not getattr(cls, "__abstractmethods__", None):
-            found[cls.__name__] = cls
-        found |= subclasses(cls)
-    return found
+            classes[cls.__name__] = cls
+        classes |= subclasses(cls)
+    return classes
 
 
 def _plain(value: Any) -> Any:
@@ -195,7 +195,7 @@ def _plain(value: Any) -> Any:
         return value
     for plain in (int, float, str):
         if isinstance(value, plain):
-            return plain(value)  # NumPy's numbers are floats too, but cannot be loaded from a checkpoint
+            return plain(value)  # NumPy's floats are floats too, but a checkpoint with them cannot be loaded
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping) and "class_path" not in value:
@@ -204,11 +204,11 @@ def _plain(value: Any) -> Any:
 
 
 def _callables(value: Any, base: type, package: str) -> Any:
-    """Descriptions within arguments as callables.
+    """Arguments whose descriptions are replaced by callables.
 
     Args:
         value: arguments as plain data.
-        base: the base class of the role that the class with these arguments plays.
+        base: the base class of the role of the class with these arguments.
         package: the package of that class.
     """
     if isinstance(value, Mapping):
@@ -230,20 +230,20 @@ def _is_allowed(class_path: str) -> bool:
 
 @cache
 def _table(role: str) -> Mapping[str, type]:
-    """By path the classes of a role; the modules that hold them are imported, and no others.
+    """The classes of a role by path. Only the modules that hold them are imported.
 
-    A base class that is none of a role has no classes.
+    If the base class is not that of a role, the table is empty.
     """
     module_name, _, name = role.rpartition(".")
     places = {**ROLES, **TRAINER_ROLES}.get(role, ())
-    found: dict[str, type] = {}
+    classes: dict[str, type] = {}
     base: type = getattr(importlib.import_module(module_name), name) if places else object
     for module in (module for place in places for module in _modules(place)):
         for named, cls in inspect.getmembers(module, inspect.isclass):
             if issubclass(cls, base) and not named.startswith("_") and not inspect.isabstract(cls) and cls is not base:
                 paths = [f"{module.__name__}.{named}", f"{cls.__module__}.{cls.__qualname__}", *_shorter(cls)]
-                found |= dict.fromkeys(paths, cls)
-    return found
+                classes |= dict.fromkeys(paths, cls)
+    return classes
 
 
 def _shorter(cls: type) -> Iterable[str]:
@@ -256,7 +256,7 @@ def _shorter(cls: type) -> Iterable[str]:
 
 
 def _modules(name: str) -> Iterable[Any]:
-    """A module and, of a package of ours, those in it."""
+    """A module; for a package of ours, also the modules in it."""
     module = importlib.import_module(name)
     if _package(name) != "forecastlab" or not hasattr(module, "__path__"):
         return [module]

@@ -1,4 +1,4 @@
-"""Forecasts that are not finite are errors, which say where they come from."""
+"""Errors for forecasts that are not finite, with their origin."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,58 +10,58 @@ from forecastlab.batch import Batch, Prediction
 from forecastlab.errors import DataError
 from forecastlab.network.composition import Composition
 
-HUGE = 1e3
-"""A scaled input from here on is named: values like those of the training are a few units large."""
+LARGE_INPUT = 1e3
+"""A scaled input of this size or more is named in the error. Values of the training are a few units large."""
 
 
 def require_finite(
-    found: Prediction,
+    prediction: Prediction,
     batch: Batch,
     network: Composition,
     names: Sequence[str] | None = None,
     times: pd.DatetimeIndex | None = None,
     scored_only: bool = False,
 ) -> None:
-    """Makes sure that forecasts are numbers.
+    """Checks that forecasts are finite.
 
     Args:
-        found: the forecasts.
-        batch: the samples that they are for.
-        network: the network that they are from.
-        names: the series' names; None where they are not known.
-        times: (rows + horizon,): the axis; None where it is not known.
+        prediction: the forecasts.
+        batch: the samples of the forecasts.
+        network: the network that made them.
+        names: the series' names; None if they are not known.
+        times: (rows + horizon,): the axis; None if it is not known.
         scored_only: whether forecasts of weight 0 do not count.
 
     Raises:
-        DataError: names the series and the origin of the first that is infinite or not a number, and the largest
+        DataError: if a forecast is infinite or not a number. The message names its series, its origin and the largest
             input.
     """
-    finite = found.forecast.isfinite() & found.quantiles.isfinite().all(-1)
+    finite = prediction.forecast.isfinite() & prediction.quantiles.isfinite().all(-1)
     if scored_only:
-        finite = finite | (found.weight == 0)
+        finite = finite | (prediction.weight == 0)
     if bool(finite.all()):
         return
     sample, origin, step, target = (int(number) for number in (~finite).nonzero()[0])
-    row = int(found.index[sample, origin])
-    series = int(found.series[sample])
+    row = int(prediction.index[sample, origin])
+    series = int(prediction.series[sample])
     of = f"number {series}" if names is None else names[series]
     since = f"row {row}" if times is None else f"{times[row]}"
-    last = batch.history.shape[1] - found.index.shape[1] + origin
+    last = batch.history.shape[1] - prediction.index.shape[1] + origin
     raise DataError(
         f"the forecast of series {of} from {since} is not finite: step {step + 1} of "
         f"{network.schema.targets[target]} is "
-        f"{found.forecast[sample, origin, step, target].item()}.\n{largest_input(network, batch, sample, last)}"
+        f"{prediction.forecast[sample, origin, step, target].item()}.\n{largest_input(network, batch, sample, last)}"
     )
 
 
 def largest_input(network: Composition, batch: Batch, sample: int | None = None, last: int | None = None) -> str:
-    """A sentence that names the input that is farthest from what the training's rows were like, and what to do.
+    """A sentence that names the input that differs most from the training rows, and says what to do.
 
     Args:
         network: the network.
         batch: the samples.
-        sample: the number of the only one that counts; None for all.
-        last: the last position of the history that counts; None for all.
+        sample: the number of the sample to look at; None for all.
+        last: the last position of the history to look at; None for all.
     """
     with torch.no_grad():
         scaled = network.scaled(batch).inputs
@@ -74,7 +74,7 @@ def largest_input(network: Composition, batch: Batch, sample: int | None = None,
     size = float(scaled[tuple(position)])
     columns = (*network.schema.features, *network.schema.static)
     name = columns[position[2]]
-    if size < HUGE:
+    if size < LARGE_INPUT:
         return "No input is far from the training's: use another checkpoint of the run, or train anew."
     value: Any = (
         batch.history[chosen][position[0], position[1], position[2]]

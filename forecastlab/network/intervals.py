@@ -1,4 +1,4 @@
-"""Prediction intervals that are calibrated on forecasts whose truth is known."""
+"""Prediction intervals, calibrated on forecasts whose truth is known."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,42 +6,42 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-_AT_ONCE = 1 << 22
-"""Errors that are sorted together."""
+_ERRORS_IN_A_BATCH = 1 << 22
+"""The largest number of errors that are sorted in one call."""
 
 
 class SplitConformal(nn.Module):
-    """Split-conformal intervals: as wide as the share `coverage` of known errors asks for.
+    """Split-conformal intervals: wide enough to hold the share `coverage` of known errors.
 
-    Without quantiles the interval is point ± margin, the margin being the ceil((n + 1) coverage)-th smallest of the n
-    absolute errors of a step and target. With quantiles it is [q_low - margin, q_high + margin], and the errors are
-    max(q_low - y, y - q_high), which may be negative: an interval that is too wide shrinks. Were the errors
-    exchangeable with those to come, it would hold the truth with at least that probability; those of a time series are
-    not quite, so measure the coverage. Each series of a panel has margins of its own, from its own errors; those of a
-    step with too few errors for a coverage, and those of a new series, are of the errors of all series together.
-    Sources: Lei et al. 2018; with quantiles Romano, Patterson and Candès 2019.
+    Without quantiles the interval is point ± margin. The margin is the ceil((n + 1) coverage)-th smallest of the n
+    absolute errors of a step and target. With quantiles the interval is [q_low - margin, q_high + margin], and the
+    errors are max(q_low - y, y - q_high). They may be negative: an interval that is too wide shrinks. If these errors
+    and future errors are exchangeable, the interval holds the truth with at least that probability. Errors of a time
+    series are not quite exchangeable, so measure the coverage. Each series of a panel has its own margins, from its own
+    errors. A step with too few errors for a coverage, and a new series, use the errors of all series together. Sources:
+    Lei et al. 2018; with quantiles Romano, Patterson and Candès 2019.
 
-    A series that changes makes errors of another size than those of the validation range. With a `window` the margin of
-    each origin is that of the forecasts from the last origins before it, as far as their truth is known there
-    (`recent`). On calibration that follows what comes see Gibbs and Candès 2021.
+    If a series changes, its errors differ from those of the validation range. With a `window`, the margin of each
+    origin comes from the last forecasts before it whose truth is known there (`recent`). Gibbs and Candès 2021 discuss
+    calibration over time.
 
     Args:
-        coverages: probabilities that intervals hold the truth with.
-        levels: probability levels of the forecast's quantiles, those of the intervals among them; () without any.
+        coverages: probabilities with which intervals hold the truth.
+        levels: probability levels of the forecast's quantiles, including those of the intervals; () for none.
         horizon: number of steps.
         targets: number of targets.
-        window: origins whose errors set the margin of an origin, step by step; None for those of `fit` alone.
-        series: number of series that have margins of their own.
+        window: number of origins whose errors set the margin of each step at an origin; None for the margins of `fit`.
+        series: number of series with their own margins.
 
     Raises:
-        ValueError: for a coverage that is no probability, or whose quantiles are not among the levels, and for a window
-            that is too short for a coverage.
+        ValueError: if a coverage is not a probability, if its quantiles are not among the levels, or if the window is
+            too short for a coverage.
     """
 
     margin: Tensor
-    """(coverages, horizon, targets): that of `fit`, of all errors, in their unit."""
+    """(coverages, horizon, targets): the margin of `fit` from all errors, in their unit."""
     own: Tensor
-    """(series, coverages, horizon, targets): those of each series; NaN where it has too few errors. Only in panels."""
+    """(series, coverages, horizon, targets): the margins of each series of a panel; NaN if it has too few errors."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class SplitConformal(nn.Module):
 
     @property
     def calibration_origins(self) -> int:
-        """How many origins before an origin, at most, have a say in its margin."""
+        """The largest number of earlier origins that set the margin of an origin."""
         return 0 if self.window is None else self.window + self.margin.shape[1] - 1
 
     @property
@@ -82,7 +82,7 @@ class SplitConformal(nn.Module):
         return not bool(self.margin.isnan().any())
 
     def errors(self, point: Tensor, quantiles: Tensor, target: Tensor) -> Tensor:
-        """What the margins are fitted to, (..., coverages).
+        """The errors to which the margins are fitted, (..., coverages).
 
         Args:
             point: (...)
@@ -100,7 +100,7 @@ class SplitConformal(nn.Module):
         Args:
             errors: (samples, horizon, targets, coverages)
             weight: (samples, horizon, targets): 0 where an error does not count.
-            series: (samples,), integer: number of each sample's series; None where none has margins of its own.
+            series: (samples,), integer: number of each sample's series; None if no series has its own margins.
 
         Raises:
             ValueError: if a step has too few errors for a coverage.
@@ -129,11 +129,11 @@ class SplitConformal(nn.Module):
         self.own.fill_(torch.nan)
         parts = zip(numbers, kept.split(counts.tolist()), known.split(counts.tolist()), strict=True)
         for number, part, counted in parts:
-            found = self._ranked(part.permute(1, 2, 3, 0), counted.sum(0))  # (horizon, coverages, targets)
-            self.own[number] = found.where(found.isfinite(), torch.nan).transpose(0, 1)
+            margins = self._ranked(part.permute(1, 2, 3, 0), counted.sum(0))  # (horizon, coverages, targets)
+            self.own[number] = margins.where(margins.isfinite(), torch.nan).transpose(0, 1)
 
     def margins(self, series: Tensor) -> Tensor:
-        """The margins of some series, (batch, coverages, horizon, targets): their own, or else those of all errors.
+        """The margins of some series, (batch, coverages, horizon, targets): their own, if they have any.
 
         Args:
             series: (batch,), integer: their numbers; -1 for a series without margins of its own.
@@ -146,46 +146,50 @@ class SplitConformal(nn.Module):
     def recent(self, errors: Tensor, weight: Tensor, margin: Tensor, last: int | None = None) -> Tensor:
         """The margins at consecutive origins of one series, (last, coverages, horizon, targets).
 
-        At origin t the margin of step h is of the `window` origins t - h - window + 1 .. t - h, whose truth is known
-        at t, but for those of weight 0. Where that many origins are not there, or too few of them count for a coverage,
-        it is `margin`.
+        At origin t the margin of step h comes from the `window` origins t - h - window + 1 .. t - h, whose truth is
+        known at t. Errors of weight 0 do not count. If there are not that many origins, or too few errors count for a
+        coverage, it is `margin`.
 
         Args:
             errors: (origins, horizon, targets, coverages)
             weight: (origins, horizon, targets): 0 where an error is not known, or does not count.
-            margin: (coverages, horizon, targets): that of the series, as `margins` gives it.
-            last: number of origins at the end whose margins are wanted; None for all.
+            margin: (coverages, horizon, targets): the margin of the series, from `margins`.
+            last: number of origins at the end whose margins are computed; None for all.
         """
         assert self.window is not None
         count = len(errors)
         last = count if last is None else last
         margins = margin.expand(count, *margin.shape).clone()
         for step in range(errors.shape[1]):
-            first = max(self.window + step, count - last)  # of the origins that have a whole window before them
+            first = max(self.window + step, count - last)  # the first origin with a whole window before it
             start, stop = first - step - self.window, count - step - 1
             if first >= count:
                 continue
             counts = weight[start:stop, step] > 0
             kept = errors[start:stop, step].where(counts[..., None], torch.inf)
-            at_once = max(1, _AT_ONCE // (self.window * kept[0].numel()))
-            parts = zip(_sliding(kept, self.window, at_once), _sliding(counts, self.window, at_once), strict=True)
-            found = torch.cat([self._ranked(part, known.sum(-1)) for part, known in parts])
-            margins[first:, :, step] = found.where(found.isfinite(), margins[first:, :, step])
+            windows_in_a_batch = max(1, _ERRORS_IN_A_BATCH // (self.window * kept[0].numel()))
+            parts = zip(
+                _sliding(kept, self.window, windows_in_a_batch),
+                _sliding(counts, self.window, windows_in_a_batch),
+                strict=True,
+            )
+            ranked = torch.cat([self._ranked(part, known.sum(-1)) for part, known in parts])
+            margins[first:, :, step] = ranked.where(ranked.isfinite(), margins[first:, :, step])
         return margins[count - last :]
 
     def _ranked(self, errors: Tensor, known: Tensor) -> Tensor:
-        """The margins of windows, infinite where too few errors are known: (windows, coverages, targets).
+        """The margins of windows, (windows, coverages, targets); infinite if too few errors are known.
 
         Args:
             errors: (windows, targets, coverages, window), infinite where not known.
-            known: (windows, targets): how many are.
+            known: (windows, targets): number of known errors.
         """
         ascending = errors.sort(-1).values
         coverages = torch.tensor(self.coverages, dtype=torch.float64, device=errors.device)
         rank = ((known[..., None] + 1) * coverages - 1e-9).ceil().long()
         enough = rank <= known[..., None]
-        found = ascending.gather(-1, (rank - 1).clamp(max=errors.shape[-1] - 1)[..., None])[..., 0]
-        return found.where(enough, torch.inf).transpose(1, 2)
+        margins = ascending.gather(-1, (rank - 1).clamp(max=errors.shape[-1] - 1)[..., None])[..., 0]
+        return margins.where(enough, torch.inf).transpose(1, 2)
 
     def forward(self, point: Tensor, quantiles: Tensor, margin: Tensor | None = None) -> Tensor:
         """The quantiles of the intervals, (..., horizon, targets, levels), ascending.
@@ -193,7 +197,7 @@ class SplitConformal(nn.Module):
         Args:
             point: (..., horizon, targets)
             quantiles: (..., horizon, targets, levels)
-            margin: (..., coverages, horizon, targets), of each origin; None for that of all errors.
+            margin: (..., coverages, horizon, targets), for each origin; None for the margin of all errors.
         """
         ends = quantiles.clone() if self.given else point.unsqueeze(-1).repeat(*[1] * point.dim(), len(self.levels))
         margins = (self.margin if margin is None else margin).unbind(-3)
@@ -204,7 +208,7 @@ class SplitConformal(nn.Module):
 
 
 class RecentMargins:
-    """The margins of the origins of some series, found by series and row.
+    """The margins at the origins of some series, looked up by series and row.
 
     Args:
         series: (origins,), integer: the number of each origin's series; those of one stand together.

@@ -25,7 +25,7 @@ from forecastlab.network.stream import Stream
 from forecastlab.runs.checkpoint import read_checkpoint
 from forecastlab.runs.checkpoint_schema import require_settings
 
-WINDOWS_AT_ONCE = 256
+WINDOWS_IN_A_BATCH = 256
 """Windows that are forecast together where no batch size says how many."""
 
 
@@ -55,7 +55,7 @@ class Network(Composition):
         """
         checkpoint = read_checkpoint(path)
         if not isinstance(checkpoint.get("hyper_parameters"), dict):
-            raise DataError(f"{path} is no checkpoint of a Forecaster: it holds no hyper-parameters")
+            raise DataError(f"{path} is not a checkpoint of a Forecaster: it holds no hyper-parameters")
         try:
             network = cls.rebuild(checkpoint["hyper_parameters"], checkpoint["state_dict"])
             network.trained_on = records_of(checkpoint)
@@ -66,29 +66,29 @@ class Network(Composition):
 
     @classmethod
     def rebuild(cls, settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Self:
-        """A network from plain data, as checkpoints and exports hold it, ready to forecast.
+        """Builds a network from the plain data of a checkpoint or an export, ready to forecast.
 
         Args:
             settings: the arguments of the network, and of its training.
-            weights: its `state_dict`, scaling included. They keep their precision; only an older scaling in single
-                precision is converted.
+            weights: its `state_dict`, including the scaling. The weights keep their precision; only an older scaling in
+                single precision is converted.
 
         Raises:
-            DataError: if these do not make a network.
+            DataError: if no network can be built from them.
             ConfigError: if a class is not allowed, or refuses its arguments.
         """
         require_sizes(settings, "the network that is described")
-        require_settings(settings, "they do not make a network")
+        require_settings(settings, "no network can be built from them")
         try:
             with bounded_network(weights):
                 network = cls(**{name: value for name, value in settings.items() if name not in cls.of_training})
             network.load_state_dict(weights, assign=True)
-            network.to(next(network.parameters()).dtype)  # what is no part of the weights follows them
+            network.to(next(network.parameters()).dtype)  # other tensors get the precision of the weights
         except ForecastlabError:
             raise
-        except Exception as error:  # of any kind: the settings and the weights are a file's
+        except Exception as error:  # any kind of error: settings and weights come from a file
             reason = "\n".join(str(error).splitlines()[:4])
-            raise DataError(f"they do not make a network: {reason}") from error
+            raise DataError(f"no network can be built from them: {reason}") from error
         network.trained = True
         return network.eval()
 
@@ -98,8 +98,8 @@ class Network(Composition):
         A series that cannot be forecast, such as one that is shorter than the lookback, is left out with a warning.
 
         Args:
-            frame: raw columns, as the training's file has them, matched by name. A series ends with its last row that
-                has a target. Rows after it hold what is known in advance.
+            frame: raw columns with the names of the training's file. A series ends with its last row that has a target.
+                Rows after it hold known covariates.
 
         Returns:
             A row per series, target and step, with the columns of `predictions.csv`: `unique_id, target, ds, cutoff,
@@ -123,11 +123,11 @@ class Network(Composition):
             for batch in self._batches(ends):
                 parts.append(self.predict(batch, recent))
                 require_finite(parts[-1], batch, self, panel.names, panel.times)
-        found = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
-        return predictions_table(panel.names, panel.labels, self.schema.targets, self.levels, found)
+        prediction = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
+        return predictions_table(panel.names, panel.labels, self.schema.targets, self.levels, prediction)
 
     def stream(self) -> Stream:
-        """An object that is fed the rows of one series, one at a time, and gives the forecast after each.
+        """A stream of one series: it takes one row at a time and gives the forecast after each.
 
         Raises:
             ConfigError: if the network is not trained.
@@ -136,11 +136,12 @@ class Network(Composition):
         return Stream(self)
 
     def recalibrate(self, windows: Windows | None) -> None:
-        """Has `predict` give intervals that are calibrated at each origin, if there is an `interval_window`.
+        """Sets the intervals of `predict`: calibrated at each origin, if there is an `interval_window`.
 
         Args:
-            windows: consecutive origins of each series: those to come in batches, and `calibration_origins` more
-                before them. No truth after an origin has a say there. None goes back to the margins of the validation.
+            windows: consecutive origins of each series: the origins of later batches, and `calibration_origins` more
+                before them. Truth after an origin does not affect its intervals. None restores the margins of the
+                validation.
         """
         self._recent = None if windows is None else self._margins_at(windows)
 
@@ -149,24 +150,25 @@ class Network(Composition):
 
         Args:
             batch: the samples.
-            recent: margins of the intervals at their origins; None for those of `recalibrate`, or the validation's.
+            recent: margins of the intervals at their origins; None for the margins of `recalibrate` or of the
+                validation.
         """
         scaled = self.scaled(batch)
         return self.prediction(self.run(scaled).raw, batch, scaled, self.margin(batch, recent))
 
     def margin(self, batch: Batch, recent: RecentMargins | None = None) -> Tensor | None:
-        """The margins of the intervals at a batch's origins; None for the validation's."""
+        """The margins of the intervals at a batch's origins; None for those of the validation."""
         recent = self._recent if recent is None else recent
         return None if recent is None else recent.at(batch.series, batch.index)
 
     def _margins_at(self, windows: Windows, last: int | None = None) -> RecentMargins | None:
         """The margins of the intervals at some origins, of each series at the `last` ones; None if these are all alike.
 
-        An origin that has no target itself has no say: a stream gives no forecast there either.
+        An origin without a target does not count, since a stream gives no forecast there either.
         """
         if self.intervals is None or not self.calibration_origins:
             return None
-        rows, found = windows.rows, []
+        rows, batches = windows.rows, []
         with self.evaluating():
             for batch in self._batches(windows):
                 scaled = self.scaled(batch)
@@ -174,8 +176,8 @@ class Network(Composition):
                 observed = rows.observed[rows.base[series.cpu()] + index.cpu()].any(-1).to(self.device)
                 weight = batch.weight.flatten(0, 1) * observed[:, None, None]
                 errors = self.errors(self.run(scaled).raw, scaled)
-                found.append((series, index, errors.flatten(0, 1), weight))
-        series, index, errors, weight = (torch.cat(part) for part in zip(*found, strict=True))
+                batches.append((series, index, errors.flatten(0, 1), weight))
+        series, index, errors, weight = (torch.cat(part) for part in zip(*batches, strict=True))
         counts = series.unique_consecutive(return_counts=True)[1].tolist()
         parts = zip(*(part.split(counts) for part in (series, index, errors, weight)), strict=True)
         kept = []
@@ -185,6 +187,6 @@ class Network(Composition):
         return RecentMargins(*map(torch.cat, zip(*kept, strict=True)))
 
     def _batches(self, windows: Windows) -> Iterator[Batch]:
-        """The samples on this device, some together; whole sequences, which differ in length, one by one."""
-        for chosen in torch.arange(len(windows)).split(1 if self.schema.lookback == "full" else WINDOWS_AT_ONCE):
+        """The samples in batches on this device. Whole sequences differ in length, so each is a batch."""
+        for chosen in torch.arange(len(windows)).split(1 if self.schema.lookback == "full" else WINDOWS_IN_A_BATCH):
             yield Batch(*(part.to(self.device) for part in windows[chosen.tolist()]))

@@ -1,4 +1,4 @@
-"""The registry of backbones: every public class in `backbones` and `hybrids`, found by itself."""
+"""The registry of backbones: it finds every public class in `backbones` and `hybrids`."""
 
 import importlib
 import inspect
@@ -12,19 +12,19 @@ from forecastlab.backbones.base import Backbone
 def registered_backbones() -> dict[str, type[Backbone]]:
     """Every backbone and hybrid of the package by class name, sorted.
 
-    A class is found in the module that defines it if it is public and has a `source`; shared bases have none.
+    A class is registered if it is public and has a `source`. Shared base classes have none.
 
     Raises:
         RuntimeError: if two classes share a name.
     """
-    found: dict[str, type[Backbone]] = {}
+    classes: dict[str, type[Backbone]] = {}
     for name, cls in _public_classes():
         if not hasattr(cls, "source"):
             continue
-        if name in found:
-            raise RuntimeError(f"two backbones are called {name}: {found[name].__module__}, {cls.__module__}")
-        found[name] = cls
-    return dict(sorted(found.items()))
+        if name in classes:
+            raise RuntimeError(f"two backbones are called {name}: {classes[name].__module__}, {cls.__module__}")
+        classes[name] = cls
+    return dict(sorted(classes.items()))
 
 
 def _public_classes() -> Iterator[tuple[str, type[Backbone]]]:

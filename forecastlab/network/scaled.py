@@ -16,12 +16,12 @@ class Scaled(NamedTuple):
     known: Tensor
     """(batch, origins, horizon, known): known covariates of the forecast steps."""
     last: Tensor
-    """(batch, origins, targets): the targets' last values; 0 where forecasts are anchored to them."""
+    """(batch, origins, targets): the targets' last values; 0 if forecasts are anchored to them."""
     target: Tensor
-    """(batch, origins, horizon, targets): the truth, relative to the last value where forecasts are anchored to it."""
+    """(batch, origins, horizon, targets): the truth; relative to the last value if forecasts are anchored to it."""
     offset: Tensor
     """Broadcasts to (batch, origins, horizon, targets), in double precision."""
     scale: Tensor
     """Broadcasts to (batch, origins, horizon, targets), in double precision."""
     unit: Tensor | None
-    """(batch, 1, targets): the unit of each window that `WindowNorm` found; None without one."""
+    """(batch, 1, targets): the unit of each window, from `WindowNorm`; None without one."""

@@ -1,4 +1,4 @@
-"""`SeriesRows`: which scaling and which margins belong to each series of the data at hand."""
+"""`SeriesRows`: the scaling and the margins of each series of the data."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ from forecastlab.errors import ConfigError
 class SeriesRows:
     """Finds the rows of a network's scalings and margins by the names of the series.
 
-    The data may hold other series than the training, in another order. Before `find`, the series are those of the
-    training, in its order.
+    The data may have other series than the training, in another order. Before `find` is called, the series are those of
+    the training, in its order.
 
     Args:
         schema: the network's.
@@ -59,7 +59,7 @@ class SeriesRows:
         Args:
             series: integer: numbers of series in the data.
         """
-        if self._margins is None:  # an export: its series are those that have scalings, if there are any
+        if self._margins is None:  # an export: only series with scalings, if there are any
             return series if self._schema.series else torch.full_like(series, -1)
         self._margins = self._margins.to(series.device)
         return self._margins[series]

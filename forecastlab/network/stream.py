@@ -1,4 +1,4 @@
-"""Forecasting row by row, as the rows arrive."""
+"""Forecasts row by row, as the rows arrive."""
 
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -33,10 +33,10 @@ Array = NDArray[np.float64]
 class Stream:
     """Forecasts of one series whose rows arrive one at a time.
 
-    After each row the forecast equals `Forecaster.forecast` of all rows so far. With `lookback: full` the network's
-    state is kept and one step is taken, so that a row costs the same however many there were (but for networks and
-    decoders that attend to the whole past, and for those it grows with it). With windows the last rows are kept. A row
-    that is refused changes nothing.
+    After each row the forecast equals `Forecaster.forecast` of all rows so far. With `lookback: full` the stream keeps
+    the network's state and takes one step per row. Every row then costs the same; only networks and decoders that
+    attend to the whole past become slower with its length. With windows the stream keeps the last rows. A refused row
+    changes nothing.
 
     Args:
         network: a trained network.
@@ -50,9 +50,9 @@ class Stream:
         self._name: str | None = None
         self._time: pd.Timestamp | None = None
         self._held: Array | None = None
-        """(columns,): the last value of each, NaN where there was none yet."""
+        """(columns,): the last value of each; NaN before the first."""
         self._seen: list[tuple[pd.Timestamp, float] | None] = []
-        """When each column was last observed, and its value."""
+        """The time and the value of each column's last observation."""
         self._columns = list(dict.fromkeys([*self._recipe.features, *self._recipe.targets]))
         self._past: list[tuple[pd.Timestamp, Array, Array]] = []
         """Rows of the window: time, inputs (features,) in original units, targets (targets,)."""
@@ -67,30 +67,30 @@ class Stream:
     def update(self, row: Mapping[str, Any], ahead: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame | None:
         """Takes in the next row of the series.
 
-        Steps of the calendar that are left out are taken for rows whose values are all missing.
+        A step of the calendar without a row counts as a row whose values are all missing.
 
         Args:
-            row: raw values by name, with the time ("time" if the training's frame had it as its index); a missing value
-                may be None or left out.
-            ahead: what is known in advance of the next steps, a mapping for each, if the network has such columns that
-                do not follow from the time.
+            row: raw values by name, including the time ("time" if the training's frame had it as its index). A missing
+                value may be None or left out.
+            ahead: the known covariates of the next steps, a mapping for each. It is needed if the network has known
+                covariates that do not follow from the time.
 
         Returns:
-            The forecast, as `Forecaster.forecast` gives it; None while the window is not full, or if the row has no
+            The forecast, in the form of `Forecaster.forecast`. None while the window is not full, or if the row has no
             target.
 
         Raises:
             DataError: for a row that does not continue the series, values that cannot be used, or a forecast that
                 is not a number.
-            ConfigError: for a series that the network has no scaling for.
+            ConfigError: for a series without a scaling in the network.
         """
-        before = dict(vars(self))
+        saved = dict(vars(self))
         self._recent = copy(self._recent)
         try:
             with self.network.evaluating():
                 return self._update(row, ahead)
         except Exception:
-            vars(self).update(before)
+            vars(self).update(saved)
             raise
 
     def _update(self, row: Mapping[str, Any], ahead: Sequence[Mapping[str, Any]]) -> pd.DataFrame | None:
@@ -106,15 +106,15 @@ class Stream:
         return self._forecast(time, ahead)
 
     def _recognise(self, row: Mapping[str, Any]) -> None:
-        """Finds out, or makes sure, which series the row is of."""
+        """Finds the series of the row, or checks that it is that of the stream."""
         labels = [row.get(column) for column in self._recipe.series_columns]
         if labels and all(pd.isna(label) for label in labels):
             named = ", ".join(self._recipe.series_columns)
             raise DataError(f"the row has no {named}, the name of its series; it has {', '.join(map(str, row))}")
         name = "/".join(str(label) for label in labels if not pd.isna(label)) if labels else self._recipe.name
         if self._name is not None and name != self._name:
-            raise DataError(f"a stream is one series: this one is {self._name}, the row is of {name}")
-        self.network.find_scalings([name])  # there may be other streams
+            raise DataError(f"a stream takes one series: it has {self._name}, but the row is of {name}")
+        self.network.find_scalings([name])  # another stream may have changed them
         static = {column: value_of(row, column, self._recipe) for column in self._recipe.static}
         for column, value in static.items():
             held = self._static.get(column, float("nan"))
@@ -130,7 +130,7 @@ class Stream:
         time = self._recipe.in_zone(pd.DatetimeIndex([self._read_time(row)]), "the row")[0]
         try:
             later = self._time is None or time > self._time
-        except TypeError as error:  # one has a time zone, one has not
+        except TypeError as error:  # only one of the two has a time zone
             raise DataError(f"the row is at {time}, but the one before it at {self._time}: {error}") from None
         if not later:
             raise DataError(f"the row is at {time}, but the one before it at {self._time}: rows come in order of time")
@@ -168,15 +168,15 @@ class Stream:
         return calendar[1:-1]
 
     def _take(self, row: Mapping[str, Any], time: pd.Timestamp) -> bool:
-        """Takes in a row; whether it has a target."""
+        """Takes in a row. Returns whether it has a target."""
         self._time = time
         values = np.array([value_of(row, column, self._recipe) for column in self._columns])
         observed = ~np.isnan(values)
         targets = [self._columns.index(name) for name in self._recipe.targets]
-        found = bool(observed[targets].any())
+        has_target = bool(observed[targets].any())
         missing = self._recipe.missing
         if self._held is None:
-            if missing == "mask" and not found:
+            if missing == "mask" and not has_target:
                 return False  # a series begins with its first target
             self._held, self._seen = np.full(len(values), np.nan), [None] * len(values)
         if missing == "error" and not observed.all():
@@ -203,11 +203,11 @@ class Stream:
             self._recent.observe(filled[targets], observed[targets])
             if self._full:
                 self._recent.add()
-        return found
+        return has_target
 
     @property
     def _full(self) -> bool:
-        """Whether there are as many rows as a forecast takes."""
+        """Whether there are enough rows for a forecast."""
         return self._schema.lookback == "full" or len(self._past) == int(self._schema.lookback)
 
     def _interpolate(self, time: pd.Timestamp, values: Array) -> None:
@@ -217,28 +217,26 @@ class Stream:
         for position, value in enumerate(values):
             if np.isnan(value):
                 continue
-            before = self._seen[position]
+            last_seen = self._seen[position]
             self._seen[position] = (time, float(value))
             name = self._columns[position]
-            if before is None or name not in self._recipe.features:
+            if last_seen is None or name not in self._recipe.features:
                 continue
             column = self._recipe.features.index(name)
             for when, x, _ in self._past:
-                if when > before[0]:
-                    x[column] = before[1] + (value - before[1]) * ((when - before[0]) / (time - before[0]))
+                if when > last_seen[0]:
+                    x[column] = last_seen[1] + (value - last_seen[1]) * ((when - last_seen[0]) / (time - last_seen[0]))
 
     def _known(self, rows: Sequence[Mapping[str, Any]], times: pd.DatetimeIndex) -> Array:
-        """What is known in advance of some steps, (steps, known)."""
+        """The known covariates of some steps, (steps, known)."""
         columns = [[value_of(row, name, self._recipe) for row in rows] for name in self._recipe.known]
         known = np.array(columns).reshape(len(columns), len(rows)).T
         if np.isnan(known).any():
-            raise DataError(
-                f"what is known in advance ({', '.join(self._recipe.known)}) must have a value in every row"
-            )
+            raise DataError(f"the known covariates ({', '.join(self._recipe.known)}) must have a value in every row")
         return np.concatenate([known, calendar_of(self._schema, times).to_numpy()], 1)
 
     def _step(self, x: Array) -> None:
-        """Takes the network one step on."""
+        """Runs the network for one step."""
         inputs = self.network.scaled(self._batch(torch.as_tensor(x)[None, None])).inputs
         backbone = self.network.backbone
         state = backbone.initial_state(1) if self._state is None else self._state
@@ -249,11 +247,11 @@ class Stream:
         self._encoded = encoded
 
     def _forecast(self, time: pd.Timestamp, ahead: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-        """The forecast from the row that was taken in last."""
+        """The forecast from the last row."""
         horizon, name = self._schema.horizon, cast(str, self._name)
         if self._recipe.known and len(ahead) < horizon:
             raise DataError(
-                f"the forecast needs what is known in advance ({', '.join(self._recipe.known)}) of the next {horizon} "
+                f"the forecast needs the known covariates ({', '.join(self._recipe.known)}) of the next {horizon} "
                 f"steps: pass ahead=[...] with a row for each, got {len(ahead)}"
             )
         after = steps_after(time, horizon, self._recipe.frequency, self._recipe.slots)
@@ -261,7 +259,7 @@ class Stream:
         for step, given in zip(times[1:], ahead, strict=False):
             if self._has_time(given) and self._read_time(given) != step:
                 raise DataError(
-                    f"ahead: expected what is known of {label_of(step, self._recipe)}, got that of "
+                    f"ahead: expected the known covariates of {label_of(step, self._recipe)}, got those of "
                     f"{', '.join(str(given[column]) for column in self._time_columns)}"
                 )
         known = self._known(ahead[:horizon] if self._recipe.known else [{}] * horizon, times[1:])
@@ -273,9 +271,9 @@ class Stream:
         else:
             run = self.network.run(scaled)
         margin = None if self._recent is None else self._recent.margin(run.raw, batch)
-        found = self.network.prediction(run.raw, batch, scaled, margin)
-        require_finite(found, batch, self.network, [name], times)
-        alone = Prediction(*(part.cpu() for part in found))._replace(series=torch.zeros(1, dtype=torch.int64))
+        prediction = self.network.prediction(run.raw, batch, scaled, margin)
+        require_finite(prediction, batch, self.network, [name], times)
+        alone = Prediction(*(part.cpu() for part in prediction))._replace(series=torch.zeros(1, dtype=torch.int64))
         labels = numbers_of(times) if self._recipe.time_format == COUNTED else times
         return predictions_table([name], labels, self._schema.targets, self.network.levels, alone)
 
@@ -299,7 +297,7 @@ class Stream:
 
 
 class _Recent:
-    """The errors of a stream's last forecasts, and the margins of the intervals that follow from them.
+    """The errors of a stream's last forecasts, and the margins of its intervals.
 
     Args:
         network: a network with an `interval_window`.
@@ -313,10 +311,10 @@ class _Recent:
         self._errors = torch.zeros(0, horizon, targets, coverages, device=network.device)
         self._weight = torch.zeros(0, horizon, targets, device=network.device)
         self._forecasts: list[tuple[Tensor, Batch] | None] = []
-        """What the decoder gave at the last origins, as many as there are steps, and the batch it was given for."""
+        """The decoder's outputs at the last origins, one for each step, and their batches."""
 
     def observe(self, values: Array, observed: NDArray[np.bool_]) -> None:
-        """Takes in the targets of the next row, (targets,), which are the truth of one step of each forecast."""
+        """Takes in the targets of the next row, (targets,). They are the truth of one step of each forecast."""
         waiting = [(steps, made) for steps, made in enumerate(reversed(self._forecasts), 1) if made is not None]
         if not waiting:
             return
@@ -331,7 +329,7 @@ class _Recent:
         self._weight[-steps, steps - 1] = torch.as_tensor(observed, dtype=torch.float32, device=self._weight.device)
 
     def add(self) -> None:
-        """Makes the row an origin, from which nothing is forecast so far."""
+        """Adds the row as an origin without a forecast."""
         kept, horizon = self._network.calibration_origins, self._errors.shape[1]
         self._errors, self._weight = (
             torch.cat([part[-kept:], part.new_zeros(1, *part.shape[1:])]) for part in (self._errors, self._weight)
@@ -339,7 +337,7 @@ class _Recent:
         self._forecasts = [*self._forecasts, None][-horizon:]
 
     def margin(self, raw: Tensor, batch: Batch) -> Tensor:
-        """The margins at the last origin, (1, 1, coverages, horizon, targets), whose forecast is taken note of."""
+        """The margins at the last origin, (1, 1, coverages, horizon, targets). Stores the forecast there."""
         self._forecasts = [*self._forecasts[:-1], (raw, batch._replace(history=batch.history[:, -1:]))]
         margin = self._network.margins(batch.series)[0]
         return self._intervals.recent(self._errors, self._weight, margin, last=1)[None]

@@ -1,4 +1,4 @@
-"""Normalisation of each window by its own past."""
+"""Normalisation of each window by its past."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,20 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-5
-"""Added to a window's variance, in scaled units: a constant window is not divided by 0."""
+"""Added to a window's variance, in scaled units, so that a constant window is not divided by 0."""
 
 
 class WindowNorm:
     """The targets' own past relative to its last value and, if asked for, to its standard deviation in the window.
 
-    A network that reads x - x_T forecasts the change from x_T (`anchor: last`) at any level (NLinear, Zeng et al.
-    2023). If it also reads the change in units of the window's standard deviation s, and its forecast is multiplied by
-    s, it forecasts a calm month as it does a rough one (reversible instance normalisation, Kim et al. 2022, which
-    subtracts the window's mean instead).
+    If a network reads x - x_T and forecasts the change from x_T (`anchor: last`), it works at any level (NLinear, Zeng
+    et al. 2023). If the change is also divided by the window's standard deviation s, and the forecast is multiplied by
+    s, the network works the same in calm and in rough months. Reversible instance normalisation (Kim et al. 2022) does
+    this too, but subtracts the window's mean.
 
     Args:
         columns: positions of the targets among the inputs, in the targets' order.
-        divide: whether by the standard deviation.
+        divide: whether the values are divided by the standard deviation.
     """
 
     def __init__(self, columns: Sequence[int], divide: bool) -> None:
@@ -37,7 +37,7 @@ class WindowNorm:
             (batch, time, inputs), and (batch, 1, targets), never 0.
         """
         own = x[..., self.columns]
-        change = (own - own[:, -1:]).to(dtype)  # the level is subtracted before digits are lost
+        change = (own - own[:, -1:]).to(dtype)  # subtracted in double precision, so that no digits are lost
         unit = torch.ones_like(change[:, :1])
         if self.divide:
             unit = (change.var(1, correction=0, keepdim=True) + EPSILON).sqrt()

@@ -4,13 +4,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from forecastlab.backbones.alstm import ALSTM
+from tests.backbones.states import unrolled
 
 BATCH, TIME, WIDTH, HIDDEN, HEADS, KEY = 3, 8, 4, 6, 2, 5
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(9)
 
 
 def sequence(time=TIME):
@@ -98,11 +94,8 @@ def test_1250_steps_equal_the_parallel_forward():
     x = torch.randn(1, 1250, 9)
     with torch.no_grad():
         y, _ = model(x)
-        state, outputs = model.initial_state(1), []
-        for x_t in x.unbind(1):
-            y_t, state = model.step(x_t, state)
-            outputs.append(y_t)
-    assert (torch.stack(outputs, 1) - y).abs().max() <= 1e-5 * y.abs().max()
+        steps, _ = unrolled(model, x, model.initial_state(1))
+    assert (steps - y).abs().max() <= 1e-5 * y.abs().max()
 
 
 class LargestTensor(TorchDispatchMode):

@@ -5,11 +5,6 @@ import torch
 from forecastlab.backbones.attention import causal_attention, causal_mask, causal_weights, sinusoidal_positions
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(10)
-
-
 def tensors(time, past, key_size, value_size):
     shapes = [(2, 3, time, key_size), (2, 3, past + time, key_size), (2, 3, past + time, value_size)]
     return [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]

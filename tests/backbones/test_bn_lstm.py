@@ -1,19 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch import nn
 
 from forecastlab.backbones import layered
 from forecastlab.backbones.batch_norm import StepBatchNorm
 from forecastlab.backbones.bn_lstm import BNLSTM
+from tests.backbones.states import in_pieces
 
 BATCH, TIME, WIDTH, HIDDEN = 5, 6, 3, 4
 EPS = 1e-5
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 def build(**arguments):
@@ -30,10 +27,6 @@ def inputs(time=TIME, batch=BATCH):
     # the spread grows along time, so that no two steps have statistics alike
     x = torch.randn(batch, time, WIDTH, dtype=torch.float64)
     return x * torch.linspace(0.2, 5, time).double().view(1, -1, 1) + torch.arange(time).view(1, -1, 1)
-
-
-def sigmoid(u):
-    return 1 / (1 + np.exp(-u))
 
 
 def numpy_bnlstm(net, x, statistics, normalise_cell=True, mask=1.0):
@@ -164,11 +157,8 @@ def test_pieces_and_single_steps_equal_the_whole_and_leave_the_same_running_stat
     whole, end = net(x)
     for lengths in ([1, 3, 2], [1] * TIME):
         other = fresh()
-        outputs, state = [], other.initial_state(BATCH)
-        for piece in x.split(lengths, 1):
-            y, state = other(piece, state)
-            outputs.append(y)
-        torch.testing.assert_close(torch.cat(outputs, 1), whole)
+        outputs, state = in_pieces(other, x, lengths, other.initial_state(BATCH))
+        torch.testing.assert_close(outputs, whole)
         torch.testing.assert_close(state, end)
         torch.testing.assert_close(other.state_dict(), net.state_dict())
     assert end[0][2].tolist() == [TIME] * BATCH

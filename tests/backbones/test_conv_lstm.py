@@ -1,18 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch import nn
 
 from forecastlab.backbones import conv_lstm
 from forecastlab.backbones.conv_lstm import ConvLSTM
+from tests.backbones.states import in_pieces, unrolled
 
 BATCH, TIME = 2, 5
 GRIDS = [((5,), 2, 3), ((5,), 1, 5), ((3, 4), 2, 3), ((3, 4), 1, 1)]  # grid, input channels, kernel size
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 def build(grid, channels, kernel_size, **arguments):
@@ -26,10 +23,6 @@ def build(grid, channels, kernel_size, **arguments):
 
 def inputs(net, time=TIME):
     return torch.randn(BATCH, time, net.input_size, dtype=torch.float64)
-
-
-def sigmoid(u):
-    return 1 / (1 + np.exp(-u))
 
 
 def correlate(image, kernel):
@@ -145,17 +138,11 @@ def test_a_sequence_in_pieces_and_step_by_step_equals_the_whole(grid, dtype):
     net = build(grid, 2, 3, num_layers=2).to(dtype)
     x = inputs(net).to(dtype)
     whole, end = net(x)
-    pieces, state = [], net.initial_state(BATCH)
-    for piece in x.split([1, 3, 1], 1):
-        y, state = net(piece, state)
-        pieces.append(y)
-    torch.testing.assert_close(torch.cat(pieces, 1), whole)
+    pieces, state = in_pieces(net, x, [1, 3, 1], net.initial_state(BATCH))
+    torch.testing.assert_close(pieces, whole)
     torch.testing.assert_close(state, end)
-    steps, state = [], net.initial_state(BATCH)
-    for x_t in x.unbind(1):
-        y_t, state = net.step(x_t, state)
-        steps.append(y_t)
-    torch.testing.assert_close(torch.stack(steps, 1), whole)
+    steps, state = unrolled(net, x, net.initial_state(BATCH))
+    torch.testing.assert_close(steps, whole)
     torch.testing.assert_close(state, end)
 
 

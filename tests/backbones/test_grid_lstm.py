@@ -1,17 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch import nn
 
 from forecastlab.backbones import grid_lstm
 from forecastlab.backbones.grid_lstm import GridLSTM
+from tests.backbones.states import in_pieces, unrolled
 
 BATCH, TIME, WIDTH, HIDDEN = 3, 6, 2, 4
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 def build(**arguments):
@@ -20,10 +17,6 @@ def build(**arguments):
 
 def inputs(time=TIME):
     return torch.randn(BATCH, time, WIDTH, dtype=torch.float64)
-
-
-def sigmoid(u):
-    return 1 / (1 + np.exp(-u))
 
 
 def lstm(gates, m, squash_gated):
@@ -116,17 +109,11 @@ def test_tied_weights_are_held_once_and_used_in_every_layer():
 def test_a_sequence_in_pieces_and_step_by_step_equals_the_whole(priority, dtype):
     net, x = build(num_layers=2, priority=priority).to(dtype), inputs().to(dtype)
     whole, end = net(x)
-    pieces, state = [], net.initial_state(BATCH)
-    for piece in x.split([1, 3, 2], 1):
-        y, state = net(piece, state)
-        pieces.append(y)
-    torch.testing.assert_close(torch.cat(pieces, 1), whole)
+    pieces, state = in_pieces(net, x, [1, 3, 2], net.initial_state(BATCH))
+    torch.testing.assert_close(pieces, whole)
     torch.testing.assert_close(state, end)
-    steps, state = [], net.initial_state(BATCH)
-    for x_t in x.unbind(1):
-        y_t, state = net.step(x_t, state)
-        steps.append(y_t)
-    torch.testing.assert_close(torch.stack(steps, 1), whole)
+    steps, state = unrolled(net, x, net.initial_state(BATCH))
+    torch.testing.assert_close(steps, whole)
     torch.testing.assert_close(state, end)
 
 

@@ -3,18 +3,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch import nn
 
 from forecastlab.backbones import larnn
 from forecastlab.backbones.larnn import LARNN, encode_ages
+from tests.backbones.states import in_pieces
 
 BATCH, TIME, WIDTH, HIDDEN, HEADS, WINDOW = 4, 9, 3, 6, 2, 4
 EPS = 1e-5
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 def build(**arguments):
@@ -30,10 +27,6 @@ def build(**arguments):
 
 def inputs(time=TIME):
     return torch.randn(BATCH, time, WIDTH, dtype=torch.float64)
-
-
-def sigmoid(u):
-    return 1 / (1 + np.exp(-u))
 
 
 def elu(u):
@@ -226,11 +219,8 @@ def test_a_sequence_in_pieces_and_step_by_step_equals_the_whole(arguments, dtype
     net, x = build(num_layers=2, **arguments).to(dtype), inputs().to(dtype)
     whole, end = net(x)
     for lengths in ([1, 2, 6], [1] * TIME):
-        outputs, state = [], net.initial_state(BATCH)
-        for piece in x.split(lengths, 1):
-            y, state = net(piece, state)
-            outputs.append(y)
-        torch.testing.assert_close(torch.cat(outputs, 1), whole)
+        outputs, state = in_pieces(net, x, lengths, net.initial_state(BATCH))
+        torch.testing.assert_close(outputs, whole)
         torch.testing.assert_close(state, end)
 
 

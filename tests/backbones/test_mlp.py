@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from forecastlab.backbones.mlp import MLP
+from tests.backbones.states import in_pieces
 
 BATCH, TIME, WIDTH, WINDOW = 3, 9, 2, 4
 
@@ -19,11 +20,6 @@ EQUATIONS = {
     "elu": lambda x: x if x > 0 else math.exp(x) - 1,
     "identity": lambda x: x,  # not the thesis's
 }
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 def windows(x):
@@ -85,11 +81,8 @@ def test_a_sequence_in_pieces_equals_the_whole_and_the_state_holds_the_last_inpu
     net = MLP(WIDTH, 5, window=WINDOW, activation="elu").to(dtype)
     x = torch.randn(BATCH, TIME, WIDTH, dtype=dtype)
     whole, end = net(x)
-    pieces, state = [], net.initial_state(BATCH)
-    for piece in x.split([1, 2, 5, 1], 1):
-        y, state = net(piece, state)
-        pieces.append(y)
-    torch.testing.assert_close(torch.cat(pieces, 1), whole)
+    pieces, state = in_pieces(net, x, [1, 2, 5, 1], net.initial_state(BATCH))
+    torch.testing.assert_close(pieces, whole)
     torch.testing.assert_close(state, end)
     torch.testing.assert_close(state, x[:, 1 - WINDOW :])
 

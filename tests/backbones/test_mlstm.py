@@ -1,16 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch.overrides import TorchFunctionMode
 
 from forecastlab.backbones.mlstm import MLSTM, MLSTMLayer
 from forecastlab.backbones.slstm import NOTHING
+from tests.backbones.states import in_pieces, unrolled
 
 ROWS = ("query", "key", "value", "output", "input", "forget")
-
-
-def sigmoid(a):
-    return 1 / (1 + np.exp(-a))
 
 
 def log_forget(a, forget):
@@ -179,11 +177,8 @@ def test_parallel_chunkwise_and_recurrent_forms_agree(forget, chunk_size):
     before = tuple(tuple(leaf.detach() for leaf in layer) for layer in model(series(batch=2, time=3).flip(1))[1])
     for start in (None, before):
         forms = everything(model, *model(x, start), x)
-        state, outputs = model.initial_state(2) if start is None else start, []
-        for x_t in x.unbind(1):
-            y_t, state = model.step(x_t, state)
-            outputs.append(y_t)
-        steps = everything(model, torch.stack(outputs, 1), state, x)
+        stepped = unrolled(model, x, model.initial_state(2) if start is None else start)
+        steps = everything(model, *stepped, x)
         for ours, theirs in zip(forms, steps, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
@@ -193,11 +188,8 @@ def test_parallel_chunkwise_and_recurrent_forms_agree(forget, chunk_size):
 def test_a_sequence_in_pieces_equals_the_whole_with_all_gradients(pieces, chunk_size):
     model, x = build(chunk_size=chunk_size), series(time=37)
     whole = everything(model, *model(x))
-    state, outputs = model.initial_state(2), []
-    for piece in x.split(pieces, 1):
-        y, state = model(piece, state)
-        outputs.append(y)
-    for ours, theirs in zip(everything(model, torch.cat(outputs, 1), state), whole, strict=True):
+    split = in_pieces(model, x, pieces, model.initial_state(2))
+    for ours, theirs in zip(everything(model, *split), whole, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 

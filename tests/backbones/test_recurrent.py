@@ -9,11 +9,6 @@ from forecastlab.backbones.rnn import RNN
 WIDTH, HIDDEN = 4, 6
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def layers_of(model):
     """One-layer networks of torch.nn with the weights of each layer."""
     twins = []

@@ -1,21 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as logistic
 from torch import nn
 from torch.nn.functional import dropout
 
 from forecastlab.backbones.residual_lstm import ResidualLSTM
 
 BATCH, TIME, WIDTH, HIDDEN = 3, 7, 4, 5
-
-
-def logistic(x):
-    return 1 / (1 + np.exp(-x))
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(15)
 
 
 def sequence(width=WIDTH):

@@ -9,11 +9,6 @@ from forecastlab.backbones.rnn import RNN
 BATCH, TIME, WIDTH, HIDDEN = 3, 7, 4, 5
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(1)
-
-
 def sequence():
     return torch.randn(BATCH, TIME, WIDTH, dtype=torch.float64)
 

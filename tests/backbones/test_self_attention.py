@@ -8,11 +8,6 @@ from forecastlab.backbones.self_attention import SelfAttention
 BATCH, TIME, WIDTH, HIDDEN, HEADS = 3, 8, 4, 6, 2
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(11)
-
-
 def sequence(width=WIDTH):
     return torch.randn(BATCH, TIME, width, dtype=torch.float64)
 

@@ -1,15 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch.nn.functional import dropout
 
 from forecastlab.backbones.slstm import NOTHING, SLSTM, SLSTMLayer
+from tests.backbones.states import in_pieces
 
 GATES = ("input", "forget", "candidate", "output")
-
-
-def sigmoid(a):
-    return 1 / (1 + np.exp(-a))
 
 
 def log_sigmoid(a):
@@ -169,11 +167,8 @@ def test_a_sequence_in_pieces_equals_the_whole_with_all_gradients(pieces):
         return outputs, *leaves, *torch.autograd.grad(loss, list(model.parameters()))
 
     whole = total(*model(x))
-    state, outputs = model.initial_state(2), []
-    for piece in x.split(pieces, 1):
-        y, state = model(piece, state)
-        outputs.append(y)
-    for ours, theirs in zip(total(torch.cat(outputs, 1), state), whole, strict=True):
+    split = in_pieces(model, x, pieces, model.initial_state(2))
+    for ours, theirs in zip(total(*split), whole, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 

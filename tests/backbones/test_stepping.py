@@ -4,7 +4,6 @@ from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
 
 from forecastlab.backbones.bn_lstm import BNLSTM
 from forecastlab.backbones.conv_lstm import ConvLSTM
@@ -14,6 +13,7 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.slstm import SLSTM
 from forecastlab.backbones.stepping import compile_steps, scan
 from forecastlab.hybrids.stack import Stack
+from tests.backbones.states import leaves
 
 # The tracer of torch.compile looks at the gradients of everything it meets; to users the warning is not shown.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
@@ -38,10 +38,6 @@ def _afresh():
 
 def sequence(time=11):
     return torch.randn(3, time, WIDTH, dtype=torch.float64)
-
-
-def leaves(state):
-    return [state] if isinstance(state, Tensor) else [leaf for part in state for leaf in leaves(part)]
 
 
 def results(model, x):

@@ -3,16 +3,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch.nn.functional import layer_norm
 
 from forecastlab.backbones.slstm import NOTHING, SLSTMLayer
 from forecastlab.backbones.xlstm import XLSTM, CausalConv, MBlock, SBlock, block_linear
+from tests.backbones.states import leaves
 
 erf = np.vectorize(math.erf)
-
-
-def sigmoid(a):
-    return 1 / (1 + np.exp(-a))
 
 
 def swish(a):
@@ -121,10 +119,6 @@ def build(dtype=torch.float64, **arguments):
 
 def series(dtype=torch.float64, batch=2, time=9):
     return torch.randn(batch, time, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(dtype)
-
-
-def leaves(state):
-    return [state] if isinstance(state, torch.Tensor) else [leaf for part in state for leaf in leaves(part)]
 
 
 def everything(model, outputs, state):

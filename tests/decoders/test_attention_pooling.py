@@ -8,11 +8,6 @@ BATCH, TIME, WIDTH, HORIZON, TARGETS, KNOWN, OUTPUTS = 3, 7, 4, 5, 2, 3, 2
 SCORES = ["additive", "linear"]
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def build(**arguments):
     return AttentionPooling(WIDTH, HORIZON, TARGETS, KNOWN, OUTPUTS, **arguments).double()
 

@@ -45,11 +45,6 @@ every_class = pytest.mark.parametrize("cls", CLASSES.values())
 both_dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(30)
-
-
 def ready(case, dtype=torch.float64, sizes=SIZES):
     return case(*sizes).to(dtype).eval()
 

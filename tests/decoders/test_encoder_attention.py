@@ -11,11 +11,6 @@ BATCH, TIME, WIDTH = 2, 6, 4
 SCORES = ["additive", "dot", "general", "scaled_dot"]
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def build(score, query_size=WIDTH, **arguments):
     return EncoderAttention(WIDTH, query_size, score, **arguments).double()
 

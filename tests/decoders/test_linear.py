@@ -8,11 +8,6 @@ from forecastlab.decoders import Linear
 BATCH, TIME, WIDTH, HORIZON, TARGETS, KNOWN, OUTPUTS = 3, 7, 4, 5, 2, 3, 6
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def inputs(origins, known=KNOWN):
     """Encoding, known covariates and last values."""
     return torch.randn(BATCH, TIME, WIDTH), torch.randn(BATCH, origins, HORIZON, known), torch.randn(BATCH, origins, 2)

@@ -6,11 +6,6 @@ import torch
 from forecastlab.decoders.sampling import ScheduledSampling
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def at(step, **arguments):
     """The probability of the truth after so many training steps."""
     sampling = ScheduledSampling(**arguments)

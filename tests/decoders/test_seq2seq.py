@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 from torch import nn
 
 from forecastlab.decoders import Seq2Seq, encoder_attention
@@ -12,11 +13,6 @@ from forecastlab.errors import ConfigError
 BATCH, TIME, WIDTH, HORIZON, TARGETS, KNOWN, OUTPUTS = 3, 6, 4, 5, 2, 3, 3
 ATTENTIONS = ["none", "additive", "dot", "general", "scaled_dot"]
 ALWAYS_BY_STEPS = {"sampling": "linear", "floor": 1.0}  # the truth with probability 1, but through the loop
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 def build(known=KNOWN, outputs=OUTPUTS, horizon=HORIZON, **arguments):
@@ -54,10 +50,6 @@ class Weights(nn.Module):
 
     def point(self, raw):
         return raw @ self.weights
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 class Reference:

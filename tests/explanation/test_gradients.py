@@ -91,16 +91,16 @@ def test_few_histories_at_once_are_as_all(monkeypatch, lookback):
     module = data(lookback=lookback)
     model = network(module, partial(LSTM, hidden_size=5))
     together = attributed(model, module, origins=7, steps=6)
-    monkeypatch.setattr(tracing, "AT_ONCE", 60)
+    monkeypatch.setattr(tracing, "ROWS_IN_A_BATCH", 60)
     apart = attributed(model, module, origins=7, steps=6)
     np.testing.assert_allclose(apart.contributions, together.contributions, rtol=1e-3, atol=1e-5)
 
 
 def test_a_decoder_that_looks_back_holds_its_weights_for_few_sequences_at_once(monkeypatch):
-    monkeypatch.setattr(tracing, "WEIGHTS", 1000)
+    monkeypatch.setattr(tracing, "WEIGHTS_IN_A_BATCH", 1000)
     module = data(lookback="full")
     windows = samples(module)  # 29 steps, 15 origins
-    assert tracing.sequences_at_once(network(module), windows) == tracing.AT_ONCE // 29
+    assert tracing.sequences_at_once(network(module), windows) == tracing.ROWS_IN_A_BATCH // 29
     assert tracing.sequences_at_once(network(module, decoder=AttentionPooling), windows) == 1000 // (29 * 15)
 
 

@@ -131,7 +131,7 @@ def test_many_permutations_at_once_are_as_one_by_one(monkeypatch):
     module = data(lookback=5)
     model, features = network(module, partial(RNN, hidden_size=3)), {name: [name] for name in COLUMNS}
     at_once, _ = importance(model, module, features, block_orders(19, 3, 6))
-    monkeypatch.setattr(tracing, "AT_ONCE", 20)
+    monkeypatch.setattr(tracing, "ROWS_IN_A_BATCH", 20)
     one_by_one, _ = importance(model, module, features, block_orders(19, 3, 6))
     np.testing.assert_allclose(one_by_one, at_once, rtol=1e-4, atol=1e-6)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import expit as logistic
 
 from forecastlab.backbones.alstm import ALSTM
 from forecastlab.backbones.larnn import LARNN
@@ -23,10 +24,6 @@ ORIGINS = np.arange(14, 29)
 def traced(model, module):
     with model.evaluating():
         return trace(model, samples(module), module.times)
-
-
-def logistic(x):
-    return 1 / (1 + np.exp(-x))
 
 
 def lstm(x, weights, layer):

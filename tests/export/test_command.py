@@ -68,7 +68,7 @@ def test_a_checkpoint_that_lies_elsewhere_is_exported_beside_itself(run, tmp_pat
         ({"global_step": 0}, "are not trained"),
         ({"hyper_parameters": 3}, "odd.ckpt"),
         ({"config": "a: [1"}, "cannot be exported"),
-        ({"state_dict": {"weight": torch.zeros(2)}}, "do not make a network"),
+        ({"state_dict": {"weight": torch.zeros(2)}}, "no network can be built from them"),
     ],
 )
 def test_the_command_refuses_a_checkpoint_that_is_no_trained_network(run, tmp_path, capsys, changes, message):

@@ -81,8 +81,8 @@ class Unknown(Own):
 FIXED = {
     LoopInPython: r"test_obstacles.py, line \d+ \(`for x_t in self.linear\(x\).unbind\(1\):`\) needs the number",
     CountsSteps: r"test_obstacles.py, line \d+ \(`outputs = \[.* for t in range\(x.shape\[1\]\)\]`\) needs the number",
-    Grows: r"tensor 0 of the state changes from \(batch, 1, 4\) to \(batch, 2, 4\) in a step, and torch's scan and "
-    r"ONNX's Scan carry tensors of one shape",
+    Grows: r"tensor 0 of the state changes from \(batch, 1, 4\) to \(batch, 2, 4\) in a step, but torch's scan and "
+    r"ONNX's Scan need a constant shape",
 }
 
 

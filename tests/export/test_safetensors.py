@@ -136,8 +136,8 @@ def edited(saved: Path, **changes):
     [
         ({"version": 3}, "of version 3, but 2 or less is expected"),
         ({"format": "other"}, "was not written by forecastlab export"),
-        ({"model": {}}, "they do not make a network"),
-        ({"model": {"schema": {"features": 3}}}, "they do not make a network"),
+        ({"model": {}}, "no network can be built from them"),
+        ({"model": {"schema": {"features": 3}}}, "no network can be built from them"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(saved, changes, message):

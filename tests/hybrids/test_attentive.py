@@ -10,15 +10,11 @@ from forecastlab.backbones.mlp import MLP
 from forecastlab.hybrids import attentive
 from forecastlab.hybrids.attentive import Attentive
 from forecastlab.hybrids.bidirectional import Bidirectional
+from tests.backbones.states import in_pieces, unrolled
 
 BATCH, TIME, WIDTH, HIDDEN = 3, 7, 2, 4
 SCORES = ["additive", "dot", "general", "scaled_dot"]
 LSTM_OF_FOUR = partial(LSTM, hidden_size=HIDDEN)
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 def build(score, backbone=LSTM_OF_FOUR, **arguments):
@@ -70,17 +66,11 @@ def test_output_and_weights_equal_the_equations_over_the_past_or_over_the_window
 def test_a_sequence_in_pieces_and_step_by_step_equals_the_whole(score, dtype):
     net, x = build(score).to(dtype), inputs().to(dtype)
     whole, end = net(x)
-    pieces, state = [], net.initial_state(BATCH)
-    for piece in x.split([1, 4, 2], 1):
-        y, state = net(piece, state)
-        pieces.append(y)
-    torch.testing.assert_close(torch.cat(pieces, 1), whole)
+    pieces, state = in_pieces(net, x, [1, 4, 2], net.initial_state(BATCH))
+    torch.testing.assert_close(pieces, whole)
     torch.testing.assert_close(state, end)
-    steps, state = [], net.initial_state(BATCH)
-    for x_t in x.unbind(1):
-        y_t, state = net.step(x_t, state)
-        steps.append(y_t)
-    torch.testing.assert_close(torch.stack(steps, 1), whole)
+    steps, state = unrolled(net, x, net.initial_state(BATCH))
+    torch.testing.assert_close(steps, whole)
     torch.testing.assert_close(state, end)
 
 

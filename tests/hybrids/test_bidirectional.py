@@ -11,11 +11,6 @@ from forecastlab.hybrids.bidirectional import Bidirectional
 BATCH, TIME, WIDTH, HIDDEN = 3, 7, 2, 4
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_equals_torchs_bidirectional_lstm_by_weight_copy(dtype):
     net = Bidirectional(WIDTH, partial(LSTM, hidden_size=HIDDEN)).to(dtype)

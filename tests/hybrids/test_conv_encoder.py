@@ -8,13 +8,9 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.mlp import MLP
 from forecastlab.hybrids.bidirectional import Bidirectional
 from forecastlab.hybrids.conv_encoder import ConvEncoder
+from tests.backbones.states import in_pieces, unrolled
 
 BATCH, TIME, WIDTH, CHANNELS, HIDDEN = 3, 9, 2, 5, 4
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 def build(**arguments):
@@ -55,18 +51,12 @@ def test_a_sequence_in_pieces_and_step_by_step_equals_the_whole(dtype):
     net = build(kernel_size=4).to(dtype)
     x = torch.randn(BATCH, TIME, WIDTH, dtype=dtype)
     whole, end = net(x)
-    pieces, state = [], net.initial_state(BATCH)
-    for piece in x.split([1, 2, 6], 1):
-        y, state = net(piece, state)
-        pieces.append(y)
-    torch.testing.assert_close(torch.cat(pieces, 1), whole)
+    pieces, state = in_pieces(net, x, [1, 2, 6], net.initial_state(BATCH))
+    torch.testing.assert_close(pieces, whole)
     torch.testing.assert_close(state, end)
     torch.testing.assert_close(state[0], x[:, -3:])
-    steps, state = [], net.initial_state(BATCH)
-    for x_t in x.unbind(1):
-        y_t, state = net.step(x_t, state)
-        steps.append(y_t)
-    torch.testing.assert_close(torch.stack(steps, 1), whole)
+    steps, state = unrolled(net, x, net.initial_state(BATCH))
+    torch.testing.assert_close(steps, whole)
     torch.testing.assert_close(state, end)
 
 

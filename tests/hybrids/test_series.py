@@ -9,11 +9,6 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.hybrids.series import Series
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def torchs(backbone):
     twin = nn.LSTM(backbone.input_size, backbone.hidden_size, batch_first=True)
     twin.load_state_dict(backbone.rnn.state_dict())

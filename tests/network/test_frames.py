@@ -1,6 +1,5 @@
-"""`Forecaster.load` and `forecast`: a checkpoint and a frame are enough."""
+"""`Forecaster.forecast`: a checkpoint and a frame are enough."""
 
-import zipfile
 from dataclasses import replace
 from functools import partial
 
@@ -9,33 +8,17 @@ import pandas as pd
 import pytest
 import torch
 
-from forecastlab.backbones.lstm import LSTM
 from forecastlab.data.table_datamodule import TableDataModule
 from forecastlab.decoders import Seq2Seq
-from forecastlab.errors import ConfigError, DataError, ForecastlabError
+from forecastlab.errors import ConfigError, DataError
 from forecastlab.losses import Quantile
 from forecastlab.network import network
 from forecastlab.training.forecaster import Forecaster
 from tests.frames import module, panel, wide
+from tests.network.fitted import SMALL, fitted
 from tests.series import trainer
 
-SMALL = partial(LSTM, hidden_size=4)
 COLUMNS = ["unique_id", "target", "ds", "cutoff", "y", "forecast"]
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
-def fitted(folder, frame, **arguments):
-    """A network trained for an epoch, and loaded from its checkpoint."""
-    parts = {name: arguments.pop(name) for name in ("decoder", "loss", "intervals", "dropout") if name in arguments}
-    data = module(folder, frame, **{"frequency": "D", **arguments})
-    running = trainer(max_epochs=1)
-    running.fit(Forecaster(SMALL, **parts, schema=data.schema), data)
-    running.save_checkpoint(folder / "x.ckpt")
-    return Forecaster.load(folder / "x.ckpt")
 
 
 def by_hand(model, values, targets=1):
@@ -167,7 +150,7 @@ def test_a_network_that_knew_first_days_only_is_not_given_whole_weeks(tmp_path):
     before = model.forecast(weeks)["forecast"].tolist()
     model.schema = replace(model.schema, step="")  # as checkpoints of 0.1 have it
     assert model.forecast(weeks)["forecast"].tolist() != before
-    with pytest.raises(ConfigError, match="that of each row's first day alone, but now a step of W-MON has all of"):
+    with pytest.raises(ConfigError, match="it has only the first day of each step of W-MON, and now all days"):
         trainer().validate(model, module(tmp_path, weeks, **given), verbose=False)
 
 
@@ -287,7 +270,7 @@ def test_more_series_than_are_taken_together_are_all_forecast(tmp_path, monkeypa
     frame = panel(40)
     model = fitted(tmp_path, frame, series_column="unique_id")
     expected = model.forecast(frame)
-    monkeypatch.setattr(network, "WINDOWS_AT_ONCE", 2)
+    monkeypatch.setattr(network, "WINDOWS_IN_A_BATCH", 2)
     pd.testing.assert_frame_equal(model.forecast(frame), expected, rtol=1e-6)
 
 
@@ -328,102 +311,3 @@ def test_what_is_promised_as_known_and_missing_is_named(tmp_path, ahead, words):
     after = pd.DataFrame({"ds": pd.date_range("2020-02-10", periods=len(ahead)), "price": ahead})
     with pytest.raises(DataError, match=words):
         model.forecast(pd.concat([frame, after]) if ahead else frame)
-
-
-# ---- loading ----
-
-
-def test_a_loaded_network_is_ready_to_forecast_on_the_cpu(tmp_path):
-    model = fitted(tmp_path, wide(40), dropout=0.5)
-    assert not model.training
-    assert model.device.type == "cpu"
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "there is no checkpoint"),
-        (b"", "damaged or not a checkpoint at all"),
-        (b"hello", "damaged or not a checkpoint at all"),
-        ({"state_dict": {}}, "is no checkpoint of a Forecaster: it holds no hyper-parameters"),
-        ({"hyper_parameters": {}}, "it holds no weights"),
-        ([1, 2], "it holds no weights"),
-    ],
-)
-def test_what_is_no_checkpoint_of_a_network_is_refused(tmp_path, content, words):
-    path = tmp_path / "x.ckpt"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content is not None:
-        torch.save(content, path)
-    with pytest.raises(DataError, match=words):
-        Forecaster.load(path)
-
-
-def changed(path, **parts):
-    """A checkpoint with other parts."""
-    torch.save({**torch.load(path, weights_only=True), **parts}, path)
-
-
-def test_a_flipped_bit_is_noticed(tmp_path):
-    fitted(tmp_path, wide(40))
-    path = tmp_path / "x.ckpt"
-    with zipfile.ZipFile(path) as archive:
-        entry = max(archive.infolist(), key=lambda entry: entry.file_size)
-    content = bytearray(path.read_bytes())
-    content[entry.header_offset + 200] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="damaged"):
-        Forecaster.load(path)
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"colour": "red"},
-        {"schema": {"columns": ["y"]}},
-        {"schema": 5},
-        {"backbone": {"class_path": 5}},
-        {"dropout": "a"},
-    ],
-    ids=str,
-)
-def test_settings_that_this_version_does_not_know_are_refused(tmp_path, parameters):
-    fitted(tmp_path, wide(40))
-    path = tmp_path / "x.ckpt"
-    changed(path, hyper_parameters={**torch.load(path, weights_only=True)["hyper_parameters"], **parameters})
-    with pytest.raises(ForecastlabError):
-        Forecaster.load(path)
-
-
-def test_weights_that_do_not_fit_the_settings_are_refused(tmp_path):
-    fitted(tmp_path, wide(40))
-    path = tmp_path / "x.ckpt"
-    weights = torch.load(path, weights_only=True)["state_dict"]
-    weights["decoder.linear.bias"] = torch.zeros(7)
-    changed(path, state_dict=weights)
-    with pytest.raises(ConfigError, match=r"does not fit this version of forecastlab: (.*\s)*.*decoder.linear.bias"):
-        Forecaster.load(path)
-
-
-def test_loading_runs_no_code_of_the_file(tmp_path, monkeypatch):
-    mark = tmp_path / "was_run"
-
-    class Evil:
-        def __reduce__(self):
-            return open, (str(mark), "w")
-
-    fitted(tmp_path, wide(40))
-    path = tmp_path / "x.ckpt"
-    good = torch.load(path, weights_only=True)
-    (tmp_path / "evil_network.py").write_text(f"open({str(mark)!r}, 'w').close()\nfrom torch.nn import GRU\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    for part in ("backbone", "decoder", "loss", "penalties"):
-        evil = {"class_path": "evil_network.GRU", "init_args": {}}
-        changed(path, hyper_parameters={**good["hyper_parameters"], part: [evil] if part == "penalties" else evil})
-        with pytest.raises(ConfigError, match=r"evil_network.GRU is not imported"):
-            Forecaster.load(path)
-    torch.save({**good, "extra": Evil()}, path)
-    with pytest.raises(DataError, match="not a readable checkpoint"):
-        Forecaster.load(path)
-    assert not mark.exists()

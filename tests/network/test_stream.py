@@ -1,42 +1,17 @@
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from forecastlab.backbones.alstm import ALSTM
-from forecastlab.backbones.gru import GRU
-from forecastlab.backbones.lstm import LSTM
-from forecastlab.backbones.slstm import SLSTM
-from forecastlab.decoders import AttentionPooling, Linear, Seq2Seq
+from forecastlab.decoders import Seq2Seq
 from forecastlab.errors import ConfigError, DataError
-from forecastlab.hybrids.parallel import Parallel
 from forecastlab.losses import Quantile
 from forecastlab.network.stream import Stream
 from forecastlab.training.forecaster import Forecaster
-from tests.frames import module, panel, wide
+from tests.frames import panel, wide
+from tests.network.streams import BACKBONES, DECODERS, SMALL, network, rows_of
 from tests.series import Series, as_if_trained, noise
 
-SMALL = partial(LSTM, hidden_size=4)
 NAN = np.nan
-
-
-def network(folder, frame, backbone=SMALL, anchor="none", dropout=0.0, window_norm="none", **arguments):
-    """A network of random weights, with the scaling of its data."""
-    parts = {name: arguments.pop(name) for name in ("decoder", "loss") if name in arguments}
-    data = module(folder, frame, **{"frequency": "D", **arguments})
-    torch.manual_seed(0)
-    settings = {"anchor": anchor, "dropout": dropout, "window_norm": window_norm}
-    model = Forecaster(backbone, **parts, **settings, schema=data.schema)
-    model.scaling.load_state_dict(data.scaling.state_dict())
-    return as_if_trained(model).eval()
-
-
-def rows_of(frame):
-    """The rows of a frame as mappings; missing values are left out."""
-    return [{name: value for name, value in row.items() if not pd.isna(value)} for row in frame.to_dict("records")]
 
 
 def require_equal(model, frame, known=()):
@@ -61,22 +36,6 @@ def require_equal(model, frame, known=()):
         pd.testing.assert_frame_equal(found, model.forecast(so_far), rtol=1e-4, atol=1e-4)
         count += 1
     return count
-
-
-BACKBONES = {
-    "lstm": partial(LSTM, hidden_size=4, num_layers=2),
-    "gru": partial(GRU, hidden_size=4),
-    "alstm": ALSTM,
-    "slstm": SLSTM,
-    "parallel": partial(Parallel, branches=[SMALL, partial(GRU, hidden_size=3)]),
-}
-DECODERS = {
-    "linear": Linear,
-    "pooling": AttentionPooling,
-    "seq2seq": partial(Seq2Seq, hidden_size=5),
-    "additive": partial(Seq2Seq, hidden_size=5, attention="additive"),
-    "plain": partial(Seq2Seq, hidden_size=5, attention="none", cell="gru"),
-}
 
 
 @pytest.mark.parametrize("lookback", [4, "full"])
@@ -227,72 +186,6 @@ def test_with_one_scaling_for_all_an_unknown_series_is_forecast(tmp_path):
     assert found["unique_id"].tolist() == ["z"]
 
 
-# ---- what a row costs ----
-
-
-class Work(TorchDispatchMode):
-    """Counts kernel calls and the numbers that they read."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls, self.numbers = 0, 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.calls += 1
-        self.numbers += sum(tensor.numel() for tensor in tensors(args))
-        return func(*args, **(kwargs or {}))
-
-
-def tensors(value):
-    if isinstance(value, torch.Tensor):
-        return [value]
-    return [tensor for item in value for tensor in tensors(item)] if isinstance(value, list | tuple) else []
-
-
-def work_of(model, rows):
-    """Kernel calls and numbers read for each row."""
-    stream, found = model.stream(), []
-    for row in rows:
-        with Work() as work:
-            stream.update(row)
-        found.append((work.calls, work.numbers))
-    return found, stream
-
-
-@pytest.mark.parametrize("lookback", [4, "full"])
-@pytest.mark.parametrize(
-    ("backbone", "decoder"), [("lstm", "linear"), ("gru", "linear"), ("slstm", "linear"), ("parallel", "plain")]
-)
-def test_a_row_costs_the_same_however_many_there_were(tmp_path, backbone, decoder, lookback):
-    frame = wide(40)
-    model = network(tmp_path, frame, BACKBONES[backbone], decoder=DECODERS[decoder], lookback=lookback)
-    work, stream = work_of(model, rows_of(frame.iloc[:20]))
-    assert len(set(work[6:])) == 1
-    assert len(stream._past) == (1 if lookback == "full" else 4)
-
-
-def test_a_step_is_taken_from_the_kept_state_and_not_the_whole_past_again(tmp_path):
-    frame = wide(30)
-    model = network(tmp_path, frame, lookback="full")
-    seen = []
-    model.backbone.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].shape[1]))
-    stream = model.stream()
-    for row in rows_of(frame):
-        stream.update(row)
-    assert seen == [1] * 30
-
-
-def test_attention_reads_the_whole_past_and_computes_it_once(tmp_path):
-    frame = wide(40)
-    model = network(tmp_path, frame, decoder=AttentionPooling, lookback="full")
-    work, _ = work_of(model, rows_of(frame.iloc[:20]))
-    calls, numbers = np.array(work).T
-    assert len(set(calls[6:])) == 1
-    growth = np.diff(numbers[6:])
-    assert (growth > 0).all()
-    assert len(set(growth)) == 1, "it grows with the past, not with its square"
-
-
 # ---- what it leaves alone ----
 
 
@@ -349,7 +242,7 @@ REFUSED = {
     "missing": ({"x": None}, "x is missing at 2020-01-07"),
     "not a number": ({"y": NAN}, "y is missing at 2020-01-07"),
     "after a gap": ({"ds": pd.Timestamp("2020-01-09")}, "is missing at 2020-01-07"),
-    "of another series": ({"unique_id": "b"}, "a stream is one series: this one is a, the row is of b"),
+    "of another series": ({"unique_id": "b"}, "a stream takes one series: it has a, but the row is of b"),
     "of no series": ({"unique_id": None}, "the row has no unique_id"),
     "of another place": ({"area": 3.0}, "static covariate area must have one value, got 1.0 and then 3.0"),
 }
@@ -388,14 +281,14 @@ def test_a_series_that_begins_without_a_value_is_refused_unless_that_is_an_input
 @pytest.mark.parametrize(
     ("ahead", "words"),
     [
-        ([], r"what is known in advance \(price\) of the next 2 steps: pass ahead=\[...\] with a row for each, got 0"),
+        ([], r"the known covariates \(price\) of the next 2 steps: pass ahead=\[...\] with a row for each, got 0"),
         ([{"price": 1.0}], "got 1"),
         ([{"price": 1.0}, {"price": None}], "must have a value in every row"),
         ([{"price": 1.0}, {"cost": 2.0}], "must have a value in every row"),
         ([{"price": 1.0}, {"price": "high"}], "price: expected a number, got 'high'"),
         (
             [{"ds": "2020-01-08", "price": 1.0}, {"ds": "2020-01-07", "price": 2.0}],
-            "ahead: expected what is known of 2020-01-07 00:00:00, got that of 2020-01-08",
+            "ahead: expected the known covariates of 2020-01-07 00:00:00, got those of 2020-01-08",
         ),
     ],
 )

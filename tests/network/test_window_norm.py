@@ -27,11 +27,6 @@ SMALL = partial(GRU, hidden_size=4)
 EPSILON = 1e-5  # what the class says it adds to a window's variance
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def batch(samples=4):
     """Windows of unlike level and roughness whose last rows hold the targets' last values."""
     own = 30 * torch.randn(samples, 1, 2) + 10 ** torch.linspace(0, 1.5, samples)[:, None, None] * torch.randn(

@@ -1,1 +1,1 @@
-"""Compiled loops over time for CPUs: what a cell computes step by step, without the cost of a call per step."""
+"""Compiled loops over time for CPUs: they compute a cell step by step, without the cost of a Python call per step."""

@@ -1,4 +1,4 @@
-"""How the kernels are called from torch: arrays for tensors, and what all their gradients share."""
+"""Helpers that call the kernels from torch: tensors as arrays, and steps that all gradients share."""
 
 from typing import Any
 
@@ -33,16 +33,16 @@ def ones_or(mask: Tensor | None, like: Tensor) -> Tensor:
 
 
 def differentiated(*tensors: Tensor | None) -> bool:
-    """Whether a backward pass may follow, for which the gates of all steps have to be kept."""
+    """Whether a backward pass may follow; if so, the gates of all steps must be kept."""
     return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
 def refuse_second_derivatives() -> None:
-    """Raises RuntimeError in a backward pass that is to be differentiated itself."""
+    """Raises RuntimeError if the backward pass itself would be differentiated."""
     if torch.is_grad_enabled():
         raise RuntimeError("compiled kernels have no second derivatives: build the backbone with fused=False")
 
 
 def seen_before(h: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-    """What the recurrent weights read at every step, (batch * time, hidden): the state before it, through the mask."""
+    """The inputs of the recurrent weights at every step, (batch * time, hidden): the masked state before the step."""
     return (torch.cat([h.unsqueeze(1), y[:, :-1]], 1) * mask.unsqueeze(1)).flatten(0, 1)

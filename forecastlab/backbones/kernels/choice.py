@@ -1,4 +1,4 @@
-"""When a loop over time is left to the compiled kernels."""
+"""The choice between a compiled kernel and a loop in Python."""
 
 from functools import cache
 from importlib import import_module
@@ -25,14 +25,14 @@ def loops() -> Any:
 def usable(inputs: Tensor, *others: Tensor | None) -> bool:
     """Whether a kernel can run a sequence and is likely to be faster than the loop in Python.
 
-    That depends on sizes, dtypes and the device, never on values.
+    The answer depends on sizes, dtypes and the device, never on values.
 
     Args:
         inputs: (batch, time, width), the input projections of all steps.
-        others: states, weights and masks that go with it.
+        others: the states, weights and masks of the same call; None for those it does not have.
     """
     return (
-        not torch.compiler.is_compiling()  # before any size is asked for, which would fix it
+        not torch.compiler.is_compiling()  # asked first: reading a size would fix it
         and not is_traced()
         and inputs.shape[1] >= MIN_STEPS
         and inputs.dtype in (torch.float32, torch.float64)
@@ -44,5 +44,5 @@ def usable(inputs: Tensor, *others: Tensor | None) -> bool:
 
 
 def _plain(tensor: Tensor) -> bool:
-    # Fake tensors, which stand for shapes only, say that they are on a CPU too.
+    # Fake tensors hold shapes only, but also say that they are on a CPU.
     return tensor.device.type == "cpu" and type(tensor) in (Tensor, torch.nn.Parameter)

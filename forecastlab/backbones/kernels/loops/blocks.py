@@ -4,7 +4,7 @@ from forecastlab.backbones.kernels.loops.compiling import Array, inlined
 from forecastlab.backbones.kernels.loops.elementwise import sigmoid, tanh
 
 ROWS = 8
-"""How many rows of a batch go through time together."""
+"""The number of rows of a batch in a block."""
 
 
 @inlined
@@ -67,6 +67,6 @@ def apply_tanh(out: Array) -> None:
 
 @inlined
 def carry_back(carried: Array, mask: Array, first: int, rows: int) -> None:
-    """What reaches h through the mask: carried[:rows, 0] times the rows of the mask from `first` on."""
+    """Multiplies the gradients carried[:rows, 0] by the rows of the mask from `first` on."""
     for r in range(rows):
         multiply(carried[r, 0], carried[r, 0], mask[first + r])

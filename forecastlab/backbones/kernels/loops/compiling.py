@@ -1,4 +1,4 @@
-"""How the kernels are compiled, and how long compiled code is believed."""
+"""Compilation of the kernels, and a cache of their machine code."""
 
 import hashlib
 from collections.abc import Callable
@@ -17,11 +17,11 @@ OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
 
 def digest(folder: Path) -> str:
     """A name for the state of all Python files in a folder: it changes with every change of one of them."""
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     for path in sorted(folder.glob("*.py")):
         content = path.read_bytes()
-        found.update(f"{path.name} {len(content)} ".encode() + content)
-    return "of_" + found.hexdigest()[:16]
+        sha.update(f"{path.name} {len(content)} ".encode() + content)
+    return "of_" + sha.hexdigest()[:16]
 
 
 SOURCES = digest(Path(__file__).parent)
@@ -37,7 +37,7 @@ def compiled(function: Kernel) -> Kernel:
     function.__qualname__ = f"{SOURCES}.{function.__name__}"
     try:
         return cast(Kernel, numba.njit(cache=True, nogil=True, **OPTIONS)(function))
-    except RuntimeError:  # neither can be written to: every process compiles anew
+    except RuntimeError:  # neither folder can be written: every process compiles
         return cast(Kernel, numba.njit(nogil=True, **OPTIONS)(function))
 
 

@@ -1,6 +1,6 @@
 """The loops over time of the gated recurrent unit.
 
-`kept` holds r, z, a, n; a is the recurrent share of the candidate, or r * seen where the gate comes before it.
+`kept` holds r, z, a, n; a is the recurrent share of the candidate, or r * seen if the gate comes before the product.
 """
 
 import numpy as np
@@ -98,13 +98,13 @@ def backward(
                 row, d = kept[first + r, t], dh[first + r]
                 reset, z = row[:hidden], row[hidden : 2 * hidden]
                 a, n = row[2 * hidden : 3 * hidden], row[3 * hidden :]
-                before = y[first + r, t - 1] if t > 0 else h[first + r]
+                h_before = y[first + r, t - 1] if t > 0 else h[first + r]
                 d_r, d_z, d_n = left[r, :hidden], left[r, hidden:], inner[r]
                 add(d, dy[first + r, t])
                 for j in range(hidden):
                     d_n[j] = d[j] * (one - z[j]) * (one - n[j] * n[j])
                 for j in range(hidden):
-                    d_z[j] = d[j] * (before[j] - n[j]) * z[j] * (one - z[j])
+                    d_z[j] = d[j] * (h_before[j] - n[j]) * z[j] * (one - z[j])
                 copy(dx[first + r, t][2 * hidden :], d_n)
                 if reset_after:
                     for j in range(hidden):
@@ -118,10 +118,10 @@ def backward(
             else:
                 add_product(through, 0, 0, 0, inner, candidate, rows)
                 for r in range(rows):
-                    reset, before = kept[first + r, t][:hidden], y[first + r, t - 1] if t > 0 else h[first + r]
+                    reset, h_before = kept[first + r, t][:hidden], y[first + r, t - 1] if t > 0 else h[first + r]
                     d_r, through_r, mask_r = left[r, :hidden], through[r, 0], mask[first + r]
                     for j in range(hidden):
-                        d_r[j] = through_r[j] * before[j] * mask_r[j] * reset[j] * (one - reset[j])
+                        d_r[j] = through_r[j] * h_before[j] * mask_r[j] * reset[j] * (one - reset[j])
                     multiply(carried[r, 0], through_r, reset)
             add_product(carried, 0, 0, 0, left, gates, rows)
             carry_back(carried, mask, first, rows)

@@ -124,7 +124,7 @@ def backward(
                 row, m_r, d_m, d_c = kept[first + r, t], m[r], carried[r, 0], dc[first + r]
                 i, f, g = row[:hidden], row[hidden : 2 * hidden], row[2 * hidden : 3 * hidden]
                 cell = row[4 * hidden : 5 * hidden]
-                before = kept[first + r, t - 1][4 * hidden : 5 * hidden] if t > 0 else c[first + r]
+                c_before = kept[first + r, t - 1][4 * hidden : 5 * hidden] if t > 0 else c[first + r]
                 d_i, d_f = left[r, :hidden], left[r, hidden : 2 * hidden]
                 d_g, d_o = left[r, 2 * hidden : 3 * hidden], left[r, 3 * hidden :]
                 for j in range(hidden):
@@ -132,15 +132,15 @@ def backward(
                 for j in range(hidden):
                     d_i[j] = d_c[j] * g[j] * i[j] * (one - i[j])
                 for j in range(hidden):
-                    d_f[j] = d_c[j] * before[j] * f[j] * (one - f[j])
+                    d_f[j] = d_c[j] * c_before[j] * f[j] * (one - f[j])
                 for j in range(hidden):
                     d_g[j] = d_c[j] * i[j] * (one - g[j] * g[j])
                 for j in range(hidden):
                     d_c[j] = d_c[j] * f[j] + d_i[j] * v_i[j] + d_f[j] * v_f[j]
                 for j in range(hidden):
-                    dpeephole[0, j] += d_i[j] * before[j]
+                    dpeephole[0, j] += d_i[j] * c_before[j]
                 for j in range(hidden):
-                    dpeephole[1, j] += d_f[j] * before[j]
+                    dpeephole[1, j] += d_f[j] * c_before[j]
                 for j in range(hidden):
                     dpeephole[2, j] += d_o[j] * cell[j]
                 copy(dx[first + r, t], left[r])
