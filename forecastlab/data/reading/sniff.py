@@ -12,8 +12,8 @@ from forecastlab.errors import DataError
 
 BLANKS = r"\s+"
 """The separator of columns that are told apart by runs of blanks, as pandas writes it."""
-_SEPARATORS = ("\t", ";", "|", ",")
-"""The comma comes last: in what another mark separates, it may be the decimal mark."""
+_SEPARATORS = ("\t", ";", "|", ",", BLANKS)
+"""The comma comes behind the marks: in what another one separates, it may be the decimal mark."""
 _MARKS = ("#", "%", "!", "//")
 """What begins a comment."""
 _ROWS = 500
@@ -21,8 +21,9 @@ _ROWS = 500
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "?"}
 _NUMBER = re.compile(r"[+\-\u2212\u2013]?(?:\d[\d.,'\u2019 \u00a0\u202f\u2009]*|[.,]\d+)(?:[eE][+-]?\d+)?")
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_CLOCK = r"\d{1,2}[:.]\d{2}[\d:.+\- Z]*(?:[AP]M)?"
 _TIME = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}(?:[-/.]\d{1,4})?(?:[T ]+\d.*)?|\d{1,2}:\d{2}.*|\d{4}-?Q[1-4]|"
+    rf"\d{{1,4}}[-/.]\d{{1,2}}(?:[-/.]\d{{1,4}})?(?:[T ]+{_CLOCK})?|{_CLOCK}|\d{{4}}-?Q[1-4]|"
     rf"(?:\d{{1,4}}[ -])?(?:{_MONTHS})[a-z]*[- ,.]+\d{{1,4}}(?:[ ,-]+\d{{1,4}})?",
     re.IGNORECASE,
 )
@@ -145,7 +146,7 @@ def is_number(cell: str) -> bool:
 
 def is_time(cell: str) -> bool:
     """Whether a cell looks like a time that is no plain number."""
-    return bool(_TIME.fullmatch(cell.strip())) and not re.fullmatch(r"\d+\.\d+", cell.strip())
+    return bool(_TIME.fullmatch(cell.strip())) and not re.fullmatch(r"\d+\.\d+|\d{1,3}(?:\.\d{3})+", cell.strip())
 
 
 def _is_comment(line: str, dialect: Dialect) -> bool:
@@ -202,17 +203,14 @@ def _separator(lines: Sequence[str], dialect: Dialect) -> str:
     for sep in _SEPARATORS:
         rows, _ = _rows(lines, 0, sep, dialect)
         width = len(rows[0]) if rows else 0
-        if width > 1:
-            steady = sum(len(row) == width for row in rows) / len(rows)
+        steady = sum(len(row) == width for row in rows) / len(rows) if width > 1 else 0.0
+        if steady == 1 or (steady and sep != BLANKS):  # blanks stand in texts as well
             values = [is_empty(cell) or is_number(cell) or is_time(cell) for row in rows for cell in row]
             if (steady, sum(values) / len(values)) > most:
                 best, most = sep, (steady, sum(values) / len(values))
     if best == "," and dialect.decimal == "," and most[0] < 1:
         best = ""
-    if not best:
-        widths = {len(row) for row in _rows(lines, 0, BLANKS, dialect)[0]}
-        best = BLANKS if len(widths) == 1 and widths != {1} else ";" if dialect.decimal == "," else ","
-    return best
+    return best or (";" if dialect.decimal == "," else ",")
 
 
 def _has_header(rows: Sequence[Sequence[str]], what: str) -> bool:

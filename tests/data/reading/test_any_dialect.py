@@ -51,7 +51,7 @@ def amount(value, decimal, thousands):
     return f"{whole.replace(',', thousands)}{decimal}{fraction}"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     rows=st.lists(st.tuples(WORDS, AMOUNTS, st.integers(-(10**6), 10**6)), min_size=2, max_size=12),
     dialect=DIALECTS,
