@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from forecastlab import limits
-from forecastlab.cli.configs import read_config
 from forecastlab.data.files import read_frame
 from forecastlab.errors import ConfigError, DataError
+from forecastlab.experiment.config_files import read_config
 from forecastlab.export import load_safetensors, save_safetensors
 from forecastlab.runs.checkpoint import read_checkpoint, require_intact
 from forecastlab.training.forecaster import Forecaster

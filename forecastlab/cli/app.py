@@ -6,21 +6,21 @@ import sys
 from collections.abc import Callable, Sequence
 
 from forecastlab.cli.backbones import backbones
-from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.cli.compare import compare
 from forecastlab.cli.completion import completion
 from forecastlab.cli.crossval import crossval
 from forecastlab.cli.data import data
 from forecastlab.cli.ensemble import ensemble, is_ensemble
-from forecastlab.cli.environment import our_error, prepare
 from forecastlab.cli.explain import explain
 from forecastlab.cli.export import export
-from forecastlab.cli.options import take
-from forecastlab.cli.refit import refit
 from forecastlab.cli.reproduce import reproduce
 from forecastlab.cli.run_table import runs
-from forecastlab.cli.shipped import with_paths
 from forecastlab.errors import ForecastlabError
+from forecastlab.experiment.environment import our_error, prepare
+from forecastlab.experiment.experiment import Experiment
+from forecastlab.experiment.options import take
+from forecastlab.experiment.refit import refit
+from forecastlab.experiment.shipped import with_paths
 from forecastlab.runs.signals import Stopped
 
 
@@ -72,7 +72,7 @@ def run(args: Sequence[str]) -> int:
         if rest[0] in ("test", "predict") and is_ensemble(rest):
             ensemble(rest[0], rest[1:])
         else:
-            refit(ForecastCLI(rest))
+            refit(Experiment(rest).execute())
     except SystemExit as exit_:  # --help and --print_config
         return int(exit_.code or 0)
     except Stopped as stopped:

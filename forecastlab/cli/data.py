@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 
-import jsonargparse
 import pandas as pd
-import yaml
 from jsonargparse import ArgumentParser
 
-from forecastlab.adapters.jsonargparse import options_of
-from forecastlab.cli.configs import read_config
-from forecastlab.cli.messages import explain
-from forecastlab.cli.options import take
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.ozone_datamodule import OzoneDataModule
 from forecastlab.data.table import Missing, Table, gaps
 from forecastlab.errors import ConfigError
+from forecastlab.experiment.config_files import read_config
+from forecastlab.experiment.data_part import data_module, data_parser
+from forecastlab.experiment.options import take
 from forecastlab.metrics.forecast_metrics import listed
 
 MOST = 10
@@ -40,36 +37,11 @@ def data(args: Sequence[str]) -> None:
     print(describe(module))
 
 
-def data_module(parts: Sequence[object], args: Sequence[str] = ()) -> ForecastDataModule:
-    """Builds the data module of a config.
-
-    Args:
-        parts: what configs hold under `data`; later ones win.
-        args: options that win over them.
-
-    Raises:
-        ConfigError: for a setting that cannot be used.
-    """
-    options = parser()
-    given = [f"--data={yaml.safe_dump(part, default_flow_style=True)}" for part in parts]
-    try:
-        config = options.parse_args([*given, *args])
-    except jsonargparse.ArgumentError as error:
-        raise ConfigError(explain(str(error), [name.lstrip("-") for name in options_of(options)])) from None
-    module: ForecastDataModule = options.instantiate(config).data
-    return module
-
-
 def parser() -> ArgumentParser:
     """The options of the command but `--config`."""
-    parser = ArgumentParser(
-        prog="forecastlab data",
-        description="What the source holds; --config takes a config of fit, whose data part is read.",
-        exit_on_error=False,
-        allow_abbrev=False,
+    return data_parser(
+        "forecastlab data", "What the source holds; --config takes a config of fit, whose data part is read."
     )
-    parser.add_subclass_arguments(ForecastDataModule, "data")
-    return parser
 
 
 def describe(module: ForecastDataModule) -> str:
