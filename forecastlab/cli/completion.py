@@ -23,6 +23,7 @@ from forecastlab.adapters.jsonargparse import options_of, subcommands_of
 from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, reproduce, run_table
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.decoders import Decoder
+from forecastlab.errors import ForecastlabError
 from forecastlab.experiment import shipped
 from forecastlab.experiment.experiment import Experiment
 from forecastlab.losses import Loss
@@ -88,7 +89,7 @@ def commands() -> argparse.ArgumentParser:
         "reproduce": reproduce.parser,
         "runs": run_table.parser,
     }
-    with contextlib.suppress(ImportError):  # an extra
+    with contextlib.suppress(ForecastlabError):  # an extra
         from forecastlab.cli import tune
 
         own["tune"] = tune.parser

@@ -67,6 +67,7 @@ def explain(message: str, options: Iterable[str], most: int = 9) -> str:
     """
     keys = re.findall(r'Parser key "([^"]+)"', message)
     key = ".".join(keys)
+    message = re.sub(r"Group '([^']+)' does not accept option '([^']+)'", r"unrecognized arguments: \1.\2", message)
     if match := re.search(r"unrecognized arguments: (.*)|(?:does not accept o|^O)ption '([^']+)'", message):
         unknown = (match.group(1) or match.group(2)).split()[0]
         return f"unknown option {unknown}" + _suggest(unknown.lstrip("-").partition("=")[0], list(options))

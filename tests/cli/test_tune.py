@@ -331,7 +331,10 @@ def test_wrong_options_are_named(config, space, tmp_path, cli, given, named):
 @pytest.mark.parametrize(
     ("entries", "named"),
     [
-        ("model.bakbone: {type: categorical, choices: [LSTM]}", "unknown option --model.bakbone"),
+        (
+            "model.bakbone: {type: categorical, choices: [LSTM]}",
+            "unknown option model.bakbone; did you mean model.backbone?",
+        ),
         ("model.backbone: {type: categorical, choices: [LSTM, GRUU]}", "unknown backbone 'GRUU'; did you mean GRU?"),
         (
             "model.backbone: {type: categorical, choices: [LSTM, GRU]}\n"

@@ -269,7 +269,7 @@ def spy(event, args):
         seen.append((event, str(args)[:200]))
 sys.addaudithook(spy)
 from forecastlab.cli import main
-from forecastlab.cli import app
+from forecastlab.cli import dispatch
 watching = True
 import forecastlab
 for command in sys.argv[3:]:

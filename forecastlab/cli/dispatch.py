@@ -15,7 +15,6 @@ from forecastlab.cli.explain import explain
 from forecastlab.cli.export import export
 from forecastlab.cli.reproduce import reproduce
 from forecastlab.cli.run_table import runs
-from forecastlab.errors import ForecastlabError
 from forecastlab.experiment.environment import our_error, prepare
 from forecastlab.experiment.experiment import Experiment
 from forecastlab.experiment.options import take
@@ -25,17 +24,9 @@ from forecastlab.runs.signals import Stopped
 
 
 def tune(args: Sequence[str]) -> int:
-    """Imports what `tune` needs, which is an extra, only when it is called.
+    """Imports what `tune` needs, which is an extra, only when it is called."""
+    from forecastlab.cli.tune import tune
 
-    Raises:
-        ForecastlabError: if it is not installed.
-    """
-    try:
-        from forecastlab.cli.tune import tune
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "optuna":
-            raise
-        raise ForecastlabError("tune needs optuna, which is not installed: pip install 'forecastlab[tune]'") from None
     return tune(args)
 
 
