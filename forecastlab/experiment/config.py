@@ -68,8 +68,9 @@ class Config:
             ConfigError: for a value that cannot be used, or an option that only `fit` has a use for.
         """
         files, name = read_configs(args), experiment_name(args)
+        words = ["fit", *([] if name is None else ["--experiment", name]), *args]
         with in_words_of_users(_parser()):
-            parsed = _parser().parse_args([*([] if name is None else ["--experiment", name]), *args])
+            parsed = _command_line().parse_args(words)["fit"]
         config = cls._checked(parsed)
         for line in dropped_arguments(files.values(), config._values["model"]):
             note(line)
@@ -170,8 +171,14 @@ class Config:
 
 
 @cache
-def _parser() -> ArgumentParser:
-    """The parser of `fit`."""
+def _command_line() -> ArgumentParser:
+    """The parser of all commands of `Experiment`."""
     prepare()
-    parser: ArgumentParser = subcommands_of(capture_parser(Experiment, ["fit"]))["fit"]
+    parser: ArgumentParser = capture_parser(Experiment, ["fit"])
+    return parser
+
+
+def _parser() -> ArgumentParser:
+    """The parser of `fit` alone; it takes `--print_config` only from the one above."""
+    parser: ArgumentParser = subcommands_of(_command_line())["fit"]
     return parser

@@ -173,6 +173,13 @@ def test_nothing_is_built_drawn_or_set(path, tiny, monkeypatch):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_a_command_line_that_asks_for_its_config_is_answered(path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        Config.from_args(["--config", str(path), "--print_config"])
+    assert ended.value.code in (0, None)
+    assert "hidden_size: 4" in capsys.readouterr().out
+
+
 def test_the_data_of_a_fold_are_built_alone(tiny):
     assert tiny.data_module().fold == 5
     assert tiny.data_module(2).fold == 2
