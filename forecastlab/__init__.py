@@ -6,19 +6,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from forecastlab.data.ozone_datamodule import OzoneDataModule
     from forecastlab.data.table_datamodule import TableDataModule
+    from forecastlab.evaluation.compare import compare
+    from forecastlab.evaluation.crossval import crossval
+    from forecastlab.experiment.config import Config
     from forecastlab.export import load_safetensors
     from forecastlab.network.network import Network
     from forecastlab.training.forecaster import Forecaster
+    from forecastlab.tuning.tune import tune
 
 __version__ = "0.2.0"
-__all__ = ["Forecaster", "Network", "OzoneDataModule", "TableDataModule", "load_safetensors"]
+__all__ = [
+    "Config",
+    "Forecaster",
+    "Network",
+    "OzoneDataModule",
+    "TableDataModule",
+    "compare",
+    "crossval",
+    "load_safetensors",
+    "tune",
+]
 
 _MODULES = {
+    "Config": "forecastlab.experiment.config",
     "Forecaster": "forecastlab.training.forecaster",
     "Network": "forecastlab.network.network",
     "OzoneDataModule": "forecastlab.data.ozone_datamodule",
     "TableDataModule": "forecastlab.data.table_datamodule",
+    "compare": "forecastlab.evaluation.compare",
+    "crossval": "forecastlab.evaluation.crossval",
     "load_safetensors": "forecastlab.export",
+    "tune": "forecastlab.tuning.tune",
 }
 """Where the public names are; importing the package imports none of them, and no torch."""
 

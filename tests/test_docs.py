@@ -13,8 +13,7 @@ import yaml
 
 from forecastlab import baselines, decoders, losses
 from forecastlab.cli import main
-from forecastlab.cli.crossval import ConfigReader
-from forecastlab.cli.environment import prepare
+from forecastlab.experiment.config import Config
 from forecastlab.network.registry import registered_backbones
 from forecastlab.training import callbacks
 from tests.evaluation.browser import look_at
@@ -86,10 +85,8 @@ def test_the_values_of_the_space_are_values_of_a_config(options):
 @pytest.mark.parametrize("page", [page for page in READ if configs(page)], ids=name)
 def test_the_configs_of_a_page_are_understood(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    prepare()
     for config in configs(page):
-        values = ConfigReader(["fit", "--config", yaml.safe_dump(config)]).values
-        assert values["data"]["class_path"].endswith(config["data"]["class_path"])
+        assert Config.of(config).values["data"]["class_path"].endswith(config["data"]["class_path"])
 
 
 @pytest.mark.parametrize("page", RUN, ids=name)

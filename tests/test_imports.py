@@ -32,18 +32,29 @@ MAY_IMPORT = {
         *("backbones", "decoders", "losses", "penalties", "batch", "errors", "adapters"),
     },
     "baselines": {"data", "errors"},
+    "figures": set(),
+    "experiment": {
+        *("training", "network", "figures", "data", "metrics", "runs"),
+        *("backbones", "decoders", "losses", "errors", "limits", "adapters"),
+    },
     "evaluation": {
-        *("training", "network", "baselines", "data", "metrics", "runs"),
+        *("experiment", "training", "network", "figures", "baselines", "data", "metrics", "runs"),
         *("batch", "errors", "limits"),
     },
-    "papers": {"evaluation", "data"},
-    "tuning": {"errors"},
-    "explanation": {"evaluation", "network", "backbones", "data", "batch", "errors"},
-    "export": {"training", "network", "runs", "data", "backbones", "batch", "errors", "limits", "adapters"},
+    "papers": {"evaluation", "experiment", "data", "runs", "errors"},
+    "tuning": {"evaluation", "experiment", "training", "network", "figures", "data", "runs", "errors"},
+    "explanation": {"evaluation", "network", "backbones", "figures", "data", "runs", "batch", "errors"},
+    "export": {
+        *("experiment", "training", "network", "runs", "data"),
+        *("backbones", "batch", "errors", "limits", "adapters"),
+    },
 }
 """What each room may import: every arrow is used, and none turns back."""
 
-LIGHTNING_ROOMS = {"adapters", "runs", "training", "evaluation", "explanation", "export", "papers", "cli"}
+LIGHTNING_ROOMS = {
+    *("adapters", "runs", "training", "experiment", "evaluation"),
+    *("explanation", "export", "papers", "tuning", "cli"),
+}
 
 
 def modules():

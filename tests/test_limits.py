@@ -11,9 +11,9 @@ import torch
 import zstandard
 
 from forecastlab import limits
-from forecastlab.cli.configs import read_config
 from forecastlab.data.reading.source import read_source
 from forecastlab.errors import ConfigError, DataError
+from forecastlab.experiment.config_files import read_config
 from forecastlab.export import load_safetensors, save_safetensors
 from forecastlab.runs.checkpoint import read_checkpoint, require_intact
 from forecastlab.training.forecaster import Forecaster

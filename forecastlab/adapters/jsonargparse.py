@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
+from typing import Any
 
 
 def options_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.Action]:
@@ -9,6 +10,7 @@ def options_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.Action]
     return parser._option_string_actions
 
 
-def actions_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """All arguments of a parser, those without a name of their own among them."""
-    return parser._actions
+def subcommands_of(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """The parsers of a parser's sub-commands by their names."""
+    (found,) = (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(found)

@@ -91,8 +91,8 @@ def rates_and_losses(trainer: Trainer) -> dict[str, list[float]]:
 class CommandLine(LightningCLI):
     """A LightningCLI whose steps have public names.
 
-    A subclass may override `add_options_of`, `take_checkpoint`, `set_seed` and `run_subcommand`. Lightning calls them
-    in this order while the command line is built.
+    A subclass may override `add_options_of`, `take_checkpoint` and `set_seed`. Lightning calls them in this order while
+    everything that the command line names is built. Nothing is run before `run_subcommand`.
     """
 
     def add_options_of(self, subcommand: str, parser: LightningArgumentParser) -> None:
@@ -115,9 +115,9 @@ class CommandLine(LightningCLI):
         """
         super()._set_seed()
 
-    def run_subcommand(self, subcommand: str) -> None:
-        """Runs a method of the trainer."""
-        super()._run_subcommand(subcommand)
+    def run_subcommand(self) -> None:
+        """Runs the method of the trainer that the sub-command names."""
+        super()._run_subcommand(str(self.subcommand))
 
     def value(self, config: Any, key: str, default: Any = None) -> Any:
         """A value of the sub-command's part of a config."""
@@ -144,4 +144,4 @@ class CommandLine(LightningCLI):
         self.set_seed()
 
     def _run_subcommand(self, subcommand: str) -> None:
-        self.run_subcommand(subcommand)
+        """Leaves it to `run_subcommand`: Lightning would run at the end of building."""

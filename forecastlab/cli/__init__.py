@@ -1,4 +1,4 @@
-"""The command line: the only place that knows configs and sub-commands.
+"""The command line: each sub-command parses, calls a function and prints.
 
 This module imports nothing heavy, so that `--help` and `--version` answer at once.
 """
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         with stoppable():
-            from forecastlab.cli.app import run
+            from forecastlab.cli.dispatch import run
 
             return run(args)
     except Stopped as stopped:

@@ -19,11 +19,13 @@ from lightning.pytorch import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from forecastlab.adapters.jsonargparse import actions_of, options_of
-from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, reproduce, run_table, shipped
-from forecastlab.cli.command_line import ForecastCLI
+from forecastlab.adapters.jsonargparse import options_of, subcommands_of
+from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, reproduce, run_table
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.decoders import Decoder
+from forecastlab.errors import ForecastlabError
+from forecastlab.experiment import shipped
+from forecastlab.experiment.experiment import Experiment
 from forecastlab.losses import Loss
 from forecastlab.network.registry import registered_backbones
 from forecastlab.training.callbacks import Checkpoints, EarlyStopping
@@ -87,11 +89,12 @@ def commands() -> argparse.ArgumentParser:
         "reproduce": reproduce.parser,
         "runs": run_table.parser,
     }
-    with contextlib.suppress(ImportError):  # an extra
+    with contextlib.suppress(ForecastlabError):  # an extra
         from forecastlab.cli import tune
 
         own["tune"] = tune.parser
-    of_configs = {name: _options(options_of(options)) for name, options in _of_lightning().items()}
+    of_lightning = subcommands_of(capture_parser(Experiment, ["fit"]))  # nothing is parsed, drawn or built
+    of_configs = {name: _options(options_of(options)) for name, options in of_lightning.items()}
     of_data = _options(options_of(data.parser()))
     of_data.add_argument("--config", help="config of fit")
     shared = {**of_configs, "data": of_data}
@@ -109,13 +112,6 @@ def commands() -> argparse.ArgumentParser:
             elif option in shipped.OPTIONS:
                 action.complete = CONFIGS  # type: ignore[attr-defined]  # for shtab
     return root
-
-
-def _of_lightning() -> dict[str, argparse.ArgumentParser]:
-    """The parsers of `fit` and its like by their names; nothing is parsed, drawn or built."""
-    choices = [action.choices for action in actions_of(capture_parser(ForecastCLI, ["fit"]))]
-    (parsers,) = (found for found in choices if isinstance(found, dict))
-    return parsers
 
 
 def _options(actions: Mapping[str, argparse.Action]) -> argparse.ArgumentParser:

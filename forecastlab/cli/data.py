@@ -1,20 +1,22 @@
 """`forecastlab data`: what the source holds."""
 
+import warnings
 from collections.abc import Sequence
 
-import jsonargparse
+import numpy as np
 import pandas as pd
-import yaml
 from jsonargparse import ArgumentParser
 
-from forecastlab.adapters.jsonargparse import options_of
-from forecastlab.cli.configs import read_config
-from forecastlab.cli.messages import explain
-from forecastlab.cli.options import take
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.ozone_datamodule import OzoneDataModule
+from forecastlab.data.reading.counted import COUNTED
+from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Missing, Table, gaps
-from forecastlab.errors import ConfigError
+from forecastlab.data.tables import label_of
+from forecastlab.errors import ConfigError, ReadingNote
+from forecastlab.experiment.config_files import read_config
+from forecastlab.experiment.data_part import data_module, data_parser
+from forecastlab.experiment.options import take
 from forecastlab.metrics.forecast_metrics import listed
 
 MOST = 10
@@ -37,68 +39,52 @@ def data(args: Sequence[str]) -> None:
     paths, rest = take(args, "--config", "-c")
     parts = [content["data"] for content in map(read_config, paths) if "data" in content]
     module = data_module(parts or [{"class_path": OzoneDataModule.__name__}], rest)
-    print(describe(module))
-
-
-def data_module(parts: Sequence[object], args: Sequence[str] = ()) -> ForecastDataModule:
-    """Builds the data module of a config.
-
-    Args:
-        parts: what configs hold under `data`; later ones win.
-        args: options that win over them.
-
-    Raises:
-        ConfigError: for a setting that cannot be used.
-    """
-    options = parser()
-    given = [f"--data={yaml.safe_dump(part, default_flow_style=True)}" for part in parts]
-    try:
-        config = options.parse_args([*given, *args])
-    except jsonargparse.ArgumentError as error:
-        raise ConfigError(explain(str(error), [name.lstrip("-") for name in options_of(options)])) from None
-    module: ForecastDataModule = options.instantiate(config).data
-    return module
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ReadingNote)  # they are part of what is printed
+        print(describe(module))
 
 
 def parser() -> ArgumentParser:
     """The options of the command but `--config`."""
-    parser = ArgumentParser(
-        prog="forecastlab data",
-        description="What the source holds; --config takes a config of fit, whose data part is read.",
-        exit_on_error=False,
-        allow_abbrev=False,
+    return data_parser(
+        "forecastlab data", "What the source holds; --config takes a config of fit, whose data part is read."
     )
-    parser.add_subclass_arguments(ForecastDataModule, "data")
-    return parser
 
 
 def describe(module: ForecastDataModule) -> str:
     """What a data module's source holds, as text."""
-    return "\n".join([*_series(module), *_columns(module), *_missing(module), *_folds(module)])
+    parts = [_series(module), _columns(module), _ranges(module), _missing(module), _notes(module), _folds(module)]
+    return "\n".join(line for part in parts for line in part)
 
 
 def _series(module: ForecastDataModule) -> list[str]:
     """Names, rows and gaps."""
-    tables, regular = module.tables, module.recipe.regular
+    tables, recipe = module.tables, module.recipe
     if len(tables) == 1:
-        return [f"series      {tables[0].name}", *_rows(tables[0], regular)]
+        return [f"series      {tables[0].name}", *_rows(tables[0], recipe)]
     times = module.times[: -module.horizon]
     lines = [
         f"series      {len(tables)}, {sum(len(table.times) for table in tables)} rows on {len(times)} steps of the "
-        f"calendar ({_span(times)}, frequency {tables[0].frequency})"
+        f"calendar ({_span(times, recipe)}, frequency {_step(tables[0], recipe)})"
     ]
     for table in tables[:MOST]:
-        lines += [f"  {table.name}", *(f"    {line}" for line in _rows(table, regular))]
+        lines += [f"  {table.name}", *(f"    {line}" for line in _rows(table, recipe))]
     return [*lines, f"  ... and {len(tables) - MOST} more"] if len(tables) > MOST else lines
 
 
-def _rows(table: Table, regular: bool) -> list[str]:
+def _rows(table: Table, recipe: Recipe) -> list[str]:
     """Rows of a series, and the steps of its calendar that have no value; no row unless it is regular."""
-    holes = gaps(table.times[table.observed.any(axis=1)] if regular else table.times, table.frequency)
-    what = "steps without any value" if regular else "missing steps"
-    spans = [f"              {_day(hole['from'])} .. {_day(hole['to'])}" for _, hole in holes[:MOST].iterrows()]
+    rows = f"rows        {len(table.times)} ({_span(table.times, recipe)}, frequency {_step(table, recipe)})"
+    if recipe.slots:
+        return [rows]
+    holes = gaps(table.times[table.observed.any(axis=1)] if recipe.regular else table.times, table.frequency)
+    what = "steps without any value" if recipe.regular else "missing steps"
+    spans = [
+        f"              {_day(hole['from'], recipe)} .. {_day(hole['to'], recipe)}"
+        for _, hole in holes[:MOST].iterrows()
+    ]
     return [
-        f"rows        {len(table.times)} ({_span(table.times)}, frequency {table.frequency})",
+        rows,
         f"gaps        {len(holes)}, {holes['missing'].sum()} {what}",
         *spans,
         *([f"              ... and {len(holes) - MOST} more"] if len(holes) > MOST else []),
@@ -120,6 +106,22 @@ def _columns(module: ForecastDataModule) -> list[str]:
     if recipe.static:
         lines.append(f"static      {', '.join(recipe.static)}")
     return lines
+
+
+def _ranges(module: ForecastDataModule) -> list[str]:
+    """The least, mean and largest observed value of targets and features."""
+    lines = []
+    for name in list(dict.fromkeys([*module.targets, *module.features]))[:MOST]:
+        values = np.concatenate(
+            [table.values[name].to_numpy()[table.observed[name].to_numpy()] for table in module.tables]
+        )
+        if len(values):
+            lines.append(f"values      {name}: {values.min():g} .. {values.max():g}, mean {values.mean():g}")
+    return lines
+
+
+def _notes(module: ForecastDataModule) -> list[str]:
+    return [f"read        {note}" for note in module.notes]
 
 
 def _missing(module: ForecastDataModule) -> list[str]:
@@ -154,7 +156,7 @@ def _folds(module: ForecastDataModule) -> list[str]:
             lines.append(f"  {number}           none: {error}")
             continue
         ranges = ", ".join(f"{part.start}..{part.stop}" for part in (fold.fit, fold.validation, fold.test))
-        since = f"test from {_day(module.times[fold.test.start])}"
+        since = f"test from {_day(module.times[fold.test.start], module.recipe)}"
         if module.fold_by == "series":
             since = "counted so that every series ends with the last row"
         lines.append(f"  {number}           {ranges}  ({since})")
@@ -173,11 +175,19 @@ def _scored(module: ForecastDataModule, fold: int) -> str:
     return f"scores {len(counts) - len(without)} of {len(counts)} series, {sum(counts)} rows{names}"
 
 
-def _span(times: pd.DatetimeIndex) -> str:
-    return f"{_day(times[0])} .. {_day(times[-1])}"
+def _span(times: pd.DatetimeIndex, recipe: Recipe) -> str:
+    return f"{_day(times[0], recipe)} .. {_day(times[-1], recipe)}"
 
 
-def _day(time: pd.Timestamp) -> str:
+def _step(table: Table, recipe: Recipe) -> str:
+    if recipe.time_format == COUNTED:
+        return table.frequency.removesuffix("s") or "1"
+    return f"of rows, mostly {table.frequency}" if recipe.slots else table.frequency
+
+
+def _day(time: pd.Timestamp, recipe: Recipe) -> str:
+    if recipe.time_format == COUNTED:
+        return label_of(time, recipe)
     return f"{time:%Y-%m-%d}" if time == time.normalize() else f"{time:%Y-%m-%d %H:%M:%S}".removesuffix(":00")
 
 

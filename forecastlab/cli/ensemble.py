@@ -11,13 +11,13 @@ import pandas as pd
 import yaml
 
 from forecastlab.batch import Schema
-from forecastlab.cli.configs import config_of
-from forecastlab.cli.data import data_module
-from forecastlab.cli.options import take
-from forecastlab.cli.score_report import print_test
 from forecastlab.data.predictions import predictions_table
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.ensemble import forecast_together
+from forecastlab.experiment.config_files import config_of
+from forecastlab.experiment.data_part import data_module
+from forecastlab.experiment.options import take
+from forecastlab.experiment.outcome import tell_scores
 from forecastlab.metrics import PARTS, Part
 from forecastlab.network.agreement import require_alike
 from forecastlab.runs.files import write_whole
@@ -92,7 +92,7 @@ def ensemble(command: str, args: Sequence[str]) -> None:
         for doubt in dict.fromkeys(doubt for one in seen for doubt in one.doubts):
             print(f"forecastlab: note: {doubt}", file=sys.stderr)
         print(shown.to_string(float_format="{:.4f}".format))
-        print_test(metrics[-1], data.panel.names, len(table), _part(parts), run.folder)
+        tell_scores(metrics[-1], data.panel.names, len(table), _part(parts), run.folder)
         write_whole(run.folder / PREDICTIONS, table.to_csv(index=False))
         print(f"predictions {os.path.relpath(run.folder / PREDICTIONS)}")
     else:

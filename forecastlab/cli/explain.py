@@ -1,37 +1,16 @@
 """`forecastlab explain`: what a trained network looks at."""
 
 import argparse
-import contextlib
-import io
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
-from lightning.pytorch.loggers import TensorBoardLogger
-from PIL import Image
-
-from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.data.trained_on import records_of
-from forecastlab.evaluation.page import write
-from forecastlab.explanation.explain import Explanation
+from forecastlab.experiment.experiment import Experiment
 from forecastlab.explanation.explain import explain as explain_network
+from forecastlab.explanation.writing import show_explanation, write_explanation
 from forecastlab.training.callbacks.run_folder import folder_of
 
 FOLDER = "explain"
-SUMMARY = "summary.txt"
-
-
-class TrainedNetwork(ForecastCLI):
-    """The network and the data of a command line of `test`; nothing is scored."""
-
-    def _require_checkpoint(self, subcommand: str) -> None:
-        super()._require_checkpoint("explain")
-
-    def run_subcommand(self, subcommand: str) -> None:
-        """Takes the trained weights and runs nothing."""
-        self.model.load_state_dict(self.loaded["state_dict"])
-        self.model.to(self.trainer.strategy.root_device)
 
 
 def explain(args: Sequence[str]) -> None:
@@ -41,33 +20,26 @@ def explain(args: Sequence[str]) -> None:
         args: the command line after the sub-command: the options below and all of `test`.
     """
     given, rest = parser().parse_known_args(args)
-    cli = TrainedNetwork(["test", *rest, "--trainer.devices=1"])
+    test = Experiment(["test", *rest, "--trainer.devices=1"], called="explain")
+    test.model.load_state_dict(test.loaded["state_dict"])
+    test.model.to(test.trainer.strategy.root_device)
     explanation = explain_network(
-        cli.model,
-        cli.datamodule,
-        given.stage,
-        series=given.series,
-        target=given.target,
-        repeats=given.repeats,
-        block=given.block,
-        origins=given.origins,
-        steps=given.steps,
-        threshold=given.threshold,
+        test.model,
+        test.datamodule,
+        **vars(given),
         seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # seed_everything
     )
-    folder = folder_of(cli.trainer) / FOLDER
-    notes = cli.datamodule.seen(records_of(cli.loaded), given.stage).notes
+    folder = folder_of(test.trainer) / FOLDER
+    notes = test.datamodule.seen(records_of(test.loaded), given.stage).notes
     summary = "\n".join([*notes, explanation.summary])
     print(summary)
-    _write(explanation, summary, folder)
-    for logger in cli.trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            _show(explanation, logger, cli.loaded["global_step"] - 1)
+    write_explanation(explanation, summary, folder)
+    show_explanation(explanation, test.trainer.loggers, test.loaded["global_step"] - 1)
     print(f"\nfigures    {os.path.relpath(folder)}")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """The options of the command, named as the arguments of `explain_network`."""
     parser = argparse.ArgumentParser(
         prog="forecastlab explain",
         description="What a trained network looks at: gates, states and attention over time, and the importance of its "
@@ -109,23 +81,3 @@ def parser() -> argparse.ArgumentParser:
         help="magnitude that a hidden unit must exceed to count as used (default: %(default)s)",
     )
     return parser
-
-
-def _write(explanation: Explanation, summary: str, folder: Path) -> None:
-    """Writes figures, tables and the summary; those of an earlier explanation, which may have been others, go."""
-    for path in [*folder.glob("*.png"), *folder.glob("*.csv")]:
-        with contextlib.suppress(OSError):  # writing there will say why it is not possible
-            path.unlink()
-    for finding in explanation.findings:
-        write(finding.picture.png(), folder / f"{finding.picture.name}.png")
-        write(finding.table.to_csv(index=False), folder / f"{finding.picture.name}.csv")
-    write(summary + "\n", folder / SUMMARY)
-
-
-def _show(explanation: Explanation, logger: TensorBoardLogger, step: int) -> None:
-    """Shows the figures in TensorBoard, at the last step that the weights were trained on."""
-    for finding in explanation.findings:
-        with Image.open(io.BytesIO(finding.picture.png())) as image:
-            pixels = np.asarray(image.convert("RGB"))
-        logger.experiment.add_image(f"explain/{finding.picture.name}", pixels, step, dataformats="HWC")
-    logger.experiment.flush()

@@ -1,68 +1,23 @@
 """`forecastlab export`: a trained network for other programs."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import yaml
-
-from forecastlab.cli.configs import config_of, experiment_name, root_folder
-from forecastlab.errors import ConfigError, DataError
-from forecastlab.export.onnx import save_onnx
-from forecastlab.export.program import Exported
-from forecastlab.export.safetensors import save_safetensors
-from forecastlab.export.torch_program import save_torch
-from forecastlab.runs.run import Run, open_checkpoint
-from forecastlab.training.forecaster import Forecaster
-
-
-class Format(NamedTuple):
-    """How a network is written."""
-
-    ending: str
-    """Of the file."""
-    program: Callable[[Forecaster, Path, bool], Exported] | None
-    """(network, where to, whether step by step) -> what was done; None where the weights alone are written."""
-
-
-FORMATS = {
-    "safetensors": Format("safetensors", None),
-    "onnx": Format("onnx", save_onnx),
-    "torch": Format("pt2", save_torch),
-}
+from forecastlab.experiment.config_files import experiment_name, root_folder
+from forecastlab.export.checkpoints import FORMATS, export_checkpoint
+from forecastlab.runs.run import open_checkpoint
 
 
 def export(args: Sequence[str]) -> None:
-    """Writes the network of a checkpoint in another format.
+    """Writes the network of a checkpoint in another format, and prints what was done.
 
     Args:
         args: the command line after the sub-command.
-
-    Raises:
-        ConfigError: if there is no such checkpoint, or its weights are not trained.
-        DataError: if it cannot be used, or the files cannot be written.
-        ForecastlabError: if a package is missing that the format needs.
     """
     given = parser().parse_args(args)
-    if given.step and FORMATS[given.format].program is None:
-        raise ConfigError(f"--step is for onnx and torch: {given.format} holds weights, and computes nothing")
-    path, checkpoint = open_checkpoint(given.ckpt_path, root_folder(args), experiment_name(args))
-    if not checkpoint["global_step"]:
-        raise ConfigError(f"the weights in {path} are not trained: there is nothing to export")
-    try:
-        model = Forecaster.load(path)
-        config = yaml.safe_load(config_of(checkpoint, "export", args, path))
-    except DataError as error:
-        raise DataError(f"{path} cannot be exported: {error}") from None
-    run = Run.of_checkpoint(path)
-    folder = path.parent if run is None else run.folder / "export"
-    form = FORMATS[given.format]
-    output = given.output or folder / f"{path.stem}{'.step' if given.step else ''}.{form.ending}"
-    if form.program is None:
-        exported = Exported(save_safetensors(model, output, config), [])
-    else:
-        exported = form.program(model, output, given.step)
+    path, _ = open_checkpoint(given.ckpt_path, root_folder(args), experiment_name(args))
+    exported = export_checkpoint(path, given.format, given.step, given.output, args)
     print(*exported.files, *exported.lines, sep="\n")
 
 

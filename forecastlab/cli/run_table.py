@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from forecastlab.cli.configs import read_config
 from forecastlab.data.seen import OPTIMISTIC, SEEN
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.evaluation.results import RESULTS, read_results
+from forecastlab.experiment.config_files import read_config
 from forecastlab.runs.run import CHECKPOINTS, CONFIG, LOGS, Run, find_runs
 from forecastlab.training.callbacks.metrics_file import metrics_table
 from forecastlab.training.callbacks.run_logger import METRICS

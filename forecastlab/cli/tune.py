@@ -1,31 +1,25 @@
 """`forecastlab tune`: which config values give the lowest validation loss."""
 
 import argparse
-import hashlib
 import json
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 
-from forecastlab.cli.configs import experiment_name, read_config
-from forecastlab.cli.crossval import numbers, require_unseen
-from forecastlab.cli.data import data_module
-from forecastlab.cli.options import values_of
-from forecastlab.cli.study import Configs, Tuning, as_yaml
-from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.cli.crossval import numbers
 from forecastlab.errors import ConfigError
-from forecastlab.runs.files import write_whole
-from forecastlab.runs.run import CONFIG, LOGS, Run
-from forecastlab.tuning.space import Space
-from forecastlab.tuning.study import PRUNERS, SAMPLERS, Address, Worker
-
-SUFFIX = "-tune"
-SPACE = "space.yaml"
+from forecastlab.experiment.config import Config
+from forecastlab.experiment.options import values_of
+from forecastlab.tuning.results import best_of
+from forecastlab.tuning.search import BEST, IN_A_ROW, TRIALS
+from forecastlab.tuning.study import PRUNERS, SAMPLERS
+from forecastlab.tuning.tune import Tuned
+from forecastlab.tuning.tune import tune as search
 
 
 def tune(args: Sequence[str]) -> int:
-    """Runs the trials of a study, and writes and prints what came out.
+    """Runs the trials of a study, and prints what came out.
 
     Args:
         args: the command line after the sub-command: the options below and all of `fit`.
@@ -34,52 +28,15 @@ def tune(args: Sequence[str]) -> int:
         0, or 1 if the study has fewer trials than it was to get.
     """
     options, rest = parser().parse_known_args(args)
-    for name in ("trials", "jobs"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"--{name} must be positive, got {getattr(options, name)}")
-    if options.seed < 0:
-        raise ConfigError(f"--seed must be 0 or more, got {options.seed}")
-    if options.storage and options.new:
-        raise ConfigError("--new: the study is in the database; to begin another there, give another --experiment")
     if values_of(rest, "--ckpt_path"):
         raise ConfigError("tune trains from fresh weights: leave --ckpt_path out (run again, it goes on by itself)")
-    configs = Configs(rest)
-    module = data_module([configs.values["data"]])
-    _require_honest(module)
-    folds = options.folds or [module.fold]
-    if impossible := [fold for fold in folds if fold != "all" and not 1 <= fold <= module.splits]:
-        raise ConfigError(f"--folds: expected numbers from 1 to {module.splits}, got {impossible[0]}")
-    content = read_config(options.space)
-    try:
-        space = Space.of(content, configs.values)
-        configs.require(space)
-    except ConfigError as error:
-        raise ConfigError(f"the space {options.space}: {error}") from None
-    module.prepare_data()
-    require_unseen(configs.values, module, folds, "validation")
-    experiment = configs.values["experiment"] or experiment_name(rest) or "default"
-    settings = {**configs.values, "space": content, "folds": folds}
-    settings["trainer"] = {**configs.values["trainer"], "default_root_dir": None}
-    root = Path(configs.values["trainer"]["default_root_dir"] or ".", LOGS)
-    run = Run.continued(root, experiment + SUFFIX, settings, module.about, options.new)
-    write_whole(run.folder / CONFIG, as_yaml(configs.values))
-    write_whole(run.folder / SPACE, as_yaml(content))
-    digest = hashlib.sha256(
-        json.dumps({**settings, "rows": module.about}, sort_keys=True, default=str).encode()
-    ).hexdigest()
-    address = Address(f"{experiment}-{digest[:8]}", run.folder, options.storage, options.pruner)
-    try:
-        study, storage = address.open()
-        worker = Worker(study, storage, run.folder, space, options.trials, options.sampler, options.seed)
-        ranges = {fold: module.ranges_of(fold) for fold in folds}
-        tuning = Tuning(worker, address, configs, run, ranges, options.keep_weights, module.fingerprint)
-        return tuning.run(options.jobs)
-    except StorageInternalError as error:
-        raise ConfigError(f"--storage: the database cannot be used any more: {error.__cause__ or error}") from error
+    tuned = search(Config.from_args(rest), **vars(options))
+    _say(tuned)
+    return 0 if tuned.finished >= tuned.wanted else 1
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """The options of the command, named as the arguments of `forecastlab.tune`."""
     parser = argparse.ArgumentParser(
         prog="forecastlab tune",
         description="Looks for config values of low validation loss; takes all options of fit besides. Run again, it "
@@ -103,9 +60,24 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _require_honest(module: ForecastDataModule) -> None:
-    if module.validation == "test":
-        raise ConfigError(
-            "data.validation is test, so that the validation loss is that of the test rows: values chosen by it would "
-            "be chosen on the test rows, and no test of them would mean anything. Set --data.validation tail"
-        )
+def _say(tuned: Tuned) -> None:
+    """Says what came out and how to go on."""
+    trials = tuned.study.get_trials(deepcopy=False)
+    counts = {state: sum(trial.state == state for trial in trials) for state in TrialState}
+    print(
+        f"trials     {counts[TrialState.COMPLETE]} finished, {counts[TrialState.PRUNED]} pruned, "
+        f"{counts[TrialState.FAIL]} lost or failed, {counts[TrialState.RUNNING]} running elsewhere; "
+        f"{tuned.wanted} wanted"
+    )
+    if tuned.given_up:
+        print(f"given up: {IN_A_ROW} trials in a row failed; see {os.path.relpath(tuned.folder / TRIALS)}")
+    best = best_of(tuned.study)
+    if best is not None:
+        print(f"best       val/loss {best.value:.4f} in trial {best.number}")
+        for own in trials:
+            if own.user_attrs.get("own") and own.state == TrialState.COMPLETE:
+                print(f"before     val/loss {own.value:.4f} in trial {own.number}, with the config's own values")
+        for name, value in best.params.items():
+            print(f"  {name}: {value if isinstance(value, str) else json.dumps(value)}")
+        print(f"train it   forecastlab fit --config {os.path.relpath(tuned.folder / BEST)}")
+    print(f"run        {os.path.relpath(tuned.folder)}")

@@ -46,6 +46,9 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
     unscaled: Mapping[int, str] = MappingProxyType({})
     """The series that a network which is to forecast has no scaling for: their numbers, and why they are left out."""
 
+    notes: Sequence[str] = ()
+    """What was decided about the data, or done to their rows, when they were read."""
+
     @abstractmethod
     def read(self) -> Sequence[Table]:
         """Reads the series."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.published import PUBLISHED, published_path
-from forecastlab.data.reading.counted import COUNTED, times_of
+from forecastlab.data.reading.counted import COUNTED, frequency_of, times_of
 from forecastlab.data.reading.dialect import Dialect
 from forecastlab.data.reading.frequency import canonical
 from forecastlab.data.reading.long import Long, long_of
@@ -164,7 +164,7 @@ class TableDataModule(ForecastDataModule):
             decimal=decimal or "",
             thousands=thousands or "",
             duplicates=duplicates,
-            frequency=f"{frequency}s" if counted else frequency or "",
+            frequency=frequency_of(int(frequency)) if frequency and counted else frequency or "",
             missing=missing,
         )
         super().__init__(recipe=recipe, **options)

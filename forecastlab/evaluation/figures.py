@@ -1,6 +1,6 @@
 """Figures of results: matplotlib `Figure` objects, made without pyplot's global state.
 
-`forecastlab.evaluation.drawing` has their look. Every function takes a `Theme`.
+`forecastlab.figures.drawing` has their look. Every function takes a `Theme`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator, MaxNLocator
 
 from forecastlab.data.folds import Fold
-from forecastlab.evaluation.drawing import (
+from forecastlab.figures.drawing import (
     DASHES,
     LIGHT,
     MARKERS,

@@ -4,15 +4,12 @@ import base64
 import importlib.resources
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
-from forecastlab.errors import ConfigError
-from forecastlab.evaluation.drawing import COLOURS, DARK, LIGHT, Theme, png
 from forecastlab.evaluation.tables import Table
-from forecastlab.runs.files import write_whole
+from forecastlab.figures.drawing import COLOURS, DARK, LIGHT, Theme, png
 
 
 @dataclass(frozen=True)
@@ -79,18 +76,6 @@ def render(title: str, lead: Sequence[str], warnings: Sequence[str], sections: S
     return environment.from_string(source).render(
         title=title, lead=lead, warnings=warnings, sections=sections, made_by=made_by
     )
-
-
-def write(content: str | bytes, path: Path) -> None:
-    """Writes a file whole or not at all, with its folder.
-
-    Raises:
-        ConfigError: if it cannot be written.
-    """
-    try:
-        write_whole(path, content)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
 
 
 def _embedded(image: bytes) -> str:

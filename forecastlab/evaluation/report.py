@@ -11,7 +11,6 @@ from forecastlab.data.folds import Fold
 from forecastlab.data.seen import OPTIMISTIC, SEEN
 from forecastlab.evaluation import figures
 from forecastlab.evaluation.comparison import PERSISTENCE, Comparison, Metric
-from forecastlab.evaluation.drawing import Theme
 from forecastlab.evaluation.page import Picture, Section, render
 from forecastlab.evaluation.significance import Difference, paired_difference
 from forecastlab.evaluation.tables import (
@@ -25,6 +24,7 @@ from forecastlab.evaluation.tables import (
     series_errors,
     series_table,
 )
+from forecastlab.figures.drawing import Theme
 
 FEW_SERIES = 5
 """Up to so many series have no histogram."""

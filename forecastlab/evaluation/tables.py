@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -14,9 +15,12 @@ import pandas as pd
 from forecastlab.data.seen import OPTIMISTIC, SEEN
 from forecastlab.evaluation.comparison import PERSISTENCE, Comparison, Metric, Model
 from forecastlab.evaluation.results import INTERVALS, METRICS
+from forecastlab.runs.files import write_output
 
 Value = float | int | str | None
 
+FORMATS = ("txt", "csv", "md", "tex")
+"""The endings of the files that a table is written to."""
 DAGGER, DOUBLE_DAGGER = "†", "‡"
 _WIDTH = 100
 TITLES = {
@@ -161,6 +165,21 @@ class Table:
             r"\end{table}",
         ]
         return "\n".join(lines) + "\n"
+
+
+def write_table(table: Table, path: Path) -> None:
+    """Writes a table in each of `FORMATS`.
+
+    Args:
+        table: the table.
+        path: of the files, without their endings.
+
+    Raises:
+        ConfigError: if one cannot be written.
+    """
+    texts = (table.to_text(), table.to_csv(), table.to_markdown(), table.to_latex())
+    for ending, text in zip(FORMATS, texts, strict=True):
+        write_output(text, path.with_name(f"{path.name}.{ending}"))
 
 
 def headline_table(comparison: Comparison, metric: Metric = "mse_scaled") -> Table:

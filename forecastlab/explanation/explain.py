@@ -12,7 +12,6 @@ from forecastlab.batch import Schema
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.windows import Windows
 from forecastlab.errors import ConfigError, ForecastlabError
-from forecastlab.evaluation.drawing import Theme
 from forecastlab.evaluation.page import Picture
 from forecastlab.explanation import figures, words
 from forecastlab.explanation.attention import Attention
@@ -29,6 +28,7 @@ from forecastlab.explanation.permutation import (
 from forecastlab.explanation.selection import of_series
 from forecastlab.explanation.tracing import Trace, trace
 from forecastlab.explanation.units import unused
+from forecastlab.figures.drawing import Theme
 from forecastlab.network.agreement import require_alike
 from forecastlab.network.network import Network
 

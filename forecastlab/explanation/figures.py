@@ -13,8 +13,8 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from forecastlab.evaluation.drawing import LIGHT, WIDTH, Theme, date_axis, dress, legend, panel_title, printable
 from forecastlab.explanation.attention import Attention
+from forecastlab.figures.drawing import LIGHT, WIDTH, Theme, date_axis, dress, legend, panel_title, printable
 
 Floats = NDArray[np.float64]
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from forecastlab.errors import ConfigError
+
 
 @contextlib.contextmanager
 def whole(path: Path, flush: bool = False) -> Iterator[BinaryIO]:
@@ -43,6 +45,18 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file as `whole` does."""
     with whole(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_output(content: str | bytes, path: Path) -> None:
+    """Writes a file whole or not at all, with its folder.
+
+    Raises:
+        ConfigError: if it cannot be written.
+    """
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
 
 
 def write_newest(path: Path, content: bytes, companions: tuple[Path, ...] = ()) -> Path | None:

@@ -315,6 +315,28 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def resumable(folder: Path) -> str | None:
+    """The path of the checkpoint that a run is resumed from; without a usable one it begins afresh, and its remains go.
+
+    Args:
+        folder: the run's, which need not exist.
+    """
+    last = folder / CHECKPOINTS / "last.ckpt"
+    if last.exists():
+        try:
+            load_checkpoint(last)
+        except DataError as error:
+            print(f"{error}; begun afresh")
+        else:
+            return str(last)
+    for remains in folder.iterdir():
+        if remains.is_dir():
+            shutil.rmtree(remains)
+        elif remains.name != "log":  # which this process writes
+            remains.unlink()
+    return None
+
+
 def folder_name(name: str) -> str:
     """The name of an experiment, if it can be a folder's: every name that becomes a folder passes here.
 

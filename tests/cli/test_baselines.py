@@ -1,8 +1,8 @@
 import pytest
 
 from forecastlab.baselines import ARIMA, GradientBoosting, Ridge, SeasonalNaive
-from forecastlab.cli.baselines import BASELINES, build, build_all, split, usual
 from forecastlab.errors import ConfigError
+from forecastlab.evaluation.baseline_names import BASELINES, build, build_all, split, usual
 
 
 def test_every_name_stands_for_a_class_with_working_defaults():

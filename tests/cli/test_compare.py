@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from forecastlab.cli.compare import compare, find_crossval
+from forecastlab.cli.compare import compare
 from forecastlab.errors import ConfigError, DataError
+from forecastlab.evaluation.compare import find_crossval
 from tests.evaluation.folders import LSTM, write_run
 
 FIGURES = [

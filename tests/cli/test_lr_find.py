@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from forecastlab.cli.lr_find import smoothed, without_average
+from forecastlab.experiment.lr_find import smoothed, without_average
 from forecastlab.training.forecaster import Forecaster
 from tests.cli.commands import files, fit, folder
 

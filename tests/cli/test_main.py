@@ -20,9 +20,9 @@ def test_help_lists_every_command(cli, args):
 
 
 def test_every_command_that_is_listed_can_be_run():
-    from forecastlab.cli import app
+    from forecastlab.cli import dispatch
 
-    assert set(command_line.COMMANDS) == set(app.COMMANDS) | LIGHTNINGS
+    assert set(command_line.COMMANDS) == set(dispatch.COMMANDS) | LIGHTNINGS
 
 
 def test_version_is_one_line(cli):

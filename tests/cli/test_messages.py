@@ -1,6 +1,6 @@
 import pytest
 
-from forecastlab.cli.messages import dropped_arguments, explain
+from forecastlab.experiment.messages import dropped_arguments, explain
 from forecastlab.network.registry import registered_backbones
 
 OPTIONS = ["config", "experiment", "model.backbone", "trainer.max_epochs"]

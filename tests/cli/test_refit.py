@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from forecastlab.cli import main, refit
+from forecastlab.cli import main
 from forecastlab.data.table_datamodule import TableDataModule
+from forecastlab.experiment import refit
 from forecastlab.training.callbacks import Refit
 from forecastlab.training.forecaster import Forecaster
 from tests.cli.commands import fit, folder

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from forecastlab.cli.shipped import names, path_of, with_paths
 from forecastlab.errors import ConfigError
+from forecastlab.experiment.shipped import names, path_of, with_paths
 
 REPOSITORY = Path(__file__).parents[2]
 

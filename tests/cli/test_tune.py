@@ -17,8 +17,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
-from forecastlab.cli.environment import prepare
-from forecastlab.cli.study import Configs, Tuning
+import forecastlab
+from forecastlab.experiment.config import Config
+from forecastlab.tuning.search import Search, require_configs
 from forecastlab.tuning.space import Space
 from tests.cli.commands import environment, files, fit, folder
 from tests.reliability.processes import descendants
@@ -216,22 +217,35 @@ def test_a_study_in_which_every_trial_fails_is_given_up(config, tmp_path, cli):
     assert not (folder(tmp_path, "tiny-tune") / "best.yaml").exists()
 
 
-def test_a_config_that_is_changed_meanwhile_ends_the_study(config, space, tmp_path, cli, monkeypatch):
+def test_a_config_file_that_is_changed_meanwhile_does_not_change_the_study(config, space, tmp_path, cli, monkeypatch):
     path = tmp_path / "tiny.yaml"
     path.write_text(config.read_text())
-    ended = Tuning._ended
+    ended = Search._ended
 
     def change(self, job, error):
         path.write_text(config.read_text().replace("hidden_size: 4", "hidden_size: 5"))
         return ended(self, job, error)
 
-    monkeypatch.setattr(Tuning, "_ended", change)
+    monkeypatch.setattr(Search, "_ended", change)
     answer = cli(*tune(path, space, tmp_path, "--trials=3", epochs=1))
-    assert answer.status == 1
-    assert "the config was changed" in answer.out
-    assert len(table(tmp_path)) == 1
-    best = yaml.safe_load((folder(tmp_path, "tiny-tune") / "best.yaml").read_text())
-    assert best["model"]["backbone"]["init_args"]["hidden_size"] == 4
+    assert answer.status == 0
+    assert "hidden_size: 5" in path.read_text()
+    sizes = {
+        yaml.safe_load(trial.user_attrs["config"])["model"]["backbone"]["init_args"]["hidden_size"]
+        for trial in study(tmp_path).trials
+    }
+    assert sizes == {4}
+    assert len(table(tmp_path)) == 3
+
+
+def test_a_call_from_python_is_the_study_of_the_command(config, space, tmp_path, cli):
+    values = {"trainer.default_root_dir": str(tmp_path), "trainer.max_epochs": 1}
+    tuned = forecastlab.tune(forecastlab.Config.of(config).with_values(values), space, trials=1)
+    assert (tuned.finished, tuned.wanted, tuned.given_up) == (1, 1, False)
+    assert tuned.folder == folder(tmp_path, "tiny-tune")
+    assert [trial.value for trial in tuned.study.trials] == [trial.value for trial in study(tmp_path).trials]
+    assert cli(*tune(config, space, tmp_path, "--trials=2", epochs=1)).status == 0
+    assert len(table(tmp_path)) == len(tuned.study.trials) == 2
 
 
 def test_calls_share_a_study_through_a_database(config, space, tmp_path, cli):
@@ -317,7 +331,10 @@ def test_wrong_options_are_named(config, space, tmp_path, cli, given, named):
 @pytest.mark.parametrize(
     ("entries", "named"),
     [
-        ("model.bakbone: {type: categorical, choices: [LSTM]}", "unknown option --model.bakbone"),
+        (
+            "model.bakbone: {type: categorical, choices: [LSTM]}",
+            "unknown option model.bakbone; did you mean model.backbone?",
+        ),
         ("model.backbone: {type: categorical, choices: [LSTM, GRUU]}", "unknown backbone 'GRUU'; did you mean GRU?"),
         (
             "model.backbone: {type: categorical, choices: [LSTM, GRU]}\n"
@@ -342,7 +359,13 @@ def test_a_space_that_cannot_be_searched_is_named_before_anything_runs(config, t
 
 
 def test_without_optuna_the_extra_is_named(config, space, tmp_path, cli, monkeypatch):
-    needing = ("optuna", "forecastlab.tuning", "forecastlab.cli.tune", "forecastlab.cli.study", "forecastlab.cli.trial")
+    needing = (
+        "optuna",
+        "forecastlab.tuning",
+        "forecastlab.cli.tune",
+        "forecastlab.tuning.search",
+        "forecastlab.tuning.trial",
+    )
     for name in [name for name in sys.modules if name.startswith(needing)]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "optuna", None)
@@ -353,8 +376,7 @@ def test_without_optuna_the_extra_is_named(config, space, tmp_path, cli, monkeyp
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs" / "spaces").glob("*.yaml")), ids=lambda path: path.name)
 def test_a_shipped_space_fits_the_recurrent_configs(path):
-    prepare()
     content = yaml.safe_load(path.read_text())
     for name in ("quickstart.yaml", "backbones/gru.yaml", "backbones/peephole_lstm.yaml"):
-        configs = Configs(["--config", str(REPOSITORY / "configs" / name)])
-        configs.require(Space.of(content, configs.values))
+        config = Config.of(REPOSITORY / "configs" / name)
+        require_configs(config, Space.of(content, config.values))

@@ -10,8 +10,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from forecastlab.data.folds import Fold
-from forecastlab.evaluation import drawing, figures, search_figures
-from forecastlab.evaluation.drawing import DARK, LIGHT, png, styles
+from forecastlab.evaluation import figures
+from forecastlab.figures import drawing, searches
+from forecastlab.figures.drawing import DARK, LIGHT, png, styles
 
 DAYS = pd.date_range("2020-01-01", periods=60)
 MODELS = ["lstm", "gru", "persistence"]
@@ -67,11 +68,9 @@ DRAWN = {
         theme=theme,
     ),
     "split": lambda theme: figures.split_diagram(FOLDS, theme=theme),
-    "study": lambda theme: search_figures.study_history(TRIALS, label="validation loss", theme=theme),
-    "importance": lambda theme: search_figures.importances(
-        pd.Series({"optimizer.lr": 0.7, "lookback": 0.3}), theme=theme
-    ),
-    "rates": lambda theme: search_figures.learning_rates(RATES, suggested=1e-3, given=1e-2, theme=theme),
+    "study": lambda theme: searches.study_history(TRIALS, label="validation loss", theme=theme),
+    "importance": lambda theme: searches.importances(pd.Series({"optimizer.lr": 0.7, "lookback": 0.3}), theme=theme),
+    "rates": lambda theme: searches.learning_rates(RATES, suggested=1e-3, given=1e-2, theme=theme),
 }
 
 
@@ -101,7 +100,8 @@ def test_a_figure_is_the_same_each_time():
 def test_figures_leave_pyplot_alone():
     code = (
         "import sys, pandas as pd\n"
-        "from forecastlab.evaluation import drawing, figures\n"
+        "from forecastlab.evaluation import figures\n"
+        "from forecastlab.figures import drawing\n"
         "table = pd.DataFrame({1: [0.5]}, ['a'])\n"
         "drawing.png(figures.error_per_fold(table, label='x'))\n"
         "print('matplotlib.pyplot' in sys.modules)\n"
@@ -228,7 +228,7 @@ def test_a_strange_name_is_drawn_as_it_is(name):
 
 
 def test_the_history_of_a_study_tells_finished_from_pruned_trials_and_shows_the_best_so_far():
-    figure = search_figures.study_history(TRIALS, label="validation loss")
+    figure = searches.study_history(TRIALS, label="validation loss")
     lines = dict(zip(legend(figure), figure.axes[0].lines, strict=True))
     assert lines["pruned"].get_xydata().tolist() == [[1, 0.9]]
     assert lines["finished"].get_xydata().tolist() == [[0, 0.5], [2, 0.6], [4, 0.4]]

@@ -5,9 +5,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from forecastlab.errors import ConfigError
-from forecastlab.evaluation.drawing import DARK, LIGHT
-from forecastlab.evaluation.page import Picture, Section, render, write
+from forecastlab.evaluation.page import Picture, Section, render
 from forecastlab.evaluation.tables import Column, Table
+from forecastlab.figures.drawing import DARK, LIGHT
+from forecastlab.runs.files import write_output
 
 EVIL = "<script>ran = true</script><img src=x onerror=alert(1)>\"'&"
 
@@ -82,8 +83,8 @@ def test_a_picture_is_drawn_once_for_light_and_once_for_dark():
 
 def test_a_file_is_written_with_its_folder_and_replaced(tmp_path):
     path = tmp_path / "new" / "file.txt"
-    write("one", path)
-    write(b"two", path)
+    write_output("one", path)
+    write_output(b"two", path)
     assert path.read_text() == "two"
     assert [other.name for other in path.parent.iterdir()] == ["file.txt"]
 
@@ -91,4 +92,4 @@ def test_a_file_is_written_with_its_folder_and_replaced(tmp_path):
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write"):
-        write("x", tmp_path / "file" / "report.html")
+        write_output("x", tmp_path / "file" / "report.html")

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from forecastlab.evaluation.comparison import Comparison
-from forecastlab.evaluation.page import write
 from forecastlab.evaluation.report import differences, key_differences, pictures, report
 from forecastlab.evaluation.results import CrossvalRun
+from forecastlab.runs.files import write_output
 from tests.evaluation.browser import browser, look_at
 from tests.evaluation.folders import CONFIG, LSTM, PERSISTENCE, edit, rows, write_run
 
@@ -31,7 +31,7 @@ def undrawn(monkeypatch):
 def report_of(folders, path):
     comparison = compare(*folders)
     metric = "mse_scaled"
-    write(report(comparison, metric, differences(comparison, metric), pictures(comparison, metric)), path)
+    write_output(report(comparison, metric, differences(comparison, metric), pictures(comparison, metric)), path)
     return path.read_text()
 
 

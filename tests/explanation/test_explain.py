@@ -10,9 +10,9 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.rnn import RNN
 from forecastlab.decoders.seq2seq import Seq2Seq
 from forecastlab.errors import ConfigError, ForecastlabError
-from forecastlab.evaluation.drawing import LIGHT
 from forecastlab.explanation import gradients
 from forecastlab.explanation.explain import explain
+from forecastlab.figures.drawing import LIGHT
 from forecastlab.losses import Quantile
 from forecastlab.network.registry import registered_backbones
 from tests.explanation.cases import COLUMNS, data, linear, network, weather

@@ -7,9 +7,9 @@ from matplotlib.collections import QuadMesh
 from matplotlib.text import Text
 from PIL import Image
 
-from forecastlab.evaluation.drawing import DARK, LIGHT, WIDTH, png
 from forecastlab.explanation import figures
 from forecastlab.explanation.attention import Attention
+from forecastlab.figures.drawing import DARK, LIGHT, WIDTH, png
 
 TIMES = pd.date_range("2020-01-01", periods=31, freq="D")
 ROWS = pd.DataFrame(

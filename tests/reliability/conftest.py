@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 from tensorboard.summary.writer import event_file_writer
 
-from forecastlab.cli import app, main
+from forecastlab.cli import dispatch, main
 from forecastlab.network import factory
 from tests.reliability.processes import CONFIG
 
@@ -35,7 +35,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
 
     def run(*args: object) -> Answer:
         capsys.readouterr()
-        assert app  # imported before the output is captured: Lightning's log keeps what standard error is then
+        assert dispatch  # imported before the output is captured: Lightning's log keeps what standard error is then
         status = main([str(arg) for arg in args])
         return Answer(status, *capsys.readouterr())
 

@@ -103,7 +103,7 @@ def start(
         given: what it is called with.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["forecastlab.cli.app"])
+    context.set_forkserver_preload(["forecastlab.cli.dispatch"])
     process = context.Process(target=_run, args=(output, [str(arg) for arg in args], prepare, tuple(given)))
     process.start()
     return Running(process, output)

@@ -16,7 +16,8 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from forecastlab.cli.fold import Fold, fit_and_test
+from forecastlab.evaluation.fold import Fold, fit_and_test
+from forecastlab.experiment.config import Config
 from tests.reliability.processes import assert_same_run, fit, folder, last_path, load, partial_files, rows, start
 
 SLOW = ("--allow-import=tests", "--trainer.callbacks=tests.reliability.callbacks.SlowEpochs")
@@ -280,10 +281,10 @@ def test_a_fold_whose_checkpoint_is_lost_begins_afresh(tmp_path, config, cli, lo
             if trainer.current_epoch == 3:
                 raise ConnectionError
 
-    fold = Fold(folder(tmp_path) / "fold_5" / "seed_0", tuple(fit(config, tmp_path, ALWAYS, epochs=5)[1:]))
+    fold = Fold(folder(tmp_path) / "fold_5" / "seed_0", Config.from_args(fit(config, tmp_path, ALWAYS, epochs=5)[1:]))
     fold.folder.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("forecastlab.cli.fold.ProgressReport", lambda report: PowerCut())
+        patch.setattr("forecastlab.evaluation.fold.ProgressReport", lambda report: PowerCut())
         with pytest.raises(ConnectionError):
             fit_and_test(fold, print)
     last = fold.folder / "checkpoints" / "last.ckpt"

@@ -108,7 +108,7 @@ def runs(tmp_path_factory):
 
 
 def test_the_training_and_test_windows_cannot_be_shared_by_two():
-    from forecastlab.cli.data import data_module
+    from forecastlab.experiment.data_part import data_module
     from tests.reliability.processes import CONFIG
 
     options = [option for option in EXACT if option.startswith("--data")]

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from forecastlab.evaluation.gather import gather, write_result
-from forecastlab.evaluation.page import write as write_page
 from forecastlab.evaluation.scores import Evaluation
 from forecastlab.export.files import write as write_export
+from forecastlab.runs.files import write_output as write_page
 from forecastlab.runs.run import write_whole
 from forecastlab.training.callbacks import forecast_figure
 from forecastlab.training.callbacks.checkpoint_io import AtomicCheckpointIO

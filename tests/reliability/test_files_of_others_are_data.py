@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 
-from forecastlab.cli.believed import believed
-from forecastlab.cli.environment import prepare
 from forecastlab.errors import ConfigError, DataError, ForecastlabError
+from forecastlab.experiment.believed import believed
+from forecastlab.experiment.environment import prepare
 from forecastlab.export import load_safetensors, save_safetensors
 from forecastlab.network import factory
 from forecastlab.runs.run import Run
@@ -269,7 +269,7 @@ def spy(event, args):
         seen.append((event, str(args)[:200]))
 sys.addaudithook(spy)
 from forecastlab.cli import main
-from forecastlab.cli import app
+from forecastlab.cli import dispatch
 watching = True
 import forecastlab
 for command in sys.argv[3:]:

@@ -80,9 +80,9 @@ def test_a_command_line_calls_its_steps_in_the_order_that_ours_relies_on():
         "self._run_subcommand(",
     ]
     places = [source.find(step) for step in steps]
-    assert -1 not in places, "LightningCLI.__init__ lost a step: see ForecastCLI"
-    assert places == sorted(places), "LightningCLI.__init__ has another order: see ForecastCLI"
-    assert "_subcommand_parsers" in inspect.getsource(LightningCLI._add_subcommands), "see cli/crossval.py"
+    assert -1 not in places, "LightningCLI.__init__ lost a step: see Experiment"
+    assert places == sorted(places), "LightningCLI.__init__ has another order: see Experiment"
+    assert "_subcommand_parsers" in inspect.getsource(LightningCLI._add_subcommands), "see CommandLine.parsers"
 
 
 def test_a_parser_lists_its_options():
@@ -96,8 +96,8 @@ def test_the_trainer_and_a_launcher_hold_what_ours_looks_at():
     assert {"auto_requeue", "requeue_signal"} <= set(inspect.signature(SLURMEnvironment).parameters), (
         "see callbacks/stop_signals.py"
     )
-    assert "self.procs" in inspect.getsource(_SubprocessScriptLauncher), "ForecastCLI waits for these processes"
-    assert rank_zero_only.rank == 0, "ForecastCLI asks it which process is the first"
+    assert "self.procs" in inspect.getsource(_SubprocessScriptLauncher), "Experiment waits for these processes"
+    assert rank_zero_only.rank == 0, "Experiment asks it which process is the first"
 
 
 def test_a_module_has_no_trainer_until_it_is_given_one():
@@ -345,10 +345,10 @@ def test_an_interrupt_becomes_an_exit_that_remembers_it(monkeypatch):
     calls = []
     with pytest.raises(SystemExit) as raised:
         fitted(calls, monkeypatch, callbacks=[Fails(Stopped(signal.SIGTERM))])
-    assert Stopped.behind(raised.value).status == 143, "see ForecastCLI, which looks for what led to the exit"
+    assert Stopped.behind(raised.value).status == 143, "see Experiment, which looks for what led to the exit"
     assert "on_exception" in [call[0] for call in calls]
     assert signal.getsignal(signal.SIGINT) == before
-    assert issubclass(SIGTERMException, SystemExit), "see ForecastCLI"
+    assert issubclass(SIGTERMException, SystemExit), "see Experiment"
 
 
 def test_a_handler_of_sigterm_that_is_put_back_when_training_starts_stays(monkeypatch):
@@ -394,4 +394,4 @@ def _has_a_sentinel(connection):
 def test_a_trainer_takes_the_options_that_the_command_line_sets():
     names = inspect.signature(Trainer.__init__).parameters
     for name in ("callbacks", "logger", "plugins", "enable_progress_bar", "log_every_n_steps", "num_sanity_val_steps"):
-        assert name in names, f"Trainer has no {name} any more: see ForecastCLI"
+        assert name in names, f"Trainer has no {name} any more: see Experiment"

@@ -11,7 +11,8 @@ import torch
 import yaml
 
 from forecastlab.cli import main
-from forecastlab.cli.fold import Fold, fit_and_test
+from forecastlab.evaluation.fold import Fold, fit_and_test
+from forecastlab.experiment.config import Config
 from forecastlab.training.forecaster import Forecaster
 from tests.reliability.processes import CONFIG, fit, folder, last_path, load, start
 from tests.series import Series, noise, trainer
@@ -130,7 +131,7 @@ def test_an_evil_best_checkpoint_is_not_loaded_by_a_resumed_run(tmp_path, config
 
 @pytest.mark.parametrize("evil", PICKLES)
 def test_an_evil_checkpoint_is_not_loaded_by_a_fold(tmp_path, config, trained, marker, evil):
-    fold = Fold(folder(tmp_path) / "fold_5" / "seed_0", tuple(fit(config, tmp_path, epochs=1)[1:]))
+    fold = Fold(folder(tmp_path) / "fold_5" / "seed_0", Config.from_args(fit(config, tmp_path, epochs=1)[1:]))
     last = fold.folder / "checkpoints" / "last.ckpt"
     last.parent.mkdir(parents=True)
     evil(last, load(trained), marker)

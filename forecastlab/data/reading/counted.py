@@ -22,7 +22,7 @@ def numbers_of(times: pd.DatetimeIndex) -> "pd.Index[Any]":
 
 def frequency_of(step: int) -> str:
     """The step of a count as the offset by which its times follow each other."""
-    return f"{step}s"
+    return f"{step}s" if step > 1 else "s"
 
 
 def count_within(codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from forecastlab.evaluation.drawing import (
+from forecastlab.figures.drawing import (
     DASHES,
     LIGHT,
     Theme,

@@ -4,17 +4,22 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from argparse import ArgumentError, ArgumentParser
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import jsonargparse
 from jsonargparse import Namespace
 from lightning.pytorch import Callback
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from forecastlab.adapters.jsonargparse import options_of
 from forecastlab.backbones.base import Backbone
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.decoders import Decoder
+from forecastlab.errors import ConfigError
 from forecastlab.losses import Loss
 from forecastlab.network.factory import BUILT_IN, subclasses
 from forecastlab.network.registry import registered_backbones
@@ -32,6 +37,26 @@ _PLAIN = {"NoneType": "null", "collections.abc.Sequence": "list", "tuple": "list
 """How YAML calls types."""
 
 
+@contextmanager
+def in_words_of_users(parser: ArgumentParser, about: str = "") -> Iterator[None]:
+    """Says in the user's words what a parser refuses within the block.
+
+    Args:
+        parser: the parser, whose options are suggested.
+        about: what is parsed, before the message.
+
+    Raises:
+        ConfigError: if the parser refuses anything.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the config is not a text file: {error}") from None
+    except (jsonargparse.ArgumentError, ArgumentError) as error:
+        options = [name.lstrip("-") for name in options_of(parser)]
+        raise ConfigError(about + explain(str(error), options)) from None
+
+
 def explain(message: str, options: Iterable[str], most: int = 9) -> str:
     """A message of the parser in at most `most` lines.
 
@@ -42,7 +67,8 @@ def explain(message: str, options: Iterable[str], most: int = 9) -> str:
     """
     keys = re.findall(r'Parser key "([^"]+)"', message)
     key = ".".join(keys)
-    if match := re.search(r"unrecognized arguments: (.*)|does not accept option '([^']+)'", message):
+    message = re.sub(r"Group '([^']+)' does not accept option '([^']+)'", r"unrecognized arguments: \1.\2", message)
+    if match := re.search(r"unrecognized arguments: (.*)|(?:does not accept o|^O)ption '([^']+)'", message):
         unknown = (match.group(1) or match.group(2)).split()[0]
         return f"unknown option {unknown}" + _suggest(unknown.lstrip("-").partition("=")[0], list(options))
     if match := re.search(r"Importing '([^']+)' is not allowed", message):

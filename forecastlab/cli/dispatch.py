@@ -6,37 +6,28 @@ import sys
 from collections.abc import Callable, Sequence
 
 from forecastlab.cli.backbones import backbones
-from forecastlab.cli.command_line import ForecastCLI
 from forecastlab.cli.compare import compare
 from forecastlab.cli.completion import completion
 from forecastlab.cli.crossval import crossval
 from forecastlab.cli.data import data
 from forecastlab.cli.ensemble import ensemble, is_ensemble
-from forecastlab.cli.environment import our_error, prepare
 from forecastlab.cli.explain import explain
 from forecastlab.cli.export import export
 from forecastlab.cli.init import init
-from forecastlab.cli.options import take
-from forecastlab.cli.refit import refit
 from forecastlab.cli.reproduce import reproduce
 from forecastlab.cli.run_table import runs
-from forecastlab.cli.shipped import with_paths
-from forecastlab.errors import ForecastlabError
+from forecastlab.experiment.environment import our_error, prepare
+from forecastlab.experiment.experiment import Experiment
+from forecastlab.experiment.options import take
+from forecastlab.experiment.refit import refit
+from forecastlab.experiment.shipped import with_paths
 from forecastlab.runs.signals import Stopped
 
 
 def tune(args: Sequence[str]) -> int:
-    """Imports what `tune` needs, which is an extra, only when it is called.
+    """Imports what `tune` needs, which is an extra, only when it is called."""
+    from forecastlab.cli.tune import tune
 
-    Raises:
-        ForecastlabError: if it is not installed.
-    """
-    try:
-        from forecastlab.cli.tune import tune
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "optuna":
-            raise
-        raise ForecastlabError("tune needs optuna, which is not installed: pip install 'forecastlab[tune]'") from None
     return tune(args)
 
 
@@ -74,7 +65,7 @@ def run(args: Sequence[str]) -> int:
         if rest[0] in ("test", "predict") and is_ensemble(rest):
             ensemble(rest[0], rest[1:])
         else:
-            refit(ForecastCLI(rest))
+            refit(Experiment(rest).execute())
     except SystemExit as exit_:  # --help and --print_config
         return int(exit_.code or 0)
     except Stopped as stopped:

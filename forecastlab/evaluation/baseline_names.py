@@ -5,7 +5,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import jsonargparse
 import yaml
 from jsonargparse import ArgumentParser
 
@@ -22,8 +21,8 @@ from forecastlab.baselines import (
     Ridge,
     SeasonalNaive,
 )
-from forecastlab.cli.messages import explain
 from forecastlab.errors import ConfigError
+from forecastlab.experiment.messages import in_words_of_users
 
 BASELINES: dict[str, type[Baseline]] = {
     "persistence": Persistence,
@@ -85,10 +84,8 @@ def build(specification: str) -> Baseline:
         return cls()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(cls, "baseline", skip=set(_arguments(cls)) - set(values))
-    try:
+    with in_words_of_users(parser, f"--baselines {specification}: "):
         given = parser.instantiate(parser.parse_object({"baseline": values})).baseline
-    except jsonargparse.ArgumentError as error:
-        raise ConfigError(f"--baselines {specification}: {explain(str(error), [])}") from None
     built: Baseline = given
     return built
 

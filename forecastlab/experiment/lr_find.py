@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from forecastlab.adapters.lightning import rates_and_losses
 from forecastlab.errors import ConfigError, NotFiniteError
-from forecastlab.evaluation.drawing import png
-from forecastlab.evaluation.page import write
-from forecastlab.evaluation.search_figures import learning_rates
+from forecastlab.figures.drawing import png
+from forecastlab.figures.searches import learning_rates
+from forecastlab.runs.files import write_output
 from forecastlab.training.callbacks.run_folder import named_folder
 
 SUFFIX = "-lr-find"
@@ -63,8 +63,8 @@ def find_learning_rate(trainer: Trainer, model: LightningModule, datamodule: Lig
         )
     if folder is not None:
         figure = learning_rates(curve, suggested=suggested, given=given)
-        write(curve.to_csv(index=False), folder / "lr_find.csv")
-        write(png(figure), folder / "lr_find.png")
+        write_output(curve.to_csv(index=False), folder / "lr_find.csv")
+        write_output(png(figure), folder / "lr_find.png")
         for logger in loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_figure("learning_rate", figure)

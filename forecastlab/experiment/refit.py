@@ -2,32 +2,31 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightning.pytorch.callbacks import Callback
 
-from forecastlab.cli.command_line import ForecastCLI
-from forecastlab.cli.fold import resumed
-from forecastlab.cli.refitted import REFIT, install
-from forecastlab.runs.run import CHECKPOINTS, Run, load_checkpoint
+from forecastlab.experiment.config import Config
+from forecastlab.experiment.experiment import Experiment
+from forecastlab.experiment.refitted import REFIT, install
+from forecastlab.runs.run import CHECKPOINTS, Run, load_checkpoint, resumable
 from forecastlab.training.callbacks import Checkpoints, EarlyStopping, ForecastFigure, Refit
 from forecastlab.training.callbacks.metrics_file import metrics_table
 from forecastlab.training.callbacks.run_logger import METRICS
 
+WHOLE = {
+    "trainer.limit_val_batches": 0,
+    "trainer.max_steps": -1,
+    "trainer.max_time": None,
+    "trainer.min_epochs": None,
+}
+"""The settings of a training that has no validation, and whose number of epochs is known."""
 
-class RefitCLI(ForecastCLI):
-    """`fit` on every row, without validation.
 
-    Args:
-        args: the command line, beginning with `fit`.
-        run: the run whose folder is written to, that of the refit.
-        taken: what is taken over from the training before.
-    """
-
-    def __init__(self, args: Sequence[str], run: Run, taken: Refit) -> None:
-        super().__init__(args, run, [taken])
+class Refitting(Experiment):
+    """`fit` on every row, without validation."""
 
     def instantiate_classes(self) -> None:
         super().instantiate_classes()
@@ -40,29 +39,29 @@ class RefitCLI(ForecastCLI):
         needless = (EarlyStopping, ForecastFigure)  # both look at the validation
         return [callback for callback in super()._callbacks(config) if not isinstance(callback, needless)]
 
-    def _how_to_go_on(self, command: str) -> str:
+    def _how_to_go_on(self) -> str:
         assert self.given_run is not None
         last = self.given_run.root / self.given_run.experiment / CHECKPOINTS / "last.ckpt"
         return f"go on with: forecastlab fit --ckpt_path {os.path.relpath(last)}"
 
 
-def refit(cli: ForecastCLI) -> None:
+def refit(ended: Experiment) -> None:
     """Trains fresh weights on every row, for as many epochs as were best, if a `fit` of `fold: all` has just ended.
 
     The weights take the place of the run's best and last. A call that is interrupted goes on with
     `fit --ckpt_path last` of the run.
 
     Args:
-        cli: the command that has ended.
+        ended: the command that has ended.
     """
-    checkpoints = cli.trainer.checkpoint_callback if cli.subcommand == "fit" else None
-    asked = cli.subcommand == "fit" and cli.datamodule.fold == "all" and not cli.value(cli.config, "lr_find")
+    checkpoints = ended.trainer.checkpoint_callback if ended.command == "fit" else None
+    asked = ended.command == "fit" and ended.datamodule.fold == "all" and not ended.value(ended.config, "lr_find")
     if not asked or not isinstance(checkpoints, Checkpoints) or checkpoints.best_epoch < 0:
         return
     folder = checkpoints.folder.parent
-    if cli.run is None or cli.trainer.world_size > 1:
-        if cli.trainer.is_global_zero:
-            why = "on several devices" if cli.run is not None else "without a run folder"
+    if ended.run is None or ended.trainer.world_size > 1:
+        if ended.trainer.is_global_zero:
+            why = "on several devices" if ended.run is not None else "without a run folder"
             last = _relative(checkpoints.folder / "last.ckpt")
             print(
                 f"forecastlab: note: {why} the validation tail does not train these weights; to train on every row, go "
@@ -77,16 +76,9 @@ def refit(cli: ForecastCLI) -> None:
     print(f"refit      fresh weights are trained on every row for {epochs} epochs, which were best on the tail")
     with run.alone():
         again.folder.mkdir(exist_ok=True)
-        whole = {
-            "max_epochs": epochs,
-            "limit_val_batches": 0,
-            "max_steps": -1,
-            "max_time": "null",
-            "min_epochs": "null",
-        }
-        given = [f"--trainer.{name}={value}" for name, value in whole.items()]
-        args = ["fit", "--config", best["config"], *given, *resumed(again.folder)]
-        RefitCLI(args, again, Refit(best["state_dict"], _losses(folder / METRICS)))
+        config = Config.of(yaml.safe_load(best["config"])).with_values({**WHOLE, "trainer.max_epochs": epochs})
+        arguments = config.arguments("fit", ckpt_path=resumable(again.folder))
+        Refitting(arguments, again, [Refit(best["state_dict"], _losses(folder / METRICS))]).execute()
         install(folder)
     intervals = "; intervals are as wide as on the tail" if "intervals.margin" in best["state_dict"] else ""
     print(

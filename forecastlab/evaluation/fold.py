@@ -1,17 +1,17 @@
 """One fold of a cross-validation: fit and test, as the commands of these names do it."""
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from forecastlab.cli.command_line import ForecastCLI
-from forecastlab.cli.environment import prepare
 from forecastlab.data.datamodule import ForecastDataModule
-from forecastlab.errors import ConfigError, DataError
+from forecastlab.errors import ConfigError
 from forecastlab.evaluation.gather import read_result, write_result
-from forecastlab.runs.run import CHECKPOINTS, Run, load_checkpoint
+from forecastlab.experiment.config import Config
+from forecastlab.experiment.environment import prepare
+from forecastlab.experiment.experiment import Experiment
+from forecastlab.runs.run import CHECKPOINTS, Run, resumable
 from forecastlab.training.callbacks import Checkpoints
 from forecastlab.training.callbacks.progress_report import ProgressReport
 
@@ -22,14 +22,14 @@ class Fold:
 
     Attributes:
         folder: where the fold's files go.
-        args: options of `fit`, with the fold and the seed.
+        config: the config, with the fold and the seed.
         allow_import: packages that a class path may import from.
         fingerprint: of the data that the whole run is about.
         allow_seen: whether test rows that trained the network are scored.
     """
 
     folder: Path
-    args: tuple[str, ...]
+    config: Config
     allow_import: tuple[str, ...] = ()
     fingerprint: str | None = None
     allow_seen: bool = False
@@ -49,26 +49,27 @@ def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
     run = Run(fold.folder.parent.parent, fold.folder.parent.name, fold.folder.name)
     with run.alone():  # a process of an earlier call may still be ending
         result = read_result(fold.folder)
-        resume = () if "fit" in result else resumed(fold.folder)
+        last = None if "fit" in result else resumable(fold.folder)
     if "fit" not in result:
         begun = time.monotonic()
-        cli = ForecastCLI(["fit", *fold.args, *resume], run, [ProgressReport(report)])
-        require_unchanged(fold.fingerprint, cli.datamodule)
-        checkpoints = cli.trainer.checkpoint_callback
+        arguments = fold.config.arguments("fit", ckpt_path=last)
+        fit = Experiment(arguments, run, [ProgressReport(report)]).execute()
+        require_unchanged(fold.fingerprint, fit.datamodule)
+        checkpoints = fit.trainer.checkpoint_callback
         assert isinstance(checkpoints, Checkpoints)
         result["fit"] = {
             "best_epoch": checkpoints.best_epoch,
-            "epochs": cli.trainer.current_epoch,
-            "seconds": None if resume else time.monotonic() - begun,  # of a resumed fold only the end is known
+            "epochs": fit.trainer.current_epoch,
+            "seconds": None if last else time.monotonic() - begun,  # of a resumed fold only the end is known
             "val/loss": checkpoints.best_score,
         }
         write_result(fold.folder, result)
     if "test" not in result:
-        best = fold.folder / CHECKPOINTS / "best.ckpt"
-        allowed = ["--allow-seen"] if fold.allow_seen else []
-        cli = ForecastCLI(["test", *fold.args, "--ckpt_path", str(best), *allowed], run)
-        require_unchanged(fold.fingerprint, cli.datamodule)
-        metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
+        best = str(fold.folder / CHECKPOINTS / "best.ckpt")
+        arguments = fold.config.arguments("test", ckpt_path=best, allow_seen=fold.allow_seen)
+        test = Experiment(arguments, run).execute()
+        require_unchanged(fold.fingerprint, test.datamodule)
+        metrics = {name: float(value) for name, value in test.trainer.callback_metrics.items()}
         result["test"] = {name: value for name, value in metrics.items() if name.startswith("test/")}
         write_result(fold.folder, result)
 
@@ -85,21 +86,3 @@ def require_unchanged(expected: str | None, data: ForecastDataModule) -> None:
     """
     if expected not in (None, data.fingerprint):
         raise ConfigError("the data have changed since this run was begun: run the same command again, it begins anew")
-
-
-def resumed(folder: Path) -> tuple[str, ...]:
-    """The options that resume a fold; without a checkpoint that can be used it begins afresh, and its remains go."""
-    last = folder / CHECKPOINTS / "last.ckpt"
-    if last.exists():
-        try:
-            load_checkpoint(last)
-        except DataError as error:
-            print(f"{error}; begun afresh")
-        else:
-            return "--ckpt_path", str(last)
-    for remains in folder.iterdir():
-        if remains.is_dir():
-            shutil.rmtree(remains)
-        elif remains.name != "log":  # which this process writes
-            remains.unlink()
-    return ()

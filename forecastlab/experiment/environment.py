@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from jsonargparse import Namespace, add_instantiator, set_parsing_settings
 
-from forecastlab.errors import ConfigError, DataError, ForecastlabError
+from forecastlab.errors import ConfigError, DataError, ForecastlabError, ReadingNote
+from forecastlab.experiment.devices import rank
 from forecastlab.network import factory
 
 Built = TypeVar("Built")
@@ -30,6 +31,7 @@ NOT_FOR_USERS = (
     "Received SIGTERM",
 )
 """Parts of messages of Lightning's that are left out."""
+_SHOW = warnings.showwarning
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 """What the system says when a file cannot be written for want of room or of leave."""
 
@@ -69,6 +71,8 @@ def prepare(allowed: Iterable[str] = ()) -> None:
         "lightning.pytorch.trainer.connectors.signal_connector",
     ):
         logging.getLogger(name).addFilter(_is_for_users)
+    warnings.simplefilter("default", ReadingNote)
+    warnings.showwarning = _show
     threading.excepthook = _thread_failed
 
 
@@ -119,6 +123,14 @@ def our_error(error: BaseException | None) -> ForecastlabError | None:
             return DataError(f"cannot read or write{where}: {error.strerror}")
         error = error.__cause__
     return error
+
+
+def _show(message: Warning | str, category: type[Warning], *others: Any, **named: Any) -> None:
+    """Prints what was decided about data in one line, once for all devices; other warnings as Python does."""
+    if not issubclass(category, ReadingNote):
+        _SHOW(message, category, *others, **named)
+    elif not rank():
+        print(f"forecastlab: note: {message}", file=sys.stderr)
 
 
 def _is_for_users(record: logging.LogRecord) -> bool:

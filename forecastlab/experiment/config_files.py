@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from forecastlab.cli.believed import believed
-from forecastlab.cli.options import values_of
 from forecastlab.errors import ConfigError, DataError
+from forecastlab.experiment.believed import believed
+from forecastlab.experiment.options import values_of
 from forecastlab.limits import TEXT, read_yaml, require_file
 from forecastlab.runs.run import LOGS, Run, folder_name, note
 

@@ -1,40 +1,36 @@
-"""LightningCLI with our defaults: run folders, checkpoints that carry their config, and errors in a few lines."""
+"""An experiment: LightningCLI with our defaults, run folders, and checkpoints that carry their config."""
 
-import argparse
-import os
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import jsonargparse
 import torch
+from jsonargparse import ArgumentError
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser
-from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
-from forecastlab.adapters.jsonargparse import options_of
 from forecastlab.adapters.lightning import CommandLine, skip_empty_hooks
-from forecastlab.cli.configs import config_of, experiment_name, read_configs, root_folder
-from forecastlab.cli.devices import end_other_processes, leave_other_devices, rank
-from forecastlab.cli.environment import our_error
-from forecastlab.cli.lr_find import SUFFIX, find_learning_rate
-from forecastlab.cli.messages import dropped_arguments, explain, not_built
-from forecastlab.cli.options import listed, values_of
-from forecastlab.cli.places import relative, say_where
-from forecastlab.cli.refitted import MARK, REFIT, install
-from forecastlab.cli.run_config import RunConfig
-from forecastlab.cli.score_report import print_test
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.trained_on import records_of, require_same
 from forecastlab.errors import ConfigError
+from forecastlab.experiment.checks import as_begun, checked_threads, require_judge, require_possible
+from forecastlab.experiment.config_files import config_of, experiment_name, read_configs, root_folder
+from forecastlab.experiment.devices import end_other_processes, leave_other_devices, rank
+from forecastlab.experiment.environment import our_error
+from forecastlab.experiment.lr_find import SUFFIX, find_learning_rate
+from forecastlab.experiment.messages import dropped_arguments, in_words_of_users, not_built
+from forecastlab.experiment.options import listed, values_of
+from forecastlab.experiment.outcome import relative, tell_fit, tell_forecast, tell_test
+from forecastlab.experiment.refitted import MARK, REFIT, install
+from forecastlab.experiment.run_config import RunConfig
 from forecastlab.limits import bounded_network
 from forecastlab.metrics import PARTS, Part
 from forecastlab.network import factory
@@ -58,17 +54,20 @@ from forecastlab.training.callbacks import (
 )
 from forecastlab.training.forecaster import Forecaster
 
-MONITORED = {"early_stopping": ("val/loss", "train/loss"), "checkpoints": ("val/loss",)}
-"""What a run can be judged by while it trains; the training loss of an epoch is known only after its validation."""
 
-
-class ForecastCLI(CommandLine):
-    """`fit`, `validate`, `test` and `predict`.
+class Experiment(CommandLine):
+    """A `fit`, `validate`, `test` or `predict`: everything that it needs is built at once, and `execute` runs it.
 
     Args:
-        args: the command line, beginning with the sub-command.
+        args: the command line, beginning with the sub-command; or what it would be parsed to (`Config.arguments`).
         run: the run whose folder is written to; None for the checkpoint's, or a new one.
         callbacks: further callbacks of the trainer.
+        called: the command that the user called, for messages; None for the sub-command.
+
+    Raises:
+        ConfigError: for a setting that cannot be used.
+        DataError: for a checkpoint or data that cannot be used.
+        Stopped: if a signal ended it; it says how to go on.
     """
 
     run: Run | None = None
@@ -76,56 +75,89 @@ class ForecastCLI(CommandLine):
     new_run: Run | None = None
     """The run whose folder this call made."""
 
-    def __init__(self, args: Sequence[str], run: Run | None = None, callbacks: Sequence[Callback] = ()) -> None:
+    def __init__(
+        self,
+        args: Sequence[str] | dict[str, Any],
+        run: Run | None = None,
+        callbacks: Sequence[Callback] = (),
+        called: str | None = None,
+    ) -> None:
         if rank() and threading.current_thread() is threading.main_thread():
             # it has nothing to keep, and while it waits for the first one no handler of Python's is reached
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.given_run = run
         self.given_callbacks = callbacks
-        command, given = args[0], list(args[1:])
-        self.root = root_folder(given)
-        self.given_configs = list(read_configs(given).values())
-        self.name = experiment_name(given)
+        self.command = args["subcommand"] if isinstance(args, dict) else args[0]
+        self.called = called or self.command
         self.checkpoint: Path | None = None
         self.loaded: dict[str, Any] = {}
-        ckpt_path = values_of(given, "--ckpt_path")
-        if command == "fit" and run is None and not ckpt_path and (begun := begun_before(self.root, self.name)):
-            ckpt_path = [str(begun)]
-        if ckpt_path:
-            checkpoint = self._load(ckpt_path[-1])
-            if command != "fit" or not values_of(given, "--config", "-c"):
-                given = ["--config", config_of(self.loaded, command, given, checkpoint), *given]
+        self.given_configs: list[dict[str, Any]] = []
+        if isinstance(args, dict):
+            settings = args[self.command]
+            self.root, self.name = Path(settings["trainer"]["default_root_dir"] or ".", LOGS), settings["experiment"]
+        else:
+            args = [self.command, *self._with_checkpoint(list(args[1:]))]
         strict = {"exit_on_error": False, "allow_abbrev": False}
         usage = "forecastlab {} [--config FILE] [--OPTION VALUE ...]"  # the generated one has eighty lines
         usages = {name: {**strict, "usage": usage.format(name)} for name in self.subcommands()}
-        with ExitStack() as self._held:
+        self._held = ExitStack()
+        with self._failing_well():
+            super().__init__(
+                Forecaster,
+                ForecastDataModule,
+                subclass_mode_data=True,
+                save_config_callback=RunConfig,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                seed_everything_default=0,
+                parser_kwargs={**strict, **usages},
+                args=args,
+            )
+
+    def execute(self) -> "Experiment":
+        """Runs the sub-command, and says what came out."""
+        with self._held, self._failing_well():
             try:
-                super().__init__(
-                    Forecaster,
-                    ForecastDataModule,
-                    subclass_mode_data=True,
-                    save_config_callback=RunConfig,
-                    auto_configure_optimizers=False,
-                    load_from_checkpoint_support=False,
-                    seed_everything_default=0,
-                    parser_kwargs={**strict, **usages},
-                    args=[command, *given],
-                )
-            except BaseException as error:
-                end_other_processes(getattr(self, "trainer", None))
-                if self.new_run is not None:
-                    self.new_run.discard_if_not_begun()
-                of_an_option = isinstance(error, ValueError) and "`val_check_interval`" in str(error)
-                if isinstance(error, MisconfigurationException) or of_an_option:  # it is checked against the data
-                    raise ConfigError(str(error)) from error
-                if isinstance(error, SIGTERMException):
-                    raise Stopped(signal.SIGTERM, self._how_to_go_on(command)) from None
-                if stopped := Stopped.behind(error):
-                    again = requeue() if stopped.number not in (signal.SIGINT, signal.SIGTERM) else None
-                    raise Stopped(stopped.number, again or self._how_to_go_on(command)) from None
-                raise
+                self.run_subcommand()
             finally:
                 leave_other_devices()
+        return self
+
+    @contextmanager
+    def _failing_well(self) -> Iterator[None]:
+        """Ends the other processes, and removes an empty run folder, when something goes wrong within the block."""
+        try:
+            yield
+        except BaseException as error:
+            end_other_processes(getattr(self, "trainer", None))
+            if self.new_run is not None:
+                self.new_run.discard_if_not_begun()
+            self._held.close()
+            leave_other_devices()
+            of_an_option = isinstance(error, ValueError) and "`val_check_interval`" in str(error)
+            if isinstance(error, MisconfigurationException) or of_an_option:  # it is checked against the data
+                raise ConfigError(str(error)) from error
+            if isinstance(error, SIGTERMException):
+                raise Stopped(signal.SIGTERM, self._how_to_go_on()) from None
+            if stopped := Stopped.behind(error):
+                again = requeue() if stopped.number not in (signal.SIGINT, signal.SIGTERM) else None
+                raise Stopped(stopped.number, again or self._how_to_go_on()) from None
+            raise
+
+    def _with_checkpoint(self, given: list[str]) -> list[str]:
+        """Options, and before them the config of the checkpoint that they name."""
+        self.root = root_folder(given)
+        self.given_configs = list(read_configs(given).values())
+        self.name = experiment_name(given)
+        ckpt_path = values_of(given, "--ckpt_path")
+        if self.command == "fit" and self.given_run is None and not ckpt_path:
+            begun = begun_before(self.root, self.name)
+            ckpt_path = [] if begun is None else [str(begun)]
+        if ckpt_path:
+            checkpoint = self._load(ckpt_path[-1])
+            if self.command != "fit" or not values_of(given, "--config", "-c"):
+                return ["--config", config_of(self.loaded, self.command, given, checkpoint), *given]
+        return given
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--experiment", type=str | None, default=self.name, help="name of the run's folder")
@@ -153,26 +185,24 @@ class ForecastCLI(CommandLine):
             parser.add_argument("--by", type=Part | None, default=None, help=text)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        try:
-            self.config = parser.parse_args(args)
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"the config is not a text file: {error}") from None
-        except (jsonargparse.ArgumentError, argparse.ArgumentError) as error:
-            if "arguments are required" in str(error):
-                self._require_checkpoint(args[0])
-            options = [name.lstrip("-") for name in options_of(self.parsers[args[0]])]
-            raise ConfigError(explain(str(error), options)) from None
-        for note in dropped_arguments(self.given_configs, self.config[self.config.subcommand].model):
+        with in_words_of_users(self.parsers[self.command]):
+            try:
+                self.config = parser.parse_object(args) if isinstance(args, dict) else parser.parse_args(args)
+            except ArgumentError as error:
+                if "arguments are required" in str(error):
+                    self._require_checkpoint()
+                raise
+        for note in dropped_arguments(self.given_configs, self.config[self.command].model):
             rank_zero_only(print)(f"forecastlab: {note}", file=sys.stderr)
 
     def take_checkpoint(self) -> None:
         """The checkpoint's config was read before the command line's, which therefore wins."""
-        config = self.config[self.config.subcommand]
+        config = self.config[self.command]
         if config.ckpt_path and self.checkpoint is None:  # it was named in a config file
             self._load(config.ckpt_path)
-        self._require_checkpoint(self.config.subcommand)
+        self._require_checkpoint()
         config.ckpt_path = None if self.checkpoint is None else str(self.checkpoint)
-        if self.config.subcommand == "fit" and self.checkpoint and MARK in self.loaded:
+        if self.command == "fit" and self.checkpoint and MARK in self.loaded:
             folder = self.checkpoint.resolve().parent.parent
             if (folder / REFIT).is_dir():
                 install(folder)  # the process may have been killed between two files
@@ -180,22 +210,22 @@ class ForecastCLI(CommandLine):
                 f"{self.checkpoint} was trained on every row for as many epochs as were best, and is finished: to "
                 f"train it on, begin a new run with --model.weights_from {self.checkpoint}"
             )
-        if self.config.subcommand == "fit" and self.checkpoint and "optimizer_states" not in self.loaded:
+        if self.command == "fit" and self.checkpoint and "optimizer_states" not in self.loaded:
             raise ConfigError(
                 f"{self.checkpoint} holds weights only and cannot be resumed; resume from last.ckpt in the same folder"
             )
-        if self.config.subcommand != "fit" and not self.loaded["global_step"]:
+        if self.command != "fit" and not self.loaded["global_step"]:
             raise ConfigError(f"the weights in {self.checkpoint} are not trained: there is nothing to score")
 
     def _schema(self, data: dict[str, Any]) -> dict[str, Any]:
         """That of the data in training; after it the checkpoint's, which the data must then agree with."""
-        schema: dict[str, Any] = data if self.subcommand == "fit" else self.loaded["hyper_parameters"]["schema"]
+        schema: dict[str, Any] = data if self.command == "fit" else self.loaded["hyper_parameters"]["schema"]
         return schema
 
-    def _require_checkpoint(self, subcommand: str) -> None:
-        if self.checkpoint is None and subcommand != "fit":
+    def _require_checkpoint(self) -> None:
+        if self.checkpoint is None and self.command != "fit":
             raise ConfigError(
-                f"{subcommand} needs trained weights: --ckpt_path best (of the newest run), last, or the path of a "
+                f"{self.called} needs trained weights: --ckpt_path best (of the newest run), last, or the path of a "
                 "checkpoint"
             )
 
@@ -206,10 +236,7 @@ class ForecastCLI(CommandLine):
             raise ConfigError(f"seed_everything: {error}") from None
 
     def before_instantiate_classes(self) -> None:
-        threads = self.value(self.config, "threads")
-        if threads < 1:
-            raise ConfigError(f"threads must be positive, got {threads}")
-        torch.set_num_threads(threads)
+        torch.set_num_threads(checked_threads(self.value(self.config, "threads")))
 
     def instantiate_classes(self) -> None:
         try:
@@ -229,47 +256,20 @@ class ForecastCLI(CommandLine):
         if self.run is not None and self.run.folder.exists() and not rank():
             weights = sum(tensor.nbytes for tensor in self.model.state_dict().values())
             # Adam keeps two numbers per weight; three such files are on the disk while one is replaced
-            self.run.require_room(3 * 3 * weights if self.subcommand == "fit" else 0)
-        self.datamodule.require_devices(self.trainer.world_size)
-        asked = self.trainer.num_devices * self.trainer.num_nodes
-        if TorchElasticEnvironment.detect() and (begun := int(os.environ["WORLD_SIZE"])) != asked:
-            raise ConfigError(
-                f"torchrun began {begun} processes, but trainer.devices and trainer.num_nodes ask for {asked}: leave "
-                "them out"
-            )
-        if self.value(self.config, "trainer").overfit_batches:
-            raise ConfigError(
-                "trainer.overfit_batches is not supported: batches are cut by a sampler that it would replace; set "
-                "trainer.limit_train_batches"
-            )
-        strategy = self.value(self.config, "trainer").strategy
-        if isinstance(strategy, str) and strategy.endswith(("_spawn", "_fork", "_notebook")):
-            raise ConfigError(f"trainer.strategy: {strategy} loses what its processes find out; use ddp")
-        if self.subcommand == "fit" and self.loaded:  # before anything of the run is written anew
+            self.run.require_room(3 * 3 * weights if self.command == "fit" else 0)
+        require_possible(self.value(self.config, "trainer"), self.trainer, self.datamodule)
+        if self.command == "fit" and self.loaded:  # before anything of the run is written anew
             require_same(records_of(self.loaded), self.datamodule.trained_on)
-        if self.subcommand == "fit" and self.datamodule.fold != "all":
+        if self.command == "fit" and self.datamodule.fold != "all":
             _ = self.datamodule.reference  # it is asked for only when the run is tested
-        for key, metrics in MONITORED.items():
-            monitor = self.value(self.config, key).monitor
-            if monitor not in metrics:
-                raise ConfigError(f"{key}.monitor: expected {' or '.join(metrics)}, got {monitor!r}")
-        patience = self.value(self.config, "early_stopping").patience
-        if patience < 0:
-            raise ConfigError(f"early_stopping.patience must be a number of epochs, 0 or more, got {patience}")
+        require_judge(**{name: self.value(self.config, name) for name in ("early_stopping", "checkpoints")})
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.value(self.config_init, "trainer")
         self._take_folder(config)
         config["callbacks"] = self._callbacks(config)
-        if TorchElasticEnvironment.detect():  # by itself each process that torchrun begins would be a run of its own
-            devices = int(os.environ["LOCAL_WORLD_SIZE"])
-            nodes = int(os.environ["WORLD_SIZE"]) // devices
-            for name, default, begun in (
-                ("devices", "auto", devices),
-                ("num_nodes", 1, nodes),
-                ("strategy", "auto", "ddp"),
-            ):
-                config[name] = begun if config[name] == default else config[name]
+        for name, value in as_begun(config).items():
+            config[name] = value
         if self.run is not None and config["logger"] is not False:
             theirs = [] if config["logger"] in (None, True) else listed(config["logger"])
             config["logger"] = [*theirs, self._logger(self.run)]
@@ -298,38 +298,16 @@ class ForecastCLI(CommandLine):
 
     def after_fit(self) -> None:
         """Says what came out and how to go on."""
-        checkpoints = self.trainer.checkpoint_callback
-        if self.run is None or not isinstance(checkpoints, Checkpoints) or not self.trainer.is_global_zero:
-            return
-        if self.value(self.config, "lr_find"):
-            return
-        if checkpoints.best_epoch < 0:
-            print("no epoch was trained and validated: there is no best one")
-            return
-        test = f"\ntest it    forecastlab test --ckpt_path {relative(Path(checkpoints.best_model_path))}"
-        if self.datamodule.fold == "all":
-            test = ""  # no row is left
-        print(
-            f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}\n"
-            f"run        {relative(self.run.folder)}{test}"
-        )
-        if self.trainer.loggers:
-            print(f"curves     tensorboard --logdir {relative(self.root)}")
+        if self.run is not None and not self.value(self.config, "lr_find"):
+            tell_fit(self.trainer, self.datamodule, self.run)
 
     def after_test(self) -> None:
         """Says what was scored, and where the predictions are."""
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
-            if isinstance(callback, PredictionWriter) and callback.path is not None and callback.table is not None:
-                names, by = self.datamodule.panel.names, self.value(self.config, "by")
-                print_test(self.model.metrics, names, len(callback.table), by, callback.path.parent)
-        say_where(self.trainer)
+        tell_test(self.trainer, self.model, self.datamodule, self.value(self.config, "by"))
 
     def after_predict(self) -> None:
         """Says which series are not forecast, and where the predictions are."""
-        if self.trainer.is_global_zero:
-            for sentence in self.datamodule.without_forecast():
-                print(f"note        {sentence}")
-        say_where(self.trainer)
+        tell_forecast(self.trainer, self.datamodule)
 
     def _load(self, given: str) -> Path:
         self.checkpoint, self.loaded = open_checkpoint(given, self.root, self.name)
@@ -345,7 +323,7 @@ class ForecastCLI(CommandLine):
             RandomState(),
             StopSignals(),
             SeenRows(),
-            TrainingCurves() if self.subcommand == "fit" else PredictionWriter(),
+            TrainingCurves() if self.command == "fit" else PredictionWriter(),
         ]
         if config["fast_dev_run"]:
             return callbacks
@@ -360,7 +338,7 @@ class ForecastCLI(CommandLine):
 
     def _take_folder(self, config: Any) -> None:
         """Finds or makes the folder of the run, whatever loggers it has; a run that keeps nothing has none."""
-        fits = self.subcommand == "fit"
+        fits = self.command == "fit"
         keeps_nothing = fits and config["logger"] is False and config["enable_checkpointing"] is False
         if config["fast_dev_run"] or keeps_nothing:
             return
@@ -381,14 +359,14 @@ class ForecastCLI(CommandLine):
 
     def _logger(self, run: Run) -> RunLogger:
         """The log of the run, beside whatever other loggers there are."""
-        fits = self.subcommand == "fit"
+        fits = self.command == "fit"
         goes_on = fits and self.loaded and run is not self.new_run
         resumed = self.loaded["global_step"] if goes_on else None
         evaluated = None if fits else max(0, self.loaded["global_step"] - 1)
         return RunLogger(run.root, run.experiment, run.version, resumed, evaluated)
 
-    def _how_to_go_on(self, command: str) -> str:
-        if command != "fit":
+    def _how_to_go_on(self) -> str:
+        if self.command != "fit":
             return ""
         last = self.run.folder / CHECKPOINTS / "last.ckpt" if self.run is not None else None
         checkpoint = last if last is not None and last.exists() else self.checkpoint

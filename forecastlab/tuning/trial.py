@@ -8,16 +8,17 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
-from forecastlab.cli.command_line import ForecastCLI
-from forecastlab.cli.environment import prepare
-from forecastlab.cli.fold import require_unchanged
 from forecastlab.errors import ConfigError, NotFiniteError
+from forecastlab.evaluation.fold import require_unchanged
+from forecastlab.experiment.config import Config
+from forecastlab.experiment.environment import prepare
+from forecastlab.experiment.experiment import Experiment
 from forecastlab.runs.run import Run
 from forecastlab.training.callbacks import Pruning
 from forecastlab.training.callbacks.progress_report import ProgressReport
 from forecastlab.tuning.study import EPOCHS, Address
 
-NOTHING_KEPT = ("--trainer.logger=false", "--trainer.enable_checkpointing=false")
+NOTHING_KEPT = {"trainer.logger": False, "trainer.enable_checkpointing": False}
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Trial:
         number: the trial's number in its study.
         trial_id: what the storage calls it.
         address: where the study is.
-        configs: by fold the whole config, as YAML.
+        configs: the config of each fold.
         folder: where its checkpoints and curves go.
         keep_weights: whether they are written.
         allow_import: packages that a class path may import from.
@@ -38,7 +39,7 @@ class Trial:
     number: int
     trial_id: int
     address: Address
-    configs: dict[int | str, str]
+    configs: dict[int | str, Config]
     folder: Path
     keep_weights: bool = False
     allow_import: tuple[str, ...] = ()
@@ -77,11 +78,11 @@ def train(trial: Trial, report: Callable[[float, str], None]) -> None:
             run = Run(trial.folder.parent, trial.folder.name, f"fold_{fold}")
             if trial.keep_weights:
                 run.folder.mkdir(parents=True)
-            kept = () if trial.keep_weights else NOTHING_KEPT
-            args = ["fit", "--config", config, *kept, "--trainer.devices=1"]
-            cli = ForecastCLI(args, run, [pruning, ProgressReport(partial(progress, fold=position))])
-            require_unchanged(trial.fingerprint, cli.datamodule)
-            epochs += cli.trainer.current_epoch
+            kept = {} if trial.keep_weights else NOTHING_KEPT
+            arguments = config.with_values({**kept, "trainer.devices": 1}).arguments("fit")
+            fit = Experiment(arguments, run, [pruning, ProgressReport(partial(progress, fold=position))]).execute()
+            require_unchanged(trial.fingerprint, fit.datamodule)
+            epochs += fit.trainer.current_epoch
             shared.set_user_attr("epochs", epochs)
             if pruning.pruned:
                 study.tell(trial.number, state=TrialState.PRUNED)

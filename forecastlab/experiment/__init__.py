@@ -1,0 +1,1 @@
+"""An experiment: its config, and the training, validation, test and forecast that a config describes."""

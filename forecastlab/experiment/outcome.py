@@ -1,0 +1,102 @@
+"""What a command says when it has ended: what came out, where it is, and how to go on."""
+
+import os
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+
+from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.metrics import ForecastMetrics, Part
+from forecastlab.runs.files import write_whole
+from forecastlab.runs.run import Run
+from forecastlab.training.callbacks import Checkpoints, ForecastFigure, PredictionWriter
+from forecastlab.training.callbacks.predictions import FORECAST
+from forecastlab.training.forecaster import Forecaster
+
+MOST = 40
+"""Rows of a table that are printed."""
+
+
+def relative(path: Path) -> Path:
+    """The path as the user would type it."""
+    path = path.resolve()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def tell_fit(trainer: Trainer, data: ForecastDataModule, run: Run) -> None:
+    """Says what a training came to, and how to test it."""
+    checkpoints = trainer.checkpoint_callback
+    if not isinstance(checkpoints, Checkpoints) or not trainer.is_global_zero:
+        return
+    if checkpoints.best_epoch < 0:
+        print("no epoch was trained and validated: there is no best one")
+        return
+    test = f"\ntest it    forecastlab test --ckpt_path {relative(Path(checkpoints.best_model_path))}"
+    if data.fold == "all":
+        test = ""  # no row is left
+    print(
+        f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}\n"
+        f"run        {relative(run.folder)}{test}"
+    )
+    if trainer.loggers:
+        print(f"curves     tensorboard --logdir {relative(run.root)}")
+
+
+def tell_test(trainer: Trainer, model: Forecaster, data: ForecastDataModule, by: Part | None) -> None:
+    """Says what a test scored, and where its predictions are.
+
+    Args:
+        trainer: that ran the test.
+        model: what was tested.
+        data: what it was tested on.
+        by: the parts whose figures are given too; None for none.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+        if isinstance(callback, PredictionWriter) and callback.path is not None and callback.table is not None:
+            tell_scores(model.metrics, data.panel.names, len(callback.table), by, callback.path.parent)
+    _tell_places(trainer)
+
+
+def tell_forecast(trainer: Trainer, data: ForecastDataModule) -> None:
+    """Says which series are not forecast, and where the forecasts of the others are."""
+    if trainer.is_global_zero:
+        for sentence in data.without_forecast():
+            print(f"note        {sentence}")
+    _tell_places(trainer)
+
+
+def tell_scores(metrics: ForecastMetrics, names: list[str], values: int, by: Part | None, folder: Path) -> None:
+    """Says how many series and values were scored, what the figures leave out, and the figures of parts.
+
+    Args:
+        metrics: of the test, computed.
+        names: the series' names.
+        values: how many values were scored.
+        by: what the parts are; None for none. They are written to `test_by_<part>.csv` too.
+        folder: the run's folder.
+    """
+    series = f" of {metrics.scored_series} of {len(names)} series" if len(names) > 1 else ""
+    print(f"scored      {values} values{series}")
+    for note in metrics.notes(names):
+        print(f"note        {note}")
+    if by is None:
+        return
+    table = metrics.by(by, names)
+    path = folder / f"test_by_{by}.csv"
+    write_whole(path, table.to_csv(index=False))
+    print(table.head(MOST).to_string(index=False, na_rep="", float_format="{:.4g}".format))
+    if len(table) > MOST:
+        print(f"and {len(table) - MOST} more rows")
+    print(f"by {by:<8} {os.path.relpath(path)}")
+
+
+def _tell_places(trainer: Trainer) -> None:
+    """Says where a test or a forecast has put its predictions, and their figure."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+        if isinstance(callback, PredictionWriter | ForecastFigure) and callback.path is not None:
+            name = "figure"
+            if isinstance(callback, PredictionWriter):
+                name = "forecast" if callback.path.name == FORECAST else "predictions"
+            print(f"{name:<11} {relative(callback.path)}")
+            if isinstance(callback, PredictionWriter) and callback.kept is not None:
+                print(f"before it   {relative(callback.kept)}")

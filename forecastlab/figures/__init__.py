@@ -1,0 +1,1 @@
+"""Drawing: one style for every figure, and the figures of searches."""
