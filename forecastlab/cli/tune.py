@@ -3,9 +3,8 @@
 import argparse
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
-
-from optuna.trial import TrialState
 
 from forecastlab.cli.crossval import numbers
 from forecastlab.errors import ConfigError
@@ -63,10 +62,10 @@ def parser() -> argparse.ArgumentParser:
 def _say(tuned: Tuned) -> None:
     """Says what came out and how to go on."""
     trials = tuned.study.get_trials(deepcopy=False)
-    counts = {state: sum(trial.state == state for trial in trials) for state in TrialState}
+    counts = Counter(trial.state.name for trial in trials)
     print(
-        f"trials     {counts[TrialState.COMPLETE]} finished, {counts[TrialState.PRUNED]} pruned, "
-        f"{counts[TrialState.FAIL]} lost or failed, {counts[TrialState.RUNNING]} running elsewhere; "
+        f"trials     {counts['COMPLETE']} finished, {counts['PRUNED']} pruned, "
+        f"{counts['FAIL']} lost or failed, {counts['RUNNING']} running elsewhere; "
         f"{tuned.wanted} wanted"
     )
     if tuned.given_up:
@@ -75,7 +74,7 @@ def _say(tuned: Tuned) -> None:
     if best is not None:
         print(f"best       val/loss {best.value:.4f} in trial {best.number}")
         for own in trials:
-            if own.user_attrs.get("own") and own.state == TrialState.COMPLETE:
+            if own.user_attrs.get("own") and own.state.name == "COMPLETE":
                 print(f"before     val/loss {own.value:.4f} in trial {own.number}, with the config's own values")
         for name, value in best.params.items():
             print(f"  {name}: {value if isinstance(value, str) else json.dumps(value)}")
