@@ -52,9 +52,9 @@ def read_excel(content: bytes, path: Path, dialect: Dialect, texts: Sequence[str
     written = [[_text(cell) for cell in row] for _, row in rows[:500]]
     width = max(len(row) for _, row in rows)
     named = names_of([[*row, *[""] * (width - len(row))] for row in written], dialect, what)
-    names, skipped = named.names, rows[0][0] - 1
+    names = named.names
     if named.header:
-        rows, skipped = rows[1:], rows[0][0]
+        rows = rows[1:]
     padded = [[*row, *[None] * (width - len(row))] for _, row in rows]
     frame = pd.DataFrame(padded, columns=names, dtype=object)
     frame, left_out = without_nameless(frame, what)
@@ -65,7 +65,9 @@ def read_excel(content: bytes, path: Path, dialect: Dialect, texts: Sequence[str
     for name in frame.columns:
         if name not in texts and typed[name].dtype == object:
             typed[name] = _times(typed[name])
-    return in_numbers(lambda decimal: typed, dialect, what, skipped, texts), notes + named.notes + left_out
+    return in_numbers(
+        lambda decimal: typed, dialect, what, lambda row: rows[row][0], texts
+    ), notes + named.notes + left_out
 
 
 def _sheet(book: Any, path: Path, dialect: Dialect) -> tuple[Any, list[str]]:

@@ -17,7 +17,11 @@ _MONTH = re.compile(r"(?:0?[1-9]|1[0-2])\.(?:1[89]|20|21)\d\d")
 
 
 def in_numbers(
-    read: Callable[[str], pd.DataFrame], dialect: Dialect, what: str, skipped: int, texts: Sequence[str]
+    read: Callable[[str], pd.DataFrame],
+    dialect: Dialect,
+    what: str,
+    line_of: Callable[[int], int],
+    texts: Sequence[str],
 ) -> pd.DataFrame:
     """The frame of a file, (rows, columns), whose columns of numbers are numbers; the others stay text.
 
@@ -27,7 +31,7 @@ def in_numbers(
         read: reads the file with a decimal mark; it leaves as text what is no number then.
         dialect: what is known already.
         what: the file, for messages.
-        skipped: lines before the first row, for messages.
+        line_of: the number of the line of a row, for messages.
         texts: columns that are no numbers, however they look.
 
     Raises:
@@ -36,10 +40,10 @@ def in_numbers(
     frame = read(dialect.decimal or ".")
     decimal = dialect.decimal or ("." if dialect.thousands == "," else "," if dialect.thousands == "." else None)
     if decimal is None:
-        decimal = _decimal(read, frame, dialect, what, skipped, texts)
+        decimal = _decimal(read, frame, dialect, what, line_of, texts)
     if decimal == "," and dialect.decimal is None:
         pointed, frame = frame, read(",")
-        _require_agreement(pointed, frame, dialect, what, skipped, texts)
+        _require_agreement(pointed, frame, dialect, what, line_of, texts)
     for name in _texts(frame, texts):
         numbers = as_numbers(frame[name], decimal, dialect.thousands)
         if numbers is not None:
@@ -75,20 +79,20 @@ def _decimal(
     frame: pd.DataFrame,
     dialect: Dialect,
     what: str,
-    skipped: int,
+    line_of: Callable[[int], int],
     texts: Sequence[str],
 ) -> Decimal:
     found = {name: decimal_of(frame[name], dialect.thousands) for name in _texts(frame, texts)}
     commas = [name for name, decimal in found.items() if decimal == ","]
     points = [name for name, decimal in found.items() if decimal == "."]
     if commas and points:
-        raise _contradiction(what, _cell(frame, commas[0], ",", skipped), _cell(frame, points[0], ".", skipped))
+        raise _contradiction(what, _cell(frame, commas[0], ",", line_of), _cell(frame, points[0], ".", line_of))
     if commas:
         return ","
     unsure = [name for name, decimal in found.items() if decimal == "either"]
     if not unsure or points or _against_comma(frame, read(","), dialect, texts):
         return "."
-    place, text = _cell(frame, unsure[0], "", skipped)
+    place, text = _cell(frame, unsure[0], "", line_of)
     raise ambiguous(f"{what}, {place}", text)
 
 
@@ -104,7 +108,12 @@ def _against_comma(pointed: pd.DataFrame, frame: pd.DataFrame, dialect: Dialect,
 
 
 def _require_agreement(
-    pointed: pd.DataFrame, frame: pd.DataFrame, dialect: Dialect, what: str, skipped: int, texts: Sequence[str]
+    pointed: pd.DataFrame,
+    frame: pd.DataFrame,
+    dialect: Dialect,
+    what: str,
+    line_of: Callable[[int], int],
+    texts: Sequence[str],
 ) -> None:
     against = _against_comma(pointed, frame, dialect, texts)
     if not against:
@@ -113,22 +122,22 @@ def _require_agreement(
     place = next(
         row for row, text in enumerate(frame[against[0]]) if isinstance(text, str) and _is_pointed(text, dialect)
     )
-    point = f"line {place + skipped + 1}, column {against[0]}", str(frame[against[0]].iloc[place])
-    raise _contradiction(what, _cell(pointed, comma, ",", skipped), point)
+    point = f"line {line_of(place)}, column {against[0]}", str(frame[against[0]].iloc[place])
+    raise _contradiction(what, _cell(pointed, comma, ",", line_of), point)
 
 
 def _is_pointed(text: str, dialect: Dialect) -> bool:
     return as_numbers(pd.Series([text]), ",", dialect.thousands) is None
 
 
-def _cell(frame: pd.DataFrame, name: Any, decimal: str, skipped: int) -> tuple[str, str]:
+def _cell(frame: pd.DataFrame, name: Any, decimal: str, line_of: Callable[[int], int]) -> tuple[str, str]:
     """Where the first number stands that has the mark, and how it is written."""
     column = frame[name]
     for row, text in enumerate(column):
         if isinstance(text, str) and decimal_of(pd.Series([text])) in ((decimal,) if decimal else ("either",)):
-            return f"line {row + skipped + 1}, column {name}", text
+            return f"line {line_of(row)}, column {name}", text
     row = int(np.flatnonzero(column.notna())[0])
-    return f"line {row + skipped + 1}, column {name}", str(column.iloc[row])
+    return f"line {line_of(row)}, column {name}", str(column.iloc[row])
 
 
 def _contradiction(what: str, comma: tuple[str, str], point: tuple[str, str]) -> DataError:

@@ -1,9 +1,11 @@
 """What a text does not say of itself: its comments, its separator, and whether its first line holds names."""
 
 import csv
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import pandas as pd
 
@@ -120,6 +122,18 @@ def names_of(rows: Sequence[Sequence[str]], dialect: Dialect, what: str, comment
     return Named(names, header, notes)
 
 
+def line_behind(text: str, row: int, sep: str, dialect: Dialect) -> int:
+    """The number of the line, from 1, with which a row ends; empty lines and comments have numbers as well.
+
+    Args:
+        text: the rows.
+        row: number of the row, from 0.
+        sep: what separates the cells.
+        dialect: what is known of the text.
+    """
+    return next(islice(_reader(io.StringIO(text, newline=""), sep, dialect), row, None), ([], row + 1))[1]
+
+
 def without_nameless(frame: pd.DataFrame, what: str) -> tuple[pd.DataFrame, list[str]]:
     """The frame without columns that have neither a name nor a value, (rows, columns), and how many those are.
 
@@ -173,23 +187,24 @@ def _cells(line: str, sep: str) -> list[str]:
     return next(csv.reader([line.strip()], delimiter=" " if sep == BLANKS else sep, skipinitialspace=True), [])
 
 
-def _rows(lines: Sequence[str], begin: int, sep: str, dialect: Dialect) -> tuple[list[list[str]], list[int]]:
-    """The rows of cells of a sample, and the number of the line behind each."""
-    kept = [line.strip() if sep == BLANKS else line for line in lines[begin:]]
-    if dialect.comment is not None:
-        kept = [line.split(dialect.comment)[0] for line in kept]
-    reader = csv.reader(kept, delimiter=" " if sep == BLANKS else sep, skipinitialspace=True)
-    rows, ends = [], []
+def _reader(lines: Iterable[str], sep: str, dialect: Dialect) -> Iterator[tuple[list[str], int]]:
+    """The rows of cells, without empty ones, and the number of the line behind each."""
+    blanks, comment = sep == BLANKS, dialect.comment
+    kept = (line if comment is None else line.split(comment)[0] for line in lines)
+    stripped = (line.strip() if blanks else line for line in kept)
+    reader = csv.reader(stripped, delimiter=" " if blanks else sep, skipinitialspace=True)
     try:
         for row in reader:
             if len(row) > 1 or (row and row[0].strip()):
-                rows.append(row)
-                ends.append(begin + reader.line_num)
-            if len(rows) == _ROWS:
-                break
+                yield row, reader.line_num
     except csv.Error:  # a cell of more than 131072 characters, such as one whose quotes do not end
-        pass
-    return rows, ends
+        return
+
+
+def _rows(lines: Sequence[str], begin: int, sep: str, dialect: Dialect) -> tuple[list[list[str]], list[int]]:
+    """The rows of cells of a sample, and the number of the line behind each."""
+    found = list(islice(_reader(lines[begin:], sep, dialect), _ROWS))
+    return [row for row, _ in found], [begin + line for _, line in found]
 
 
 def _separator(lines: Sequence[str], dialect: Dialect) -> str:

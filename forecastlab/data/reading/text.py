@@ -12,7 +12,7 @@ import pandas as pd
 
 from forecastlab.data.reading.dialect import Dialect
 from forecastlab.data.reading.numerals import in_numbers
-from forecastlab.data.reading.sniff import layout_of, without_nameless
+from forecastlab.data.reading.sniff import layout_of, line_behind, without_nameless
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.limits import require_memory
 
@@ -80,11 +80,14 @@ def read_text(content: bytes, path: Path, dialect: Dialect, texts: Sequence[str]
     def typed(decimal: str) -> pd.DataFrame:
         return read(decimal, na_values=markers)
 
+    def line_of(row: int) -> int:
+        return layout.skipped + line_behind(content[offset:].decode(errors="replace"), row, layout.sep, dialect)
+
     try:
         with warnings.catch_warnings():
             # Without index_col=False a column that has no name would become the index, and every name move by one.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = in_numbers(typed, dialect, str(path), layout.skipped, [*texts])
+            frame = in_numbers(typed, dialect, str(path), line_of, [*texts])
             named = [name for name in texts if name in frame]
             if named:
                 written = read(".", usecols=named, dtype=str, keep_default_na=False)

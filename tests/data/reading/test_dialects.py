@@ -58,6 +58,11 @@ def test_three_digits_behind_each_comma_are_refused_with_both_readings(read):
     assert read(text, decimal=".")[0]["y"].tolist() == [1234, 2345]
 
 
+def test_the_line_of_a_refused_number_counts_empty_lines_and_cells_of_several_lines(read):
+    with pytest.raises(DataError, match="line 7, column y: 1,234 may be"):
+        read('# top\n\nds;y;note\n\n2024-01-01;7;"one\ntwo"\n2024-01-02;1,234;x\n')
+
+
 def test_three_digits_behind_each_comma_are_decided_by_another_column(read):
     frame, _ = read("ds;y;z\n2024-01-01;1,234;0,5\n")
     assert frame[["y", "z"]].iloc[0].tolist() == [1.234, 0.5]
