@@ -49,16 +49,14 @@ def init(args: Sequence[str]) -> None:
     answers = {name: _value(getattr(options, name)) for name in ANSWERS if getattr(options, name) is not None}
     if isinstance(answers.get("na_values"), int | float | str):
         answers["na_values"] = [answers["na_values"]]
-    known = options.file in PUBLISHED
+    dataset = options.file if options.file in PUBLISHED else None
     path = Path(
         options.output or f"{'data' if os.path.isdir(options.file) else Path(options.file).name.split('.')[0]}.yaml"
     )
     if path.exists() and not options.force:
         raise ConfigError(f"{path} is there already: name another file with --output, or replace it with --force")
-    source = str(published_path(options.file)) if known else options.file
-    seen = _asked(lambda: survey(source, answers, known), answers)
-    if known:
-        seen.settings["dataset"] = options.file
+    source = options.file if dataset is None else str(published_path(dataset))
+    seen = _asked(lambda: survey(source, answers, dataset), answers)
     text = config_for(seen, shlex.quote(options.file), answers)
     width = max(len(label) for label, _ in seen.facts)
     for label, said in seen.facts:

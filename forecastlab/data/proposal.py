@@ -32,8 +32,11 @@ def config_for(seen: Survey, source: str, answers: Mapping[str, Any]) -> str:
         ForecastlabError: if the series are too short for any fold.
     """
     data = _data(seen, answers)
+    if "path" in data and not isinstance(data["path"], str | list):
+        data["path"] = source  # of a frame
     norm = "standard" if data["lookback"] >= 8 else "last"
     reasons = _reasons(seen, answers)
+    calibrated = data["val_size"] >= data["horizon"] + _CALIBRATED - 1
     lines = [
         f"# What `forecastlab init {source}` saw and chose. Everything may be changed.",
         "data:",
@@ -51,7 +54,7 @@ def config_for(seen: Survey, source: str, answers: Mapping[str, Any]) -> str:
         "  backbone: {class_path: LSTM, init_args: {hidden_size: 32}}  # `forecastlab backbones` lists others",
         "  anchor: last  # the change from the last value is forecast, so that levels may drift",
         f"  window_norm: {norm}  # each window is read relative to its own past",
-        "  intervals: [0.9]  # 90 % intervals, calibrated on the validation rows",
+        *(["  intervals: [0.9]  # 90 % intervals, calibrated on the validation rows"] if calibrated else []),
         "  optimizer: {class_path: Adam, init_args: {lr: 2.0e-3}}",
         "early_stopping: {patience: 10}",
         "trainer: {max_epochs: 100, gradient_clip_val: 1.0}",
@@ -87,7 +90,7 @@ def _data(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
         data["batch_size"] = int(np.clip(2 ** round(np.log2(max(windows, 2) / 100)), 16, 256))
         try:
             module = TableDataModule(**{**data, "path": data.get("path")})
-            module.tables = seen.tables
+            module.tables, module.recipe = seen.tables, seen.recipe  # read once
             for part in ("fit", "validation", "test"):
                 if not module.samples(part):
                     raise ForecastlabError(f"no {part} row")
@@ -122,7 +125,8 @@ def _lookback(horizon: int, season: int, usual: int) -> int:
 def _folds(seen: Survey, horizon: int, lookback: int, usual: int) -> dict[str, int]:
     test = max(horizon, min(usual // 8, 10 * horizon))
     splits = 3 if usual - 3 * test >= 3 * (lookback + horizon) else 1
-    return {"test_size": test, "splits": splits, "val_size": max(horizon + _CALIBRATED, min(usual // 8, 10 * horizon))}
+    validation = max(horizon, min(max(usual // 8, horizon + _CALIBRATED), 10 * horizon, usual // 4))
+    return {"test_size": test, "splits": splits, "val_size": validation}
 
 
 def _calendar(step: str, seen: Survey) -> dict[str, Sequence[str]]:

@@ -42,7 +42,7 @@ def season_of(tables: Sequence[Table], recipe: Recipe) -> int:
 
 def _season_by_step(frequency: str) -> int:
     offset = to_offset(frequency)
-    name = offset.name.partition("-")[0]
+    name = offset.rule_code.partition("-")[0]
     if offset.n == 1 and name in _SEASONS:
         return _SEASONS[name]
     try:

@@ -60,6 +60,7 @@ class Survey:
     Attributes:
         settings: what describes it, as `TableDataModule` takes it.
         tables: its series.
+        recipe: how they were read.
         facts: what was seen: a label, and a sentence.
         season: rows in a season, 1 if there is none.
         ahead: steps behind the last target for which covariates are known.
@@ -69,6 +70,7 @@ class Survey:
 
     settings: dict[str, Any]
     tables: list[Table]
+    recipe: Recipe
     facts: list[tuple[str, str]]
     season: int
     ahead: int
@@ -76,13 +78,13 @@ class Survey:
     horizon: int | None = None
 
 
-def survey(source: Any, answers: Mapping[str, Any], dataset: bool = False) -> Survey:
+def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) -> Survey:
     """Looks at a file, folder or frame.
 
     Args:
         source: as `TableDataModule` takes it for `path`.
         answers: settings of `TableDataModule` that are known already, by name.
-        dataset: whether the source is the file of a published series, whose name the settings have.
+        dataset: the name of the published series whose file the source is.
 
     Raises:
         Open: for what the file does not tell.
@@ -91,7 +93,7 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: bool = False) -> Su
     names = ("sep", "decimal", "thousands", "encoding", "header", "comment", "sheet_name")
     given = {name: answers[name] for name in names if answers.get(name) is not None}
     frame, notes = read_source(source, Dialect(**given, na_values=tuple(answers.get("na_values", ()))))
-    settings: dict[str, Any] = {} if dataset else {"path": source}
+    settings: dict[str, Any] = {"dataset": dataset} if dataset else {"path": source}
     settings |= given
     long, columns = _long(frame, answers)
     settings |= columns
@@ -114,7 +116,7 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: bool = False) -> Su
     if frequency:
         settings["frequency"] = frequency
         recipe = replace(recipe, frequency=frequency)
-    found = tables_of(replace(long, recipe=recipe, notes=[]))
+    found = tables_of(replace(long_of(long.frame, recipe), notes=[]))
     facts += [("note", note) for note in found.notes]
     tables = found.tables
     settings["missing"] = answers.get("missing") or _missing(tables, found.recipe)
@@ -126,7 +128,7 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: bool = False) -> Su
         facts.append(
             ("further", f"{', '.join(others[:10])}{', ...' if len(others) > 10 else ''}: not used unless named")
         )
-    return Survey(settings, tables, facts, season, ahead, others, frame.attrs.get("horizon"))
+    return Survey(settings, tables, found.recipe, facts, season, ahead, others, frame.attrs.get("horizon"))
 
 
 def _long(frame: pd.DataFrame, answers: Mapping[str, Any]) -> tuple[Long, dict[str, Any]]:
@@ -275,12 +277,10 @@ def _known_and_static(
     """Columns that have values behind the last target of their series, and columns that never change within one."""
     used = (*long.recipe.time_columns, *long.recipe.series_columns, long.recipe.targets[0])
     frame, codes = long.frame, long.codes
-    order = np.lexsort((long.times.asi8, codes))
-    has = pd.Series(~np.isnan(values[order]))
-    last = has.where(has)[::-1].groupby(codes[order][::-1]).cumsum()[::-1].isna().to_numpy()
-    behind = np.zeros(len(values), np.bool_)
-    later = has[::-1].groupby(codes[order][::-1]).cumsum()[::-1].to_numpy() == 0
-    behind[order] = later & last
+    has, stamps = ~np.isnan(values), long.times.asi8
+    last = np.full(len(long.names), np.iinfo(np.int64).min)
+    np.maximum.at(last, codes[has], stamps[has])
+    behind = stamps > last[codes]
     known, static = [], []
     for name in frame.columns:
         if name in used or str(name).startswith("Unnamed"):

@@ -1,0 +1,75 @@
+"""`forecastlab init`: from a file to a forecast."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from forecastlab.cli import init
+
+
+def written(folder, **columns):
+    days = pd.date_range("2020-01-01", periods=200)
+    waves = 10 + np.sin(2 * np.pi * np.arange(200) / 7) + np.random.default_rng(0).normal(0, 0.01, 200)
+    path = folder / "sales.csv"
+    pd.DataFrame({"day": days, "sold": waves, **columns}).to_csv(path, sep=";", decimal=",", index=False)
+    return path
+
+
+def test_a_file_is_described_and_its_config_trains_as_it_is(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = cli("init", written(tmp_path))
+    assert (answer.status, answer.err) == (0, "")
+    for said in (
+        "times are read from column day",
+        "season  7 rows",
+        "2020-01-01",
+        "every D",
+        "go on   forecastlab fit",
+    ):
+        assert said in answer.out
+    config = yaml.safe_load((tmp_path / "sales.yaml").read_text())
+    assert config["data"]["init_args"]["season_length"] == 7
+    assert cli("fit", "--config", "sales.yaml", "--trainer.max_epochs=2").status == 0
+    assert cli("test", "--ckpt_path=best").status == 0
+    assert cli("predict", "--ckpt_path=best").status == 0
+    forecast = pd.read_csv(tmp_path / "lightning_logs/sales/version_0/forecast.csv")
+    assert np.isfinite(forecast[["forecast", "forecast-lo-90", "forecast-hi-90"]]).all(axis=None)
+    assert forecast["ds"].iloc[0] == "2020-07-19"
+
+
+def test_a_config_that_is_there_is_kept_unless_force_is_given(cli, tmp_path):
+    path, config = written(tmp_path), tmp_path / "mine.yaml"
+    config.write_text("mine")
+    refused = cli("init", path, "--output", config)
+    assert (refused.status, config.read_text()) == (2, "mine")
+    assert "--force" in refused.err
+    assert cli("init", path, "--output", config, "--force").status == 0
+    assert "TableDataModule" in config.read_text()
+
+
+def test_a_question_is_refused_with_its_option_where_nobody_can_be_asked(cli, tmp_path):
+    answer = cli("init", written(tmp_path, paid=np.arange(200.0) ** 2), "--output", tmp_path / "x.yaml")
+    assert answer.status == 2
+    assert "several columns could be predicted: sold, paid. Answer with --target, such as sold" in answer.err
+    assert not (tmp_path / "x.yaml").exists()
+
+
+def test_a_question_is_asked_on_a_terminal(cli, tmp_path, monkeypatch):
+    path = written(tmp_path, paid=np.arange(200.0) ** 2)
+    monkeypatch.setattr(init.sys, "stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    monkeypatch.setattr("builtins.input", lambda prompt: "paid")
+    assert cli("init", path, "--output", tmp_path / "x.yaml").status == 0
+    assert yaml.safe_load((tmp_path / "x.yaml").read_text())["data"]["init_args"]["targets"] == ["paid"]
+
+
+@pytest.mark.parametrize("dataset", ["airline"])
+def test_a_published_series_is_named(cli, tmp_path, dataset):
+    assert cli("init", dataset, "--output", tmp_path / "x.yaml").status == 0
+    assert yaml.safe_load((tmp_path / "x.yaml").read_text())["data"]["init_args"]["dataset"] == dataset
+
+
+def test_a_file_that_is_not_there_is_an_error_of_one_line(cli, tmp_path):
+    answer = cli("init", tmp_path / "none.csv")
+    assert answer.status == 2
+    assert answer.err.startswith(f"forecastlab: error: there is no file {tmp_path / 'none.csv'}")
