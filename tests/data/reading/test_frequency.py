@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forecastlab.data.reading.frequency import find_frequency, require_steady
+from forecastlab.data.reading.frequency import canonical, find_frequency, require_steady, share_of_steps
 from forecastlab.data.table import elapsed
 from forecastlab.errors import DataError
 
