@@ -191,7 +191,7 @@ def clock_of(given: Sequence["pd.Series[Any]"], form: str | None) -> tuple[pd.Ti
     if not digits:
         return pd.to_timedelta(_seconds(values.astype(str).str.strip(), column, codes)[codes], unit="s"), "clock"
     hours = _numbers("hour", column)
-    compact = bool((hours > 24).any()) if form is None else form == "hhmm"
+    compact = bool((hours >= 100).any()) if form is None else form == "hhmm"
     if compact:
         wrong = np.flatnonzero(hours % 100 > 59)
         if wrong.size:

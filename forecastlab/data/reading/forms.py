@@ -29,9 +29,10 @@ _ISO = re.compile(
     r"[12]\d{3}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?)?( ?([Zz]|[+-]\d\d(:?\d\d)?| ?UTC| ?GMT))?"
     r"|[12]\d{7}T\d{4,6}(\.\d+)?([Zz]|[+-]\d\d(:?\d\d)?)?"
 )
-_ZONE = r"(?:\d\d| [AaPp][Mm]|[.,]\d+) ?(Z|z|UTC|GMT|[+-]\d\d:?\d\d|[+-]\d\d)$"
-_END = 10
-"""Characters at the end of a text in which `_ZONE` is found but for fractions of seconds."""
+_OFFSET = r"(Z|z|UTC|GMT|[+-]\d\d:?\d\d|[+-]\d\d)$"
+_ZONE = r"(?::\d\d|T\d\d(?:\d\d){0,2}| [AaPp][Mm]|[.,]\d+) ?" + _OFFSET
+_END = 16
+"""Characters at the end of a text in which `_ZONE` is found."""
 _AFTER_24 = r"(?:[:.]?00){0,2}(?:[.,]0+)?(?: ?(?:Z|z|UTC|GMT|[+-][\d:]+))?$"
 _SEPARATED = (
     *("%Y{s}%m{s}%d", "%d{s}%m{s}%Y", "%m{s}%d{s}%Y", "%d{s}%m{s}%y", "%m{s}%d{s}%y", "%y{s}%m{s}%d"),
@@ -178,7 +179,7 @@ def _with_offsets(texts: "pd.Series[Any]") -> tuple["pd.Series[Any]", datetime.t
     Raises:
         MixedZonesError: if some have a zone and some have none.
     """
-    if not texts.str.contains(r":\d|T\d", regex=True).any():
+    if not texts.str.contains("[:T][0-9].*(?:[Zz]|UTC|GMT|[+-][0-9]{2}:?[0-9]{0,2})$", regex=True).any():
         return texts, None
     codes, ends = pd.factorize(texts.str[-_END:])  # the ends repeat
     offsets = pd.Series(ends).str.extract(_ZONE)[0]
