@@ -34,6 +34,8 @@ _MARKER = re.compile(r"-9{2,}(\.9+|\.0+)?|-200|9{4,}(\.9+)?")
 """Numbers that by custom mark missing values."""
 _REPEATED = 0.5
 """Share of rows whose time occurs again from which there are several series, and not rows that are there twice."""
+_MOST_KINDS = 20
+"""Values of a text that does not change within a series from which it is a name, and not a kind."""
 _CLOSED = 0.25
 """Share of steps that never have a row from which rows are counted."""
 
@@ -286,16 +288,14 @@ def _known_and_static(
         if name in used or str(name).startswith("Unnamed"):
             continue
         column = frame[name]
-        if behind.any() and column[behind].notna().all() and column.notna().all():
+        if column.isna().any():
+            continue
+        per_series = int(column.groupby(codes).nunique().max())
+        if len(long.names) > 1 and per_series == 1:
+            if column.nunique() > 1 and (_is_number(column) or column.nunique() <= _MOST_KINDS):
+                static.append(str(name))
+        elif behind.any():
             known.append(str(name))
-        elif (
-            long.recipe.series is not None
-            and column.notna().all()
-            and column.nunique() > 1
-            and column.groupby(codes).nunique().max() == 1
-            and (_is_number(column) or column.nunique() <= 20)
-        ):
-            static.append(str(name))
     return known, static
 
 

@@ -65,12 +65,8 @@ def covid():
     """A column per date, month first."""
     frame = pd.DataFrame({"Country/Region": ["A", "B", "C"], "Lat": [1.5, 2.5, 3.5]})
     days = pd.date_range("2020-01-22", periods=300)
-    table = pd.DataFrame(
-        {
-            f"{d.month}/{d.day}/{d:%y}": row
-            for d, row in zip(days, np.array([wave(300, 7, seed=s) for s in range(3)]).T, strict=True)
-        }
-    )
+    labels = [f"{day.month}/{day.day}/{day:%y}" for day in days]
+    table = pd.DataFrame([wave(300, 7, seed=seed) for seed in range(3)], columns=labels)
     return pd.concat([frame, table], axis=1).to_csv(index=False), {}
 
 
