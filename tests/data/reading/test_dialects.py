@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import io
 import lzma
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -76,6 +78,8 @@ def test_a_point_and_a_comma_before_fractions_contradict_each_other(read):
         DataError, match=r"comma in 2,6 \(line 3, column y\) and a decimal point in 1.5 \(line 3, column"
     ):
         read(text)
+    with pytest.raises(DataError, match=r"comma in 2,6 \(line 2, column y\) and a decimal point in 1,234,567"):
+        read("ds;y;z\n2024-01-01;2,6;1,234,567\n")
     frame, _ = read(text, decimal=",")
     assert frame["y"].tolist() == [7, 2.6]
     assert frame["z"].tolist() == ["3", "1.5"]
@@ -128,6 +132,15 @@ def test_a_text_that_is_no_utf8_is_read_as_windows_1252_and_that_is_said(read):
 def test_a_packed_text_is_unpacked_whatever_its_name(read, kind, name):
     frame, _ = read(PACKED[kind](b"ds,y\n2024-01-01,1.5\n"), name.format(kind))
     assert frame.iloc[0].tolist() == ["2024-01-01", 1.5]
+
+
+def test_a_zip_of_several_files_is_refused_by_their_names(read):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.csv", "ds,y\n2024-01-01,1\n")
+        archive.writestr("b.csv", "ds,y\n2024-01-01,1\n")
+    with pytest.raises(DataError, match=r"holds 2 files \(a\.csv, b\.csv\), expected one: unpack it into a folder"):
+        read(buffer.getvalue())
 
 
 def test_a_damaged_packed_file_is_refused(read):

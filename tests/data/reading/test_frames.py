@@ -11,6 +11,7 @@ import pyarrow.feather
 import pytest
 
 from forecastlab.data.reading.dialect import Dialect
+from forecastlab.data.reading.numerals import without
 from forecastlab.data.reading.source import read_source
 from forecastlab.errors import DataError
 
@@ -98,6 +99,8 @@ def test_what_is_given_is_not_changed():
     assert frame["0"].isna().tolist() == [True, False]
     assert frame["t"].isna().tolist() == [False, True]
     assert given.columns.tolist() == [0, "t"]
+    assert given.notna().all(axis=None)
+    without(given, (2.0,), ())
     assert given.notna().all(axis=None)
 
 

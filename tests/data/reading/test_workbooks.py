@@ -90,8 +90,9 @@ def test_markers_and_clock_times_in_a_workbook(read):
 def test_a_sheet_is_read_up_to_the_memory_that_there_is(read, monkeypatch):
     rows = [["ds", "y"], *([str(number), number] for number in range(5000))]
     assert len(read({"one": rows})[0]) == 5000
-    monkeypatch.setattr("forecastlab.limits.available_memory", lambda: 500_000)
-    with pytest.raises(DataError, match=r"4096 rows of a sheet|unpacks to"):
+    monkeypatch.setattr("forecastlab.data.reading.excel._CELL", 10**6)
+    monkeypatch.setattr("forecastlab.limits.available_memory", lambda: 10**9)
+    with pytest.raises(DataError, match=r"needs 8\.2 GB of memory \(4096 rows of a sheet\)"):
         read({"one": rows})
 
 
