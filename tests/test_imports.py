@@ -32,6 +32,7 @@ MAY_IMPORT = {
         *("backbones", "decoders", "losses", "penalties", "batch", "errors", "adapters"),
     },
     "baselines": {"data", "errors"},
+    "forecaster": {"training"},
     "figures": set(),
     "experiment": {
         *("training", "network", "figures", "data", "metrics", "runs"),
@@ -52,7 +53,7 @@ MAY_IMPORT = {
 """What each room may import: every arrow is used, and none turns back."""
 
 LIGHTNING_ROOMS = {
-    *("adapters", "runs", "training", "experiment", "evaluation"),
+    *("adapters", "forecaster", "runs", "training", "experiment", "evaluation"),
     *("explanation", "export", "papers", "tuning", "cli"),
 }
 

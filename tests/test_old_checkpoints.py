@@ -83,3 +83,9 @@ def test_a_training_goes_on_from_an_old_checkpoint_as_if_it_had_not_stopped(name
         last = tmp_path / way / "lightning_logs" / name / "version_0" / "checkpoints" / "last.ckpt"
         weights[way] = torch.load(last, weights_only=True)["state_dict"]
     torch.testing.assert_close(weights["resumed"], weights["whole"], **CLOSE)
+
+
+def test_a_program_of_that_version_finds_forecaster_where_it_was():
+    from forecastlab.forecaster import Forecaster as Old
+
+    assert Old is Forecaster

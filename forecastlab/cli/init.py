@@ -12,7 +12,7 @@ import yaml
 
 from forecastlab.data.proposal import config_for
 from forecastlab.data.published import PUBLISHED, published_path
-from forecastlab.data.survey import Open, survey
+from forecastlab.data.survey import OpenQuestionError, survey
 from forecastlab.errors import ConfigError
 from forecastlab.runs.files import write_whole
 
@@ -93,12 +93,12 @@ def _asked(look: Callable[[], Any], answers: dict[str, Any]) -> Any:
     """Looks again with each answer that is asked for.
 
     Raises:
-        Open: if nobody can be asked.
+        OpenQuestionError: if nobody can be asked.
     """
     while True:
         try:
             return look()
-        except Open as question:
+        except OpenQuestionError as question:
             if not sys.stdin.isatty():
                 raise
             print(question)

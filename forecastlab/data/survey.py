@@ -40,7 +40,7 @@ _CLOSED = 0.25
 """Share of steps that never have a row from which rows are counted."""
 
 
-class Open(ConfigError):
+class OpenQuestionError(ConfigError):
     """What the file alone does not tell.
 
     Attributes:
@@ -89,7 +89,7 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) 
         dataset: the name of the published series whose file the source is.
 
     Raises:
-        Open: for what the file does not tell.
+        OpenQuestionError: for what the file does not tell.
         DataError: for what cannot be read.
     """
     names = ("sep", "decimal", "thousands", "encoding", "header", "comment", "sheet_name")
@@ -209,7 +209,7 @@ def _target(frame: pd.DataFrame, used: Sequence[str]) -> str:
     """The column to predict.
 
     Raises:
-        Open: if several could be it.
+        OpenQuestionError: if several could be it.
         DataError: if there is none.
     """
     free = [name for name in frame.columns if name not in used and _is_number(frame[name])]
@@ -225,14 +225,14 @@ def _target(frame: pd.DataFrame, used: Sequence[str]) -> str:
         for name in free:
             if str(name).lower() == usual:
                 return str(name)
-    raise Open("several columns could be predicted", "target", [str(name) for name in free])
+    raise OpenQuestionError("several columns could be predicted", "target", [str(name) for name in free])
 
 
 def _series(frame: pd.DataFrame, time: Sequence[str], target: str, answers: Mapping[str, Any]) -> tuple[str, ...]:
     """The columns that tell series apart; () if the times do not repeat.
 
     Raises:
-        Open: if they repeat and several columns, or none, could be it.
+        OpenQuestionError: if they repeat and several columns, or none, could be it.
     """
     named = [name for name in frame.columns if _SERIES.fullmatch(str(name)) and name not in (*time, target)]
     if not time:
@@ -242,7 +242,9 @@ def _series(frame: pd.DataFrame, time: Sequence[str], target: str, answers: Mapp
     if repeated < _REPEATED:
         if repeated and answers.get("duplicates") is None:
             count = int(frame.duplicated(times).sum())
-            raise Open(f"{count} rows have the time of another row", "duplicates", ["first", "last", "mean", "sum"])
+            raise OpenQuestionError(
+                f"{count} rows have the time of another row", "duplicates", ["first", "last", "mean", "sum"]
+            )
         return ()
     labels = [
         name
@@ -257,8 +259,10 @@ def _series(frame: pd.DataFrame, time: Sequence[str], target: str, answers: Mapp
         if len(preferred) == 1:
             return tuple(map(str, preferred[0]))
         if preferred:
-            raise Open("several columns could name the series", "series_column", [", ".join(n) for n in preferred])
-    raise Open(
+            raise OpenQuestionError(
+                "several columns could name the series", "series_column", [", ".join(n) for n in preferred]
+            )
+    raise OpenQuestionError(
         "the times repeat, but no column tells the rows of one time apart",
         "duplicates",
         ["first", "last", "mean", "sum"],

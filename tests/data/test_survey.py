@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from forecastlab.data.proposal import config_for
-from forecastlab.data.survey import Open, survey
+from forecastlab.data.survey import OpenQuestionError, survey
 from forecastlab.data.table_datamodule import TableDataModule
 
 pytestmark = pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")
@@ -161,7 +161,7 @@ def test_a_polars_parquet_with_a_zone_is_read(tmp_path):
     ],
 )
 def test_what_the_file_leaves_open_is_asked_with_all_answers(columns, option, choices):
-    with pytest.raises(Open) as question:
+    with pytest.raises(OpenQuestionError) as question:
         survey(pd.DataFrame(columns), {})
     assert (question.value.option, question.value.choices) == (option, choices)
     assert f"--{option.replace('_', '-')}" in str(question.value)
