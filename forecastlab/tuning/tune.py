@@ -93,7 +93,7 @@ def tune(
     config = Config.of(config)
     module = config.data_module()
     _require_honest(module)
-    folds = folds or [module.fold]
+    folds = list(folds or [module.fold])
     require_folds(folds, module)
     content = dict(space) if isinstance(space, Mapping) else read_config(path_of(str(space)))
     try:

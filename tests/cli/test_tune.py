@@ -240,7 +240,7 @@ def test_a_config_file_that_is_changed_meanwhile_does_not_change_the_study(confi
 
 def test_a_call_from_python_is_the_study_of_the_command(config, space, tmp_path, cli):
     values = {"trainer.default_root_dir": str(tmp_path), "trainer.max_epochs": 1}
-    tuned = forecastlab.tune(forecastlab.Config.of(config).with_values(values), space, trials=1)
+    tuned = forecastlab.tune(forecastlab.Config.of(config).with_values(values), space, folds=(5,), trials=1)
     assert (tuned.finished, tuned.wanted, tuned.given_up) == (1, 1, False)
     assert tuned.folder == folder(tmp_path, "tiny-tune")
     assert [trial.value for trial in tuned.study.trials] == [trial.value for trial in study(tmp_path).trials]

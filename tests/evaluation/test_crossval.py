@@ -63,6 +63,7 @@ def test_the_command_goes_on_with_the_run_of_a_call(config, finished, tmp_path, 
     trained = {path: path.stat().st_mtime_ns for path in done.folder.rglob(f"{CHECKPOINTS}/*")}
     assert main(["crossval", "--config", str(path), "--folds=1,2", "--baselines=persistence"]) == 0
     printed = capsys.readouterr().out
+    assert ": done" not in printed  # no process was begun
     assert forecastlab.crossval(config, folds=[1, 2], baselines=["persistence"]).table().to_text() in printed
     assert {path: path.stat().st_mtime_ns for path in done.folder.rglob(f"{CHECKPOINTS}/*")} == trained
     assert [run.name for run in done.folder.parent.iterdir()] == ["version_0"]
