@@ -34,6 +34,8 @@ _MARKER = re.compile(r"-9{2,}(\.9+|\.0+)?|-200|9{4,}(\.9+)?")
 """Numbers that by custom mark missing values."""
 _REPEATED = 0.5
 """Share of rows whose time occurs again from which there are several series, and not rows that are there twice."""
+_POLICIES = ("first", "last", "mean", "sum")
+"""What can become of rows of one time."""
 _MOST_KINDS = 20
 """Values of a text that does not change within a series from which it is a name, and not a kind."""
 _CLOSED = 0.25
@@ -242,9 +244,7 @@ def _series(frame: pd.DataFrame, time: Sequence[str], target: str, answers: Mapp
     if repeated < _REPEATED:
         if repeated and answers.get("duplicates") is None:
             count = int(frame.duplicated(times).sum())
-            raise OpenQuestionError(
-                f"{count} rows have the time of another row", "duplicates", ["first", "last", "mean", "sum"]
-            )
+            raise OpenQuestionError(f"{count} rows have the time of another row", "duplicates", _POLICIES)
         return ()
     labels = [
         name
@@ -262,11 +262,7 @@ def _series(frame: pd.DataFrame, time: Sequence[str], target: str, answers: Mapp
             raise OpenQuestionError(
                 "several columns could name the series", "series_column", [", ".join(n) for n in preferred]
             )
-    raise OpenQuestionError(
-        "the times repeat, but no column tells the rows of one time apart",
-        "duplicates",
-        ["first", "last", "mean", "sum"],
-    )
+    raise OpenQuestionError("the times repeat, but no column tells the rows of one time apart", "duplicates", _POLICIES)
 
 
 def _markers(long: Long, values: NDArray[np.float64], answers: Mapping[str, Any]) -> list[float]:

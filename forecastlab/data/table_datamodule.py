@@ -191,7 +191,7 @@ class TableDataModule(ForecastDataModule):
 
     def frame(self) -> pd.DataFrame:
         """The raw columns, (rows, columns), within `start` and `end`; behind it, what is known in advance."""
-        return self._long().frame
+        return self._source()[0] if self.start is None and self.end is None else self._long().frame
 
     def read(self) -> list[Table]:
         found = tables_of(self._long())
@@ -209,10 +209,13 @@ class TableDataModule(ForecastDataModule):
                 )
         return found.tables
 
+    def _source(self) -> tuple[pd.DataFrame, list[str]]:
+        source = published_path(self.dataset) if self.dataset is not None else self.path
+        return read_source(source, self.dialect, self.recipe.series_columns)
+
     def _long(self) -> Long:
         """The rows within `start` and `end`; behind it, what is known in advance."""
-        source = published_path(self.dataset) if self.dataset is not None else self.path
-        frame, notes = read_source(source, self.dialect, self.recipe.series_columns)
+        frame, notes = self._source()
         frequency = self.recipe.frequency or frame.attrs.get("frequency", "")  # which a .tsf file tells
         long = long_of(frame, replace(self.recipe, frequency=frequency))
         long.notes[:0] = notes
