@@ -22,6 +22,8 @@ from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table, calendar_between, lay_out
 from forecastlab.errors import ConfigError, DataError, ReadingNote
 
+_LOOKED_AT = 1000
+"""Series that are searched for marks of missing values."""
 _ENOUGH = 100
 """Steps of a calendar from which a pattern of the week is told."""
 
@@ -206,7 +208,7 @@ def _say_suspicious(tables: list[Table], recipe: Recipe, notes: list[str]) -> No
     for name in dict.fromkeys([*recipe.targets, *recipe.features]):
         counts: dict[float, int] = {}
         others: list[float] = []
-        for table in tables:
+        for table in tables[:_LOOKED_AT]:
             values = table.values[name].to_numpy()[table.observed[name].to_numpy()]
             found = suspicious(values)
             if found is not None:
@@ -237,6 +239,7 @@ class _Layer:
         # as a rule all series have the same frequency
         self._common: Callable[[str], pd.DatetimeIndex | None] = lru_cache(maxsize=1)(partial(_common_calendar, times))
         self._union = times.unique().sort_values() if recipe.slots and self._several else None
+        self._frequencies: dict[bytes, str] = {}
         self._held: dict[str, int] = {}
         self._inserted = 0
         self._closed = 0.0
@@ -287,7 +290,10 @@ class _Layer:
         if recipe.frequency:
             return recipe.frequency
         if recipe.time_format != COUNTED:
-            return find_frequency(times)
+            key = times.asi8.tobytes()  # many series of a panel have the same times
+            if key not in self._frequencies:
+                self._frequencies[key] = find_frequency(times)
+            return self._frequencies[key]
         if len(times) < 2:
             return frequency_of(1)
         steps, counts = np.unique(np.diff(times.as_unit("s").asi8), return_counts=True)
