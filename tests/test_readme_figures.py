@@ -173,9 +173,9 @@ def ozone_means():
 
 
 def series_gains():
-    """Of each row the least error of a baseline, the error of the network, and the gain."""
+    """Of each row the error of persistence, the least of a baseline, the error of the network, and the gain."""
     return [
-        [*row[:2], min(filter(None, row[2:8]), key=float), row[8].removesuffix(" (+)"), row[9]] for row in series_rows()
+        [*row[:3], min(filter(None, row[2:8]), key=float), row[8].removesuffix(" (+)"), row[9]] for row in series_rows()
     ]
 
 

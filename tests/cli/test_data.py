@@ -79,6 +79,8 @@ def test_a_file_of_one_series_is_described_as_it_is(cli, tmp_path):
         "derived     rest = load - 2 wind",
         "known       hour_sin, hour_cos, holiday",
         "static      height",
+        "values      rest: -2 .. 52, mean 25.2041",  # (0 + ... + 54 - 152) / 49 - 2
+        "values      wind: 1 .. 1, mean 1",
         "missing     12 values in 6 rows, filled forward; rest: 6",
         "              wind: 6",
         "folds       target rows, half-open: fit, validation (tail), test",
@@ -115,6 +117,8 @@ def test_a_file_of_several_series_is_described_as_it_is(cli, tmp_path):
         "    gaps        1, 1 steps without any value",
         "                  2020-01-16 .. 2020-01-18",
         "columns     2: 1 features, target y",
+        "values      y: 100 .. 1132, mean 519.338",
+        "values      x: 0 .. 1032, mean 419.338",
         "missing     4 values in 2 rows, filled forward; y: 2",
         "              x: 2",
         "folds       target rows, half-open: fit, validation (tail), test",

@@ -44,7 +44,7 @@ def test_an_unknown_command_is_an_error_with_a_suggestion(cli, name, meant):
 def test_a_command_that_is_like_none_is_an_error_with_a_list(cli, name):
     answer = cli(name)
     assert (answer.status, answer.out) == (2, "")
-    assert f"unknown command {name!r}. Available: fit, " in answer.err
+    assert f"unknown command {name!r}. Available: init, fit, " in answer.err
 
 
 def test_help_version_and_unknown_commands_import_nothing_heavy():

@@ -79,6 +79,7 @@ def test_the_rows_of_a_panel_of_unlike_series(lookback, horizon):
         assert max(found) == rows[-2 - 4 - 1]
 
 
+@pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")  # of values that are far from the others
 def test_the_scaler_and_the_units_see_no_test_row_of_any_series():
     raw = panel(a=(0, 30), b=(10, 22), c=(4, 30))
     given = {**by_series(a=(0, 30)), "raw": raw, "fold": 2, "validation": "tail", "val_size": 3}
@@ -131,6 +132,7 @@ def test_every_series_is_tested_and_training_rows_are_recognised(tmp_path):
     assert restored == model.trained_on[0]
 
 
+@pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")  # of values that are far from the others
 def test_the_test_rows_of_a_series_change_nothing_of_a_training(tmp_path):
     path = write(tmp_path / "panel.csv", a=60, b=40, c=50)
     raw = pd.read_csv(path)

@@ -321,7 +321,7 @@ def test_values_that_are_missing_at_the_beginning_cannot_be_filled(missing):
             {},
             "row 3 (line 4 of a file with one header line), column y: expected a number, got 'many'",
         ),
-        (daily(y=["1", "1,5"]), {}, "row 2 (line 3 of a file with one header line), column y: expected a number"),
+        (daily(y=["1", "1,5 m"]), {}, "row 2 (line 3 of a file with one header line), column y: expected a number"),
         (daily(y=[1, "?" * 999]), {}, "column y: expected a number, got '???"),
         (daily(y=[1, [2]]), {}, "row 2 (line 3 of a file with one header line), column y: expected a number, got [2]"),
         (daily(y=[1j, 2]), {}, "column y: expected numbers, got values of type complex128"),
