@@ -13,6 +13,7 @@ ROOT = Path(forecastlab.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "adapters": set(),
+    "text_columns": set(),
     "batch": {"adapters"},
     "limits": {"errors"},
     "runs": {"errors", "limits"},
@@ -40,11 +41,11 @@ MAY_IMPORT = {
     },
     "evaluation": {
         *("experiment", "training", "network", "figures", "baselines", "data", "metrics", "runs"),
-        *("batch", "errors", "limits"),
+        *("batch", "errors", "limits", "text_columns"),
     },
     "papers": {"evaluation", "experiment", "data", "runs", "errors"},
     "tuning": {"evaluation", "experiment", "training", "network", "figures", "data", "runs", "errors"},
-    "explanation": {"evaluation", "network", "backbones", "figures", "data", "runs", "batch", "errors"},
+    "explanation": {"evaluation", "network", "backbones", "figures", "data", "runs", "batch", "errors", "text_columns"},
     "export": {
         *("experiment", "training", "network", "runs", "data"),
         *("backbones", "batch", "errors", "limits", "adapters"),

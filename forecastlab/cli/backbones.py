@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from forecastlab.errors import ConfigError
 from forecastlab.network.registry import registered_backbones
+from forecastlab.text_columns import aligned
 
 
 def backbones(args: Sequence[str]) -> None:
@@ -16,12 +17,13 @@ def backbones(args: Sequence[str]) -> None:
     input_size = parser().parse_args(args).input_size
     if input_size < 1:
         raise ConfigError(f"--input-size must be positive, got {input_size}")
-    print(f"{'name':<14}{'causal':<8}{'parameters':>10}  what it is [source]")
+    rows = [("name", "causal", "parameters", "what it is [source]")]
     for name, cls in registered_backbones().items():
         backbone = cls(input_size)  # type: ignore[call-arg]  # every backbone can be built from its input_size alone
         parameters = sum(parameter.numel() for parameter in backbone.parameters())
         summary = (cls.__doc__ or "").strip().splitlines()[0]
-        print(f"{name:<14}{'yes' if backbone.causal else 'no':<8}{parameters:>10,}  {summary} [{cls.source}]")
+        rows.append((name, "yes" if backbone.causal else "no", f"{parameters:,}", f"{summary} [{cls.source}]"))
+    print("\n".join(aligned(rows, (False, False, True, False))))
     print(f"parameters: with default arguments, input_size={input_size}")
 
 

@@ -15,6 +15,7 @@ from forecastlab.data.published import PUBLISHED, published_path
 from forecastlab.data.survey import OpenQuestionError, survey
 from forecastlab.errors import ConfigError
 from forecastlab.runs.files import write_whole
+from forecastlab.text_columns import aligned
 
 ANSWERS = {
     "target": "column to predict",
@@ -58,12 +59,9 @@ def init(args: Sequence[str]) -> None:
     source = options.file if dataset is None else str(published_path(dataset))
     seen = _asked(lambda: survey(source, answers, dataset), answers)
     text = config_for(seen, shlex.quote(options.file), answers)
-    width = max(len(label) for label, _ in seen.facts)
-    for label, said in seen.facts:
-        print(f"{label:<{width}}  {said}")
     write_whole(path, text)
-    print(f"{'config':<{width}}  {path}")
-    print(f"{'go on':<{width}}  forecastlab fit --config {shlex.quote(str(path))}")
+    made = [("config", str(path)), ("go on", f"forecastlab fit --config {shlex.quote(str(path))}")]
+    print("\n".join(aligned([*seen.facts, *made], (False, False))))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from forecastlab.data.seen import OPTIMISTIC, SEEN
 from forecastlab.evaluation.comparison import PERSISTENCE, Comparison, Metric, Model
 from forecastlab.evaluation.results import INTERVALS, METRICS
 from forecastlab.runs.files import write_output
+from forecastlab.text_columns import aligned
 
 Value = float | int | str | None
 
@@ -118,10 +119,8 @@ class Table:
             marks = ["*" if best else " " if any(column.marked) else "" for best in column.marked]
             cells = [cell + mark for cell, mark in zip(column.cells, marks, strict=True)]
             header = column.header + (" " if any(column.marked) else "")
-            width = max(map(len, [header, *cells]))
-            align: Callable[[str, int], str] = str.rjust if column.numeric else str.ljust
-            columns.append([align(cell, width) for cell in [header, "-" * width, *cells]])
-        lines = ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+            columns.append([header, "-" * max(map(len, [header, *cells])), *cells])
+        lines = aligned(list(zip(*columns, strict=True)), [column.numeric for column in self.shown])
         best = ["* best of the column"] if any(any(column.marked) for column in self.shown) else []
         notes = [line for note in self.notes for line in textwrap.wrap(_printable(note), _WIDTH)]
         return "\n".join([self.title, "", *lines, "", *best, *notes]).rstrip() + "\n"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from forecastlab.explanation.attention import Attention
 from forecastlab.explanation.gradients import Attribution
 from forecastlab.explanation.names import SignalName
+from forecastlab.text_columns import aligned
 
 FEATURES_NAMED = 8
 """The largest number of features in the text."""
@@ -140,11 +141,8 @@ def completeness(attributed: Attribution, steps: int) -> str:
 
 def _text(table: pd.DataFrame) -> str:
     """A table with names on the left and numbers on the right."""
-    columns = []
-    for name in table.columns:
-        values = table[name]
-        text = [name, *(f"{value:.3g}" if isinstance(value, float) else str(value) for value in values)]
-        width = max(map(len, text))
-        number = pd.api.types.is_numeric_dtype(values)
-        columns.append([cell.rjust(width) if number else cell.ljust(width) for cell in text])
-    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+    columns = [
+        [name, *(f"{value:.3g}" if isinstance(value, float) else str(value) for value in table[name])] for name in table
+    ]
+    numbers = [pd.api.types.is_numeric_dtype(table[name]) for name in table]
+    return "\n".join(aligned(list(zip(*columns, strict=True)), numbers))
