@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from forecastlab.adapters.jsonargparse import options_of, subcommands_of
-from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, reproduce, run_table
+from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, init, reproduce, run_table
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.decoders import Decoder
 from forecastlab.errors import ForecastlabError
@@ -86,6 +86,7 @@ def commands() -> argparse.ArgumentParser:
         "crossval": crossval.parser,
         "explain": explain.parser,
         "export": export.parser,
+        "init": init.parser,
         "reproduce": reproduce.parser,
         "runs": run_table.parser,
     }

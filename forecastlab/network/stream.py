@@ -147,13 +147,13 @@ class Stream:
             if isinstance(number, Integral):
                 return times_of(np.array([int(number)]))[0]
             raise DataError(f"expected a whole number as the time of the row, got {number!r}")
-        if len(values) == 1 and not isinstance(values[0], str) and not self._recipe.time_format:
+        if len(values) == 1 and not isinstance(values[0], str) and self._recipe.time_format in ("", "ISO"):
             return _timestamp(values[0])
         frame = pd.DataFrame([values], columns=list(self._time_columns))
         try:
             return read_times(frame, self._time_columns, self._recipe.time_format or None).times[0]
         except DataError:
-            written = " ".join(map(str, values))
+            written = values[0] if len(values) == 1 else " ".join(map(str, values))
             example = "2024-01-31 13:00" if self._time is None else label_of(self._time, self._recipe)
             raise DataError(f"cannot read {written!r} as a time; expected one such as {example}") from None
 

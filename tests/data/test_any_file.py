@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from forecastlab.data.table_datamodule import TableDataModule
 from forecastlab.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")  # what was seen is not asked here
+
 QUIETLY = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CELLS = st.sampled_from(
     [

@@ -11,6 +11,8 @@ from forecastlab.training.forecaster import Forecaster
 from tests.frames import module, wide
 from tests.series import as_if_trained, trainer
 
+pytestmark = pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")  # what was seen is not asked here
+
 
 def scored(data, folder, loss):
     """The metrics of a network that forecasts near the last value, and its predictions.csv."""

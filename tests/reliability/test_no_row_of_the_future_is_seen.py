@@ -16,6 +16,8 @@ from forecastlab.errors import ConfigError
 from tests.frames import table
 from tests.series import Series
 
+pytestmark = pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")  # what was seen is not asked here
+
 NAN = np.nan
 POLICIES = ["ffill", "interpolate", "mask"]
 CELLS = st.lists(st.none() | st.floats(-1e6, 1e6), min_size=1, max_size=30)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from forecastlab.data.reading.times import read_times
+from forecastlab.data.reading.times import holds_lists, read_times
 from forecastlab.errors import DataError
 
 USUAL = "ds"
@@ -51,7 +51,7 @@ def _are_times(frame: pd.DataFrame, name: str) -> bool:
     column = frame[name]
     if pd.api.types.is_datetime64_any_dtype(column) or isinstance(column.dtype, pd.PeriodDtype):
         return True
-    if pd.api.types.is_bool_dtype(column) or column.isna().any():
+    if pd.api.types.is_bool_dtype(column) or column.isna().any() or holds_lists(column):
         return False
     if pd.api.types.is_numeric_dtype(column) and not _CALLED.fullmatch(str(name)):
         return False

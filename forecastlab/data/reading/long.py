@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from forecastlab.data.reading.columns import USUAL, columns_of_times
 from forecastlab.data.reading.counted import COUNTED, count_within, times_of
 from forecastlab.data.reading.shape import turned
-from forecastlab.data.reading.times import are_row_numbers, read_times, row_name
+from forecastlab.data.reading.times import are_row_numbers, holds_lists, read_times, row_name
 from forecastlab.data.reading.values import is_text
 from forecastlab.data.recipe import Recipe
 from forecastlab.errors import DataError
@@ -138,6 +138,9 @@ def _times_of(
     what = "the index" if columns is None else f"column {', '.join(columns)}"
     if recipe.time_format == COUNTED and columns is None:
         return times_of(_counted_index(frame.index, codes)), COUNTED
+    for name in columns or ():
+        if holds_lists(frame[name]):
+            raise DataError(f"column {name} holds lists or mappings such as {frame[name].iloc[0]!r}; expected times")
     if columns is None or len(columns) == 1:
         given = frame.index.to_series() if columns is None else frame[columns[0]]
         if recipe.time_format == COUNTED or (_may_count(recipe) and are_row_numbers(given)):

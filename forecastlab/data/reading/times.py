@@ -1,13 +1,20 @@
 """Reading the times of a frame's rows, of any form that leaves one reading."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api.types import infer_dtype, is_bool_dtype, is_datetime64_any_dtype, is_integer_dtype, is_numeric_dtype
+from pandas.api.types import (
+    infer_dtype,
+    is_bool_dtype,
+    is_datetime64_any_dtype,
+    is_integer_dtype,
+    is_numeric_dtype,
+    is_object_dtype,
+)
 
 from forecastlab.data.reading.clocks import CLOCKS, PARTS, clock_of, is_of_parts, join_parts
 from forecastlab.data.reading.decimal_years import DECIMAL_YEARS
@@ -86,12 +93,17 @@ def are_row_numbers(column: "pd.Series[Any]") -> bool:
     Args:
         column: (rows,), numbers or texts of them; those of several series may repeat.
     """
-    numbers = _whole_numbers(column)
+    numbers = None if holds_lists(column) else _whole_numbers(column)
     if numbers is None:
         return False
     if len(numbers) > 1 and share_of_counts(numbers) < _STEADY:
         return False
     return not _readings(pd.Series(numbers), None)
+
+
+def holds_lists(column: "pd.Series[Any]") -> bool:
+    """Whether a column of objects holds lists, arrays or mappings, which are no times and cannot be told apart."""
+    return is_object_dtype(column) and any(not isinstance(value, Hashable) for value in column)
 
 
 def _whole_numbers(column: "pd.Series[Any]") -> Any:
