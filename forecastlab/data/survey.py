@@ -138,7 +138,7 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) 
 def _long(frame: pd.DataFrame, answers: Mapping[str, Any]) -> tuple[Long, dict[str, Any]]:
     """The frame with a row per series and time, and the settings that name its columns."""
     series = _several(answers.get("series_column"))
-    target = answers.get("target")
+    target = None if answers.get("target") is None else str(answers["target"])
     base = Recipe(
         time="",
         time_format=answers.get("time_format") or "",

@@ -103,6 +103,8 @@ def _numbers(frame: pd.DataFrame, others: Sequence[Any]) -> list[Any] | None:
     word = max(set(words), key=words.count)
     found = [label for label in labels if _numbered(label)[1] and _numbered(label)[0] == word]
     numbers = np.array([int(_numbered(label)[1]) for label in found])
+    if not word and len(frame) > len(found):
+        return None  # columns without names, which are numbered
     return found if len(found) >= LEAST and (np.diff(numbers) == 1).all() and numbers[0] <= 2 else None
 
 

@@ -83,3 +83,11 @@ def test_rows_that_no_column_tells_apart_are_refused_with_the_setting():
 def test_a_file_with_its_target_is_no_such_form():
     frame = pd.DataFrame({"ds": DAYS, "y": range(5), "x1": 0.0, "x2": 0.0, "x3": 0.0, "x4": 0.0})
     assert long(frame).notes == []
+
+
+def test_columns_without_names_are_no_times():
+    frame = pd.DataFrame(np.arange(80.0).reshape(20, 4), columns=["0", "1", "2", "3"])
+    found = long(frame, targets=("3",), features=("3",))
+    assert found.frame is frame
+    with pytest.raises(DataError, match="unknown column y; the data have 0, 1, 2, 3"):
+        long(frame)
