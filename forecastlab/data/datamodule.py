@@ -16,11 +16,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from forecastlab.batch import Batch, Reference, Scaling, Schema
-from forecastlab.data.calendar import (
-    in_zone,
-    longer_than_a_day,
-    require_own_days,
-)
+from forecastlab.data.calendar import in_zone, longer_than_a_day, require_own_days
 from forecastlab.data.cutting import cut
 from forecastlab.data.fingerprint import fingerprint
 from forecastlab.data.folds import Fold, row_of, walk_forward
