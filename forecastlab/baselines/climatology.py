@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from forecastlab.baselines.base import Array, Baseline, Mask, target_observed, target_values
 from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.reading.counted import COUNTED
 from forecastlab.errors import ConfigError, DataError
 
 _DAYS = 366
@@ -35,6 +36,8 @@ class Climatology(Baseline):
         self.window = window
 
     def _fit(self, data: ForecastDataModule) -> None:
+        if data.recipe.time_format == COUNTED:
+            raise DataError("rows that are counted have no day of the year, by which climatology takes means")
         training = slice(data.ranges.train_start, data.ranges.train_stop)
         times = data.times[training]
         day, clock = times.day_of_year.to_numpy(), _time_of_day(times)

@@ -220,11 +220,11 @@ def _lead(comparison: Comparison, metric: Metric) -> list[str]:
         words += f" Persistence: {mean[PERSISTENCE]:.4f}."
     folds = "fold" if len(comparison.folds) == 1 else "folds"
     unit = f" ({comparison.unit})" if comparison.unit else ""
+    first, last = (str(time).partition(" ")[0] for time in (rows["ds"].min(), rows["ds"].max()))
     return [
         words,
         f"Target {', '.join(comparison.targets)}{unit}, {folds} {', '.join(map(str, comparison.folds))}, {len(rows):,} "
-        f"scored values from {rows['ds'].min():%Y-%m-%d} to {rows['ds'].max():%Y-%m-%d}. Every model is scored on the "
-        "same rows.",
+        f"scored values from {first} to {last}. Every model is scored on the same rows.",
     ]
 
 
