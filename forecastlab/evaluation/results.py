@@ -286,16 +286,11 @@ def read_predictions(path: Path, columns: Sequence[str] = PREDICTION_COLUMNS) ->
     table = _numeric(table, ["y", "forecast", *further], path)
     for name in ("ds", "cutoff"):
         try:
-            table[name] = _times(table[name])
+            counted = len(table) and table[name].astype(str).str.fullmatch(r"-?\d+").all()  # rows without times
+            table[name] = table[name].astype("int64") if counted else pd.to_datetime(table[name], format="ISO8601")
         except (ValueError, TypeError) as error:
             raise DataError(f"{path}: {name} holds what is not a time: {str(error).splitlines()[0]}") from None
     return table[table["y"].notna()].reset_index(drop=True)
-
-
-def _times(column: "pd.Series[Any]") -> Any:
-    """Times, or the numbers of rows that are counted."""
-    counted = len(column) and column.astype(str).str.fullmatch(r"-?\d+").all()
-    return column.astype("int64") if counted else pd.to_datetime(column, format="ISO8601")
 
 
 def _read_units(path: Path, results: pd.DataFrame) -> pd.DataFrame:
