@@ -54,7 +54,9 @@ def _season_by_step(frequency: str) -> int:
 
 
 def _observed(table: Table, recipe: Recipe) -> NDArray[np.float64]:
-    return np.asarray(table.values[recipe.targets[0]], np.float64)
+    """The first target in the rows before any that a proposal tests, which have no say in a choice."""
+    values = np.asarray(table.values[recipe.targets[0]], np.float64)
+    return values[: len(values) * 5 // 8]
 
 
 def _repeats(values: NDArray[np.float64], lag: int) -> float:

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype, is_object_dtype, is_string_dtype
 
-from forecastlab.data.reading.numbers import Decimal, ambiguous, as_numbers, decimal_of
+from forecastlab.data.reading.numbers import Decimal, ambiguous, as_numbers, decimal_of, why_no_number
 from forecastlab.data.reading.times import row_name
 from forecastlab.errors import DataError
 
@@ -42,9 +42,10 @@ def numbers_of(
     wrong = np.flatnonzero(numbers.isna() & column.notna())
     if wrong.size:
         row = int(wrong[0])
+        hint = why_no_number(str(column.iloc[row])) or "if it marks a missing value, name it: --data.na_values"
         raise DataError(
-            f"{row_name(column.index, row)}, column {column.name}: expected a number, got {_shown(column.iloc[row])}. "
-            "If it marks a missing value, name it: --data.na_values"
+            f"{row_name(column.index, row)}, column {column.name}: expected a number, got {_shown(column.iloc[row])}; "
+            f"{hint}"
         )
     values = cast(Numbers, numbers.to_numpy())
     if markers := [float(marker) for marker in na_values if _is_number(marker)]:
