@@ -143,8 +143,7 @@ def test_nothing_imports_the_command_line():
 PURE = [
     name
     for name in SOURCES
-    if room(name) not in LIGHTNING_ROOMS | {"", "__main__"}
-    and not name.endswith(("datamodule", "data.options", "data.proposal"))
+    if room(name) not in LIGHTNING_ROOMS | {"", "__main__"} and not name.endswith(("datamodule", "data.options"))
 ]
 
 

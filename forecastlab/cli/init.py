@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from forecastlab.data.proposal import config_for
 from forecastlab.data.published import PUBLISHED, published_path
 from forecastlab.data.survey import OpenQuestionError, survey
 from forecastlab.errors import ConfigError
+from forecastlab.experiment.proposal import config_for
 from forecastlab.runs.files import write_whole
 from forecastlab.text_columns import aligned
 

@@ -6,9 +6,9 @@ import polars
 import pytest
 import yaml
 
-from forecastlab.data.proposal import config_for
 from forecastlab.data.survey import OpenQuestionError, survey
 from forecastlab.data.table_datamodule import TableDataModule
+from forecastlab.experiment.proposal import config_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")
 ROWS = 24 * 60

@@ -1,4 +1,4 @@
-"""`config_for`: a config that trains on what a survey has seen, each choice with its reason."""
+"""A config that trains on what a survey has seen: as values (`proposed`) and as a text with reasons (`config_for`)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,10 +14,41 @@ _HORIZONS = {"h": 24, "D": 14, "B": 10, "W": 8, "MS": 12, "ME": 12, "QS": 4, "QE
 """Steps that are forecast, by the step of the calendar."""
 _MOST_WINDOWS = 100_000
 """Training windows of an epoch above which only every n-th is taken."""
-
-
 _CALIBRATED = 10
 """Validation rows beyond the horizon from which 90 % intervals are calibrated."""
+_OF_THE_MODEL = {
+    "backbone": "`forecastlab backbones` lists others",
+    "anchor": "the change from the last value is forecast, so that levels may drift",
+    "window_norm": "each window is read relative to its own past",
+    "intervals": "90 % intervals, calibrated on the validation rows",
+}
+"""Why each setting of the model is what it is."""
+
+
+def proposed(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """The config that trains on what was seen, as keys and values for `Config.of`.
+
+    Args:
+        seen: what is in the file or frame.
+        answers: settings that were given.
+
+    Raises:
+        ForecastlabError: if the series are too short for any fold.
+    """
+    data = _data(seen, answers)
+    calibrated = data["val_size"] >= data["horizon"] + _CALIBRATED - 1
+    return {
+        "data": {"class_path": "TableDataModule", "init_args": data},
+        "model": {
+            "backbone": {"class_path": "LSTM", "init_args": {"hidden_size": 32}},
+            "anchor": "last",
+            "window_norm": "standard" if data["lookback"] >= 8 else "last",
+            **({"intervals": [0.9]} if calibrated else {}),
+            "optimizer": {"class_path": "Adam", "init_args": {"lr": 2.0e-3}},
+        },
+        "early_stopping": {"patience": 10},
+        "trainer": {"max_epochs": 100, "gradient_clip_val": 1.0},
+    }
 
 
 def config_for(seen: Survey, source: str, answers: Mapping[str, Any]) -> str:
@@ -31,35 +62,33 @@ def config_for(seen: Survey, source: str, answers: Mapping[str, Any]) -> str:
     Raises:
         ForecastlabError: if the series are too short for any fold.
     """
-    data = _data(seen, answers)
+    values = proposed(seen, answers)
+    data = values["data"]["init_args"]
     if "path" in data and not isinstance(data["path"], str | list):
         data["path"] = source  # of a frame
-    norm = "standard" if data["lookback"] >= 8 else "last"
-    reasons = _reasons(seen, answers)
-    calibrated = data["val_size"] >= data["horizon"] + _CALIBRATED - 1
     lines = [
         f"# What `forecastlab init {source}` saw and chose. Everything may be changed.",
         "data:",
         "  class_path: TableDataModule",
         "  init_args:",
+        *_lines(data, "    ", _reasons(seen, answers)),
     ]
-    for name, value in data.items():
-        text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
-        lines.append(f"    {name}: {text}" + (f"  # {reasons[name]}" if name in reasons else ""))
     if seen.covariates:
         named = ", ".join([*data["targets"], *seen.covariates[:8]])
         lines.append(f"    # features: [{named}]  # further inputs, of which only the past is known")
-    lines += [
-        "model:",
-        "  backbone: {class_path: LSTM, init_args: {hidden_size: 32}}  # `forecastlab backbones` lists others",
-        "  anchor: last  # the change from the last value is forecast, so that levels may drift",
-        f"  window_norm: {norm}  # each window is read relative to its own past",
-        *(["  intervals: [0.9]  # 90 % intervals, calibrated on the validation rows"] if calibrated else []),
-        "  optimizer: {class_path: Adam, init_args: {lr: 2.0e-3}}",
-        "early_stopping: {patience: 10}",
-        "trainer: {max_epochs: 100, gradient_clip_val: 1.0}",
-    ]
+    lines += ["model:", *_lines(values["model"], "  ", _OF_THE_MODEL)]
+    lines += _lines({name: values[name] for name in values if name not in ("data", "model")}, "", {})
     return "\n".join(lines) + "\n"
+
+
+def _lines(values: Mapping[str, Any], indent: str, reasons: Mapping[str, str]) -> list[str]:
+    """A line of YAML per value, with the reason behind it."""
+    lines = []
+    for name, value in values.items():
+        text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
+        text = text.removesuffix("...\n").strip()
+        lines.append(f"{indent}{name}: {text}" + (f"  # {reasons[name]}" if name in reasons else ""))
+    return lines
 
 
 def _data(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
