@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from forecastlab.adapters.torch import FollowsDevicesOnly
 
+PADDED = "padded"
+"""The feature that is 1 in the rows that a window lacks before the first row of its series, and else 0."""
+
 State: TypeAlias = Tensor | tuple["State", ...]
 """Recurrent state: a tensor or a nested tuple of tensors, each with the batch as its first dimension."""
 
@@ -69,6 +72,7 @@ class Schema:
         static: columns of `Batch.static`, in order.
         horizon: number of steps predicted from each origin.
         lookback: number of rows in a window, or "full" for one sequence in which every step is an origin.
+        min_history: number of rows that a window must have at least; the others are padded before them. None for all.
         calendar: those of `known` that follow from the time alone: cycles.
         holidays: the country whose holidays are among `known`; None for none.
         time_zone: the zone by whose clocks they are reckoned; None for that of the times.
@@ -85,6 +89,7 @@ class Schema:
     static: tuple[str, ...] = ()
     horizon: int = 1
     lookback: int | str = "full"
+    min_history: int | None = None
     calendar: tuple[str, ...] = ()
     holidays: str | None = None
     time_zone: str | None = None
@@ -92,6 +97,13 @@ class Schema:
     series: tuple[str, ...] = ()
     panel: tuple[str, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def least_history(self) -> int:
+        """Number of rows up to and including an origin without which there is no forecast from it."""
+        if self.lookback == "full":
+            return 1
+        return int(self.lookback) if self.min_history is None else self.min_history
 
     def as_dict(self) -> dict[str, Any]:
         """The schema as plain lists, strings and numbers, which configs and checkpoints can hold."""

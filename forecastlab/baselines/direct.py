@@ -323,7 +323,6 @@ class DirectRegression(Baseline):
 
 
 def _earliest(data: ForecastDataModule) -> int:
-    """The first row from which a fold may forecast in its test: the network's lookback must lie before it."""
+    """The first row from which a fold may forecast in its test: the rows that the network needs lie before it."""
     start = data.ranges.test.start
-    lookback = 1 if data.lookback == "full" else data.lookback
-    return max(start - 1, (start if data.context == "cold" else 0) + lookback - 1)
+    return max(start - 1, (start if data.context == "cold" else 0) + data.first_target - 1)

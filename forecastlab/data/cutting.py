@@ -15,6 +15,7 @@ def cut(
     stage: Literal["fit", "validation", "test"],
     *,
     lookback: int | Literal["full"],
+    least: int,
     stride: int,
     cold: bool,
     score_gaps: bool,
@@ -27,6 +28,7 @@ def cut(
         folds: of each series, its target rows.
         stage: which range of the folds.
         lookback: rows in a window, or "full" for one sequence of each series.
+        least: rows up to and including an origin that there must be; a longer window begins before the series.
         stride: rows from one window of "fit" to the next; the other ranges use every origin.
         cold: whether the histories of "validation" and "test" begin within the range.
         score_gaps: as for `Windows`.
@@ -38,7 +40,7 @@ def cut(
         start = fold.train_start if stage == "fit" else targets.start if cold else 0
         first, stop = int(rows.first[number]), int(rows.stop[number])
         begin = max(start, first)
-        earliest = begin if lookback == "full" else begin + lookback - 1
+        earliest = begin + least - 1
         of_series = origins(range(targets.start, min(targets.stop, stop)), rows.horizon, earliest)
         if not of_series:
             continue

@@ -90,6 +90,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
             static=recipe.static,
             horizon=self.horizon,
             lookback=self.lookback,
+            min_history=self.min_history,
             calendar=tuple(self.calendar),
             holidays=self.holidays,
             time_zone=self.time_zone,
@@ -117,6 +118,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
             train_size=self.train_size,
             gap=self.gap,
             first_target=self.first_target,
+            horizon=self.horizon,
             validation=self.validation,
             val_fraction=self.val_fraction,
             val_size=self.val_size,
@@ -320,11 +322,11 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """The last origin of each series that can be forecast; every device gets all of them, so that none is idle."""
         size = 1 if self.lookback == "full" else self.batch_size
-        return self._loader(self.panel.at_the_end(self.lookback, 0, self.unscaled), size, shared=False)
+        return self._loader(self.panel.at_the_end(0, self.unscaled), size, shared=False)
 
     def without_forecast(self) -> list[str]:
         """Sentences that name the series which `predict` leaves out, and say why."""
-        return left_out(self.panel.names, {**self.panel.not_at_the_end(self.lookback), **self.unscaled})
+        return left_out(self.panel.names, {**self.panel.not_at_the_end(), **self.unscaled})
 
     def origins(self, stage: Literal["test", "predict"], before: int) -> Windows:
         """The origins of a stage and, of each series, up to so many before them, in order.
@@ -332,7 +334,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
         Whether targets follow their origin on the calendar does not matter: all that are there count.
         """
         if stage == "predict":
-            return self.panel.at_the_end(self.lookback, before, self.unscaled)
+            return self.panel.at_the_end(before, self.unscaled)
         windows = self._cut("test", before)
         windows.score_gaps = True
         return windows
@@ -373,6 +375,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
             self.folds,
             name,
             lookback=self.lookback,
+            least=self.first_target,
             stride=self.stride,
             cold=self.context == "cold",
             score_gaps=self.score_gaps,

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import pandas as pd
 
+from forecastlab.batch import PADDED
 from forecastlab.data.calendar import Cycle, calendar_covariates, require_zone
 from forecastlab.data.folds import require_protocol
 from forecastlab.data.reading.times import time_of
@@ -38,6 +39,8 @@ class DataOptions:
             are written in another, such as UTC; None for that of the times.
         horizon: number of steps predicted from each origin.
         lookback: rows in a window, or "full" for one sequence per fold and series in which every step is an origin.
+        min_history: rows that a window must have at least. The rows that it lacks are padded before the first row of
+            its series: they repeat that row, and the further feature `padded` is 1 there. None for all of `lookback`.
         stride: rows from one training window to the next; evaluation uses every origin.
         splits: number of folds.
         test_size: rows in each test range; None for rows // (splits + 1), or up to the next cutoff.
@@ -49,7 +52,7 @@ class DataOptions:
         gap: rows left out between training and test.
         validation: "tail" stops on the last `val_fraction` of the training targets; "test" on the test range, which
             makes the results optimistic.
-        val_fraction: share of the training targets in the tail.
+        val_fraction: share of the training targets in the tail, which has at least `horizon` rows.
         val_size: rows in the tail; None for `val_fraction`.
         context: "carried" gives the network the true past before a validation or test range; "cold" starts it at the
             first row of the range, so that fewer of its rows are forecast.
@@ -80,6 +83,7 @@ class DataOptions:
         time_zone: str | None = None,
         horizon: int = 1,
         lookback: int | Literal["full"] = 30,
+        min_history: int | None = None,
         stride: int = 1,
         splits: int = 5,
         test_size: int | None = None,
@@ -123,6 +127,7 @@ class DataOptions:
         require_protocol(splits, test_size, gap, validation, val_fraction, train_size, val_size)
         if lookback != "full" and (not isinstance(lookback, int) or lookback < 1):
             raise ConfigError(f'lookback must be a positive number of rows or "full", got {lookback!r}')
+        _require_min_history(min_history, lookback, context)
         starts = [time_of("cutoffs", cutoff) for cutoff in cutoffs]
         if any(not earlier < later for earlier, later in pairwise(starts)):
             raise ConfigError(f"cutoffs must increase, got {', '.join(map(str, cutoffs))}")
@@ -142,9 +147,11 @@ class DataOptions:
         self.calendar = list(calendar)
         self.holidays = holidays
         self.time_zone = time_zone
-        unique_names("inputs, those of calendar, holidays and missing: mask included", self._inputs() + recipe.static)
         self.horizon = horizon
         self.lookback = lookback
+        self.min_history = min_history
+        own = "inputs, those of calendar, holidays, missing: mask and min_history included"
+        unique_names(own, self._inputs() + recipe.static)
         self.stride = stride
         self.splits = len(cutoffs) or splits
         self.fold: int | Literal["all"] = self.splits if fold == "last" else fold
@@ -187,7 +194,7 @@ class DataOptions:
     @property
     def first_target(self) -> int:
         """Number of training rows before the first training target."""
-        return 1 if self.lookback == "full" else self.lookback
+        return 1 if self.lookback == "full" else self.min_history or self.lookback
 
     def _known(self) -> tuple[str, ...]:
         """Names of what is known in advance: columns, and what follows from the times."""
@@ -196,4 +203,17 @@ class DataOptions:
     def _inputs(self) -> tuple[str, ...]:
         """Names of the columns of `Batch.history`."""
         observed = [f"{name}_observed" for name in self.features] if self.recipe.missing == "mask" else []
-        return (*self.features, *observed, *self._known())
+        padded = [] if self.min_history is None else [PADDED]
+        return (*self.features, *observed, *self._known(), *padded)
+
+
+def _require_min_history(min_history: int | None, lookback: int | Literal["full"], context: Context) -> None:
+    """Raises ConfigError for a number of rows that windows cannot be padded to."""
+    if min_history is None:
+        return
+    if lookback == "full":
+        raise ConfigError("min_history pads windows, but lookback: full makes one sequence of a fold: leave it out")
+    if not isinstance(min_history, int) or not 1 <= min_history <= lookback:
+        raise ConfigError(f"min_history must be a number of rows, 1 .. {lookback} (the lookback), got {min_history!r}")
+    if context == "cold":
+        raise ConfigError("min_history pads before the first row of a series, but context: cold begins at each range")

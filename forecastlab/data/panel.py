@@ -30,12 +30,14 @@ class Panel:
         times: (rows + horizon,): when each row was observed, and when the steps beyond the data will be.
         labels: (rows + horizon,): the times as they are shown: numbers where rows are counted.
         rows: the series as tensors.
+        schema: names and sizes, among them the rows of a window.
     """
 
     tables: Sequence[Table]
     times: pd.DatetimeIndex
     labels: "pd.Index[Any]"
     rows: Rows
+    schema: Schema
 
     @classmethod
     def of(cls, tables: Sequence[Table], schema: Schema) -> "Panel":
@@ -71,7 +73,7 @@ class Panel:
         labels = numbers_of(times) if schema.recipe.get("time_format") == COUNTED else times
         calendar = calendar_of(schema, times)
         mask = schema.recipe.get("missing") == "mask"
-        return cls(tables, times, labels, Rows.of_tables(tables, times, schema, calendar, mask))
+        return cls(tables, times, labels, Rows.of_tables(tables, times, schema, calendar, mask), schema)
 
     @property
     def names(self) -> list[str]:
@@ -90,12 +92,8 @@ class Panel:
         _, axis = self.places()
         return self.times.as_unit("us").asi8[np.minimum(axis, len(self.times) - 1)]
 
-    def not_at_the_end(self, lookback: int | str) -> dict[int, str]:
-        """The series that cannot be forecast from their end: their numbers, and why not, to be put behind the name.
-
-        Args:
-            lookback: rows in a window, or "full".
-        """
+    def not_at_the_end(self) -> dict[int, str]:
+        """The series that cannot be forecast from their end: their numbers, and why not, to be put behind the name."""
         rows = self.rows
         reasons = {}
         lacking = rows.known_stop < rows.stop + rows.horizon
@@ -105,22 +103,22 @@ class Panel:
                 f"forecast reaches to {self.times[int(rows.stop[number]) - 1 + rows.horizon]}: append rows with their "
                 "values, the targets left empty"
             )
-        if lookback != "full":
-            lengths = rows.stop - rows.first
-            for number in torch.nonzero(lengths < int(lookback)).flatten().tolist():
-                reasons[number] = (
-                    f" has {int(lengths[number])} rows, fewer than the lookback of {lookback}: the network forecasts "
-                    "from so many"
-                )
+        least = self.schema.least_history
+        what = "lookback" if self.schema.min_history is None else "min_history"
+        lengths = rows.stop - rows.first
+        for number in torch.nonzero(lengths < least).flatten().tolist():
+            reasons[number] = (
+                f" has {int(lengths[number])} rows, fewer than the {what} of {least}: the network forecasts from so "
+                "many"
+            )
         return dict(sorted(reasons.items()))
 
-    def at_the_end(self, lookback: int | str, before: int = 0, without: Collection[int] = ()) -> Windows:
+    def at_the_end(self, before: int = 0, without: Collection[int] = ()) -> Windows:
         """The last origin of each series, from which the steps beyond its rows are forecast.
 
         A series that cannot be forecast (`not_at_the_end`) is left out.
 
         Args:
-            lookback: rows in a window, or "full".
             before: origins before the last one that are wanted too, as far as there are so many.
             without: numbers of further series to leave out.
 
@@ -129,7 +127,7 @@ class Panel:
                 there.
         """
         rows = self.rows
-        unfit = self.not_at_the_end(lookback)
+        unfit, lookback = self.not_at_the_end(), self.schema.lookback
         series = torch.tensor([n for n in range(len(self.tables)) if n not in unfit and n not in without])
         if not len(series):
             number, reason = next(iter(unfit.items()))
@@ -137,7 +135,7 @@ class Panel:
         first, ends = rows.first[series], rows.stop[series] - 1
         if lookback == "full":
             return Windows(rows, series, first, torch.maximum(ends - before, first), ends)
-        counts = (ends + 1 - int(lookback) - first).clamp(max=before) + 1
+        counts = (ends + 1 - self.schema.least_history - first).clamp(max=before) + 1
         series = series.repeat_interleave(counts)
         ends = torch.cat([torch.arange(end + 1 - count, end + 1) for end, count in zip(ends, counts, strict=True)])
         return Windows(rows, series, ends + 1 - int(lookback), ends, ends)

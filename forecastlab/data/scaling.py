@@ -36,6 +36,8 @@ def fitting_rows(panel: Panel, folds: Sequence[Fold], features: int, mask: bool)
         if mask:  # what was filled in is no value
             part["feature"][:, :features][part["feature"][:, features : 2 * features] == 0] = np.nan
             part["target"][~rows.observed[fitting].numpy()] = np.nan
+        if rows.padded:  # the feature that tells so has nothing to scale
+            part["feature"] = np.pad(part["feature"], ((0, 0), (0, 1)))
         parts.append(part)
     return parts
 

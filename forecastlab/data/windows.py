@@ -45,6 +45,7 @@ class Rows:
         stop: (series,), integer: one past its last row.
         known_stop: (series,), integer: one past the last row whose known covariates are there.
         horizon: number of steps predicted from each origin.
+        padded: whether a further feature tells which rows of a window lie before the first row of its series.
         later: (flat rows, features): values with gaps interpolated; None where there is no such gap.
         settled: (flat rows, features), integer: the flat row from which on `later` is known; None likewise.
     """
@@ -60,6 +61,7 @@ class Rows:
     stop: Tensor
     known_stop: Tensor
     horizon: int
+    padded: bool = False
     later: Tensor | None = None
     settled: Tensor | None = None
 
@@ -134,6 +136,7 @@ class Rows:
             stop=torch.from_numpy(firsts + lengths),
             known_stop=torch.from_numpy(firsts + lengths + known_ahead),
             horizon=horizon,
+            padded=schema.min_history is not None,
             later=later,
             settled=settled,
         )
@@ -177,7 +180,7 @@ class Windows(Dataset[Batch]):
     Args:
         rows: the series.
         series: (samples,), integer: number of each sample's series.
-        begins: (samples,), integer: first row of each history.
+        begins: (samples,), integer: first row of each history; before the series' first one where it is padded.
         origins: (samples,), integer: first row of each history from which is forecast.
         ends: (samples,), integer: last row of each history, and last origin.
         score_gaps: whether targets are scored that do not follow their origin on the calendar.
@@ -218,11 +221,11 @@ class Windows(Dataset[Batch]):
         chosen = torch.as_tensor(samples).reshape(-1)
         rows, series = self.rows, self.series[chosen]
         history, origins, counts = self._cut(chosen)
-        base = rows.base[series, None]
+        base, first = rows.base[series, None], rows.first[series, None]
         index = history[:, -origins:]
         ahead = (base + index)[:, :, None] + self._steps
         return Batch(
-            history=self._features(base + history),
+            history=self._features(base + torch.maximum(history, first), history < first),
             known=rows.known[ahead],
             static=rows.static[series],
             last=rows.target[base + index],
@@ -258,12 +261,18 @@ class Windows(Dataset[Batch]):
         counts = (unpadded <= ends) & (unpadded >= self.origins[chosen, None])
         return torch.minimum(unpadded, ends), time - first, counts[:, first:]
 
-    def _features(self, flat: Tensor) -> Tensor:
-        """(samples, time, features) as they are known at the end of each history."""
+    def _features(self, flat: Tensor, before: Tensor) -> Tensor:
+        """(samples, time, features) as they are known at the end of each history.
+
+        Args:
+            flat: (samples, time): the rows; the first of the series where it has none.
+            before: (samples, time), bool: whether it has none.
+        """
         rows = self.rows
-        if rows.later is None or rows.settled is None:
-            return rows.features[flat]
-        return torch.where(rows.settled[flat] <= flat[:, -1:, None], rows.later[flat], rows.features[flat])
+        features = rows.features[flat]
+        if rows.later is not None and rows.settled is not None:
+            features = torch.where(rows.settled[flat] <= flat[:, -1:, None], rows.later[flat], features)
+        return torch.cat([features, before[..., None].to(features)], -1) if rows.padded else features
 
     def _weight(self, index: Tensor, ahead: Tensor, counts: Tensor | None) -> Tensor:
         """(samples, origins, horizon, targets), of flat rows of the origins and of their targets."""

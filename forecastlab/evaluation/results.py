@@ -161,8 +161,8 @@ class CrossvalRun:
         args = _init_args(self.config)
         if not isinstance(args.get("rows"), int) or args.get("reindex"):
             return None
-        lookback = args.get("lookback", 1)
-        names = ("splits", "test_size", "gap", "validation", "val_fraction")
+        lookback = args.get("min_history") or args.get("lookback", 1)
+        names = ("splits", "test_size", "gap", "horizon", "validation", "val_fraction")
         given = {name: args[name] for name in names if name in args}
         try:
             return [

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from forecastlab.batch import Schema
+from forecastlab.batch import PADDED, Schema
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.windows import Windows
 from forecastlab.errors import ConfigError, ForecastlabError
@@ -102,7 +102,7 @@ def explain(
     rows = rows_to_permute(windows, schema)
     block = block or default_block(rows, schema)
     orders = block_orders(rows, block, repeats, seed)
-    features = {feature: [feature] for feature in schema.features}
+    features = {feature: [feature] for feature in schema.features if feature != PADDED or schema.min_history is None}
     groups = groups_of(schema.features)
     with model.evaluating():
         traced = trace(model, windows, data.times, column)

@@ -19,7 +19,7 @@ def of_series(windows: Windows, number: int) -> Windows:
         part[chosen] for part in (windows.series, windows.begins, windows.origins, windows.ends)
     )
     rows = windows.rows
-    first, last = int(begins.min()), int(ends.max()) + rows.horizon
+    first, last = max(int(begins.min()), int(rows.first[number])), int(ends.max()) + rows.horizon
     start = int(rows.base[number]) + first
     kept = slice(start, start + last - first + 1)
     base = rows.base.clone()

@@ -112,12 +112,11 @@ class Network(Composition):
         """
         self.require_trained()
         panel = Panel.of(read_tables(frame, Recipe.from_dict(self.schema.recipe)), self.schema)
-        lookback = self.schema.lookback
         unscaled = self.find_scalings(panel.names, all_of_them=False)
-        ends = panel.at_the_end(lookback, 0, unscaled)
-        for sentence in left_out(panel.names, {**panel.not_at_the_end(lookback), **unscaled}):
+        ends = panel.at_the_end(0, unscaled)
+        for sentence in left_out(panel.names, {**panel.not_at_the_end(), **unscaled}):
             warnings.warn(sentence, stacklevel=2)
-        recent = self._margins_at(panel.at_the_end(lookback, self.calibration_origins, unscaled), last=1)
+        recent = self._margins_at(panel.at_the_end(self.calibration_origins, unscaled), last=1)
         with self.evaluating():
             parts = []
             for batch in self._batches(ends):

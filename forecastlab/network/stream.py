@@ -193,7 +193,8 @@ class Stream:
             self._interpolate(time, values)
         features = [self._columns.index(name) for name in self._recipe.features]
         indicators = observed[features].astype(np.float64) if missing == "mask" else np.empty(0)
-        x = np.concatenate([filled[features], indicators, self._known([row], pd.DatetimeIndex([time]))[0]])
+        padded = np.zeros(int(self._schema.min_history is not None))  # a row that is there is not
+        x = np.concatenate([filled[features], indicators, self._known([row], pd.DatetimeIndex([time]))[0], padded])
         if self._schema.lookback == "full":
             self._step(x)
             self._past = [(time, x, filled[targets])]
@@ -208,7 +209,7 @@ class Stream:
     @property
     def _full(self) -> bool:
         """Whether there are enough rows for a forecast."""
-        return self._schema.lookback == "full" or len(self._past) == int(self._schema.lookback)
+        return len(self._past) >= self._schema.least_history
 
     def _interpolate(self, time: pd.Timestamp, values: Array) -> None:
         """Draws a line through the gaps that this row closes, in the rows that are kept."""
@@ -263,7 +264,7 @@ class Stream:
                     f"{', '.join(str(given[column]) for column in self._time_columns)}"
                 )
         known = self._known(ahead[:horizon] if self._recipe.known else [{}] * horizon, times[1:])
-        history = torch.as_tensor(np.stack([x for _, x, _ in self._past]))[None]
+        history = torch.as_tensor(self._history())[None]
         batch = self._batch(history, known, self._past[-1][2])
         scaled = self.network.scaled(batch)
         if self._schema.lookback == "full":
@@ -276,6 +277,16 @@ class Stream:
         alone = Prediction(*(part.cpu() for part in prediction))._replace(series=torch.zeros(1, dtype=torch.int64))
         labels = numbers_of(times) if self._recipe.time_format == COUNTED else times
         return predictions_table([name], labels, self._schema.targets, self.network.levels, alone)
+
+    def _history(self) -> Array:
+        """The rows of the window, (time, features); those before the first one repeat it."""
+        rows = np.stack([x for _, x, _ in self._past])
+        lacking = 0 if self._schema.lookback == "full" else int(self._schema.lookback) - len(rows)
+        if lacking:
+            before = np.repeat(rows[:1], lacking, 0)
+            before[:, -1] = 1  # the feature `padded`
+            rows = np.concatenate([before, rows])
+        return rows
 
     def _batch(self, history: Tensor, known: Array | None = None, last: Array | None = None) -> Batch:
         """A batch of one sample with one origin."""

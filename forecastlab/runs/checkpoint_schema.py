@@ -208,6 +208,7 @@ SCHEMA = mapping(
         **dict.fromkeys(("known", "static", "calendar", "series", "panel"), _NAMES),
         "horizon": whole(1, 2**31),
         "lookback": lambda value, name: None if value == "full" else whole(1, 2**31)(value, name),
+        "min_history": or_null(whole(1, 2**31)),
         **dict.fromkeys(("holidays", "time_zone"), or_null(text)),
         "step": _step,
         "recipe": _RECIPE,

@@ -387,6 +387,10 @@ def test_the_number_of_batches_is_that_of_all_samples():
         ({"calendar": ["month"]}, "calendar must be one of hour, day_of_week, day_of_year, got 'month'"),
         ({"lookback": 0}, "lookback must be a positive number"),
         ({"lookback": "all"}, "lookback must be a positive number"),
+        ({"lookback": 4, "min_history": 5}, r"min_history must be a number of rows, 1 .. 4 \(the lookback\), got 5"),
+        ({"lookback": 4, "min_history": 0}, "min_history must be a number of rows"),
+        ({"lookback": "full", "min_history": 2}, "min_history pads windows, but lookback: full"),
+        ({"lookback": 4, "min_history": 2, "context": "cold"}, "min_history pads before the first row of a series"),
     ],
 )
 def test_an_impossible_setting_is_refused_at_construction(arguments, words):
@@ -402,7 +406,7 @@ def test_an_impossible_setting_is_refused_at_construction(arguments, words):
         ({"horizon": 3, "lookback": 1}, "test", "the test range of fold 1 has 2 target rows"),
         ({"context": "cold", "lookback": 2}, "test", "context=cold"),
         (
-            {"validation": "tail", "horizon": 2, "lookback": 1},
+            {"validation": "tail", "horizon": 2, "lookback": 1, "val_size": 1},
             "fit",
             "the validation range of fold 1 has 1 target rows",
         ),

@@ -174,3 +174,9 @@ def test_origins_equal_a_search_over_all_rows(start, size, horizon, earliest):
     targets = range(start, start + size)
     expected = [row for row in range(earliest, 100) if all(row + step in targets for step in range(1, horizon + 1))]
     assert list(origins(targets, horizon, earliest)) == expected
+
+
+def test_a_tail_by_its_share_has_room_for_one_forecast():
+    assert walk_forward(72, "all", first_target=24, horizon=12).validation == range(60, 72)  # 20 % would be 10 rows
+    assert walk_forward(720, "all", first_target=24, horizon=12).validation == range(581, 720)
+    assert walk_forward(72, "all", first_target=24, horizon=12, val_size=5).validation == range(67, 72)

@@ -256,8 +256,8 @@ def test_a_series_that_is_shorter_than_the_lookback_is_left_out_by_name_and_the_
     assert batch.index.tolist() == [[39], [29]]
     (note,) = data.without_forecast()
     assert note.startswith("not forecast: series short has 4 rows, fewer than the lookback of 5")
-    assert data.panel.at_the_end(5, before=2).series.tolist() == [0, 0, 0, 2, 2, 2]
-    assert module(panel(a=(0, 40), short=(30, 34)), lookback=4, fold=1).panel.at_the_end(4).ends.tolist() == [39, 33]
+    assert data.panel.at_the_end(before=2).series.tolist() == [0, 0, 0, 2, 2, 2]
+    assert module(panel(a=(0, 40), short=(30, 34)), lookback=4, fold=1).panel.at_the_end().ends.tolist() == [39, 33]
 
 
 def test_a_panel_without_a_series_that_can_be_forecast_is_refused():

@@ -135,7 +135,7 @@ def test_a_file_as_its_publisher_makes_it_becomes_a_config_that_trains(form, tmp
     assert {name: settings.get(name) for name in FORMS[form]} == FORMS[form]
     module = TableDataModule(**settings)
     assert all(module.samples(part) > 0 for part in ("fit", "validation", "test"))
-    assert module.panel.not_at_the_end(module.lookback) == {}
+    assert module.panel.not_at_the_end() == {}
 
 
 def test_a_polars_parquet_with_a_zone_is_read(tmp_path):

@@ -18,7 +18,7 @@ def require_equal(model, frame, known=()):
     """Feeds a frame row by row: after each the forecast is that of the frame so far. Returns how many there were."""
     stream, count = model.stream(), 0
     recipe = model.schema.recipe
-    forecasts_from = 1 if model.schema.lookback == "full" else model.schema.lookback
+    forecasts_from = model.schema.least_history
     begin = frame["ds"].iloc[0]
     if recipe["missing"] == "mask":
         begin = frame.loc[frame[recipe["targets"]].notna().any(axis=1), "ds"].iloc[0]
@@ -47,6 +47,14 @@ def test_after_each_row_the_forecast_is_that_of_all_rows_so_far(tmp_path, backbo
     frame, parts = wide(40), (BACKBONES[backbone], DECODERS[decoder])
     model = network(tmp_path, frame, parts[0], decoder=parts[1], lookback=lookback, horizon=3, features=["x", "y"])
     assert require_equal(model, frame.iloc[:12]) == (12 if lookback == "full" else 9)
+
+
+@pytest.mark.parametrize("settings", [{}, {"missing": "mask"}, {"calendar": ["day_of_week"], "scaler": "minmax"}])
+def test_so_it_is_while_the_window_reaches_behind_the_first_row(tmp_path, settings):
+    frame = wide(40)
+    frame.loc[5, "y"] = NAN if settings.get("missing") else frame.loc[5, "y"]
+    model = network(tmp_path, frame, lookback=8, min_history=2, horizon=3, **settings)
+    assert require_equal(model, frame.iloc[:12]) == (10 if settings.get("missing") else 11)
 
 
 @pytest.mark.parametrize("lookback", [4, "full"])
