@@ -8,7 +8,6 @@ from forecastlab.errors import ConfigError
 from tests.data.test_panel import batches, module
 from tests.series import panel
 
-
 FOLDS = {"features": ["y"], "validation": "tail", "val_size": 1, "test_size": 2, "splits": 2, "fold": 2}
 
 
