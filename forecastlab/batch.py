@@ -71,6 +71,7 @@ class Schema:
         known: columns of `Batch.known`, in order; each is among `features` too.
         static: columns of `Batch.static`, in order.
         horizon: number of steps predicted from each origin.
+        season_length: number of rows in a season; 1 for none.
         lookback: number of rows in a window, or "full" for one sequence in which every step is an origin.
         min_history: number of rows that a window must have at least; the others are padded before them. None for all.
         calendar: those of `known` that follow from the time alone: cycles.
@@ -88,6 +89,7 @@ class Schema:
     known: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
     horizon: int = 1
+    season_length: int = 1
     lookback: int | str = "full"
     min_history: int | None = None
     calendar: tuple[str, ...] = ()

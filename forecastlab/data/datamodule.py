@@ -89,6 +89,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
             known=self._known(),
             static=recipe.static,
             horizon=self.horizon,
+            season_length=self.season_length,
             lookback=self.lookback,
             min_history=self.min_history,
             calendar=tuple(self.calendar),

@@ -3,6 +3,7 @@
 from forecastlab.decoders.attention_pooling import AttentionPooling
 from forecastlab.decoders.base import Decoder
 from forecastlab.decoders.linear import Linear
+from forecastlab.decoders.segments import Segments
 from forecastlab.decoders.seq2seq import Seq2Seq
 
-__all__ = ["AttentionPooling", "Decoder", "Linear", "Seq2Seq"]
+__all__ = ["AttentionPooling", "Decoder", "Linear", "Segments", "Seq2Seq"]

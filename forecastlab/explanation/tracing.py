@@ -57,7 +57,7 @@ def trace(model: Network, windows: Windows, times: pd.DatetimeIndex, target: int
         forecast = model(batch)[:, :, 0, target]
         rows.append(np.stack([_numpy(part).ravel() for part in (batch.index, truth, forecast)], 1))
         origins = batch.index.shape[1]
-        traced = model.trace(batch)
+        traced = model.trace(batch, target)
         for name in shown(traced):
             signal = SignalName.of(name)
             values = _in_time(traced[name], signal)

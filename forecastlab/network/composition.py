@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,16 @@ from torch import Tensor, nn
 from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.stepping import compile_steps
-from forecastlab.batch import Batch, Prediction, Scaling, Schema
+from forecastlab.batch import PADDED, Batch, Prediction, Scaling, Schema
 from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError
+from forecastlab.hybrids.patches import Patches
 from forecastlab.losses import MSE, Loss
+from forecastlab.network import anchor as anchors
+from forecastlab.network import window_norm as window_norms
 from forecastlab.network.agreement import schema_of
+from forecastlab.network.anchor import Anchor
+from forecastlab.network.channels import Channels
 from forecastlab.network.intervals import SplitConformal
 from forecastlab.network.parts import built, described
 from forecastlab.network.scaled import Scaled
@@ -47,10 +52,18 @@ class Composition(nn.Module):
         backbone: sequence in, sequence out.
         decoder: from the encoded history to the horizon.
         loss: training criterion, in scaled units. It also gives the forecast and its quantiles from the outputs.
-        anchor: "last" predicts the change from the target's last observed value, "none" its level.
+        anchor: what the change is predicted from (`Anchor`): "last" is the target's last observed value, "mean" that of
+            the window, "seasonal" the value one season before. "none" predicts the level.
         window_norm: how the targets' own past is normalised in each window (`WindowNorm`): "last" subtracts the last
-            value. "standard" also divides by the standard deviation, and multiplies the forecasts by it.
+            value. "standard", "mean", "robust" and "seasonal" also divide by a unit of the window, and multiply the
+            forecasts by it.
+        loss_units: "scaled" computes the loss in the units of the scaler. "window" computes it in those of each window,
+            so that small and large series count the same.
         linear_skip: adds a linear map of the last input row to the decoder's output.
+        linear_window: adds a linear map of the target's own past in the window, the same for every target (NLinear). It
+            begins with zeros.
+        channels: "independent" forecasts each target from its own past with the same weights, beside the features that
+            are no targets. "mixed" reads all targets together.
         dropout: probability that a value of the encoding is dropped before the decoder reads it, in training.
         intervals: probabilities, such as 0.9, of prediction intervals that are calibrated on the validation range
             (`SplitConformal`); if the loss has quantiles, the bounds must be among them.
@@ -73,9 +86,12 @@ class Composition(nn.Module):
         backbone: Callable[[int], Backbone] = LSTM,
         decoder: Callable[[int, int, int, int, int], Decoder] = Linear,
         loss: Callable[[], Loss] = MSE,
-        anchor: Literal["none", "last"] = "none",
-        window_norm: Literal["none", "last", "standard"] = "none",
+        anchor: anchors.Kind = "none",
+        window_norm: window_norms.Kind = "none",
+        loss_units: Literal["scaled", "window"] = "scaled",
         linear_skip: bool = False,
+        linear_window: bool = False,
+        channels: Literal["mixed", "independent"] = "mixed",
         dropout: float = 0.0,
         intervals: Sequence[float] = (),
         interval_window: int | None = None,
@@ -84,8 +100,14 @@ class Composition(nn.Module):
         schema: dict[str, Any],
     ) -> None:
         super().__init__()
-        if anchor not in ("none", "last"):
-            raise ConfigError(f'model.anchor must be "none" or "last", got {anchor!r}')
+        for name, value, choices in (
+            ("anchor", anchor, get_args(anchors.Kind)),
+            ("window_norm", window_norm, get_args(window_norms.Kind)),
+            ("loss_units", loss_units, ("scaled", "window")),
+            ("channels", channels, ("mixed", "independent")),
+        ):
+            if value not in choices:
+                raise ConfigError(f"model.{name} must be one of {', '.join(choices)}, got {value!r}")
         if not 0 <= dropout < 1:
             raise ConfigError(f"model.dropout must be at least 0 and below 1, got {dropout}")
         parts = {"backbone": backbone, "decoder": decoder, "loss": loss}
@@ -93,7 +115,10 @@ class Composition(nn.Module):
             **{name: described(name, part) for name, part in parts.items()},
             "anchor": anchor,
             "window_norm": window_norm,
+            "loss_units": loss_units,
             "linear_skip": bool(linear_skip),
+            "linear_window": bool(linear_window),
+            "channels": channels,
             "dropout": float(dropout),
             "intervals": [float(coverage) for coverage in intervals],
             "interval_window": interval_window,
@@ -101,26 +126,31 @@ class Composition(nn.Module):
             "schema": schema,
         }
         self.trained = False
-        self.anchor = anchor
         self.schema: Schema = schema_of(schema)
         features, known, targets = (len(x) for x in (self.schema.features, self.schema.known, self.schema.targets))
         horizon, static = self.schema.horizon, len(self.schema.static)
         self.scaling = Scaling(features, known, targets, static, len(self.schema.series) or 1)
         self.loss: Loss = built("loss", self.settings["loss"], Loss)
-        self.backbone: Backbone = built("backbone", self.settings["backbone"], Backbone, features + static)
+        if channels == "independent":
+            self._require_targets("channels: independent")
+        self.channels = Channels(self.schema) if channels == "independent" else None
+        width = features + static if self.channels is None else self.channels.width
+        self.backbone: Backbone = built("backbone", self.settings["backbone"], Backbone, width)
         if compile:
             compile_steps(self.backbone)
+        self.anchor = self._anchor(anchor)
         self.window_norm = self._window_norm(window_norm)
-        self.require_lookback(self.schema)
-        sizes = self.backbone.output_size, horizon, targets, known, self.loss.outputs
+        self.loss_units = loss_units
+        if loss_units == "window" and (self.window_norm is None or not self.window_norm.divides):
+            raise ConfigError(f"model.loss_units: window needs a window_norm that has units, got {window_norm}")
+        sizes = self.backbone.output_size, horizon, targets if self.channels is None else 1, known, self.loss.outputs
         self.decoder: Decoder = built("decoder", self.settings["decoder"], Decoder, *sizes)
         self.decoder.point = self.loss.point
         if linear_skip and self.decoder.feeds_back:
-            raise ConfigError(
-                f"model.linear_skip cannot be added to the forecasts of {type(self.decoder).__name__}, whose later "
-                "steps read the earlier ones: use the decoder Linear, or leave linear_skip out"
-            )
-        self.skip = nn.Linear(features + static, horizon * targets * self.loss.outputs) if linear_skip else None
+            raise _feeds_back("linear_skip", self.decoder)
+        self.skip = nn.Linear(width, horizon * sizes[2] * self.loss.outputs) if linear_skip else None
+        self.linear_window = self._linear_window() if linear_window else None
+        self.require_lookback(self.schema)
         self.dropout = nn.Dropout(dropout)
         self.intervals = self._intervals(intervals, interval_window)
         self._rows = SeriesRows(self.schema)
@@ -193,21 +223,22 @@ class Composition(nn.Module):
         """A batch in the network's units and precision."""
         row, dtype = self._rows.scaling(batch.series), self.dtype
         x = self.scaling.scale("feature", batch.history, row)
+        center, scale = self.scaling.target_units(batch.target, row)
+        last_center, last_scale = self.scaling.target_units(batch.last, row)
         unit = None
         if self.window_norm is None:
             x = x.to(dtype)
         else:
-            x, unit = self.window_norm(x, dtype)
+            x, unit = self.window_norm(x, (batch.last / last_scale).abs(), dtype)
         if self.schema.static:
             static = self.scaling.scale("static", batch.static, batch.series).to(dtype)
             x = torch.cat([x, static[:, None].expand(-1, x.shape[1], -1)], -1)
-        last = self.scaling.scale("target", batch.last, row).to(dtype)
-        center, scale = self.scaling.target_units(batch.target, row)
-        offset = batch.last[:, :, None] if self.anchor == "last" else center
+        offset, here = (center, last_center) if self.anchor is None else self.anchor(batch)
+        last = ((batch.last - here) / last_scale).to(dtype)
         return Scaled(
             inputs=x,
             known=self.scaling.scale("known", batch.known, row).to(dtype),
-            last=torch.zeros_like(last) if self.anchor == "last" else last,
+            last=last if unit is None else last / unit,
             target=(batch.target - offset).div_(scale).to(dtype),
             offset=offset,
             scale=scale,
@@ -216,23 +247,36 @@ class Composition(nn.Module):
 
     def run(self, scaled: Scaled) -> Run:
         """Backbone, dropout and decoder."""
-        encoded, _ = self.backbone(scaled.inputs)
+        encoded, _ = self.backbone(self.inputs(scaled))
         return self.decode(scaled, encoded)
+
+    def inputs(self, scaled: Scaled) -> Tensor:
+        """What the backbone reads, (batch, time, inputs); (batch * targets, ...) for independent channels."""
+        return scaled.inputs if self.channels is None else self.channels.inputs(scaled.inputs)
 
     def decode(self, scaled: Scaled, encoded: Tensor) -> Run:
         """Dropout and decoder.
 
         Args:
             scaled: the batch. Only the inputs at the origins are read.
-            encoded: (batch, time, width): the backbone's outputs.
+            encoded: (batch, time, width): the backbone's outputs, for what `inputs` gives.
         """
         dropped = self.dropout(encoded)
         target = scaled.target if self.training and self.decoder.feeds_back else None
         if target is not None and scaled.unit is not None:
             target = target / scaled.unit[:, None]
-        raw: Tensor = self.decoder(dropped, scaled.known, scaled.last, target)
+        known, last = scaled.known, scaled.last
+        if self.channels is not None:
+            known, last = self.channels.repeated(known), self.channels.apart(last)
+            target = None if target is None else self.channels.apart(target)
+        raw: Tensor = self.decoder(dropped, known, last, target)
         if self.skip is not None:
-            raw = raw + self.skip(scaled.inputs[:, -scaled.last.shape[1] :]).view_as(raw)
+            raw = raw + self.skip(self.inputs(scaled)[:, -last.shape[1] :]).view_as(raw)
+        if self.channels is not None:
+            raw = self.channels.together(raw)
+        if self.linear_window is not None:
+            own = scaled.inputs[..., self._own].mT
+            raw = raw + self.linear_window(own).mT[:, None, ..., None]
         if scaled.unit is not None:
             raw = raw * scaled.unit[:, None, ..., None]
         return Run(raw, encoded, dropped)
@@ -268,7 +312,12 @@ class Composition(nn.Module):
 
     def loss_of(self, run: Run, batch: Batch, scaled: Scaled) -> Tensor:
         """The training criterion of a batch, a scalar."""
-        loss: Tensor = self.loss(run.raw, scaled.target, batch.weight, scaled.offset, scaled.scale)
+        raw, target, scale = run.raw, scaled.target, scaled.scale
+        if self.loss_units == "window":
+            assert scaled.unit is not None
+            unit = scaled.unit[:, None]
+            raw, target, scale = raw / unit[..., None], target / unit, scale * unit
+        loss: Tensor = self.loss(raw, target, batch.weight, scaled.offset, scale)
         return loss
 
     def errors(self, raw: Tensor, scaled: Scaled) -> Tensor:
@@ -285,28 +334,46 @@ class Composition(nn.Module):
         assert self.intervals is not None
         return self.intervals.margins(self._rows.margins(series))
 
-    def trace(self, batch: Batch) -> dict[str, Tensor]:
-        """The signals of the backbone's `trace` and, under "decoder.", of the decoder's."""
+    def trace(self, batch: Batch, target: int = 0) -> dict[str, Tensor]:
+        """The signals of the backbone's `trace` and, under "decoder.", of the decoder's.
+
+        Args:
+            batch: the samples.
+            target: number of the target whose signals are wanted, of independent channels.
+        """
         scaled = self.scaled(batch)
-        encoded, _ = self.backbone(scaled.inputs)
-        signals = self.backbone.trace(scaled.inputs)
-        decoded = self.decoder.trace(encoded, scaled.known, scaled.last)
-        return signals | {f"decoder.{name}": signal for name, signal in decoded.items()}
+        inputs, known, last = self.inputs(scaled), scaled.known, scaled.last
+        if self.channels is not None:
+            known, last = self.channels.repeated(known), self.channels.apart(last)
+        signals = self.backbone.trace(inputs)
+        decoded = self.decoder.trace(self.backbone(inputs)[0], known, last)
+        signals |= {f"decoder.{name}": signal for name, signal in decoded.items()}
+        if self.channels is None:
+            return signals
+        return {name: self.channels.of_target(signal, target) for name, signal in signals.items()}
 
     def require_lookback(self, data: Schema) -> None:
         """Raises ConfigError if the network cannot use the lookback of the data."""
         if data.lookback != "full":
+            rows = int(data.lookback)
+            for part in self.backbone.modules():
+                if isinstance(part, Patches) and not part.fits(rows):
+                    least = part.length + max(0, -(-(rows - part.length) // part.stride)) * part.stride
+                    raise ConfigError(
+                        f"a window of {rows} rows does not end with a whole segment of Patches (length {part.length}, "
+                        f"stride {part.stride}), so its newest rows would not be read: set --data.lookback {least}"
+                    )
             return
         if not self.backbone.causal:
             raise ConfigError(
                 f"{type(self.backbone).__name__} is not causal: with lookback: full, where every step is a forecast "
                 "origin, it would see the future. Set --data.lookback to a number of rows"
             )
-        if self.window_norm is not None:
-            raise ConfigError(
-                "model.window_norm needs windows, but lookback: full makes every step of one sequence an origin: set "
-                "--data.lookback to a number of rows"
-            )
+        for name, part in (("window_norm", self.window_norm), ("linear_window", self.linear_window)):
+            if part is not None:
+                raise _needs_windows(name)
+        if self.anchor is not None and self.anchor.kind != "last":
+            raise _needs_windows(f"anchor: {self.anchor.kind}")
 
     def _intervals(self, coverages: Sequence[float], window: int | None) -> SplitConformal | None:
         if window is not None and not coverages:
@@ -319,18 +386,68 @@ class Composition(nn.Module):
         except ValueError as error:
             raise ConfigError(f"model.intervals: {error}") from error
 
-    def _window_norm(self, kind: str) -> WindowNorm | None:
-        if kind not in ("none", "last", "standard"):
-            raise ConfigError(f'model.window_norm must be "none", "last" or "standard", got {kind!r}')
+    def _anchor(self, kind: anchors.Kind) -> Anchor | None:
         if kind == "none":
             return None
-        reason = None
-        if self.anchor != "last":
-            reason = "anchor: last, which adds the last value again"
-        elif missing := [name for name in self.schema.targets if name not in self.schema.features]:
-            reason = f"the targets among the features: add {missing[0]}"
-        elif kind == "standard" and not self.loss.homogeneous:
-            reason = f"a loss whose outputs are all in the target's unit, unlike {type(self.loss).__name__}"
-        if reason is not None:
-            raise ConfigError(f"model.window_norm: {kind} needs {reason}")
-        return WindowNorm([self.schema.features.index(name) for name in self.schema.targets], kind == "standard")
+        if kind != "last":
+            self._require_targets(f"anchor: {kind}")
+        return Anchor(kind, self._own, self.schema.season_length, self._padded)
+
+    def _window_norm(self, kind: window_norms.Kind) -> WindowNorm | None:
+        if kind == "none":
+            return None
+        if self.anchor is None:
+            raise ConfigError(f"model.window_norm: {kind} needs an anchor, such as last, which adds the level again")
+        self._require_targets(f"window_norm: {kind}")
+        if kind != "last" and not self.loss.homogeneous:
+            raise _needs_one_unit(f"window_norm: {kind}", self.loss)
+        return WindowNorm(kind, self._own, self.schema.season_length, self._padded)
+
+    def _linear_window(self) -> nn.Linear:
+        """A linear map from the rows of a window to the steps of the horizon, all 0."""
+        self._require_targets("linear_window")
+        if self.decoder.feeds_back:
+            raise _feeds_back("linear_window", self.decoder)
+        if not self.loss.homogeneous:
+            raise _needs_one_unit("linear_window", self.loss)
+        if self.schema.lookback == "full":
+            raise _needs_windows("linear_window")
+        linear = nn.Linear(int(self.schema.lookback), self.schema.horizon)
+        for parameter in linear.parameters():
+            nn.init.zeros_(parameter)
+        return linear
+
+    def _require_targets(self, setting: str) -> None:
+        """Raises ConfigError if a setting reads a target's past, and a target is not among the features."""
+        if missing := [name for name in self.schema.targets if name not in self.schema.features]:
+            raise ConfigError(f"model.{setting} needs the targets among the features: add {missing[0]}")
+
+    @property
+    def _own(self) -> list[int]:
+        """Positions of the targets among the features, of those that are there."""
+        return [self.schema.features.index(name) for name in self.schema.targets if name in self.schema.features]
+
+    @property
+    def _padded(self) -> int | None:
+        """Position of the feature that tells which rows pad a window."""
+        return None if self.schema.min_history is None else self.schema.features.index(PADDED)
+
+
+def _needs_windows(setting: str) -> ConfigError:
+    return ConfigError(
+        f"model.{setting} needs windows, but lookback: full makes every step of one sequence an origin: set "
+        "--data.lookback to a number of rows"
+    )
+
+
+def _needs_one_unit(setting: str, loss: Loss) -> ConfigError:
+    return ConfigError(
+        f"model.{setting} needs a loss whose outputs are all in the target's unit, unlike {type(loss).__name__}"
+    )
+
+
+def _feeds_back(setting: str, decoder: Decoder) -> ConfigError:
+    return ConfigError(
+        f"model.{setting} cannot be added to the forecasts of {type(decoder).__name__}, whose later steps read the "
+        "earlier ones: use the decoder Linear, or leave it out"
+    )

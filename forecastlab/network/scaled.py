@@ -16,9 +16,9 @@ class Scaled(NamedTuple):
     known: Tensor
     """(batch, origins, horizon, known): known covariates of the forecast steps."""
     last: Tensor
-    """(batch, origins, targets): the targets' last values; 0 if forecasts are anchored to them."""
+    """(batch, origins, targets): the targets' last values, as changes from the anchor, in the decoder's units."""
     target: Tensor
-    """(batch, origins, horizon, targets): the truth; relative to the last value if forecasts are anchored to it."""
+    """(batch, origins, horizon, targets): the truth, as changes from the anchor if there is one."""
     offset: Tensor
     """Broadcasts to (batch, origins, horizon, targets), in double precision."""
     scale: Tensor

@@ -238,9 +238,9 @@ class Stream:
 
     def _step(self, x: Array) -> None:
         """Runs the network for one step."""
-        inputs = self.network.scaled(self._batch(torch.as_tensor(x)[None, None])).inputs
+        inputs = self.network.inputs(self.network.scaled(self._batch(torch.as_tensor(x)[None, None])))
         backbone = self.network.backbone
-        state = backbone.initial_state(1) if self._state is None else self._state
+        state = backbone.initial_state(len(inputs)) if self._state is None else self._state
         encoded, self._state = backbone.step(inputs[:, 0], state)
         encoded = encoded[:, None]
         if self._encoded is not None and self.network.decoder.attends:
@@ -349,7 +349,9 @@ class _Recent:
 
     def margin(self, raw: Tensor, batch: Batch) -> Tensor:
         """The margins at the last origin, (1, 1, coverages, horizon, targets). Stores the forecast there."""
-        self._forecasts = [*self._forecasts[:-1], (raw, batch._replace(history=batch.history[:, -1:]))]
+        lookback = self._network.schema.lookback
+        kept = 1 if lookback == "full" else int(lookback)  # anchors may read the whole window
+        self._forecasts = [*self._forecasts[:-1], (raw, batch._replace(history=batch.history[:, -kept:]))]
         margin = self._network.margins(batch.series)[0]
         return self._intervals.recent(self._errors, self._weight, margin, last=1)[None]
 

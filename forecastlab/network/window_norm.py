@@ -1,45 +1,111 @@
 """Normalisation of each window by its past."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+Kind = Literal["none", "last", "standard", "mean", "robust", "seasonal"]
 EPSILON = 1e-5
 """Added to a window's variance, in scaled units, so that a constant window is not divided by 0."""
+LEAST = 1e-4
+"""The least unit of a window as a share of the last value's size, for the kinds that work at any size."""
 
 
 class WindowNorm:
-    """The targets' own past relative to its last value and, if asked for, to its standard deviation in the window.
+    """The targets' own past relative to a level of its window and, for most kinds, divided by a unit of its window.
+
+        kind        level     unit
+        last        last      1
+        standard    last      standard deviation s in the scaler's units: sqrt(s² + 1e-5)
+        mean        mean      standard deviation
+        robust      median    mean distance from the median
+        seasonal    last      mean change over a season: the mean of |x_t - x_{t-m}|, the unit of MASE
 
     If a network reads x - x_T and forecasts the change from x_T (`anchor: last`), it works at any level (NLinear, Zeng
-    et al. 2023). If the change is also divided by the window's standard deviation s, and the forecast is multiplied by
-    s, the network works the same in calm and in rough months. Reversible instance normalisation (Kim et al. 2022) does
-    this too, but subtracts the window's mean.
+    et al. 2023). If the change is also divided by a unit of the window, and the forecast is multiplied by it, the
+    network works the same in calm and in rough months. "mean" is the reversible instance normalisation of Kim et al.
+    2022, without its learned scale and shift, which the next linear layer can learn as well.
+
+    "standard" is for series of a similar size. The kinds below it work at any size, as in a panel of small and large
+    shops: their unit is at least 1e-4 of the last value's size, and 1 in a window of zeros. A season that is longer
+    than the window counts as 1.
+
+    Rows that pad a window do not count, and are 0.
 
     Args:
+        kind: one of the above.
         columns: positions of the targets among the inputs, in the targets' order.
-        divide: whether the values are divided by the standard deviation.
+        season: rows in a season.
+        padded: position of the input that is 1 where a row pads the window; None without such an input.
     """
 
-    def __init__(self, columns: Sequence[int], divide: bool) -> None:
+    def __init__(self, kind: Kind, columns: Sequence[int], season: int = 1, padded: int | None = None) -> None:
+        self.kind = kind
         self.columns = list(columns)
-        self.divide = divide
+        self.season = season
+        self.padded = padded
 
-    def __call__(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    @property
+    def divides(self) -> bool:
+        """Whether windows have units of their own."""
+        return self.kind != "last"
+
+    def __call__(self, x: Tensor, size: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Inputs (batch, time, inputs) with the targets' own past normalised, and the unit that it is divided by.
 
         Args:
             x: (batch, time, inputs), in double precision.
+            size: (batch, 1, targets): how large the last values are, in scaled units, in double precision.
             dtype: the precision of what is returned.
 
         Returns:
             (batch, time, inputs), and (batch, 1, targets), never 0.
         """
         own = x[..., self.columns]
-        change = (own - own[:, -1:]).to(dtype)  # subtracted in double precision, so that no digits are lost
-        unit = torch.ones_like(change[:, :1])
-        if self.divide:
-            unit = (change.var(1, correction=0, keepdim=True) + EPSILON).sqrt()
+        there = torch.ones_like(own[..., :1]) if self.padded is None else 1 - x[..., self.padded, None]
         columns = torch.tensor(self.columns, device=x.device)
-        return x.to(dtype).index_copy(-1, columns, change / unit), unit
+        if self.kind in ("last", "standard"):
+            change = (own - own[:, -1:]).to(dtype)  # subtracted in double precision, so that no digits are lost
+            unit = torch.ones_like(change[:, :1])
+            if self.kind == "standard":
+                unit = (_variance(change, None if self.padded is None else there.to(dtype)) + EPSILON).sqrt()
+            change = change / unit
+        else:
+            change, spread = self._level_and_spread(own, there)
+            least = LEAST * size
+            unit = torch.maximum(spread, least.where(least > 0, torch.ones_like(least)))
+            change, unit = (change / unit).to(dtype), unit.to(dtype)
+        if self.padded is not None:
+            change = change * there.to(dtype)
+        return x.to(dtype).index_copy(-1, columns, change), unit
+
+    def _level_and_spread(self, own: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+        """The values relative to their level, (batch, time, targets), and their spread, (batch, 1, targets)."""
+        if self.kind == "mean":
+            change = _from_mean(own, there)
+            return change, _variance(own, there).sqrt()
+        if self.kind == "robust":
+            level = own.where(there > 0, torch.nan).nanmedian(1, keepdim=True).values
+            return own - level, _mean((own - level).abs(), there)
+        season = self.season if self.season < own.shape[1] else 1
+        change = (own[:, season:] - own[:, :-season]).abs()
+        return own - own[:, -1:], _mean(change, there[:, :-season])
+
+
+def _variance(values: Tensor, there: Tensor | None) -> Tensor:
+    """The variance over time of the values that are there, (batch, 1, targets); None for all."""
+    if there is None:
+        return values.var(1, correction=0, keepdim=True)
+    return _mean(_from_mean(values, there).square(), there)
+
+
+def _mean(values: Tensor, there: Tensor) -> Tensor:
+    """The mean over time of the values that are there, (batch, 1, targets); 0 if none is."""
+    return (values * there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)
+
+
+def _from_mean(values: Tensor, there: Tensor) -> Tensor:
+    """The values relative to the mean of those that are there."""
+    return values - _mean(values, there)

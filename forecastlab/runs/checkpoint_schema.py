@@ -206,7 +206,7 @@ SCHEMA = mapping(
     },
     {
         **dict.fromkeys(("known", "static", "calendar", "series", "panel"), _NAMES),
-        "horizon": whole(1, 2**31),
+        **dict.fromkeys(("horizon", "season_length"), whole(1, 2**31)),
         "lookback": lambda value, name: None if value == "full" else whole(1, 2**31)(value, name),
         "min_history": or_null(whole(1, 2**31)),
         **dict.fromkeys(("holidays", "time_zone"), or_null(text)),
@@ -222,9 +222,8 @@ SETTINGS = mapping(
     {
         **dict.fromkeys(("backbone", "decoder", "loss", "optimizer"), _part),
         "lr_scheduler": or_null(_part),
-        "anchor": text,
-        "window_norm": text,
-        "linear_skip": flag,
+        **dict.fromkeys(("anchor", "window_norm", "loss_units", "channels"), text),
+        **dict.fromkeys(("linear_skip", "linear_window"), flag),
         "dropout": real,
         "penalties": list_of(_part),
         "intervals": list_of(real),

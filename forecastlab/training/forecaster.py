@@ -20,6 +20,8 @@ from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.losses import MSE, Loss
 from forecastlab.metrics import ForecastMetrics
+from forecastlab.network import anchor as anchors
+from forecastlab.network import window_norm as window_norms
 from forecastlab.network.agreement import difference, require_alike, require_weights, schema_of
 from forecastlab.network.finite import require_finite
 from forecastlab.network.network import Network
@@ -44,10 +46,17 @@ class Forecaster(Network, Module):
         loss: training criterion, in scaled units.
         optimizer: any of torch's.
         lr_scheduler: any of torch's, stepped once an epoch; ReduceLROnPlateau takes `monitor: val/loss`.
-        anchor: "last" predicts the change from the target's last observed value, "none" its level.
+        anchor: what the change is predicted from (`Anchor`): "last" is the target's last observed value, "mean" that of
+            the window, "seasonal" the value one season before. "none" predicts the level.
         window_norm: how the targets' own past is normalised in each window (`WindowNorm`): "last" subtracts the last
-            value. "standard" also divides by the standard deviation, and multiplies the forecasts by it.
+            value. "standard", "mean", "robust" and "seasonal" also divide by a unit of the window, and multiply the
+            forecasts by it.
+        loss_units: "scaled" computes the loss in the units of the scaler. "window" computes it in those of each window,
+            so that small and large series count the same.
         linear_skip: adds a linear map of the last input row to the decoder's output.
+        linear_window: adds a linear map of the target's own past in the window, the same for every target (NLinear).
+        channels: "independent" forecasts each target from its own past with the same weights, beside the features that
+            are no targets. "mixed" reads all targets together.
         dropout: probability that a value of the encoding is dropped before the decoder, in training.
         penalties: terms for the encoding itself that are added to the loss in training.
         intervals: probabilities, such as 0.9, of prediction intervals that are calibrated on the validation range
@@ -79,9 +88,12 @@ class Forecaster(Network, Module):
         loss: Callable[[], Loss] = MSE,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = Adam,
         lr_scheduler: Schedule | None = None,
-        anchor: Literal["none", "last"] = "none",
-        window_norm: Literal["none", "last", "standard"] = "none",
+        anchor: anchors.Kind = "none",
+        window_norm: window_norms.Kind = "none",
+        loss_units: Literal["scaled", "window"] = "scaled",
         linear_skip: bool = False,
+        linear_window: bool = False,
+        channels: Literal["mixed", "independent"] = "mixed",
         dropout: float = 0.0,
         penalties: Sequence[Callable[[], Penalty]] = (),
         intervals: Sequence[float] = (),
@@ -92,7 +104,8 @@ class Forecaster(Network, Module):
         schema: dict[str, Any],
     ) -> None:
         super().__init__(
-            *(backbone, decoder, loss, anchor, window_norm, linear_skip, dropout, intervals, interval_window, compile),
+            *(backbone, decoder, loss, anchor, window_norm, loss_units, linear_skip, linear_window, channels),
+            *(dropout, intervals, interval_window, compile),
             schema=schema,
         )
         terms = [described(f"penalties.{number}", penalty) for number, penalty in enumerate(penalties)]
@@ -216,8 +229,11 @@ class Forecaster(Network, Module):
             finite = bool(bad == 0)  # all devices stop together: none waits for another
         if not finite:
             raise self._means.not_finite("train/loss", self, batch)
+        unpadded = _unpadded(batch) if self.penalties else None
+        if unpadded is not None and self.channels is not None:
+            unpadded = self.channels.repeated(unpadded)
         for penalty in self.penalties:
-            loss = loss + penalty(run.encoded, run.dropped, _unpadded(batch))
+            loss = loss + penalty(run.encoded, run.dropped, unpadded)
         return loss
 
     def on_train_epoch_end(self) -> None:

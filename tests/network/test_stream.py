@@ -84,11 +84,13 @@ def test_so_it_is_with_every_kind_of_column_and_setting(tmp_path, lookback, sett
     assert require_equal(model, frame.iloc[:12]) >= 9
 
 
-@pytest.mark.parametrize("kind", ["last", "standard"])
-def test_so_it_is_with_normalised_windows(tmp_path, kind):
+@pytest.mark.parametrize("anchor", ["last", "mean", "seasonal"])
+@pytest.mark.parametrize("kind", ["last", "standard", "mean", "robust", "seasonal"])
+def test_so_it_is_with_normalised_windows(tmp_path, kind, anchor):
     frame = wide(40)
-    model = network(tmp_path, frame, anchor="last", window_norm=kind, features=["y", "x"])
-    assert require_equal(model, frame.iloc[:12]) == 9
+    settings = {"features": ["y", "x"], "season_length": 2, "lookback": 5, "min_history": 3}
+    model = network(tmp_path, frame, anchor=anchor, window_norm=kind, **settings)
+    assert require_equal(model, frame.iloc[:12]) == 10
 
 
 @pytest.mark.parametrize("lookback", [4, "full"])

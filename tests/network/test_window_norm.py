@@ -176,11 +176,14 @@ def test_a_decoder_is_fed_the_truth_in_the_units_that_it_forecasts_in():
 # ---- through the data module ----
 
 
-@pytest.mark.parametrize("window_norm", ["last", "standard"])
-def test_a_stream_forecasts_as_the_whole_frame_does(window_norm, tmp_path):
+@pytest.mark.parametrize(
+    ("window_norm", "anchor", "window"), [("last", "last", None), ("standard", "last", None), ("mean", "seasonal", 5)]
+)
+def test_a_stream_forecasts_as_the_whole_frame_does(window_norm, anchor, window, tmp_path):
     raw = frame(60)
-    data = module(tmp_path, raw, features=["x", "y"], lookback=LOOKBACK, horizon=HORIZON)
-    model = Forecaster(SMALL, anchor="last", window_norm=window_norm, intervals=[0.5], schema=data.schema)
+    data = module(tmp_path, raw, features=["x", "y"], lookback=LOOKBACK, horizon=HORIZON, season_length=3)
+    settings = {"anchor": anchor, "window_norm": window_norm, "intervals": [0.5], "interval_window": window}
+    model = Forecaster(SMALL, **settings, schema=data.schema)
     trainer(max_epochs=1).fit(model, data)
     stream = model.stream()
     found = [stream.update(row) for row in raw.to_dict("records")]
