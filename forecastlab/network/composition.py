@@ -369,9 +369,8 @@ class Composition(nn.Module):
                 f"{type(self.backbone).__name__} is not causal: with lookback: full, where every step is a forecast "
                 "origin, it would see the future. Set --data.lookback to a number of rows"
             )
-        for name, part in (("window_norm", self.window_norm), ("linear_window", self.linear_window)):
-            if part is not None:
-                raise _needs_windows(name)
+        if self.window_norm is not None:
+            raise _needs_windows("window_norm")
         if self.anchor is not None and self.anchor.kind != "last":
             raise _needs_windows(f"anchor: {self.anchor.kind}")
 
