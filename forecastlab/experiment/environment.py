@@ -13,6 +13,7 @@ from jsonargparse import Namespace, add_instantiator, set_parsing_settings
 
 from forecastlab.errors import ConfigError, DataError, ForecastlabError, ReadingNote
 from forecastlab.experiment.devices import rank
+from forecastlab.experiment.held import with_held
 from forecastlab.network import factory
 
 Built = TypeVar("Built")
@@ -97,7 +98,7 @@ def _build(class_type: type[Built], *args: Any, **arguments: Any) -> Built:
                 f"{class_type.__name__} has an argument {name} of no certain type, for which {path} would be built: "
                 "give numbers, text, lists or mappings without class_path"
             )
-    return class_type(*args, **arguments)
+    return class_type(*args, **with_held(class_type, arguments))
 
 
 def _left_over(value: Any) -> str | None:
