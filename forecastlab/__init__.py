@@ -48,6 +48,18 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    module = _MODULES.get(name)
+    if module is None and name[:1].isupper():
+        module = _parts().get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    return getattr(importlib.import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_parts()})
+
+
+def _parts() -> dict[str, str]:
+    """Where the backbones, hybrids, decoders and losses are; their files are looked through when one is asked for."""
+    return importlib.import_module("forecastlab.public_names").parts()  # type: ignore[no-any-return]

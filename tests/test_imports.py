@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "errors": set(),
     "adapters": set(),
     "text_columns": set(),
+    "public_names": set(),
     "batch": {"adapters"},
     "limits": {"errors"},
     "runs": {"errors", "limits"},
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     "figures": set(),
     "experiment": {
         *("training", "network", "figures", "data", "metrics", "runs"),
-        *("backbones", "decoders", "losses", "errors", "limits", "adapters"),
+        *("backbones", "decoders", "losses", "errors", "limits", "adapters", "public_names"),
     },
     "evaluation": {
         *("experiment", "training", "network", "figures", "baselines", "data", "metrics", "runs"),
