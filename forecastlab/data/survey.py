@@ -320,16 +320,13 @@ def _by_rows(long: Long) -> str | None:
     if long.recipe.time_format == COUNTED or len(times) < 100:
         return None
     usual = pd.Series(np.diff(times.asi8)).mode().iloc[0]
-    step = pd.Timedelta(int(usual), unit=times.unit)
+    step, day = pd.Timedelta(int(usual), unit=times.unit), pd.Timedelta(days=1)
     if step >= pd.Timedelta(days=7) or not step:
         return None
     try:
-        offset = to_offset(step)
-        calendar = calendar_between(
-            times[0],
-            times[-1],
-            "B" if step == pd.Timedelta(days=1) and (times.day_of_week < 5).all() else offset.freqstr,
-        )
+        named = f"{step.days}D" if step % day == pd.Timedelta(0) else to_offset(step).freqstr  # days of 23 hours too
+        named = "B" if step == day and (times.day_of_week < 5).all() else named
+        calendar = calendar_between(times[0], times[-1], named)
     except (ValueError, ConfigError, DataError):
         return None
     return ROWS if closed_share(times, calendar) > _CLOSED else None

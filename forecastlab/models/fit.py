@@ -6,6 +6,7 @@ import inspect
 import io
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from forecastlab.data.options import DataOptions
 from forecastlab.data.published import PUBLISHED, published_path
 from forecastlab.data.survey import OpenQuestionError, Survey, survey
 from forecastlab.data.table_datamodule import TableDataModule
-from forecastlab.errors import ConfigError
+from forecastlab.errors import ConfigError, ReadingNote
 from forecastlab.experiment.config import Config
 from forecastlab.experiment.experiment import Experiment
 from forecastlab.experiment.proposal import proposed
@@ -24,6 +25,9 @@ from forecastlab.models.model import Model
 from forecastlab.models.quiet import within_a_program
 from forecastlab.runs.run import Run
 from forecastlab.training.callbacks import EpochLine
+
+_SAID = {"markers": "na_values", "known": "known", "static": "static"}
+"""What was seen that changes how the data are read, and the argument that would have said it."""
 
 
 def fit(
@@ -58,7 +62,7 @@ def fit(
         ConfigError: for a setting that is unknown or cannot be used.
         DataError: for data that cannot be read, or are too few.
     """
-    config = _chosen(source, target, horizon, answers, settings or {})
+    config, notes = _chosen(source, target, horizon, answers, settings or {})
     if experiment is not None:
         config = config.with_values({"experiment": experiment})
     devices = config.values["trainer"]["devices"]
@@ -69,6 +73,8 @@ def fit(
         )
     config = config.with_values({"trainer.devices": 1})
     with within_a_program(), _run(experiment) as run:
+        for note in notes:
+            warnings.warn(note, ReadingNote, stacklevel=2)
         line = [EpochLine()] if config.values["trainer"]["enable_progress_bar"] is not False else []
         training = _Training(config.arguments("fit"), run, line, held=config.held).execute()
         if run is None:
@@ -109,8 +115,8 @@ def _chosen(
     horizon: int | None,
     answers: Mapping[str, Any],
     settings: Mapping[str, Any],
-) -> Config:
-    """The config for what is seen in the data and what is given."""
+) -> tuple[Config, list[str]]:
+    """The config for what is seen in the data and what is given, and sentences on what nobody said."""
     given = {name: value for name, value in answers.items() if value is not None}
     if isinstance(given.get("na_values"), str | int | float):
         given["na_values"] = [given["na_values"]]
@@ -121,7 +127,15 @@ def _chosen(
     own = {f"data.{name}": value for name, value in given.items()}
     if len(targets) > 1:
         own["data.targets"] = list(targets)
-    return Config.of(chosen).with_values({**own, **settings})
+    config = Config.of(chosen).with_values({**own, **settings})
+    data = config.values["data"]["init_args"]
+    free = ["target"] if target is None and seen.covariates else []  # with no other column it needs no choice
+    free += ["horizon"] if horizon is None else []
+    notes = []
+    if free:
+        found = f"{', '.join(data['targets'])} is forecast, {data['horizon']} steps ahead"
+        notes.append(f"{found}: {' and '.join(free)} {'was' if len(free) == 1 else 'were'} not given")
+    return config, notes + [fact for label, fact in seen.facts if label in _SAID and _SAID[label] not in given]
 
 
 def _seen(source: Any, answers: Mapping[str, Any]) -> Survey:

@@ -13,15 +13,17 @@ from matplotlib.figure import Figure
 
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.panel import Panel
+from forecastlab.data.reading.counted import COUNTED, numbers_of
 from forecastlab.data.reading.source import read_source
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table_datamodule import TableDataModule
 from forecastlab.data.tables import read_tables
-from forecastlab.data.trained_on import TrainedOn
+from forecastlab.data.trained_on import Span, TrainedOn, short
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.evaluation.crossval import Crossval, crossval
 from forecastlab.experiment.believed import believed
 from forecastlab.experiment.config import Config
+from forecastlab.experiment.refitted import MARK
 from forecastlab.experiment.words import in_words
 from forecastlab.models.figure import forecast_figure
 from forecastlab.models.quiet import within_a_program
@@ -38,13 +40,13 @@ class Model:
     Attributes:
         network: the network with the weights of the best epoch.
         config: what it was trained with; it holds the frame too, if the data were one and the model was not loaded.
-        epoch: number of the epoch that the weights are from, counted from 0.
-        loss: the validation loss of that epoch, in scaled units; None for weights that every row trained.
+        epochs: number of epochs that trained the weights.
+        loss: the validation loss after the last of them, in scaled units; None for weights that every row trained.
     """
 
     network: Forecaster
     config: Config
-    epoch: int
+    epochs: int
     loss: float | None
     _content: bytes = field(repr=False)
 
@@ -60,11 +62,9 @@ class Model:
         if not isinstance(checkpoint.get("config"), str):
             raise DataError(f"{path} carries no config: load its network alone with forecastlab.Forecaster.load")
         values, _ = believed(checkpoint["config"], resumes=False, in_its_run=False)
-        score = checkpoint.get("best_score")
-        refitted = checkpoint["trained_on"][-1]["protocol"] == "none" if checkpoint.get("trained_on") else False
-        network = Forecaster.load(path)
-        loss = None if score is None or refitted else float(score)
-        return cls(network, Config.of(values), int(checkpoint["epoch"]), loss, Path(path).read_bytes())
+        epochs = checkpoint.get(MARK, checkpoint["epoch"] + 1)
+        loss = None if MARK in checkpoint else checkpoint.get("best_score")
+        return cls(Forecaster.load(path), Config.of(values), epochs, loss, Path(path).read_bytes())
 
     def save(self, path: str | Path) -> None:
         """Writes the model as a checkpoint, which `Model.load` and every command with `--ckpt_path` take.
@@ -127,9 +127,13 @@ class Model:
             ConfigError: if the rows trained the weights, or none is left to score.
             DataError: for rows that cannot be read.
         """
-        module = self._module(frame)
-        if frame is not None:
-            module = self._module(frame, self._after_training(module))
+        module = self._data if frame is None else self._after_training(self._config(frame).data_module())
+        record = self._record
+        if module.fold == "all" and record is not None:
+            raise ConfigError(
+                f"every row of these data trained the model, so that none is left to score: give score a frame that goes "
+                f"on after {short(record.data.last)}, or estimate the error with crossval()"
+            )
         model = copy.deepcopy(self.network)
         model.allow_seen = allow_seen
         trainer = self.config.values["trainer"]
@@ -183,14 +187,15 @@ class Model:
 
     def __repr__(self) -> str:
         schema, record = self.network.schema, self._record
+        counted = schema.recipe.get("time_format") == COUNTED or bool(schema.recipe.get("slots"))
+        step = "rows" if counted else schema.recipe.get("frequency")
         steps = "1 step" if schema.horizon == 1 else f"{schema.horizon} steps"
         reads = "all rows so far" if schema.lookback == "full" else f"{schema.lookback} rows"
-        step = schema.recipe.get("frequency")
         of = f" of {len(schema.panel)} series" if schema.panel else ""
         weights = sum(parameter.numel() for parameter in self.network.parameters())
         parts = [type(part).__name__ for part in (self.network.decoder, self.network.loss)]
         lines = [
-            f"Model       forecasts {', '.join(schema.targets)}{of}, {steps} of {step} from {reads}",
+            f"Model       forecasts {', '.join(schema.targets)}{of}, {steps} ({step}) from {reads}",
             f"network     {in_words(self.network.settings['backbone'])}, {', '.join(parts)}: {weights:,} weights",
         ]
         if self.network.levels:
@@ -198,13 +203,20 @@ class Model:
                 f"intervals   {', '.join(f'{coverage:.0%}' for coverage in self.network.settings['intervals'])}"
             )
         if record is not None:
-            lines.append(f"trained on  {record.fit}, {record.rows} rows in all (fold {record.fold})")
-        epochs = f"{self.epoch + 1} epochs"
+            lines.append(f"trained on  {self._words(record.fit)} of {record.rows} rows (fold {record.fold})")
+        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
         if self.loss is None or record is None or record.validation is None:
-            lines.append(f"epochs      {epochs}, on every row")
+            lines.append(f"epochs      {self.epochs}")
         else:
-            lines.append(f"validation  loss {self.loss:.4f} after {epochs}, on {record.validation}")
+            lines.append(f"validation  loss {self.loss:.4f} after {epochs}, on {self._words(record.validation)}")
         return "\n".join(lines)
+
+    def _words(self, span: Span) -> str:
+        """The times of some rows, or their numbers where rows are counted."""
+        if self.network.schema.recipe.get("time_format") != COUNTED:
+            return str(span)
+        first, last = numbers_of(pd.DatetimeIndex([span.first, span.last]))
+        return f"rows {first} .. {last}"
 
     @property
     def _record(self) -> TrainedOn | None:
@@ -213,9 +225,6 @@ class Model:
     def _config(self, frame: Any, values: Mapping[str, Any] | None = None) -> Config:
         given = {} if frame is None else {"data.path": frame}
         return self.config.with_values({**given, **(values or {})}) if given or values else self.config
-
-    def _module(self, frame: Any, values: Mapping[str, Any] | None = None) -> ForecastDataModule:
-        return self._config(frame, values).data_module()
 
     @cached_property
     def _data(self) -> ForecastDataModule:
@@ -234,12 +243,14 @@ class Model:
             return self._data.frame()
         return read_source(frame, self._data.dialect, self._data.recipe.series_columns)[0]
 
-    def _after_training(self, module: ForecastDataModule) -> dict[str, Any]:
-        """The settings that score the rows of new data behind those of the training; none if there are no such."""
+    def _after_training(self, module: ForecastDataModule) -> ForecastDataModule:
+        """New data that are tested on the rows behind those of the training, if there are such."""
         record = self._record
         if record is None or record.fingerprint == module.fingerprint or module.fold_by == "series":
-            return {}
+            return module
         spans = [span for span in (record.fit, record.validation) if span is not None]
         times = module.times[: -module.horizon]
         later = times[times > max(pd.Timestamp(span.last) for span in spans)]
-        return {"data.fold": 1, "data.cutoffs": [str(later[0])], "data.test_size": None} if len(later) else {}
+        if len(later):
+            module.fold, module.cutoffs, module.test_size = 1, [str(later[0])], None
+        return module
