@@ -131,8 +131,8 @@ class Model:
         record = self._record
         if module.fold == "all" and record is not None:
             raise ConfigError(
-                f"every row of these data trained the model, so that none is left to score: give score a frame that goes "
-                f"on after {short(record.data.last)}, or estimate the error with crossval()"
+                f"every row of these data trained the model, so that none is left to score: give score a frame that "
+                f"goes on after {short(record.data.last)}, or estimate the error with crossval()"
             )
         model = copy.deepcopy(self.network)
         model.allow_seen = allow_seen
