@@ -63,6 +63,21 @@ def fit(
         DataError: for data that cannot be read, or are too few.
     """
     config, notes = _chosen(source, target, horizon, answers, settings or {})
+    return trained(config, experiment, notes)
+
+
+def trained(config: Config, experiment: str | None = None, notes: Sequence[str] = ()) -> Model:
+    """Trains a config within this program, on one device.
+
+    Args:
+        config: the experiment.
+        experiment: keeps the run under this name in lightning_logs; None keeps nothing.
+        notes: sentences that are said before.
+
+    Raises:
+        ConfigError: for a setting that cannot be used.
+        DataError: for data that cannot be read, or are too few.
+    """
     if experiment is not None:
         config = config.with_values({"experiment": experiment})
     devices = config.values["trainer"]["devices"]
@@ -74,7 +89,7 @@ def fit(
     config = config.with_values({"trainer.devices": 1})
     with within_a_program(), _run(experiment) as run:
         for note in notes:
-            warnings.warn(note, ReadingNote, stacklevel=2)
+            warnings.warn(note, ReadingNote, stacklevel=3)
         line = [EpochLine()] if config.values["trainer"]["enable_progress_bar"] is not False else []
         training = _Training(config.arguments("fit"), run, line, held=config.held).execute()
         if run is None:
