@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: quickstart install install-dev lint docs test test-slow bench clean
+.PHONY: quickstart install install-dev lint docs test test-slow test-sktime bench clean
 
 quickstart: install ## install, train a small LSTM on the built-in sample, and show the test figures
 	$(BIN)/forecastlab fit --config configs/quickstart.yaml
@@ -35,6 +35,14 @@ test: lint docs ## everything but the long runs
 
 test-slow: install-dev ## the long runs
 	$(BIN)/pytest -n 2 -m slow tests
+
+test-sktime: build/sktime/.installed ## sktime's own checks, in an environment of its own, since it pins pandas
+	build/sktime/bin/python tests/sktime/check_forecaster.py
+
+build/sktime/.installed: pyproject.toml
+	$(PYTHON) -m venv build/sktime
+	build/sktime/bin/pip install --quiet --disable-pip-version-check -e '.[sktime]'
+	touch $@
 
 bench: install-dev ## ratios of speed and memory on one thread: build/benchmarks/table.md, table.json and plots
 	$(BIN)/pytest --benchmark-quiet tests/benchmarks/bench_*.py

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from forecastlab.evaluation.crossval import crossval
     from forecastlab.experiment.config import Config
     from forecastlab.export import load_safetensors
+    from forecastlab.models.fit import fit
+    from forecastlab.models.model import Model
     from forecastlab.network.network import Network
     from forecastlab.training.forecaster import Forecaster
     from forecastlab.tuning.tune import tune
@@ -18,11 +20,13 @@ __version__ = "0.2.0"
 __all__ = [
     "Config",
     "Forecaster",
+    "Model",
     "Network",
     "OzoneDataModule",
     "TableDataModule",
     "compare",
     "crossval",
+    "fit",
     "load_safetensors",
     "tune",
 ]
@@ -30,11 +34,13 @@ __all__ = [
 _MODULES = {
     "Config": "forecastlab.experiment.config",
     "Forecaster": "forecastlab.training.forecaster",
+    "Model": "forecastlab.models.model",
     "Network": "forecastlab.network.network",
     "OzoneDataModule": "forecastlab.data.ozone_datamodule",
     "TableDataModule": "forecastlab.data.table_datamodule",
     "compare": "forecastlab.evaluation.compare",
     "crossval": "forecastlab.evaluation.crossval",
+    "fit": "forecastlab.models.fit",
     "load_safetensors": "forecastlab.export",
     "tune": "forecastlab.tuning.tune",
 }
@@ -42,6 +48,18 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    module = _MODULES.get(name)
+    if module is None and name[:1].isupper():
+        module = _parts().get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    return getattr(importlib.import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_parts()})
+
+
+def _parts() -> dict[str, str]:
+    """Where the backbones, hybrids, decoders and losses are; their files are looked through when one is asked for."""
+    return importlib.import_module("forecastlab.public_names").parts()  # type: ignore[no-any-return]

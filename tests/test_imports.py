@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "errors": set(),
     "adapters": set(),
     "text_columns": set(),
+    "public_names": set(),
     "batch": {"adapters"},
     "limits": {"errors"},
     "runs": {"errors", "limits"},
@@ -23,7 +24,7 @@ MAY_IMPORT = {
     "losses": set(),
     "penalties": set(),
     "metrics": {"losses", "batch"},
-    "data": {"batch", "errors", "limits", "adapters"},
+    "data": {"batch", "errors", "limits", "adapters", "text_columns"},
     "network": {
         *("backbones", "hybrids", "decoders", "losses"),
         *("data", "runs", "batch", "errors", "limits"),
@@ -37,12 +38,13 @@ MAY_IMPORT = {
     "figures": set(),
     "experiment": {
         *("training", "network", "figures", "data", "metrics", "runs"),
-        *("backbones", "decoders", "losses", "errors", "limits", "adapters"),
+        *("backbones", "decoders", "losses", "errors", "limits", "adapters", "public_names"),
     },
     "evaluation": {
         *("experiment", "training", "network", "figures", "baselines", "data", "metrics", "runs"),
         *("batch", "errors", "limits", "text_columns"),
     },
+    "models": {"evaluation", "experiment", "training", "network", "figures", "data", "runs", "errors"},
     "papers": {"evaluation", "experiment", "data", "runs", "errors"},
     "tuning": {"evaluation", "experiment", "training", "network", "figures", "data", "runs", "errors"},
     "explanation": {"evaluation", "network", "backbones", "figures", "data", "runs", "batch", "errors", "text_columns"},
@@ -55,7 +57,7 @@ MAY_IMPORT = {
 
 LIGHTNING_ROOMS = {
     *("adapters", "forecaster", "runs", "training", "experiment", "evaluation"),
-    *("explanation", "export", "papers", "tuning", "cli"),
+    *("models", "explanation", "export", "papers", "tuning", "cli"),
 }
 
 

@@ -97,7 +97,7 @@ def test_a_private_method_that_is_overridden_is_found():
 
 def test_no_class_but_the_adapters_overrides_a_private_method_of_others():
     for path in FILES:
-        if path.stem == "__main__":
+        if path.stem in ("__main__", "sktime"):  # sktime documents the methods that a forecaster of its kind overrides
             continue
         module = importlib.import_module(".".join(["forecastlab", *path.relative_to(ROOT).with_suffix("").parts]))
         for name, cls in inspect.getmembers(module, inspect.isclass):

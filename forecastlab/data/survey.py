@@ -25,6 +25,7 @@ from forecastlab.data.season import season_of
 from forecastlab.data.table import Table, calendar_between
 from forecastlab.data.tables import label_of, tables_of
 from forecastlab.errors import ConfigError, DataError
+from forecastlab.text_columns import aligned
 
 _TARGETS = ("y", "target", "value", "values", "sales", "demand", "load", "count", "cnt", "ot", "close")
 """What targets are called, in the order in which they are preferred."""
@@ -46,13 +47,24 @@ class OpenQuestionError(ConfigError):
     """What the file alone does not tell.
 
     Attributes:
+        question: what it is.
         option: name of the setting that answers it.
         choices: possible answers.
+
+    Args:
+        question: what is asked.
+        option: name of the setting that answers it.
+        choices: possible answers.
+        in_python: whether an argument of a function answers it, and not an option of a command.
     """
 
-    def __init__(self, question: str, option: str, choices: Sequence[str]) -> None:
+    def __init__(self, question: str, option: str, choices: Sequence[str], in_python: bool = False) -> None:
         listed = ", ".join(choices[:12]) + (", ..." if len(choices) > 12 else "")
-        super().__init__(f"{question}: {listed}. Answer with --{option.replace('_', '-')}, such as {choices[0]}")
+        answer = f"--{option.replace('_', '-')}, such as {choices[0]}"
+        if in_python:
+            answer = f"{option}={choices[0].split(', ') if ', ' in choices[0] else choices[0]!r}"
+        super().__init__(f"{question}: {listed}. Answer with {answer}")
+        self.question = question
         self.option = option
         self.choices = list(choices)
 
@@ -80,6 +92,9 @@ class Survey:
     ahead: int
     covariates: list[str] = field(default_factory=list)
     horizon: int | None = None
+
+    def __repr__(self) -> str:
+        return "\n".join(aligned(self.facts, (False, False)))
 
 
 def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) -> Survey:
@@ -305,16 +320,13 @@ def _by_rows(long: Long) -> str | None:
     if long.recipe.time_format == COUNTED or len(times) < 100:
         return None
     usual = pd.Series(np.diff(times.asi8)).mode().iloc[0]
-    step = pd.Timedelta(int(usual), unit=times.unit)
+    step, day = pd.Timedelta(int(usual), unit=times.unit), pd.Timedelta(days=1)
     if step >= pd.Timedelta(days=7) or not step:
         return None
     try:
-        offset = to_offset(step)
-        calendar = calendar_between(
-            times[0],
-            times[-1],
-            "B" if step == pd.Timedelta(days=1) and (times.day_of_week < 5).all() else offset.freqstr,
-        )
+        named = f"{step.days}D" if step % day == pd.Timedelta(0) else to_offset(step).freqstr  # days of 23 hours too
+        named = "B" if step == day and (times.day_of_week < 5).all() else named
+        calendar = calendar_between(times[0], times[-1], named)
     except (ValueError, ConfigError, DataError):
         return None
     return ROWS if closed_share(times, calendar) > _CLOSED else None

@@ -31,6 +31,9 @@ class Compared:
     metric: Metric
     differences: Sequence[Difference]
 
+    def __repr__(self) -> str:
+        return "\n".join([repr(self.table()), "", *self.sentences()]).rstrip()
+
     def table(self) -> Table:
         """The errors of each fold and overall."""
         return fold_table(self.comparison, self.metric)

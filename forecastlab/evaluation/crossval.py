@@ -44,6 +44,11 @@ class Crossval:
     run: CrossvalRun | None
     failed: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        lines = [] if self.run is None else [repr(self.table()), ""]
+        lines += [f"{name}: {error}" for name, error in self.failed.items()]
+        return "\n".join([*lines, f"run  {self.folder}"])
+
     def table(self) -> Table:
         """The errors of each fold and overall, beside those of the baselines on the same rows.
 

@@ -53,7 +53,7 @@ def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
     if "fit" not in result:
         begun = time.monotonic()
         arguments = fold.config.arguments("fit", ckpt_path=last)
-        fit = Experiment(arguments, run, [ProgressReport(report)]).execute()
+        fit = Experiment(arguments, run, [ProgressReport(report)], held=fold.config.held).execute()
         require_unchanged(fold.fingerprint, fit.datamodule)
         checkpoints = fit.trainer.checkpoint_callback
         assert isinstance(checkpoints, Checkpoints)
@@ -67,7 +67,7 @@ def fit_and_test(fold: Fold, report: Callable[[float, str], None]) -> None:
     if "test" not in result:
         best = str(fold.folder / CHECKPOINTS / "best.ckpt")
         arguments = fold.config.arguments("test", ckpt_path=best, allow_seen=fold.allow_seen)
-        test = Experiment(arguments, run).execute()
+        test = Experiment(arguments, run, held=fold.config.held).execute()
         require_unchanged(fold.fingerprint, test.datamodule)
         metrics = {name: float(value) for name, value in test.trainer.callback_metrics.items()}
         result["test"] = {name: value for name, value in metrics.items() if name.startswith("test/")}

@@ -101,6 +101,9 @@ class Table:
         if len(lengths) != 1:
             raise ValueError(f"the columns of a table must be equally long, got lengths {sorted(lengths)}")
 
+    def __repr__(self) -> str:
+        return self.to_text().rstrip()
+
     @property
     def shown(self) -> list[Column]:
         """The columns that people see."""

@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from forecastlab.experiment.config_files import experiment_name, read_configs
 from forecastlab.experiment.data_part import data_module
 from forecastlab.experiment.environment import prepare
 from forecastlab.experiment.experiment import Experiment
+from forecastlab.experiment.held import held_out, names_frame
 from forecastlab.experiment.messages import dropped_arguments, in_words_of_users
 from forecastlab.experiment.run_config import CONFIG_KEYS
 from forecastlab.experiment.shipped import path_of
+from forecastlab.experiment.words import in_words
 from forecastlab.runs.run import LOGS, note
 
 
@@ -32,12 +34,17 @@ class Config:
 
     A config does not change; `with_values` gives another one. It can be pickled and compared.
 
+    Where `data.path` is a frame, it is held beside the values, which say only that there is one. Two configs are equal
+    if their values are.
+
     Attributes:
         baselines: what `crossval` scores on the same rows; None if the config names none.
+        held: the frame that the data are read from; None where the values name a file.
     """
 
     _values: dict[str, Any]
     baselines: tuple[str, ...] | None = None
+    held: Any = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, config: "Config | Mapping[str, Any] | str | Path") -> "Config":
@@ -49,9 +56,9 @@ class Config:
         if isinstance(config, Config):
             return config
         if isinstance(config, Mapping):
-            values = copy.deepcopy(dict(config))
+            values, held = held_out(config)
             with in_words_of_users(_parser()):
-                return cls._checked(_parser().parse_object(values))
+                return replace(cls._checked(_parser().parse_object(copy.deepcopy(values))), held=held)
         path = path_of(str(config))
         if not os.path.isfile(path):
             raise ConfigError(f"there is no config {path}")
@@ -101,6 +108,7 @@ class Config:
         Raises:
             ConfigError: for a value that cannot be used.
         """
+        values, held = held_out(values)
         parser = _parser()
         with in_words_of_users(parser):
             parsed = parser.parse_object({**self.values, "baselines": self.baselines and list(self.baselines)})
@@ -113,12 +121,25 @@ class Config:
                 for part in reversed(rest):
                     waiting[first] = {part: waiting[first]}
             parsed = parser.parse_object(waiting, parsed)
-        return self._checked(parsed)
+        config = self._checked(parsed)
+        return replace(config, held=(self.held if held is None else held) if names_frame(config._values) else None)
 
     @property
     def values(self) -> dict[str, Any]:
         """What config.yaml holds, as plain data of the caller's own."""
         return copy.deepcopy(self._values)
+
+    def __repr__(self) -> str:
+        data, model = self._values["data"], self._values["model"]
+        arguments = data["init_args"]
+        source = arguments.get("dataset") or arguments.get("path") or arguments.get("source") or ""
+        steps = "1 step" if arguments["horizon"] == 1 else f"{arguments['horizon']} steps"
+        reads = "all rows so far" if arguments["lookback"] == "full" else f"{arguments['lookback']} rows"
+        return (
+            f"<Config {self.experiment}: {in_words(model['backbone'])} forecasts {steps} from {reads} of "
+            f"{data['class_path'].rpartition('.')[2]} {source}".rstrip()
+            + f", fold {arguments['fold']}; at most {self._values['trainer']['max_epochs']} epochs>"
+        )
 
     @property
     def experiment(self) -> str:
@@ -167,7 +188,8 @@ class Config:
             ConfigError: for a setting that cannot be used.
         """
         part = self.values["data"]
-        return data_module([part if fold is None else {**part, "init_args": {**part["init_args"], "fold": fold}}])
+        part = part if fold is None else {**part, "init_args": {**part["init_args"], "fold": fold}}
+        return data_module([part], held=self.held)
 
 
 @cache

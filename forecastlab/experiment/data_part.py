@@ -1,10 +1,12 @@
 """The part `data` of a config, by itself."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
 from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.experiment.held import holding
 from forecastlab.experiment.messages import in_words_of_users
 
 
@@ -20,12 +22,13 @@ def data_parser(prog: str | None = None, description: str | None = None) -> Argu
     return parser
 
 
-def data_module(parts: Sequence[object], args: Sequence[str] = ()) -> ForecastDataModule:
+def data_module(parts: Sequence[object], args: Sequence[str] = (), held: Any = None) -> ForecastDataModule:
     """Builds the data module of a config; nothing is read.
 
     Args:
         parts: what configs hold under `data`; later ones win.
         args: options of a command line that win over them.
+        held: the frame that is read, where the config's path says that there is one.
 
     Raises:
         ConfigError: for a setting that cannot be used.
@@ -37,5 +40,6 @@ def data_module(parts: Sequence[object], args: Sequence[str] = ()) -> ForecastDa
             config = parser.parse_object({"data": part}, config)
         if args:
             config = parser.parse_args(args, config)
-    module: ForecastDataModule = parser.instantiate(config).data
+    with holding(held):
+        module: ForecastDataModule = parser.instantiate(config).data
     return module

@@ -11,9 +11,12 @@ from typing import Any, TypeVar
 
 from jsonargparse import Namespace, add_instantiator, set_parsing_settings
 
+from forecastlab.adapters.jsonargparse import name_by
 from forecastlab.errors import ConfigError, DataError, ForecastlabError, ReadingNote
 from forecastlab.experiment.devices import rank
+from forecastlab.experiment.held import with_held
 from forecastlab.network import factory
+from forecastlab.public_names import parts
 
 Built = TypeVar("Built")
 
@@ -62,6 +65,8 @@ def prepare(allowed: Iterable[str] = ()) -> None:
         instantiate_subclass_spec_in_any=False,
         config_read_mode_fsspec_enabled=False,  # Lightning switches it on: names of configs would be addresses
     )
+    for name, module in parts().items():  # by the paths that configs had before the package itself had the names
+        name_by(f"{module}.{name}", getattr(sys.modules[module], name))
     add_instantiator(_build, object)
     for message in OF_LIGHTNING:
         warnings.filterwarnings("ignore", message=message)
@@ -97,7 +102,7 @@ def _build(class_type: type[Built], *args: Any, **arguments: Any) -> Built:
                 f"{class_type.__name__} has an argument {name} of no certain type, for which {path} would be built: "
                 "give numbers, text, lists or mappings without class_path"
             )
-    return class_type(*args, **arguments)
+    return class_type(*args, **with_held(class_type, arguments))
 
 
 def _left_over(value: Any) -> str | None:

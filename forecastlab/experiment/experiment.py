@@ -25,6 +25,7 @@ from forecastlab.experiment.checks import as_begun, checked_threads, require_jud
 from forecastlab.experiment.config_files import config_of, experiment_name, read_configs, root_folder
 from forecastlab.experiment.devices import end_other_processes, leave_other_devices, rank
 from forecastlab.experiment.environment import our_error
+from forecastlab.experiment.held import holding
 from forecastlab.experiment.lr_find import SUFFIX, find_learning_rate
 from forecastlab.experiment.messages import dropped_arguments, in_words_of_users, not_built
 from forecastlab.experiment.options import listed, values_of
@@ -63,6 +64,7 @@ class Experiment(CommandLine):
         run: the run whose folder is written to; None for the checkpoint's, or a new one.
         callbacks: further callbacks of the trainer.
         called: the command that the user called, for messages; None for the sub-command.
+        held: the frame that the data are read from, where the config says that there is one.
 
     Raises:
         ConfigError: for a setting that cannot be used.
@@ -81,12 +83,14 @@ class Experiment(CommandLine):
         run: Run | None = None,
         callbacks: Sequence[Callback] = (),
         called: str | None = None,
+        held: Any = None,
     ) -> None:
         if rank() and threading.current_thread() is threading.main_thread():
             # it has nothing to keep, and while it waits for the first one no handler of Python's is reached
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.given_run = run
         self.given_callbacks = callbacks
+        self.held = held
         self.command = args["subcommand"] if isinstance(args, dict) else args[0]
         self.called = called or self.command
         self.checkpoint: Path | None = None
@@ -240,7 +244,7 @@ class Experiment(CommandLine):
 
     def instantiate_classes(self) -> None:
         try:
-            with bounded_network(self.loaded.get("state_dict")):
+            with bounded_network(self.loaded.get("state_dict")), holding(self.held):
                 super().instantiate_classes()
         except Exception as error:  # of any kind: a logger, profiler or plugin is somebody else's
             told = None if our_error(error) else not_built(error, vars(self.value(self.config, "trainer")))
@@ -329,7 +333,8 @@ class Experiment(CommandLine):
             return callbacks
         if self.run is not None:
             callbacks.append(RunFolder(self.run.folder))
-        if config["enable_progress_bar"] is not False and sys.stdout.isatty():
+        shows_progress = any(isinstance(callback, ProgressBar) for callback in callbacks)
+        if config["enable_progress_bar"] is not False and sys.stdout.isatty() and not shows_progress:
             callbacks.append(RichProgressBar())
         callbacks.append(self.value(self.config_init, "early_stopping"))
         if config["enable_checkpointing"] is not False:

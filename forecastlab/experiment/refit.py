@@ -78,7 +78,8 @@ def refit(ended: Experiment) -> None:
         again.folder.mkdir(exist_ok=True)
         config = Config.of(yaml.safe_load(best["config"])).with_values({**WHOLE, "trainer.max_epochs": epochs})
         arguments = config.arguments("fit", ckpt_path=resumable(again.folder))
-        Refitting(arguments, again, [Refit(best["state_dict"], _losses(folder / METRICS))]).execute()
+        callbacks = [*ended.given_callbacks, Refit(best["state_dict"], _losses(folder / METRICS))]
+        Refitting(arguments, again, callbacks, held=ended.held).execute()
         install(folder)
     intervals = "; intervals are as wide as on the tail" if "intervals.margin" in best["state_dict"] else ""
     print(

@@ -55,6 +55,13 @@ DARK = Theme(
 )
 
 
+class Picture(Figure):
+    """A figure that a notebook shows by itself, whether or not pyplot is there."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
 def png(figure: Figure, dpi: int = DPI, colours: int | None = COLOURS) -> bytes:
     """The figure as a PNG file.
 
@@ -104,7 +111,7 @@ def panels_of(
         sharex: whether the panels share their horizontal axis.
         ratios: heights of the panels, relative to each other; None for equal ones.
     """
-    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=theme.paper)
+    figure = Picture(figsize=(WIDTH, height), layout="constrained", facecolor=theme.paper)
     grid = figure.subplots(panels, 1, sharex=sharex, squeeze=False, height_ratios=ratios)
     for axes in grid[:, 0]:
         dress(axes, theme)

@@ -19,6 +19,7 @@ from forecastlab.network import anchor as anchors
 from forecastlab.network import window_norm as window_norms
 from forecastlab.network.agreement import schema_of
 from forecastlab.network.anchor import Anchor
+from forecastlab.network.by_name import ByName
 from forecastlab.network.channels import Channels
 from forecastlab.network.intervals import SplitConformal
 from forecastlab.network.parts import built, described
@@ -38,15 +39,17 @@ class Run(NamedTuple):
     """(batch, time, width): the same after dropout."""
 
 
-class Composition(nn.Module):
+class Composition(nn.Module, metaclass=ByName):
     """A backbone, a decoder and a loss head with scaling and intervals around them: batches in, forecasts out.
 
     Batches and forecasts are in original units and in double precision. Values are converted to the network's precision
     when they are scaled; forecasts become double again before they are turned back. A batch is scaled once (`scaled`),
     run through backbone, decoder and loss head (`run`), and turned back once (`prediction`).
 
-    Parts are classes, `functools.partial(cls, **arguments)`, or mappings of `class_path` and `init_args`. They are
-    stored as mappings, so that a checkpoint rebuilds the network without any other file.
+    Parts are classes or their names, `functools.partial(cls, **arguments)`, or mappings of `class_path` and
+    `init_args`. They are stored as mappings, so that a checkpoint rebuilds the network without any other file.
+    Arguments of the backbone may stand beside those of the network, as in `Network("GRU", hidden_size=16,
+    schema=schema)`; an argument that both have is the network's.
 
     Args:
         backbone: sequence in, sequence out.

@@ -40,6 +40,9 @@ Schedule = Callable[[Optimizer], ReduceLROnPlateau] | Callable[[Optimizer], LRSc
 class Forecaster(Network, Module):
     """A `Network` that Lightning trains and tests: steps, optimizer, what is logged and what is refused.
 
+    In Python a part may be given by the name of its class, and arguments of the backbone beside the others, as in
+    `Forecaster("GRU", hidden_size=16, schema=data.schema)`; an argument that both have is the Forecaster's.
+
     Args:
         backbone: sequence in, sequence out.
         decoder: from the encoded history to the horizon.

@@ -80,7 +80,8 @@ def train(trial: Trial, report: Callable[[float, str], None]) -> None:
                 run.folder.mkdir(parents=True)
             kept = {} if trial.keep_weights else NOTHING_KEPT
             arguments = config.with_values({**kept, "trainer.devices": 1}).arguments("fit")
-            fit = Experiment(arguments, run, [pruning, ProgressReport(partial(progress, fold=position))]).execute()
+            callbacks = [pruning, ProgressReport(partial(progress, fold=position))]
+            fit = Experiment(arguments, run, callbacks, held=config.held).execute()
             require_unchanged(trial.fingerprint, fit.datamodule)
             epochs += fit.trainer.current_epoch
             shared.set_user_attr("epochs", epochs)

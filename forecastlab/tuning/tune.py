@@ -20,6 +20,7 @@ from forecastlab.experiment.config_files import read_config
 from forecastlab.experiment.shipped import path_of
 from forecastlab.runs.files import write_whole
 from forecastlab.runs.run import CONFIG, Run
+from forecastlab.tuning.results import best_of
 from forecastlab.tuning.search import Search, require_configs
 from forecastlab.tuning.space import Space
 from forecastlab.tuning.study import Address, Pruner, Sampler, Worker
@@ -45,6 +46,14 @@ class Tuned:
     wanted: int
     finished: int
     given_up: bool
+
+    def __repr__(self) -> str:
+        lines = [f"trials  {self.finished} of {self.wanted} finished"]
+        best = best_of(self.study)
+        if best is not None:
+            values = ", ".join(f"{name}={value}" for name, value in best.params.items())
+            lines.append(f"best    val/loss {best.value:.4f} in trial {best.number}: {values}")
+        return "\n".join([*lines, f"run     {self.folder}"])
 
 
 def tune(

@@ -182,3 +182,23 @@ def test_answers_win_over_what_was_seen():
     config = yaml.safe_load(text)["data"]["init_args"]
     assert {name: config[name] for name in answers} == answers
     assert "horizon: 3  # as you said" in text
+
+
+def test_days_by_the_clocks_of_a_zone_are_days_though_one_has_23_hours():
+    days = pd.date_range("2023-01-01", periods=150, tz="Europe/Berlin")
+    seen = survey(pd.DataFrame({"ds": days, "y": np.arange(150.0)}), {})
+    assert "frequency" not in seen.settings
+    assert seen.tables[0].frequency == "D"
+
+
+def test_a_question_to_a_function_names_the_argument_that_answers_it():
+    asked = OpenQuestionError("several could be it", "series_column", ["a, b", "c"], in_python=True)
+    assert str(asked) == "several could be it: a, b, c. Answer with series_column=['a', 'b']"
+    assert str(OpenQuestionError("which", "series_column", ["c"])) == "which: c. Answer with --series-column, such as c"
+
+
+def test_a_survey_reads_as_the_table_of_what_it_saw():
+    days = pd.date_range("2023-01-01", periods=50)
+    said = repr(survey(pd.DataFrame({"ds": days, "y": np.arange(50.0)}), {}))
+    assert said.splitlines()[0].split() == ["shape", "50", "rows,", "2", "columns"]
+    assert "target  y: minimum 0" in said

@@ -18,6 +18,8 @@ from forecastlab.data.reading.text import in_utf8, read_text
 from forecastlab.data.reading.tsf import read_tsf
 from forecastlab.errors import DataError
 
+FRAME = "<frame>"
+"""What a config holds in the place of the path of data that were a frame."""
 FILE = "file"
 """Name of the column that tells the files of a panel apart."""
 
@@ -40,6 +42,11 @@ def read_source(
         ConfigError: for an encoding that does not exist.
     """
     dialect = Dialect() if dialect is None else dialect
+    if isinstance(source, str) and source == FRAME:
+        raise DataError(
+            "the data of this config were a frame in Python, which a file cannot hold: give --data.path a file with "
+            "the same columns, or in Python the frame"
+        )
     if isinstance(source, str | os.PathLike):
         path = Path(source).expanduser()
         if _is_file(path):

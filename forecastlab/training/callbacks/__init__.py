@@ -3,6 +3,7 @@
 from forecastlab.training.callbacks.checkpoint_io import AtomicCheckpointIO
 from forecastlab.training.callbacks.checkpoints import Checkpoints
 from forecastlab.training.callbacks.early_stopping import EarlyStopping
+from forecastlab.training.callbacks.epoch_line import EpochLine
 from forecastlab.training.callbacks.forecast_figure import ForecastFigure
 from forecastlab.training.callbacks.given_settings import GivenSettings
 from forecastlab.training.callbacks.predictions import PredictionWriter
@@ -19,6 +20,7 @@ __all__ = [
     "AtomicCheckpointIO",
     "Checkpoints",
     "EarlyStopping",
+    "EpochLine",
     "ForecastFigure",
     "GivenSettings",
     "PredictionWriter",

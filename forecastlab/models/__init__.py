@@ -1,0 +1,1 @@
+"""Python in one breath: from a file or frame to a model that forecasts, draws and is scored."""
