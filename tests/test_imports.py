@@ -43,6 +43,9 @@ MAY_IMPORT = {
         *("experiment", "training", "network", "figures", "baselines", "data", "metrics", "runs"),
         *("batch", "errors", "limits", "text_columns"),
     },
+    "benchmarks": {
+        *("evaluation", "experiment", "training", "network", "figures", "data", "runs", "errors"),
+    },
     "papers": {"evaluation", "experiment", "data", "runs", "errors"},
     "tuning": {"evaluation", "experiment", "training", "network", "figures", "data", "runs", "errors"},
     "explanation": {"evaluation", "network", "backbones", "figures", "data", "runs", "batch", "errors", "text_columns"},
@@ -55,7 +58,7 @@ MAY_IMPORT = {
 
 LIGHTNING_ROOMS = {
     *("adapters", "forecaster", "runs", "training", "experiment", "evaluation"),
-    *("explanation", "export", "papers", "tuning", "cli"),
+    *("explanation", "export", "papers", "benchmarks", "tuning", "cli"),
 }
 
 
