@@ -70,7 +70,10 @@ def read(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a log of scorings: {error}; name another with --log") from None
     if tuple(table.columns) != COLUMNS:
-        raise DataError(f"{path} is not a log of scorings: expected the columns {', '.join(COLUMNS[:6])}, ...")
+        columns = ", ".join(COLUMNS[:6])
+        raise DataError(
+            f"{path} is not a log of scorings: expected the columns {columns}, ...; name another with --log"
+        )
     return table
 
 

@@ -13,6 +13,8 @@ from forecastlab.benchmarks.scores import LEVELS
 from forecastlab.benchmarks.series import SeriesSet
 from forecastlab.benchmarks.suites import AtTheEnd, Suite, Task
 
+FEV = "0.10.0"
+"""The version of fev whose format and definitions these are; its `leaderboard` asks for one."""
 FIGURES = ("MASE", "WQL", "SQL", "sMAPE", "OWA", "MSE", "MAE")
 """All figures, in the order of their columns."""
 COLUMNS = (
@@ -72,6 +74,7 @@ def summary(
         "num_forecasts": count * len(series.names),
         "dataset_fingerprint": hashlib.sha256(hashes.encode()).hexdigest()[:16],
         "trained_on_this_dataset": False,
+        "fev_version": FEV,
         **figures,
         "forecastlab_version": __version__,
         **more,
