@@ -45,6 +45,9 @@ MAY_IMPORT = {
         *("batch", "errors", "limits", "text_columns"),
     },
     "models": {"evaluation", "experiment", "training", "network", "figures", "data", "runs", "errors"},
+    "benchmarks": {
+        *("evaluation", "experiment", "training", "network", "figures", "data", "runs", "errors"),
+    },
     "papers": {"evaluation", "experiment", "data", "runs", "errors"},
     "tuning": {"evaluation", "experiment", "training", "network", "figures", "data", "runs", "errors"},
     "explanation": {"evaluation", "network", "backbones", "figures", "data", "runs", "batch", "errors", "text_columns"},
@@ -57,7 +60,7 @@ MAY_IMPORT = {
 
 LIGHTNING_ROOMS = {
     *("adapters", "forecaster", "runs", "training", "experiment", "evaluation"),
-    *("models", "explanation", "export", "papers", "tuning", "cli"),
+    *("models", "explanation", "export", "papers", "benchmarks", "tuning", "cli"),
 }
 
 

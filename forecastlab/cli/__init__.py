@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "forecast beyond the end of the data: forecast.csv and a figure",
     "crossval": "fit and test every fold, from fresh weights and a fresh scaler; a table beside the baselines",
     "compare": "several crossval runs side by side: tables, figures and one HTML report",
+    "benchmark": "a recipe on public suites, beside published figures: gift-offline, chronos-zs, m4 or ltsf",
     "reproduce": "van-diepen: the paper's five models on its five splits, beside its tables",
     "explain": "what a checkpoint looks at: gates, states, attention, importance of features; figures and tables",
     "export": "the network of a checkpoint for other programs: --format onnx, torch or safetensors; --step to stream",

@@ -20,7 +20,19 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from forecastlab.adapters.jsonargparse import options_of, subcommands_of
-from forecastlab.cli import COMMANDS, backbones, compare, crossval, data, explain, export, init, reproduce, run_table
+from forecastlab.cli import (
+    COMMANDS,
+    backbones,
+    benchmark,
+    compare,
+    crossval,
+    data,
+    explain,
+    export,
+    init,
+    reproduce,
+    run_table,
+)
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.decoders import Decoder
 from forecastlab.errors import ForecastlabError
@@ -83,6 +95,7 @@ def commands() -> argparse.ArgumentParser:
         "backbones": backbones.parser,
         "compare": compare.parser,
         "completion": parser,
+        "benchmark": benchmark.parser,
         "crossval": crossval.parser,
         "explain": explain.parser,
         "export": export.parser,

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from forecastlab.cli.backbones import backbones
+from forecastlab.cli.benchmark import benchmark
 from forecastlab.cli.compare import compare
 from forecastlab.cli.completion import completion
 from forecastlab.cli.crossval import crossval
@@ -33,6 +34,7 @@ def tune(args: Sequence[str]) -> int:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "backbones": backbones,
+    "benchmark": benchmark,
     "compare": compare,
     "completion": completion,
     "crossval": crossval,
@@ -46,7 +48,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
 }
 """The commands that are not Lightning's; each takes the command line after its name and may return a status."""
 
-GOES_ON = ("crossval", "reproduce", "tune")
+GOES_ON = ("benchmark", "crossval", "reproduce", "tune")
 """The commands that, run again, skip what is finished and resume what is not."""
 
 
