@@ -302,7 +302,8 @@ class Composition(nn.Module, metaclass=ByName):
                 )
             if margin is None and self.intervals.series:
                 margin = self.margins(batch.series)[:, None]
-            quantiles = self.intervals(point, quantiles, margin)
+            unit = self._unit_of_the_loss(scaled)
+            quantiles = self.intervals(point / unit, quantiles / unit[..., None], margin) * unit[..., None]
         offset, scale = scaled.offset, scaled.scale
         return Prediction(
             batch.series,
@@ -315,18 +316,23 @@ class Composition(nn.Module, metaclass=ByName):
 
     def loss_of(self, run: Run, batch: Batch, scaled: Scaled) -> Tensor:
         """The training criterion of a batch, a scalar."""
-        raw, target, scale = run.raw, scaled.target, scaled.scale
-        if self.loss_units == "window":
-            assert scaled.unit is not None
-            unit = scaled.unit[:, None]
-            raw, target, scale = raw / unit[..., None], target / unit, scale * unit
-        loss: Tensor = self.loss(raw, target, batch.weight, scaled.offset, scale)
+        unit = self._unit_of_the_loss(scaled)
+        raw, target = run.raw / unit[..., None], scaled.target / unit
+        loss: Tensor = self.loss(raw, target, batch.weight, scaled.offset, scaled.scale * unit)
         return loss
 
+    def _unit_of_the_loss(self, scaled: Scaled) -> Tensor:
+        """What scaled values are divided by where errors are measured; broadcasts to the target's shape."""
+        if self.loss_units == "scaled" or scaled.unit is None:
+            return scaled.target.new_ones(())
+        return scaled.unit[:, None]
+
     def errors(self, raw: Tensor, scaled: Scaled) -> Tensor:
-        """The scores that calibrate the intervals, (batch, origins, horizon, targets, coverages)."""
+        """The scores that calibrate the intervals, (batch, origins, horizon, targets, coverages), in units of the loss."""
         assert self.intervals is not None
-        return self.intervals.errors(self.loss.point(raw), self.loss.quantiles(raw), scaled.target)
+        unit = self._unit_of_the_loss(scaled)
+        raw = raw / unit[..., None]
+        return self.intervals.errors(self.loss.point(raw), self.loss.quantiles(raw), scaled.target / unit)
 
     def margins(self, series: Tensor) -> Tensor:
         """The margins that the validation gave each series, (series, coverages, horizon, targets).

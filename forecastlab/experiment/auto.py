@@ -1,0 +1,97 @@
+"""The rules of `recipe: auto`: how a network and its training follow from the form of the data.
+
+The rules are fixed, and were found on development data only: M1 and M3 monthly and quarterly, tourism quarterly, US
+births and illness (docs/benchmarks.md). They look at lengths, seasons and numbers of series, never at a test row.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+LONGEST = 512
+"""Rows that are read at most."""
+STEPS = 24
+"""Steps of the recurrent network at most, if the season allows: longer histories are read in longer segments."""
+WINDOWS_PER_WEIGHT = 4
+"""Training windows for each row that is read, since the linear map has a weight for each."""
+BATCHES = 1000
+"""Batches of a whole training."""
+BATCHES_OF_AN_EPOCH = 50
+LARGEST_BATCH = 256
+LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Quantiles that are forecast."""
+
+
+def lookback(lengths: Sequence[int], horizon: int, season: int) -> int:
+    """Rows that are read: whole seasons, nearly as many as most series have.
+
+    Longer histories help more than any change of the cell, and rows that short series lack are padded. With few windows
+    there are fewer rows, since the linear map of the window would learn them by heart.
+
+    Args:
+        lengths: rows of each series that may train.
+        horizon: steps that are forecast.
+        season: rows in a season; 1 for none.
+    """
+    rows = np.asarray(lengths)
+    windows = int(np.maximum(rows - horizon, 1).sum())
+    most = int(np.quantile(rows, 0.9)) - horizon
+    wanted = min(LONGEST if season > 1 else LONGEST // 4, most, windows // WINDOWS_PER_WEIGHT)
+    least = season if season > 1 else 4
+    wanted = max(wanted, min(least, int(rows.max()) - horizon), 1)
+    return wanted // season * season if wanted >= season else wanted
+
+
+def segment(rows: int, season: int) -> int:
+    """Rows that are read as one step: the shortest divisor of the season that makes few steps.
+
+    Args:
+        rows: those that are read.
+        season: rows in a season; 1 for none.
+    """
+    whole = rows if season == 1 or rows % season else season
+    divisors = [length for length in range(1, whole + 1) if whole % length == 0 and rows % length == 0]
+    return next((length for length in divisors if rows <= STEPS * length), divisors[-1])
+
+
+def model(rows: int, season: int, targets: int, known: bool, calibrated: bool) -> dict[str, Any]:
+    """The settings of the network.
+
+    Args:
+        rows: those that are read.
+        season: rows in a season; 1 for none.
+        targets: number of targets.
+        known: whether covariates are known in advance.
+        calibrated: whether there are enough validation rows to calibrate intervals.
+    """
+    backbone = {"class_path": "GRU", "init_args": {"hidden_size": 64}}
+    length = segment(rows, season)
+    if length > 1:
+        backbone = {"class_path": "Patches", "init_args": {"backbone": backbone, "length": length}}
+    return {
+        "backbone": backbone,
+        "loss": {"class_path": "Quantile", "init_args": {"quantiles": list(LEVELS)}},
+        "anchor": "last",
+        "window_norm": "seasonal" if 1 < season < rows else "mean",
+        "loss_units": "window",
+        "linear_window": True,
+        **({"channels": "independent"} if targets > 1 else {}),
+        **({"intervals": [0.9]} if calibrated else {}),
+    }
+
+
+def training(windows: int) -> dict[str, Any]:
+    """The settings of the training: batches, epochs and steps that grow shorter.
+
+    Args:
+        windows: number of training windows.
+    """
+    batch = int(np.clip(2 ** int(np.log2(max(windows, 2) / 20 + 1)), 16, LARGEST_BATCH))
+    batches = min(-(-windows // batch), BATCHES_OF_AN_EPOCH)
+    epochs = int(np.clip(BATCHES // batches, 10, 100))
+    return {
+        "batch_size": batch,
+        "windows_per_epoch": batches * batch if windows > batches * batch else None,
+        "epochs": epochs,
+    }
