@@ -13,7 +13,15 @@ class DataError(ForecastlabError):
     """A file or a table cannot be used: missing, unreadable, malformed, or without the values that are needed."""
 
 
-class ReadingNote(UserWarning):
+class Note(UserWarning):
+    """What somebody should know about their data or about a fit, in one line; the command line prints it as a note."""
+
+
+class FittingNote(Note):
+    """What was done in the place of fits that failed."""
+
+
+class ReadingNote(Note):
     """What was decided about data, or done to their rows, while they were read: sorted, merged, filled, left out."""
 
 

@@ -42,7 +42,7 @@ class ARIMA(Baseline):
         self.order = tuple(order)
         self.seasonal_order = tuple(seasonal_order)
         self.trend = trend
-        statsmodels = _statsmodels()
+        statsmodels = statsmodels_module("tsa.arima.model", "ARIMA")
         try:
             statsmodels.ARIMA(np.zeros(2), order=self.order, seasonal_order=self.seasonal_order, trend=trend)
         except (ValueError, TypeError) as error:
@@ -69,7 +69,7 @@ class ARIMA(Baseline):
     def _fit(self, data: ForecastDataModule) -> None:
         self.coefficients: list[dict[str, float]] = []
         """Coefficients by statsmodels' names, for each target."""
-        training = _series(data, data.ranges.train_start, data.ranges.train_stop)
+        training = observed_series(data, data.ranges.train_start, data.ranges.train_stop)
         for series, name in zip(training, data.targets, strict=True):
             model = self._model(series)
             rows, least = int(np.isfinite(series).sum()), self._differences + 2 * (1 + len(model.param_names))
@@ -78,26 +78,43 @@ class ARIMA(Baseline):
                     f"{self.name} needs {least} observed rows of {name} or more, but fold {data.fold} trains on {rows}:"
                     " choose a later fold or a lower order"
                 )
-            with warnings.catch_warnings():
-                # It then starts from zeros, which works as well.
-                warnings.filterwarnings("ignore", message=".*starting .*parameters")
-                try:
-                    fitted = model.fit(return_params=True, method_kwargs={"maxiter": 200})
-                except np.linalg.LinAlgError as error:
-                    raise DataError(
-                        f"{self.name} cannot be fitted to the training rows of fold {data.fold} ({error}): choose "
-                        "another order"
-                    ) from None
-            self.coefficients.append(dict(zip(model.param_names, np.asarray(fitted).tolist(), strict=True)))
+            try:
+                self.coefficients.append(self.fitted_to(series))
+            except np.linalg.LinAlgError as error:
+                raise DataError(
+                    f"{self.name} cannot be fitted to the training rows of fold {data.fold} ({error}): choose "
+                    "another order"
+                ) from None
+
+    def fitted_to(self, series: Array, rounds: int = 200) -> dict[str, float]:
+        """The coefficients of the largest likelihood, by statsmodels' names.
+
+        Args:
+            series: (rows,), NaN where a value is missing.
+            rounds: the most steps of the search.
+
+        Raises:
+            numpy.linalg.LinAlgError: if the likelihood cannot be computed.
+        """
+        model = self._model(series)
+        with warnings.catch_warnings():
+            # It then starts from zeros, which works as well.
+            warnings.filterwarnings("ignore", message=".*starting .*parameters")
+            fitted = model.fit(return_params=True, method_kwargs={"maxiter": rounds})
+        return dict(zip(model.param_names, np.asarray(fitted).tolist(), strict=True))
+
+    def log_likelihood(self, series: Array, coefficients: dict[str, float]) -> float:
+        """The logarithm of the likelihood of a series (rows,) with some coefficients."""
+        return float(self._model(series).loglike(list(coefficients.values())))
 
     def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
-        series = _series(data, 0, max(origins) + 1)
+        series = observed_series(data, 0, max(origins) + 1)
         each = zip(series, self.coefficients, strict=True)
         return np.stack(
-            [self._run_on(y, coefficients, np.array(origins), data.horizon) for y, coefficients in each], axis=-1
+            [self.run_on(y, coefficients, np.array(origins), data.horizon) for y, coefficients in each], axis=-1
         )
 
-    def _run_on(self, series: Array, coefficients: dict[str, float], origins: NDArray[np.int64], horizon: int) -> Array:
+    def run_on(self, series: Array, coefficients: dict[str, float], origins: NDArray[np.int64], horizon: int) -> Array:
         """Forecasts (origins, horizon) from the states that the filter passes through; `series` is (rows,)."""
         model = self._model(np.concatenate([series, np.full(horizon, np.nan)]))
         with model.ssm.fixed_scale(1.0):  # means do not depend on it, and few rows cannot determine it
@@ -113,21 +130,25 @@ class ARIMA(Baseline):
 
     def _model(self, series: Array) -> Any:
         # The scale is computed, not searched: then the coefficients do not depend on the target's unit.
-        return _statsmodels().ARIMA(
+        return statsmodels_module("tsa.arima.model", "ARIMA").ARIMA(
             series, order=self.order, seasonal_order=self.seasonal_order, trend=self.trend, concentrate_scale=True
         )
 
 
-def _series(data: ForecastDataModule, start: int, stop: int) -> Array:
+def observed_series(data: ForecastDataModule, start: int, stop: int) -> Array:
     """The targets of some rows, (targets, rows); NaN where one was not observed."""
     return np.where(target_observed(data)[start:stop], target_values(data)[start:stop], np.nan).T
 
 
-def _statsmodels() -> Any:
-    """The module of statsmodels that has ARIMA; it takes a second to import, and is an extra."""
+def statsmodels_module(name: str, needed_by: str) -> Any:
+    """A module of statsmodels, which takes a second to import, and is an extra.
+
+    Raises:
+        ForecastlabError: if statsmodels is not installed.
+    """
     try:
-        return importlib.import_module("statsmodels.tsa.arima.model")
+        return importlib.import_module(f"statsmodels.{name}")
     except ImportError:
         raise ForecastlabError(
-            "ARIMA needs statsmodels, which is not installed: pip install 'forecastlab[arima]'"
+            f"{needed_by} needs statsmodels, which is not installed: pip install 'forecastlab[arima]'"
         ) from None

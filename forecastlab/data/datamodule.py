@@ -1,6 +1,7 @@
 """`ForecastDataModule`: from a table to the batches of one walk-forward fold."""
 
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -23,6 +24,7 @@ from forecastlab.data.folds import Fold, row_of, walk_forward
 from forecastlab.data.loading import loader
 from forecastlab.data.options import DataOptions
 from forecastlab.data.panel import Panel, left_out
+from forecastlab.data.sampling import WindowSampling
 from forecastlab.data.scaling import fit_scaling, fitting_rows
 from forecastlab.data.seen import Seen, seen
 from forecastlab.data.table import Table
@@ -282,10 +284,10 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
         if self.trainer:
             self.require_devices(self.trainer.world_size)
         if stage == "fit":
-            samples = len(self._windows("fit"))
+            samples = min(len(self._windows("fit")), self.windows_per_epoch or sys.maxsize)
             if self.trainer and samples < self.trainer.world_size:
                 raise ConfigError(
-                    f"fold {self.fold} has {samples} training samples, fewer than there are devices "
+                    f"an epoch of fold {self.fold} has {samples} training samples, fewer than there are devices "
                     f"({self.trainer.world_size}): set fewer --trainer.devices or choose a later fold"
                 )
         if stage == "validate" or (stage == "fit" and self.ranges.validation):
@@ -303,7 +305,9 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
             )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self._windows("fit"), self.batch_size, shuffle=True)
+        windows, size = self._windows("fit"), self.windows_per_epoch
+        drawn = None if size is None else WindowSampling(windows.series, size, self.window_sampling == "evenly")
+        return self._loader(windows, self.batch_size, shuffle=True, sampling=drawn)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The batches of the validation range.
@@ -384,7 +388,12 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
         )
 
     def _loader(
-        self, windows: Windows, batch_size: int, shuffle: bool = False, shared: bool = True
+        self,
+        windows: Windows,
+        batch_size: int,
+        shuffle: bool = False,
+        shared: bool = True,
+        sampling: WindowSampling | None = None,
     ) -> DataLoader[Batch]:
         trainer = self.trainer
         return loader(
@@ -397,4 +406,5 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
             processes=trainer.world_size if trainer and shared else 1,
             passes=self.passes if shuffle else 1,
             workers=self.num_workers,
+            sampling=sampling,
         )

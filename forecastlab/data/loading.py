@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
 from forecastlab.batch import Batch
+from forecastlab.data.sampling import WindowSampling
 from forecastlab.data.windows import Windows
 
 FORK = "fork" if sys.platform == "linux" else None
@@ -27,6 +28,7 @@ def loader(
     processes: int,
     passes: int,
     workers: int,
+    sampling: WindowSampling | None = None,
 ) -> DataLoader[Batch]:
     """The batches that one process gets.
 
@@ -40,9 +42,10 @@ def loader(
         processes: number of processes that share the samples.
         passes: how often an epoch goes through the samples, each time in another order.
         workers: processes that cut batches beside the training.
+        sampling: draws the samples of each epoch; None if an epoch takes all of them.
     """
-    order = seed if shuffle else None
-    sampler = BatchSampler(len(windows), batch_size, order, epoch, rank, processes, passes)
+    order, samples = seed if shuffle else None, len(windows) if sampling is None else sampling.size
+    sampler = BatchSampler(samples, batch_size, order, epoch, rank, processes, passes, sampling)
     return Loader(
         windows,
         sampler=sampler,
@@ -78,6 +81,7 @@ class BatchSampler(DistributedSampler[list[int]]):
         rank: number of this process.
         processes: number of processes.
         passes: how often an epoch goes through the samples, each time in another order.
+        sampling: draws the samples of an epoch, which are `samples`, from more; None if there are no more.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class BatchSampler(DistributedSampler[list[int]]):
         rank: int = 0,
         processes: int = 1,
         passes: int = 1,
+        sampling: WindowSampling | None = None,
     ) -> None:
         self._samples = samples
         self._batch_size = batch_size
@@ -97,6 +102,7 @@ class BatchSampler(DistributedSampler[list[int]]):
         self._rank = rank
         self._processes = processes
         self._passes = passes
+        self._sampling = sampling
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order of an epoch; Lightning calls it before each."""
@@ -111,12 +117,13 @@ class BatchSampler(DistributedSampler[list[int]]):
 
     def _one_pass(self, number: int) -> Iterator[list[int]]:
         steps = self._steps()
-        if self._seed is None or self._samples == 1:
+        if self._seed is None or (self._samples == 1 and self._sampling is None):
             for start, stop in steps:
                 yield list(range(start + self._rank, stop, self._processes))
             return
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + number)
-        order = torch.randperm(self._samples, generator=generator)
+        drawn = self._sampling
+        order = torch.randperm(self._samples, generator=generator) if drawn is None else drawn.draw(generator)
         for start, stop in steps:
             yield order[start + self._rank : stop : self._processes].tolist()
 

@@ -19,6 +19,7 @@ Validation = Literal["tail", "test"]
 Context = Literal["carried", "cold"]
 ScaleBy = Literal["global", "series"]
 FoldBy = Literal["calendar", "series"]
+Sampled = Literal["evenly", "by_length"]
 
 
 class DataOptions:
@@ -65,6 +66,11 @@ class DataOptions:
         num_workers: processes that cut batches beside the training; windows are cut so fast that 0 is usually best.
         passes: how often an epoch goes through the training samples. With `lookback: full` a pass over one series is a
             single batch; several passes make an epoch that is worth a validation and a row of the log.
+        windows_per_epoch: the most training windows in an epoch, or sequences with `lookback: full`; each epoch draws
+            others, the same for the same seed. None for all. It is for panels that have far more of them than a network
+            needs between two validations.
+        window_sampling: how they are drawn. "by_length": all windows are as likely, so that a long series gives more
+            than a short one. "evenly": each series gives as many as another, or all that it has.
 
     Raises:
         ConfigError: for a setting that cannot be used.
@@ -101,6 +107,8 @@ class DataOptions:
         batch_size: int = 32,
         num_workers: int = 0,
         passes: int = 1,
+        windows_per_epoch: int | None = None,
+        window_sampling: Sampled = "by_length",
     ) -> None:
         super().__init__()
         for name, size, least in (
@@ -110,6 +118,7 @@ class DataOptions:
             ("batch_size", batch_size, 1),
             ("num_workers", num_workers, 0),
             ("passes", passes, 1),
+            ("windows_per_epoch", 1 if windows_per_epoch is None else windows_per_epoch, 1),
         ):
             if not isinstance(size, int) or size < least:
                 raise ConfigError(f"{name} must be a whole number, {least} or more, got {size!r}")
@@ -118,6 +127,7 @@ class DataOptions:
             ("scaler", [scaler], get_args(Scaler)),
             ("scale_by", [scale_by], get_args(ScaleBy)),
             ("fold_by", [fold_by], get_args(FoldBy)),
+            ("window_sampling", [window_sampling], get_args(Sampled)),
             ("calendar", calendar, get_args(Cycle)),
         ):
             for value in values:
@@ -135,6 +145,16 @@ class DataOptions:
             raise ConfigError(
                 "cutoffs are times, but fold_by: series counts the rows of each series from its own end: set splits "
                 "and test_size instead, or fold_by: calendar"
+            )
+        if windows_per_epoch is not None and passes > 1:
+            raise ConfigError(
+                f"windows_per_epoch: {windows_per_epoch} bounds an epoch, and passes: {passes} repeats it: set one of "
+                "them"
+            )
+        if windows_per_epoch is None and window_sampling != "by_length":
+            raise ConfigError(
+                f"window_sampling: {window_sampling} draws windows, but every epoch takes all of them: set "
+                "windows_per_epoch too"
             )
         if lookback == "full" and stride != 1:
             raise ConfigError("stride is the distance of windows, but lookback: full makes one sequence of a fold")
@@ -170,6 +190,8 @@ class DataOptions:
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.passes = passes
+        self.windows_per_epoch = windows_per_epoch
+        self.window_sampling = window_sampling
 
     def __init_subclass__(cls) -> None:
         """Tells `inspect.signature`, and so `help` and messages, which options a class takes by way of `**options`."""

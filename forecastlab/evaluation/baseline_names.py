@@ -10,16 +10,21 @@ from jsonargparse import ArgumentParser
 
 from forecastlab.baselines import (
     ARIMA,
+    AutoARIMA,
+    AutoETS,
     Baseline,
     Climatology,
+    DLinear,
     ElasticNet,
     GradientBoosting,
     Lasso,
     LeastAbsolute,
+    NLinear,
     Persistence,
     ResidualRegression,
     Ridge,
     SeasonalNaive,
+    Theta,
 )
 from forecastlab.errors import ConfigError
 from forecastlab.experiment.messages import in_words_of_users
@@ -32,8 +37,13 @@ BASELINES: dict[str, type[Baseline]] = {
     "lasso": Lasso,
     "elastic_net": ElasticNet,
     "lad": LeastAbsolute,
+    "nlinear": NLinear,
+    "dlinear": DLinear,
     "gradient_boosting": GradientBoosting,
+    "auto_ets": AutoETS,
+    "theta": Theta,
     "arima": ARIMA,
+    "auto_arima": AutoARIMA,
     "arima_residuals": ResidualRegression,
 }
 

@@ -4,10 +4,10 @@ The rules are fixed, and were found on development data only: M1 and M3 monthly 
 births and illness (docs/benchmarks.md). They look at lengths, seasons and numbers of series, never at a test row.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 LONGEST = 512
 """Rows that are read at most."""
@@ -23,7 +23,7 @@ LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Quantiles that are forecast."""
 
 
-def lookback(lengths: Sequence[int], horizon: int, season: int) -> int:
+def lookback(lengths: NDArray[np.int64], horizon: int, season: int) -> int:
     """Rows that are read: whole seasons, nearly as many as most series have.
 
     Longer histories help more than any change of the cell, and rows that short series lack are padded. With few windows
@@ -34,12 +34,11 @@ def lookback(lengths: Sequence[int], horizon: int, season: int) -> int:
         horizon: steps that are forecast.
         season: rows in a season; 1 for none.
     """
-    rows = np.asarray(lengths)
-    windows = int(np.maximum(rows - horizon, 1).sum())
-    most = int(np.quantile(rows, 0.9)) - horizon
+    windows = int(np.maximum(lengths - horizon, 1).sum())
+    most = int(np.quantile(lengths, 0.9)) - horizon
     wanted = min(LONGEST if season > 1 else LONGEST // 4, most, windows // WINDOWS_PER_WEIGHT)
     least = season if season > 1 else 4
-    wanted = max(wanted, min(least, int(rows.max()) - horizon), 1)
+    wanted = max(wanted, min(least, int(lengths.max()) - horizon), 1)
     return wanted // season * season if wanted >= season else wanted
 
 
@@ -55,20 +54,19 @@ def segment(rows: int, season: int) -> int:
     return next((length for length in divisors if rows <= STEPS * length), divisors[-1])
 
 
-def model(rows: int, season: int, targets: int, known: bool, calibrated: bool) -> dict[str, Any]:
+def model(rows: int, season: int, targets: int, calibrated: bool) -> dict[str, Any]:
     """The settings of the network.
 
     Args:
         rows: those that are read.
         season: rows in a season; 1 for none.
         targets: number of targets.
-        known: whether covariates are known in advance.
         calibrated: whether there are enough validation rows to calibrate intervals.
     """
-    backbone = {"class_path": "GRU", "init_args": {"hidden_size": 64}}
+    backbone: dict[str, Any] = {"class_path": "GRU", "init_args": {"hidden_size": 64}}
     length = segment(rows, season)
     if length > 1:
-        backbone = {"class_path": "Patches", "init_args": {"backbone": backbone, "length": length}}
+        backbone: dict[str, Any] = {"class_path": "Patches", "init_args": {"backbone": backbone, "length": length}}
     return {
         "backbone": backbone,
         "loss": {"class_path": "Quantile", "init_args": {"quantiles": list(LEVELS)}},

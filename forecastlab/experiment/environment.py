@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from jsonargparse import Namespace, add_instantiator, set_parsing_settings
 
 from forecastlab.adapters.jsonargparse import name_by
-from forecastlab.errors import ConfigError, DataError, ForecastlabError, ReadingNote
+from forecastlab.errors import ConfigError, DataError, ForecastlabError, Note
 from forecastlab.experiment.devices import rank
 from forecastlab.experiment.held import with_held
 from forecastlab.network import factory
@@ -76,7 +76,7 @@ def prepare(allowed: Iterable[str] = ()) -> None:
         "lightning.pytorch.trainer.connectors.signal_connector",
     ):
         logging.getLogger(name).addFilter(_is_for_users)
-    warnings.simplefilter("default", ReadingNote)
+    warnings.simplefilter("default", Note)
     warnings.showwarning = _show
     threading.excepthook = _thread_failed
 
@@ -131,8 +131,8 @@ def our_error(error: BaseException | None) -> ForecastlabError | None:
 
 
 def _show(message: Warning | str, category: type[Warning], *others: Any, **named: Any) -> None:
-    """Prints what was decided about data in one line, once for all devices; other warnings as Python does."""
-    if not issubclass(category, ReadingNote):
+    """Prints what was decided about data or fits in one line, once for all devices; other warnings as Python does."""
+    if not issubclass(category, Note):
         _SHOW(message, category, *others, **named)
     elif not rank():
         print(f"forecastlab: note: {message}", file=sys.stderr)

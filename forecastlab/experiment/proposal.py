@@ -9,24 +9,27 @@ import yaml
 from forecastlab.data.survey import Survey
 from forecastlab.data.table_datamodule import TableDataModule
 from forecastlab.errors import ForecastlabError
+from forecastlab.experiment import auto
 
 _HORIZONS = {"h": 24, "D": 14, "B": 10, "W": 8, "MS": 12, "ME": 12, "QS": 4, "QE": 4, "YS": 4, "YE": 4}
 """Steps that are forecast, by the step of the calendar."""
-_MOST_WINDOWS = 100_000
-"""Training windows of an epoch above which only every n-th is taken."""
 _CALIBRATED = 10
 """Validation rows beyond the horizon from which 90 % intervals are calibrated."""
 _OF_THE_MODEL = {
     "backbone": "`forecastlab backbones` lists others",
+    "loss": "the median and 10 more quantiles are forecast",
     "anchor": "the change from the last value is forecast, so that levels may drift",
     "window_norm": "each window is read relative to its own past",
+    "loss_units": "small and large series count the same",
+    "linear_window": "a linear map of the window stands beside the network",
+    "channels": "each target is forecast from its own past, with the same weights",
     "intervals": "90 % intervals, calibrated on the validation rows",
 }
 """Why each setting of the model is what it is."""
 
 
 def proposed(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
-    """The config that trains on what was seen, as keys and values for `Config.of`.
+    """The config that trains on what was seen, as keys and values for `Config.of`; the rules are those of `auto`.
 
     Args:
         seen: what is in the file or frame.
@@ -35,19 +38,22 @@ def proposed(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ForecastlabError: if the series are too short for any fold.
     """
-    data = _data(seen, answers)
+    data, windows = _data(seen, answers)
     calibrated = data["val_size"] >= data["horizon"] + _CALIBRATED - 1
+    training = auto.training(windows)
+    data["batch_size"] = training["batch_size"]
+    if training["windows_per_epoch"] is not None:
+        data["windows_per_epoch"] = training["windows_per_epoch"]
+    epochs = training["epochs"]
     return {
         "data": {"class_path": "TableDataModule", "init_args": data},
         "model": {
-            "backbone": {"class_path": "LSTM", "init_args": {"hidden_size": 32}},
-            "anchor": "last",
-            "window_norm": "standard" if data["lookback"] >= 8 else "last",
-            **({"intervals": [0.9]} if calibrated else {}),
-            "optimizer": {"class_path": "Adam", "init_args": {"lr": 2.0e-3}},
+            **auto.model(data["lookback"], seen.season, len(data["targets"]), calibrated),
+            "optimizer": {"class_path": "AdamW", "init_args": {"lr": 2.0e-3}},
+            "lr_scheduler": {"class_path": "CosineAnnealingLR", "init_args": {"T_max": epochs}},
         },
-        "early_stopping": {"patience": 10},
-        "trainer": {"max_epochs": 100, "gradient_clip_val": 1.0},
+        "early_stopping": {"patience": max(5, epochs // 4)},
+        "trainer": {"max_epochs": epochs, "gradient_clip_val": 1.0},
     }
 
 
@@ -91,8 +97,11 @@ def _lines(values: Mapping[str, Any], indent: str, reasons: Mapping[str, str]) -
     return lines
 
 
-def _data(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
+def _data(seen: Survey, answers: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     """Settings of the data module with which every part of the last fold has something to forecast.
+
+    Returns:
+        The settings, and the number of training windows.
 
     Raises:
         ForecastlabError: if there are none such.
@@ -101,38 +110,38 @@ def _data(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
     usual = int(np.median(lengths))
     step = seen.tables[0].frequency.partition("-")[0]
     horizon = answers.get("horizon") or _horizon(step, seen, usual)
-    lookback = answers.get("lookback") or _lookback(horizon, seen.season, usual)
+    lookback = answers.get("lookback")
     error: ForecastlabError | None = None
     while True:
+        folds = _folds(seen, horizon, usual)
+        training = np.maximum(lengths - folds["test_size"] - folds["val_size"], 1)
+        rows = lookback or auto.lookback(training, horizon, seen.season)
+        least = min(rows, max(seen.season, 2), max(1, int(training.min()) - horizon))
         data = {
             **seen.settings,
             "horizon": horizon,
-            "lookback": lookback,
+            "lookback": rows,
+            **({"min_history": least} if least < rows else {}),
             "season_length": seen.season,
-            **_folds(seen, horizon, lookback, usual),
+            **folds,
             **_calendar(step, seen),
         }
+        if answers.get("targets"):
+            data["targets"] = list(answers["targets"])
         if len(lengths) > 1:
             data["scale_by"] = "global"
-        windows = int(np.maximum(lengths - lookback, 1).sum())
-        data["stride"] = max(1, windows // _MOST_WINDOWS)
-        data["batch_size"] = int(np.clip(2 ** round(np.log2(max(windows, 2) / 100)), 16, 256))
         try:
-            module = TableDataModule(**{**data, "path": data.get("path")})
+            module = TableDataModule(**{**data, "targets": seen.settings["targets"], "path": data.get("path")})
             module.tables, module.recipe = seen.tables, seen.recipe  # read once
-            for part in ("fit", "validation", "test"):
-                if not module.samples(part):
-                    raise ForecastlabError(f"no {part} row")
-            return data
+            samples = {part: module.samples(part) for part in ("fit", "validation", "test")}
+            if empty := [part for part, count in samples.items() if not count]:
+                raise ForecastlabError(f"no {empty[0]} row")
+            return data, samples["fit"]
         except ForecastlabError as problem:
             error = problem
-        if "lookback" not in answers and lookback > 2:
-            lookback = max(2, lookback // 2)
-        elif "horizon" not in answers and horizon > 1:
-            horizon = max(1, horizon // 2)
-            lookback = answers.get("lookback") or _lookback(horizon, seen.season, usual)
-        else:
+        if "horizon" in answers or horizon == 1:
             raise error
+        horizon = max(1, horizon // 2)
 
 
 def _horizon(step: str, seen: Survey, usual: int) -> int:
@@ -142,18 +151,9 @@ def _horizon(step: str, seen: Survey, usual: int) -> int:
     return max(1, min(wanted, usual // 8))
 
 
-def _lookback(horizon: int, season: int, usual: int) -> int:
-    """Two seasons or horizons, whole seasons where they fit, and at most a quarter of a series."""
-    wanted = max(2 * season, 2 * horizon, 8)
-    most = max(2, usual // 4)
-    if season > 1 and most >= season:
-        return min(-(-wanted // season) * season, most // season * season)
-    return min(wanted, most)
-
-
-def _folds(seen: Survey, horizon: int, lookback: int, usual: int) -> dict[str, int]:
+def _folds(seen: Survey, horizon: int, usual: int) -> dict[str, int]:
     test = max(horizon, min(usual // 8, 10 * horizon))
-    splits = 3 if usual - 3 * test >= 3 * (lookback + horizon) else 1
+    splits = 3 if usual - 3 * test >= 6 * horizon else 1
     validation = max(horizon, min(max(usual // 8, horizon + _CALIBRATED), 10 * horizon, usual // 4))
     return {"test_size": test, "splits": splits, "val_size": validation}
 
@@ -181,7 +181,9 @@ def _reasons(seen: Survey, answers: Mapping[str, Any]) -> dict[str, str]:
         "known": "known in advance: the file has them for steps to come",
         "static": "one value per series",
         "horizon": "steps that are forecast",
-        "lookback": "rows that are read",
+        "lookback": "rows that are read: longer histories help",
+        "min_history": "rows that a forecast needs; what a short series lacks is padded",
+        "windows_per_epoch": "an epoch takes some of the windows",
         "season_length": "rows in a season, for MASE" if seen.season > 1 else "no season was found",
         "test_size": "rows in each test range",
         "splits": "test ranges, for crossval",

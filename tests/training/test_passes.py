@@ -64,6 +64,18 @@ def test_a_training_that_is_resumed_between_epochs_of_several_passes_ends_with_t
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_training_on_some_windows_per_epoch_goes_on_with_the_windows_of_a_whole_one(tmp_path, workers):
+    data = {"lookback": 3, "batch_size": 5, "windows_per_epoch": 7, "num_workers": workers}
+    settings = {"data": data, "enable_checkpointing": True}
+    _, expected, _ = fitted(tmp_path / "whole", **settings, epochs=4, callbacks=[Checkpoints()])
+    half, _, _ = fitted(tmp_path / "half", **settings, epochs=2, callbacks=[Checkpoints()])
+    assert half.global_step == 4  # two steps an epoch, of five windows and of two
+    last = half.checkpoint_callback.folder / "last.ckpt"
+    _, weights, _ = fitted(tmp_path / "rest", **settings, epochs=4, callbacks=[Checkpoints()], ckpt_path=last)
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+
+
 def test_validation_and_test_take_one_pass():
     module = Series(noise(60), fold=2, passes=7)
     module.setup("fit")
