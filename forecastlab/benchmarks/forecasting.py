@@ -39,7 +39,7 @@ class Forecasts:
         self.fallen_back = 0
         schema = networks[0].schema
         self.full = schema.lookback == "full"
-        self.least = 1 if self.full else int(schema.lookback)
+        self.least = schema.least_history
         tables = read_tables(series.frame(series.lengths), Recipe.from_dict(schema.recipe))
         self.panel = Panel.of(tables, schema)
         found = {name: number for number, name in enumerate(self.panel.names)}
@@ -92,7 +92,7 @@ class Forecasts:
         """The mean forecasts, (origins, horizon, targets), and quantiles, (origins, horizon, targets, levels)."""
         rows = self.panel.rows
         series, ends = torch.from_numpy(place), torch.from_numpy(row)
-        begins = rows.first[series] if self.full else ends + 1 - self.least
+        begins = rows.first[series] if self.full else ends + 1 - int(self.panel.schema.lookback)
         windows = Windows(rows, series, begins, ends, ends)
         points, quantiles = [], []
         for chosen in torch.arange(len(windows)).split(1 if self.full else WINDOWS_IN_A_BATCH):

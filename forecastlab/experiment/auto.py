@@ -66,7 +66,7 @@ def model(rows: int, season: int, targets: int, calibrated: bool) -> dict[str, A
     backbone: dict[str, Any] = {"class_path": "GRU", "init_args": {"hidden_size": 64}}
     length = segment(rows, season)
     if length > 1:
-        backbone: dict[str, Any] = {"class_path": "Patches", "init_args": {"backbone": backbone, "length": length}}
+        backbone = {"class_path": "Patches", "init_args": {"backbone": backbone, "length": length}}
     return {
         "backbone": backbone,
         "loss": {"class_path": "Quantile", "init_args": {"quantiles": list(LEVELS)}},

@@ -153,7 +153,7 @@ def _horizon(step: str, seen: Survey, usual: int) -> int:
 
 def _folds(seen: Survey, horizon: int, usual: int) -> dict[str, int]:
     test = max(horizon, min(usual // 8, 10 * horizon))
-    splits = 3 if usual - 3 * test >= 6 * horizon else 1
+    splits = 3 if usual - 3 * test >= 6 * horizon else 2
     validation = max(horizon, min(max(usual // 8, horizon + _CALIBRATED), 10 * horizon, usual // 4))
     return {"test_size": test, "splits": splits, "val_size": validation}
 

@@ -9,8 +9,8 @@ from torch import Tensor
 Kind = Literal["none", "last", "standard", "mean", "robust", "seasonal"]
 EPSILON = 1e-5
 """Added to a window's variance, in scaled units, so that a constant window is not divided by 0."""
-LEAST = 1e-4
-"""The least unit of a window as a share of the last value's size, for the kinds that work at any size."""
+LEAST = 0.02
+"""The least unit of a window, for the kinds that work at any size: a share of the last value or of the scaler's unit."""
 
 
 class WindowNorm:
@@ -29,8 +29,8 @@ class WindowNorm:
     2022, without its learned scale and shift, which the next linear layer can learn as well.
 
     "standard" is for series of a similar size. The kinds below it work at any size, as in a panel of small and large
-    shops: their unit is at least 1e-4 of the last value's size, and 1 in a window of zeros. A season that is longer
-    than the window counts as 1.
+    shops. A window that hardly changes has a unit of 2 % of its last value, or of the scaler's unit if that is less. A
+    window that is no longer than a season is measured by its changes from row to row.
 
     Rows that pad a window do not count, and are 0.
 
@@ -74,8 +74,8 @@ class WindowNorm:
             change = change / unit
         else:
             change, spread = self._level_and_spread(own, there)
-            least = LEAST * size
-            unit = torch.maximum(spread, least.where(least > 0, torch.ones_like(least)))
+            least = LEAST * size.clamp(max=1)
+            unit = torch.maximum(spread, least.where(least > 0, torch.full_like(least, LEAST)))
             change, unit = (change / unit).to(dtype), unit.to(dtype)
         if self.padded is not None:
             change = change * there.to(dtype)
@@ -89,9 +89,16 @@ class WindowNorm:
         if self.kind == "robust":
             level = own.where(there > 0, torch.nan).nanmedian(1, keepdim=True).values
             return own - level, _mean((own - level).abs(), there)
-        season = self.season if self.season < own.shape[1] else 1
-        change = (own[:, season:] - own[:, :-season]).abs()
-        return own - own[:, -1:], _mean(change, there[:, :-season])
+        spread = _mean_change(own, there, 1)
+        if 1 < self.season < own.shape[1]:
+            whole = there[:, : -self.season].any(1, keepdim=True)
+            spread = _mean_change(own, there, self.season).where(whole, spread)
+        return own - own[:, -1:], spread
+
+
+def _mean_change(values: Tensor, there: Tensor, rows: int) -> Tensor:
+    """The mean absolute change over so many rows, (batch, 1, targets)."""
+    return _mean((values[:, rows:] - values[:, :-rows]).abs(), there[:, :-rows])
 
 
 def _variance(values: Tensor, there: Tensor | None) -> Tensor:

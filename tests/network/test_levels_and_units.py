@@ -95,7 +95,7 @@ def by_hand(kind, window, last):
         "seasonal": np.abs(window[SEASON:] - window[:-SEASON]).mean(0),
     }[kind]
     if kind in ("mean", "robust", "seasonal"):
-        unit = np.maximum(unit, 1e-4 * np.abs(last))
+        unit = np.maximum(unit, 0.02 * np.minimum(np.abs(last), 1))
     return (window - level) / unit, unit
 
 
@@ -110,6 +110,22 @@ def test_windows_are_read_relative_to_their_level_and_in_their_unit(kind):
         assert not inputs[: LOOKBACK - len(window), OWN].any()
         np.testing.assert_allclose(scaled.unit[row, 0].numpy(), unit, rtol=1e-9)
         np.testing.assert_array_equal(inputs[:, [1, 3]], x.history[row][:, [1, 3]].numpy())
+
+
+def test_a_window_no_longer_than_a_season_is_measured_by_its_changes_from_row_to_row():
+    x = batch(padding=(5, 5, 5))
+    unit = forecaster(window_norm="seasonal").scaled(x).unit
+    for row, window in enumerate(windows(x)):
+        np.testing.assert_allclose(unit[row, 0], np.abs(np.diff(window, axis=0)).mean(0), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("level", "unit"), [(0.3, 0.006), (20.0, 0.02), (0.0, 0.02)])
+def test_the_unit_of_a_window_that_does_not_change_is_a_share_of_its_level_or_of_the_scaler(level, unit):
+    x = batch()
+    history, last = x.history.clone(), x.last.clone()
+    history[1][:, OWN], last[1] = level, level
+    found = forecaster(window_norm="seasonal").scaled(x._replace(history=history, last=last)).unit
+    np.testing.assert_allclose(found[1], unit, rtol=1e-9)
 
 
 @pytest.mark.parametrize("anchor", ["last", "mean", "seasonal"])
