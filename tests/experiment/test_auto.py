@@ -1,0 +1,63 @@
+"""The rules of the automatic recipe."""
+
+import numpy as np
+import pytest
+
+from forecastlab.experiment import auto
+
+
+@pytest.mark.parametrize(
+    ("lengths", "horizon", "season", "rows"),
+    [
+        ([7000], 30, 7, 511),  # 73 weeks, at most 512 rows
+        ([8640] * 7, 48, 24, 504),
+        ([700] * 400, 48, 24, 504),
+        ([115] * 1000, 18, 12, 96),  # 8 years of 115 - 18 months
+        ([44] * 700, 8, 4, 36),
+        ([120], 12, 12, 24),  # 108 windows, four for each row that is read
+        ([30], 12, 12, 12),  # at least one season
+        ([20] * 500, 6, 1, 14),
+        ([900] * 300, 13, 1, 128),
+        ([5], 2, 12, 3),
+        ([3], 3, 1, 1),
+    ],
+)
+def test_nearly_as_many_rows_are_read_as_there_are_in_whole_seasons(lengths, horizon, season, rows):
+    assert auto.lookback(np.array(lengths), horizon, season) == rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "season", "length"),
+    [
+        (504, 24, 24),
+        (511, 7, 7),
+        (96, 12, 4),
+        (36, 4, 2),
+        (24, 12, 1),
+        (480, 96, 24),
+        (720, 144, 36),
+        (128, 1, 8),
+        (13, 1, 1),
+    ],
+)
+def test_segments_divide_the_season_and_make_few_steps(rows, season, length):
+    assert auto.segment(rows, season) == length
+
+
+@pytest.mark.parametrize(
+    ("windows", "batch", "per_epoch", "epochs"),
+    [(100, 16, None, 100), (6000, 256, None, 41), (10**6, 256, 12800, 20), (1, 16, None, 100)],
+)
+def test_a_training_has_about_a_thousand_batches(windows, batch, per_epoch, epochs):
+    assert auto.training(windows) == {"batch_size": batch, "windows_per_epoch": per_epoch, "epochs": epochs}
+
+
+def test_a_network_reads_segments_and_gives_quantiles_in_units_of_its_window():
+    monthly = auto.model(96, 12, 1, True)
+    assert monthly["backbone"]["class_path"] == "Patches"
+    assert (monthly["window_norm"], monthly["loss_units"], monthly["intervals"]) == ("seasonal", "window", [0.9])
+    assert "channels" not in monthly
+    short = auto.model(12, 12, 3, False)
+    assert short["backbone"]["class_path"] == "GRU"
+    assert (short["window_norm"], short["channels"]) == ("mean", "independent")
+    assert "intervals" not in short
