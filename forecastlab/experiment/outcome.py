@@ -6,6 +6,7 @@ from pathlib import Path
 from lightning.pytorch import Trainer
 
 from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.levels import beyond_training
 from forecastlab.metrics import ForecastMetrics, Part
 from forecastlab.runs.files import write_whole
 from forecastlab.runs.run import Run
@@ -15,6 +16,8 @@ from forecastlab.training.forecaster import Forecaster
 
 MOST = 40
 """Rows of a table that are printed."""
+MANY = 0.2
+"""Share of the tested values at new levels from which that is said."""
 
 
 def relative(path: Path) -> Path:
@@ -54,7 +57,22 @@ def tell_test(trainer: Trainer, model: Forecaster, data: ForecastDataModule, by:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
         if isinstance(callback, PredictionWriter) and callback.path is not None and callback.table is not None:
             tell_scores(model.metrics, data.panel.names, len(callback.table), by, callback.path.parent)
+            for note in _new_levels(model, data):
+                print(f"note        {note}")
     _tell_places(trainer)
+
+
+def _new_levels(model: Forecaster, data: ForecastDataModule) -> list[str]:
+    """Names the targets whose test has levels that did not train a network that learns levels, and the remedy."""
+    if model.anchor is not None:
+        return []
+    remedy = "--model.anchor last" + ("" if data.lookback == "full" else " --model.window_norm last")
+    return [
+        f"{share:.0%} of the tested values of {name} lie beyond all levels that trained the network, which learns "
+        f"levels by heart: train it with {remedy}, so that it forecasts changes"
+        for name, share in beyond_training(data).items()
+        if share >= MANY
+    ]
 
 
 def tell_forecast(trainer: Trainer, data: ForecastDataModule) -> None:

@@ -328,7 +328,10 @@ class Composition(nn.Module, metaclass=ByName):
         return scaled.unit[:, None]
 
     def errors(self, raw: Tensor, scaled: Scaled) -> Tensor:
-        """The scores that calibrate the intervals, in units of the loss, (batch, origins, horizon, targets, coverages)."""
+        """The scores that calibrate the intervals, (batch, origins, horizon, targets, coverages).
+
+        They are in units of the loss.
+        """
         assert self.intervals is not None
         unit = self._unit_of_the_loss(scaled)
         raw = raw / unit[..., None]

@@ -10,7 +10,7 @@ Kind = Literal["none", "last", "standard", "mean", "robust", "seasonal"]
 EPSILON = 1e-5
 """Added to a window's variance, in scaled units, so that a constant window is not divided by 0."""
 LEAST = 0.02
-"""The least unit of a window, for the kinds that work at any size: a share of the last value or of the scaler's unit."""
+"""The least unit of a window as a share of its last value or of the scaler's unit, for kinds that work at any size."""
 
 
 class WindowNorm:

@@ -349,3 +349,15 @@ def test_parts_that_there_are_not_are_refused(evaluate):
     answer = evaluate("test", "--ckpt_path", "best", "--by", "weather")
     assert answer.status == 2
     assert "'series', 'target', 'horizon', 'month'" in answer.err
+
+
+def test_a_test_at_levels_that_did_not_train_names_the_remedy(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    days = pd.date_range("2020-01-01", periods=120)
+    pd.DataFrame({"ds": days, "y": np.arange(120.0)}).to_csv("rising.csv", index=False)
+    fit = ("fit", "--data=TableDataModule", "--data.path=rising.csv", "--data.lookback=4", "--trainer.max_epochs=1")
+    assert cli(*fit, "--experiment=plain").status == 0
+    told = "100% of the tested values of y lie beyond all levels that trained the network"
+    assert told in cli("test", "--ckpt_path=best", "--experiment=plain").out
+    assert cli(*fit, "--experiment=anchored", "--model.anchor=last", "--model.window_norm=last").status == 0
+    assert told not in cli("test", "--ckpt_path=best", "--experiment=anchored").out
