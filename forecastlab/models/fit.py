@@ -8,7 +8,6 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,8 @@ def fit(
         ConfigError: for a setting that is unknown or cannot be used.
         DataError: for data that cannot be read, or are too few.
     """
-    config, notes = _chosen(source, target, horizon, answers, settings or {})
+    kept = {} if experiment is None else {"experiment": experiment}
+    config, notes = _chosen(source, target, horizon, answers, {**(settings or {}), **kept})
     return trained(config, experiment, notes)
 
 
@@ -71,22 +71,21 @@ def trained(config: Config, experiment: str | None = None, notes: Sequence[str] 
 
     Args:
         config: the experiment.
-        experiment: keeps the run under this name in lightning_logs; None keeps nothing.
+        experiment: keeps the run, whose config has this name, in lightning_logs; None keeps nothing.
         notes: sentences that are said before.
 
     Raises:
         ConfigError: for a setting that cannot be used.
         DataError: for data that cannot be read, or are too few.
     """
-    if experiment is not None:
-        config = config.with_values({"experiment": experiment})
     devices = config.values["trainer"]["devices"]
     if devices not in ("auto", 1):
         raise ConfigError(
             f"trainer.devices: a program trains on one device, got {devices}; write a config with forecastlab init and "
             "train on several with forecastlab fit"
         )
-    config = config.with_values({"trainer.devices": 1})
+    if devices == "auto":
+        config = config.with_values({"trainer.devices": 1})
     with within_a_program(), _run(experiment) as run:
         for note in notes:
             warnings.warn(note, ReadingNote, stacklevel=3)
@@ -100,7 +99,7 @@ def trained(config: Config, experiment: str | None = None, notes: Sequence[str] 
         best = getattr(training.trainer.checkpoint_callback, "best_model_path", "")
         if not best:
             raise ConfigError("no epoch was trained, validated and kept, so there is no model")
-        return replace(Model.load(best), config=config)
+        return Model.of(best, config)
 
 
 class _Training(Experiment):
@@ -142,6 +141,7 @@ def _chosen(
     own = {f"data.{name}": value for name, value in given.items()}
     if len(targets) > 1:
         own["data.targets"] = list(targets)
+    chosen["trainer"] |= {"devices": 1}
     config = Config.of(chosen).with_values({**own, **settings})
     data = config.values["data"]["init_args"]
     free = ["target"] if target is None and seen.covariates else []  # with no other column it needs no choice

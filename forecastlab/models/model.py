@@ -62,9 +62,24 @@ class Model:
         if not isinstance(checkpoint.get("config"), str):
             raise DataError(f"{path} carries no config: load its network alone with forecastlab.Forecaster.load")
         values, _ = believed(checkpoint["config"], resumes=False, in_its_run=False)
+        return cls.of(path, Config.of(values))
+
+    @classmethod
+    def of(cls, path: str | Path, config: Config) -> "Model":
+        """A model from a checkpoint whose config is known.
+
+        Args:
+            path: the checkpoint.
+            config: what it was trained with.
+
+        Raises:
+            DataError: if the file is not there, damaged, or no checkpoint.
+            ConfigError: if it names classes that may not be imported.
+        """
+        checkpoint = read_checkpoint(path)
         epochs = checkpoint.get(MARK, checkpoint["epoch"] + 1)
         loss = None if MARK in checkpoint else checkpoint.get("best_score")
-        return cls(Forecaster.load(path), Config.of(values), epochs, loss, Path(path).read_bytes())
+        return cls(Forecaster.load(path), config, epochs, loss, Path(path).read_bytes())
 
     def save(self, path: str | Path) -> None:
         """Writes the model as a checkpoint, which `Model.load` and every command with `--ckpt_path` take.
@@ -198,10 +213,10 @@ class Model:
             f"Model       forecasts {', '.join(schema.targets)}{of}, {steps} ({step}) from {reads}",
             f"network     {in_words(self.network.settings['backbone'])}, {', '.join(parts)}: {weights:,} weights",
         ]
-        if self.network.levels:
-            lines.append(
-                f"intervals   {', '.join(f'{coverage:.0%}' for coverage in self.network.settings['intervals'])}"
-            )
+        if coverages := self.network.settings["intervals"]:
+            lines.append(f"intervals   {', '.join(f'{coverage:.0%}' for coverage in coverages)}")
+        elif self.network.levels:
+            lines.append(f"quantiles   {', '.join(f'{level:g}' for level in self.network.levels)}")
         if record is not None:
             lines.append(f"trained on  {self._words(record.fit)} of {record.rows} rows (fold {record.fold})")
         epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
@@ -223,7 +238,9 @@ class Model:
         return self.network.trained_on[-1] if self.network.trained_on else None
 
     def _config(self, frame: Any, values: Mapping[str, Any] | None = None) -> Config:
-        given = {} if frame is None else {"data.path": frame}
+        given: dict[str, Any] = {} if frame is None else {"data.path": frame}
+        if given:
+            self._require_table()
         return self.config.with_values({**given, **(values or {})}) if given or values else self.config
 
     @cached_property
@@ -233,15 +250,20 @@ class Model:
 
     def _rows(self, frame: Any) -> pd.DataFrame:
         """Raw columns: the training's, or a frame's or file's, read as the training's were."""
-        if not isinstance(self._data, TableDataModule):
-            raise ConfigError(
-                f"the data come from {type(self._data).__name__}, which takes no frame: use model.network.forecast, or "
-                "forecastlab predict --ckpt_path"
-            )
+        data = self._require_table()
         if frame is None:
-            self._data.prepare_data()
-            return self._data.frame()
-        return read_source(frame, self._data.dialect, self._data.recipe.series_columns)[0]
+            data.prepare_data()
+            return data.frame()
+        return read_source(frame, data.dialect, data.recipe.series_columns)[0]
+
+    def _require_table(self) -> TableDataModule:
+        """The training's data, if they are of the kind that is read from a frame."""
+        if isinstance(self._data, TableDataModule):
+            return self._data
+        raise ConfigError(
+            f"the data come from {type(self._data).__name__}, which takes no frame: use model.network.forecast, or "
+            "forecastlab predict --ckpt_path"
+        )
 
     def _after_training(self, module: ForecastDataModule) -> ForecastDataModule:
         """New data that are tested on the rows behind those of the training, if there are such."""
@@ -249,8 +271,13 @@ class Model:
         if record is None or record.fingerprint == module.fingerprint or module.fold_by == "series":
             return module
         spans = [span for span in (record.fit, record.validation) if span is not None]
-        times = module.times[: -module.horizon]
-        later = times[times > max(pd.Timestamp(span.last) for span in spans)]
+        times, last = module.times[: -module.horizon], max(pd.Timestamp(span.last) for span in spans)
+        if (times.tz is None) != (last.tz is None):
+            with_, without = ("training", "frame") if times.tz is None else ("frame", "training")
+            raise DataError(
+                f"the times of the {with_} have a zone, and those of the {without} none: expected both or none"
+            )
+        later = times[times > last]
         if len(later):
             module.fold, module.cutoffs, module.test_size = 1, [str(later[0])], None
         return module

@@ -20,7 +20,7 @@ except ImportError:
 
 CHOSEN = {
     "early_stopping": {"patience": 10},
-    "trainer": {"max_epochs": 100, "gradient_clip_val": 1.0},
+    "trainer": {"max_epochs": 100, "gradient_clip_val": 1.0, "devices": 1},
 }
 """How long it trains at most."""
 
@@ -39,6 +39,14 @@ class SktimeForecaster(BaseForecaster):  # type: ignore[misc]  # sktime may not 
 
     Attributes:
         model_: the fitted `Model`.
+
+    Example:
+        >>> from sktime.datasets import load_airline
+        >>> from forecastlab.models.sktime import SktimeForecaster
+        >>> forecaster = SktimeForecaster("GRU", lookback=24)
+        >>> forecaster.fit(load_airline(), fh=range(1, 13))  # doctest: +SKIP
+        SktimeForecaster(...)
+        >>> forecaster.predict()  # doctest: +SKIP
     """
 
     _tags = {  # noqa: RUF012  # sktime reads it
@@ -55,7 +63,6 @@ class SktimeForecaster(BaseForecaster):  # type: ignore[misc]  # sktime may not 
         "capability:update": True,
         "requires-fh-in-fit": True,
     }
-    _config = {"remember_data": False}  # noqa: RUF012  # the rows that are forecast from are kept here
 
     def __init__(
         self,
@@ -84,8 +91,8 @@ class SktimeForecaster(BaseForecaster):  # type: ignore[misc]  # sktime may not 
             "season_length": self.season_length,
         }
         model = {"backbone": self.backbone, "anchor": "last", "window_norm": "standard" if lookback >= 8 else "last"}
-        chosen = {"data": {"class_path": "TableDataModule", "init_args": data}, "model": model, **CHOSEN}
-        self.model_ = trained(Config.of(chosen).with_values(self.settings or {}))
+        config = Config.of({"data": {"class_path": "TableDataModule", "init_args": data}, "model": model, **CHOSEN})
+        self.model_ = trained(config.with_values(self.settings) if self.settings else config)
         self._rows = y
         return self
 

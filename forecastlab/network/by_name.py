@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from forecastlab.backbones.base import Backbone
 from forecastlab.decoders import Decoder
@@ -19,8 +18,8 @@ _BASES: dict[str, type] = {
     "decoder": Decoder,
     "loss": Loss,
     "optimizer": Optimizer,
-    "lr_scheduler": LRScheduler,
 }
+"""The parts that have a name of their own; a schedule needs arguments besides."""
 
 
 class ByName(type):
@@ -43,9 +42,10 @@ class ByName(type):
         Raises:
             ConfigError: for a name that no class has.
         """
-        own = list(cls.__signature__.parameters)
-        named = dict(zip(own, args, strict=False))
-        if len(args) > len(own) or set(named) & set(arguments):
+        own = cls.__signature__.parameters
+        positions = [name for name, one in own.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
+        named = dict(zip(positions, args, strict=False))
+        if len(args) > len(positions) or set(named) & set(arguments):
             return super().__call__(*args, **arguments)  # Python says what is wrong
         arguments = {**named, **arguments}
         for name, base in _BASES.items():

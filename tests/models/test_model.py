@@ -170,5 +170,19 @@ def test_data_that_are_no_table_take_no_frame(tmp_path, monkeypatch, capsys):
     assert main(["fit", "--config", "quickstart", "--trainer.max_epochs", "1"]) == 0
     model = forecastlab.Model.load(next(tmp_path.rglob("best.ckpt")))
     assert model.score()["test/mae"] > 0
-    with pytest.raises(ConfigError, match=r"OzoneDataModule, which takes no frame: use model\.network\.forecast"):
-        model.forecast()
+    for ask in (model.forecast, lambda: model.score(days(120)), lambda: model.crossval(days(120))):
+        with pytest.raises(ConfigError, match=r"OzoneDataModule, which takes no frame: use model\.network\.forecast"):
+            ask()
+
+
+def test_a_frame_with_a_zone_is_not_compared_with_times_that_have_none(model):
+    frame = days(150)
+    with pytest.raises(DataError, match="zone"):
+        model.score(frame.assign(ds=frame["ds"].dt.tz_localize("Europe/Berlin")))
+
+
+def test_quantiles_that_are_trained_are_named():
+    loss = {"class_path": "Quantile", "init_args": {"quantiles": [0.1, 0.5, 0.9]}}
+    model = forecastlab.fit(days(120), "y", 2, settings={**FEW, "model.loss": loss, "model.intervals": []})
+    assert "quantiles   0.1, 0.5, 0.9" in repr(model)
+    assert len(model.plot().get_axes()[0].collections) == 1

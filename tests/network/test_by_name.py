@@ -33,10 +33,9 @@ def test_the_name_and_its_arguments_build_what_a_partial_builds(build, backbone,
     assert short.settings["backbone"]["class_path"] == "forecastlab.backbones.gru.GRU"
 
 
-def test_the_optimizer_and_its_schedule_have_names_too(schema):
-    model = Forecaster("GRU", optimizer="AdamW", lr_scheduler="ConstantLR", schema=schema)
+def test_the_optimizer_has_a_name_too(schema):
+    model = Forecaster("GRU", optimizer="AdamW", schema=schema)
     assert model.hparams["optimizer"]["class_path"].endswith(".AdamW")
-    assert model.hparams["lr_scheduler"]["class_path"].endswith(".ConstantLR")
 
 
 def test_an_argument_that_both_have_is_the_networks_own(schema):
@@ -59,6 +58,8 @@ def test_an_argument_that_nobody_has_is_refused(schema):
         Forecaster("GRU", hiden_size=16, schema=schema)
     with pytest.raises(TypeError, match="'hidden_size'"):
         Forecaster(hidden_size=16, schema=schema)
+    with pytest.raises(TypeError, match="positional"):
+        Forecaster("GRU", *[None] * 20)
     with pytest.raises(TypeError, match="multiple values"):
         Forecaster("GRU", backbone="GRU", schema=schema)
 
