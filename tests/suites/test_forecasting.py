@@ -126,6 +126,7 @@ def described():
             yield pytest.param(suite.name, name, marks=marks, id=f"{suite.name}:{name}")
 
 
+@pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")  # what is said of values of published files
 @pytest.mark.parametrize(("suite", "name"), list(described()))
 def test_the_rows_that_a_network_reads_of_a_published_task_are_those_of_its_windows(
     suite, name, published_files, tmp_path
