@@ -13,7 +13,6 @@ from forecastlab import __version__
 from forecastlab.benchmarks import log as scorings
 from forecastlab.benchmarks.recipes import recipe_of
 from forecastlab.benchmarks.report import report as page_of
-from forecastlab.benchmarks.scores import naive_scores
 from forecastlab.benchmarks.scoring import SCORED, Scoring, score, seed_folder
 from forecastlab.benchmarks.suites import Suite, Task, load, suite_of
 from forecastlab.benchmarks.summary import summaries_table, summary
@@ -28,6 +27,8 @@ from forecastlab.runs.run import LOGS, Run
 
 PRELOAD = ("forecastlab.benchmarks.training", "forecastlab.benchmarks.scoring")
 """What the processes need, which is imported once for all of them."""
+ROOT_DIR = "trainer.default_root_dir"
+"""The setting that says where the runs are, and changes no figure."""
 LOG = Path("benchmarks", "log.csv")
 """The log of scorings, unless another is named."""
 
@@ -134,12 +135,12 @@ class _Plan:
             "suite": self.suite.name,
             "task": task.name,
             "recipe": self.recipe,
-            "settings": json.dumps(dict(self.settings)) if self.settings else "",
+            "settings": json.dumps({name: self.settings[name] for name in self.settings if name != ROOT_DIR}),
             "backbone": found["backbone"],
             "seeds": " ".join(map(str, self.seeds)),
             **found["figures"],
-            "wall_s": f"{wall:.1f}",
-            "cpu_s": f"{cpu:.1f}",
+            "wall_s": None if wall is None else f"{wall:.1f}",
+            "cpu_s": None if cpu is None else f"{cpu:.1f}",
         }
         number = scorings.append(self.log, entry)
         write_whole(self.folder(task.name) / SCORED, json.dumps({**found, "logged": True}))
@@ -149,15 +150,17 @@ class _Plan:
                 "among several is no longer one of unseen rows"
             )
 
-    def effort(self, task: str) -> tuple[float, float, float]:
-        """Seconds of a task: wall and CPU time of all its parts, and wall time of its trainings alone."""
-        parts = [read_json(seed_folder(self.folder(task), seed) / TRAINED) for seed in self.seeds]
-        training = sum(float(part["wall_s"]) for part in parts)
-        found = self.result(task)
-        wall, cpu = (
-            sum(float(part[name]) for part in [*parts, found]) if found else 0.0 for name in ("wall_s", "cpu_s")
-        )
-        return wall, cpu, training
+    def effort(self, task: str) -> tuple[float, float, float] | tuple[None, None, None]:
+        """Seconds of a scored task: wall and CPU time of all its parts, and wall time of its trainings alone.
+
+        Of a training that was resumed only the last part is known: then they are None.
+        """
+        trainings = [read_json(seed_folder(self.folder(task), seed) / TRAINED) for seed in self.seeds]
+        if any(part["resumed"] for part in trainings):
+            return None, None, None
+        parts = [*trainings, self.result(task)]
+        wall, cpu = (sum(float(part[name]) for part in parts) for name in ("wall_s", "cpu_s"))
+        return wall, cpu, sum(float(part["wall_s"]) for part in trainings)
 
     def results(self) -> pd.DataFrame:
         """The summaries of the tasks that are scored, and of the baseline on the same."""
@@ -179,7 +182,7 @@ class _Plan:
             }
             name = f"{self.recipe} ({found['backbone']})" if "model.backbone" in self.settings else self.recipe
             rows.append(summary(self.suite, task, series, f"forecastlab {name}", found["figures"], more))
-            rows.append(summary(self.suite, task, series, self.suite.baseline, naive_scores(task, series), {}))
+            rows.append(summary(self.suite, task, series, self.suite.baseline, found["baseline"], {}))
         return summaries_table(rows)
 
 
@@ -231,7 +234,7 @@ def benchmark(
     folder = None if data is None else Path(data).resolve()
     for task in chosen:
         load(task, folder)
-    root = Path(own.get("trainer.default_root_dir") or ".", LOGS)
+    root = Path(own.get(ROOT_DIR) or ".", LOGS)
     kept = {"suite": suite, "recipe": recipe, "settings": own, "version": __version__}
     run = Run.continued(root, f"benchmark-{suite}", kept, {}, new)
     plan = _Plan(run, found, recipe, own, tuple(seeds), chosen, folder, Path(log), report)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forecastlab.benchmarks.forecasting import Forecasts
-from forecastlab.benchmarks.scores import Scores
+from forecastlab.benchmarks.scores import Scores, naive_scores
 from forecastlab.benchmarks.suites import load, suite_of
 from forecastlab.benchmarks.windows import TestWindows
 from forecastlab.experiment.environment import prepare
@@ -64,6 +64,7 @@ def score(scoring: Scoring, report: Callable[[float, str], None]) -> None:
     result = {
         "seeds": list(scoring.seeds),
         "figures": scores.figures(),
+        "baseline": naive_scores(task, series),
         "backbone": type(networks[0].backbone).__name__,
         "windows": len(windows),
         "fallen_back": forecasts.fallen_back,

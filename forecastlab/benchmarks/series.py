@@ -89,7 +89,8 @@ def monash(frequency: str) -> Reader:
     """Reads a .tsf file of the Monash archive, whose series have starts.
 
     Args:
-        frequency: the step of the calendar as a pandas offset.
+        frequency: the step of the calendar as a pandas offset; "" where the series have no calendar in common, such as
+            weeks that begin on different days, and their rows are counted.
     """
 
     def read(paths: Sequence[Path]) -> SeriesSet:
@@ -99,7 +100,7 @@ def monash(frequency: str) -> Reader:
         begins = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
         starts = [pd.Timestamp(time) for time in frame["ds"].to_numpy()[begins]]
         values = np.split(frame["y"].to_numpy(np.float64), begins[1:])
-        return SeriesSet([str(name) for name in names[begins]], values, starts, frequency)
+        return SeriesSet([str(name) for name in names[begins]], values, starts if frequency else None, frequency)
 
     return read
 

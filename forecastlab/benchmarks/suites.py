@@ -184,7 +184,7 @@ def _of_gift() -> list[Task]:
     add("saugeen/M", DataSet(("saugeenday",), monthly_means), 12, 12, (7,))
     add("us_births/D", DataSet(("us_births",), monash("D")), 30, 1, (20,), True)
     add("m4_hourly/H", DataSet(("m4_hourly",), monash("h")), 48, 24, (1,))
-    add("m4_weekly/W", DataSet(("m4_weekly",), monash("7D")), 13, 1, (1,))
+    add("m4_weekly/W", DataSet(("m4_weekly",), monash("")), 13, 1, (1,))
     add("jena_weather/10T", DataSet(("weather",), numbers("2020-01-01 00:10", "10min")), 48, 144, windows["10T"])
     return tasks
 

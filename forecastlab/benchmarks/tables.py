@@ -90,14 +90,20 @@ def horizon_table(results: pd.DataFrame, suite: Suite) -> Table:
     ours, base, published = _ours(suite, results), _base(suite, results), _published(suite)
     models = {_name(suite, results): ours, suite.baseline: base}
     models |= {str(name): part.set_index("task") for name, part in published.groupby("model") if name not in models}
-    sets = list(dict.fromkeys(name.partition("/")[0] for name in suite.tasks))
-    columns = [Column("model", tuple(models))]
-    for name in sets:
-        tasks = [task for task in suite.tasks if task.startswith(f"{name}/")]
-        means = [table.reindex(tasks)[figure].mean(skipna=False) for table in models.values()]
-        if np.isfinite(means).any():
-            columns.append(Column(name, tuple(means), 3))
+    rows = {model: _by_set(suite, table[figure]) for model, table in models.items()}
+    means = pd.DataFrame(rows).T
+    means = means.loc[:, means.loc[_name(suite, results)].notna()].dropna(how="all")
+    columns = [Column("model", tuple(map(str, means.index)))]
+    columns += [Column(str(name), tuple(means[name]), 3) for name in means]
     return Table(f"{suite.name}: mean {figure} of all horizons", tuple(columns))
+
+
+def _by_set(suite: Suite, figures: "pd.Series[float]") -> "pd.Series[float]":
+    """The mean over the tasks of each data set, NaN where one is missing; their names are set/horizon."""
+    every = figures.reindex(list(suite.tasks))
+    return every.groupby(every.index.str.partition("/").get_level_values(0), sort=False).agg(
+        lambda values: values.mean(skipna=False)
+    )
 
 
 def tables_of(suite: Suite, results: pd.DataFrame) -> list[Table]:

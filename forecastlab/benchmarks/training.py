@@ -96,9 +96,8 @@ def config_of(training: Training) -> Config:
     task = suite_of(training.suite).tasks[training.task]
     series = load(task, training.data)
     path = training.folder.parent / ROWS
-    if not path.exists():
-        with whole(path) as file:
-            series.frame(task.rows_before(series)).to_csv(file, index=False)
+    with whole(path) as file:
+        series.frame(task.rows_before(series)).to_csv(file, index=False)
     answers = answers_of(task, series)
     values = recipe_of(training.recipe)(survey(str(path), answers), answers)
     if series.together:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from forecastlab.benchmarks.series import Floats, Integers, SeriesSet
 from forecastlab.benchmarks.suites import Sliding, Task
 
-_VALUES_AT_ONCE = 1 << 22
+_VALUES_AT_ONCE = 1 << 23
 """Forecast values that are scored together."""
 
 

@@ -17,6 +17,13 @@ def tiny(seen, answers):
     }
 
 
+def short(seen, answers):
+    """The same for series of a few rows."""
+    values = tiny(seen, answers)
+    values["data"]["init_args"] |= {"lookback": 3, "val_size": answers["horizon"]}
+    return values
+
+
 def refusing(seen, answers):
     """It finds no config for short horizons."""
     if answers["horizon"] == 24:

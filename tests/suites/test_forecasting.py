@@ -5,12 +5,15 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from forecastlab.benchmarks.forecasting import Forecasts
 from forecastlab.benchmarks.scores import LEVELS, naive_forecast
-from forecastlab.benchmarks.suites import AtTheEnd, Sliding
+from forecastlab.benchmarks.suites import SUITES, AtTheEnd, Sliding, load
+from forecastlab.benchmarks.training import Training, config_of
 from forecastlab.benchmarks.windows import TestWindows
 from forecastlab.losses.quantile import Quantile
+from forecastlab.network import factory
 from forecastlab.network.network import Network
 from tests.network.fitted import fitted
 from tests.suites.sets import small_set, small_task
@@ -112,3 +115,36 @@ def test_rows_after_an_origin_change_nothing(tmp_path):
         points.append(Forecasts([network], task, found).of(windows).point[:2])
     assert points[0] == pytest.approx(points[1])
     assert pd.notna(points[0]).all()
+
+
+def described():
+    """Every task of every suite; few of them in the quick tests."""
+    quick = ("us_births/D/short", "illness/24", "hourly", "m4_weekly/W/short", "monash_m1_quarterly")
+    for suite in SUITES.values():
+        for name in suite.tasks:
+            marks = [pytest.mark.real, *([] if name in quick else [pytest.mark.slow])]
+            yield pytest.param(suite.name, name, marks=marks, id=f"{suite.name}:{name}")
+
+
+@pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")  # what is said of values of published files
+@pytest.mark.parametrize(("suite", "name"), list(described()))
+def test_the_rows_that_a_network_reads_of_a_published_task_are_those_of_its_windows(
+    suite, name, published_files, tmp_path
+):
+    task = SUITES[suite].tasks[name]
+    series = load(task, published_files)
+    (tmp_path / "seed_0").mkdir()
+    training = Training(tmp_path / "seed_0", suite, name, 0, "tests.suites.recipes.short", {}, published_files)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factory, "_ALLOWED", ["tests"])
+        module = config_of(training).data_module()
+    module.prepare_data()
+    network = Network(schema=module.schema)
+    network.trained = True
+    forecasts, part = Forecasts([network], task, series), next(TestWindows.of(task, series).parts())
+    rows, number = forecasts.panel.rows, torch.from_numpy(forecasts.place[part.number])
+    first_step = rows.base[number] + torch.from_numpy(forecasts._rows(part)) + 1
+    found = rows.target[first_step, torch.from_numpy(forecasts.target[part.number])]
+    assert found.numpy() == pytest.approx(part.truth()[:, 0])
+    assert module.samples("fit") > 0
+    assert module.samples("validation") > 0
