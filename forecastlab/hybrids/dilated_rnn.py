@@ -1,12 +1,12 @@
 """Recurrent layers that skip back: each reads the state of several steps before."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import ClassVar, cast
 
+import torch
 from torch import Tensor, nn
 
-from forecastlab.backbones.any_length import loop, of_any_length
+from forecastlab.backbones.any_length import of_any_length
 from forecastlab.backbones.base import Backbone, require_positive
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.batch import State
@@ -64,7 +64,7 @@ class DilatedRNN(Backbone):
         self.require_sequence(x)
         queues = self._queues(x, state)
         if of_any_length(x):
-            return loop(partial(_step, self), x, queues)
+            return self._folded(x), queues  # what is exported for windows reads no state after them
         after: list[State] = []
         for layer, queue in zip(self._layers, queues, strict=True):
             parts, states = [], []
@@ -100,6 +100,20 @@ class DilatedRNN(Backbone):
         layers = zip(self._layers, self.dilations, strict=True)
         return tuple(tuple(layer.initial_state(batch_size) for _ in range(dilation)) for layer, dilation in layers)
 
+    def _folded(self, x: Tensor) -> Tensor:
+        """The outputs from the start, with the interleaved sequences of a layer as rows of one batch, for exports.
+
+        The sequences are padded at their ends to one length, which changes no output before.
+        """
+        batch, time, _ = x.shape
+        for layer, dilation in zip(self._layers, self.dilations, strict=True):
+            rounds = (time + dilation - 1) // dilation
+            padded = torch.cat([x, x.new_zeros(batch, dilation - 1, x.shape[2])], 1)[:, : rounds * dilation]
+            rows = padded.reshape(batch, rounds, dilation, -1).transpose(1, 2).reshape(batch * dilation, rounds, -1)
+            y = layer(rows)[0].reshape(batch, dilation, rounds, -1).transpose(1, 2)
+            x = y.reshape(batch, rounds * dilation, -1)[:, :time]
+        return x
+
     @property
     def _layers(self) -> list[Backbone]:
         return cast(list[Backbone], list(self.branches))
@@ -111,12 +125,6 @@ class DilatedRNN(Backbone):
         if found != self.dilations:
             raise ValueError(f"expected a state of {self.dilations} states, got {found}")
         return cast(tuple[tuple[State, ...], ...], queues)
-
-
-def _step(model: DilatedRNN, x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
-    """A step, for exports."""
-    y_t, state = model.step(x_t, state)
-    return y_t, state, ()
 
 
 def _parts(x: Tensor, dilation: int) -> list[Tensor]:

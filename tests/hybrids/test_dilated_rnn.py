@@ -88,6 +88,12 @@ def test_the_queue_stands_where_the_next_step_reads_it(lengths):
     assert [len(queue) for queue in state] == [1, 3, 4]
 
 
+@pytest.mark.parametrize("time", [1, 4, 11])
+def test_the_form_for_exports_computes_the_same(time):
+    model, x = build(LSTM, dilations=[1, 3, 4]), series(time)
+    torch.testing.assert_close(model._folded(x), model(x)[0], rtol=0, atol=1e-13)
+
+
 def test_signals_stand_in_the_order_of_the_steps():
     model, x = build(LSTM), series()
     signals = model.trace(x)
