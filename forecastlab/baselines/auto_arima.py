@@ -6,7 +6,7 @@ import numpy as np
 
 from forecastlab.baselines.arima import ARIMA, statsmodels_module
 from forecastlab.baselines.base import Array
-from forecastlab.baselines.per_series import CannotFitError, PerSeries, filled
+from forecastlab.baselines.per_series import CannotFitError, PerSeries, Rows, filled
 from forecastlab.errors import ConfigError
 
 LONGEST_SEASON = 24
@@ -66,7 +66,7 @@ class AutoARIMA(PerSeries):
         orders, coefficients = best
         return Fitted(orders, season, begin, tuple(coefficients.items()))
 
-    def run_on(self, model: "Fitted", series: Array, origins: Array, horizon: int) -> Array:
+    def run_on(self, model: "Fitted", series: Array, origins: Rows, horizon: int) -> Array:
         arima, rows = model.orders.model(model.season), origins - model.begin
         least = max(0, arima.first_origin)
         late = rows >= least

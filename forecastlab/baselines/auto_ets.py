@@ -6,7 +6,7 @@ import numpy as np
 
 from forecastlab.baselines.arima import statsmodels_module
 from forecastlab.baselines.base import Array
-from forecastlab.baselines.per_series import CannotFitError, PerSeries, filled
+from forecastlab.baselines.per_series import CannotFitError, PerSeries, Rows, filled
 
 LONGEST_SEASON = 24
 """The starting values of a longer season are too many to be estimated."""
@@ -64,7 +64,7 @@ class AutoETS(PerSeries):
             raise CannotFitError(f"no model fits its {len(values)} training rows")
         return min(found, key=lambda each: each[0])[1]
 
-    def run_on(self, model: "Smoothing", series: Array, origins: Array, horizon: int) -> Array:
+    def run_on(self, model: "Smoothing", series: Array, origins: Rows, horizon: int) -> Array:
         return model.forecast(filled(series), origins, horizon)
 
 
@@ -84,7 +84,7 @@ class Smoothing(NamedTuple):
     seasons: tuple[float, ...]
     """The season of the first row, and so on; a single 0 for none."""
 
-    def forecast(self, series: Array, origins: Array, horizon: int) -> Array:
+    def forecast(self, series: Array, origins: Rows, horizon: int) -> Array:
         """Forecasts (origins, horizon) from rows of a series (rows,) that has no missing values."""
         length, multiplied = len(self.seasons), self.kind[3] == "mul"
         level, slope, seasons = self.level, self.slope, list(self.seasons)

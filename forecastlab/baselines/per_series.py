@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
+from numpy.typing import NDArray
 
 from forecastlab.baselines.arima import observed_series
 from forecastlab.baselines.base import Array, Baseline
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError, FittingNote
+
+Rows = NDArray[np.int64]
+"""Numbers of rows, (origins,)."""
 
 FITS_PER_PROCESS = 8
 """A further process is begun for so many fits; it takes seconds to start."""
@@ -71,7 +75,7 @@ class PerSeries(Baseline):
         """
 
     @abstractmethod
-    def run_on(self, model: Any, series: Array, origins: Array, horizon: int) -> Array:
+    def run_on(self, model: Any, series: Array, origins: Rows, horizon: int) -> Array:
         """Forecasts (origins, horizon) of a fitted model.
 
         Args:
@@ -165,7 +169,7 @@ def filled(series: Array) -> Array:
     return held
 
 
-def _naive(series: Array, origins: Array, season: int, horizon: int) -> Array:
+def _naive(series: Array, origins: Rows, season: int, horizon: int) -> Array:
     """The values one season before each step (origins, horizon); the last value where there is no such row."""
     rows = origins[:, None] + 1 - season + np.arange(horizon) % season
     forecast: Array = series[np.where(rows < 0, origins[:, None], rows)]

@@ -6,7 +6,7 @@ import numpy as np
 
 from forecastlab.baselines.arima import statsmodels_module
 from forecastlab.baselines.base import Array
-from forecastlab.baselines.per_series import CannotFitError, PerSeries, filled
+from forecastlab.baselines.per_series import CannotFitError, PerSeries, Rows, filled
 
 
 class Theta(PerSeries):
@@ -52,7 +52,7 @@ class Theta(PerSeries):
         seasons = tuple(np.roll(ahead, len(values)).tolist())  # of the first row, and so on
         return ThetaLines(unit, slope, alpha, seasons, str(model.method).startswith("mul"))
 
-    def run_on(self, model: "ThetaLines", series: Array, origins: Array, horizon: int) -> Array:
+    def run_on(self, model: "ThetaLines", series: Array, origins: Rows, horizon: int) -> Array:
         return model.forecast(filled(series), origins, horizon)
 
 
@@ -67,7 +67,7 @@ class ThetaLines(NamedTuple):
     multiplied: bool
     """Whether the season is multiplicative."""
 
-    def forecast(self, series: Array, origins: Array, horizon: int) -> Array:
+    def forecast(self, series: Array, origins: Rows, horizon: int) -> Array:
         """Forecasts (origins, horizon) from rows of a series (rows,) that has no missing values."""
         values = series / self.unit
         season = np.array(self.seasons)[np.arange(len(values) + horizon) % len(self.seasons)]
@@ -81,5 +81,6 @@ class ThetaLines(NamedTuple):
         if self.alpha > 0:
             lines = steps + (1 - (1 - self.alpha) ** (origins[:, None] + 1)) / self.alpha
         ahead = season[origins[:, None] + 1 + steps]
-        forecast: Array = levels[origins][:, None] + self.slope / 2 * lines
-        return (forecast * ahead if self.multiplied else forecast + ahead) * self.unit
+        forecast = levels[origins][:, None] + self.slope / 2 * lines
+        seasonal: Array = forecast * ahead if self.multiplied else forecast + ahead
+        return seasonal * self.unit

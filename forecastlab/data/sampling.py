@@ -30,7 +30,7 @@ class WindowSampling:
         place = self._place[order]
         grouped = place.argsort(stable=True)  # the windows of a series together, in random order
         number = torch.arange(self._windows) - (self._counts.cumsum(0) - self._counts)[place[grouped]]
-        chosen = order[grouped[number < self._shares(generator)[place[grouped]]]]
+        chosen: Tensor = order[grouped[number < self._shares(generator)[place[grouped]]]]
         return chosen[torch.randperm(self.size, generator=generator)]
 
     def _shares(self, generator: torch.Generator) -> Tensor:
@@ -42,7 +42,7 @@ class WindowSampling:
                 low = middle
             else:
                 high = middle - 1
-        shares = self._counts.clamp(max=low)
+        shares: Tensor = self._counts.clamp(max=low)
         more = (self._counts > low).nonzero()[:, 0]
         lucky = torch.randperm(len(more), generator=generator)[: self.size - int(shares.sum())]
         shares[more[lucky]] += 1

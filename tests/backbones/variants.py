@@ -13,6 +13,7 @@ from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.rnn import RNN
+from forecastlab.backbones.slstm import SLSTM
 from forecastlab.hybrids.bidirectional import Bidirectional
 from forecastlab.hybrids.parallel import Parallel
 from forecastlab.hybrids.residual import Residual
@@ -46,6 +47,10 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"num_layers": 2, "hidden_channels": 3},
         {"grid": (2, 2), "hidden_channels": 2, "peephole": False},
         {"grid": (2,), "kernel_size": 1},
+    ],
+    "DilatedRNN": [
+        {"backbone": GRU, "dilations": (3,)},
+        {"backbone": partial(SLSTM, num_layers=2), "dilations": (2, 5)},
     ],
     "GRU": [
         {"num_layers": 2},
