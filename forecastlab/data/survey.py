@@ -96,8 +96,14 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) 
     """
     names = ("sep", "decimal", "thousands", "encoding", "header", "comment", "sheet_name")
     given = {name: answers[name] for name in names if answers.get(name) is not None}
-    frame, notes = read_source(source, Dialect(**given, na_values=tuple(answers.get("na_values", ()))))
+    frame, notes = read_source(
+        source,
+        Dialect(**given, na_values=tuple(answers.get("na_values", ()))),
+        start=answers.get("start"),
+        frequency=str(answers.get("frequency") or ""),
+    )
     settings: dict[str, Any] = {"dataset": dataset} if dataset else {"path": source}
+    settings |= {"start": answers["start"]} if answers.get("start") is not None else {}
     settings |= given
     long, columns = _long(frame, answers)
     settings |= columns

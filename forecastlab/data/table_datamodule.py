@@ -1,7 +1,7 @@
 """A user's own series, or a published one, as walk-forward folds."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,8 +37,8 @@ class TableDataModule(ForecastDataModule):
     """A person's own file or frame: one series or many, columns by name.
 
     Files are text (CSV and its dialects), Excel, Parquet, Arrow or Monash's .tsf, also compressed, or a folder of them.
-    In Python a pandas, polars or pyarrow frame may stand in the place of a path; a checkpoint remembers its columns,
-    and not the frame. There is a row per time (and series), or a row per series and a column per time. How the file is
+    In Python a pandas, polars or pyarrow frame may stand in the place of a path, an array of NumPy, or records of
+    GluonTS or Hugging Face `datasets`; a checkpoint remembers the columns, and not the rows. There is a row per time (and series), or a row per series and a column per time. How the file is
     written is found out where it can be read in one way only; what was decided, or done to rows, is said.
 
     Rows are sorted by time. Steps of the calendar that have no row are rows of missing values; what is `known` in
@@ -55,7 +55,9 @@ class TableDataModule(ForecastDataModule):
 
     Args:
         path: the file, a folder or pattern of files, several files, or a frame; beside a `dataset`, one with the same
-            columns that is read in its place.
+            columns that is read in its place. The values of an array, (rows,), are called "y"; the columns of another,
+            (rows, columns), are numbered from 0. Records have the columns "item_id", "ds" and "target", and those of
+            their covariates (`forecastlab.data.reading.records.from_records`).
         dataset: name of a published series.
         targets: columns to predict.
         time_column: column of the times, or several that make them together, such as [date, time] or [year, month,
@@ -69,7 +71,8 @@ class TableDataModule(ForecastDataModule):
         static: columns that are inputs and do not change within a series. Here and above, a column of text becomes an
             input of 0 and 1 for each of its values.
         derive: columns made as signed sums of others: {imbalance: {Consumption: 1, Wind: -1, Solar: -1}}.
-        start: time of the first row that is used; None for all.
+        start: time of the first row that is used; None for all. The first row of an array has this time, and the others
+            follow by `frequency`; without it its rows are counted.
         end: time of the last row of which targets and features are used, after which the forecasts begin; None for all.
             Of later rows only the `known` columns are read, which are known in advance.
         frequency: step of the calendar as a pandas offset (D, h, MS, ...); "rows" for steps that are the rows
@@ -168,7 +171,7 @@ class TableDataModule(ForecastDataModule):
             missing=missing,
         )
         super().__init__(recipe=recipe, **options)
-        self.path = path
+        self.path = list(path) if isinstance(path, Iterator) else path  # it is read more than once
         self.dataset = dataset if path is None else None
         self.dialect = Dialect(
             sep=sep,
@@ -211,7 +214,16 @@ class TableDataModule(ForecastDataModule):
 
     def _source(self) -> tuple[pd.DataFrame, list[str]]:
         source = published_path(self.dataset) if self.dataset is not None else self.path
-        return read_source(source, self.dialect, self.recipe.series_columns)
+        dated = self.start is not None and not str(self.start).isdigit()
+        return read_source(
+            source,
+            self.dialect,
+            self.recipe.series_columns,
+            start=_bound("start", self.start) if dated else None,
+            frequency=""
+            if self.recipe.time_format == COUNTED or self.recipe.frequency == ROWS
+            else self.recipe.frequency,
+        )
 
     def _long(self) -> Long:
         """The rows within `start` and `end`; behind it, what is known in advance."""
