@@ -35,6 +35,9 @@ class Recipe:
         duplicates: what becomes of rows that have the same series and time: "error" refuses them, "first" and "last"
             keep one of them, "mean" and "sum" take their values together (but for static columns, and "sum" for known
             ones, of which the first is taken).
+        aggregate: which series become one, `by` which columns and `how`; {} for none (`forecastlab.data.coarser`).
+        resample: which rows become one, by which `rule` and `how`, and the `frequency` of the rows that are given; {}
+            for none.
         frequency: step of the calendar as a pandas offset; "" where it is to be found out.
         regular: whether steps that the calendar has and the frame has not become rows with missing values. Otherwise
             the steps are the rows of all series.
@@ -59,6 +62,8 @@ class Recipe:
     decimal: str = ""
     thousands: str = ""
     duplicates: Duplicates = "error"
+    aggregate: Mapping[str, Any] = field(default_factory=dict)
+    resample: Mapping[str, Any] = field(default_factory=dict)
     frequency: str = ""
     regular: bool = True
     slots: tuple[int, ...] = ()

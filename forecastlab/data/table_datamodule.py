@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecastlab.data.coarser import aggregate_of, resample_of
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.published import PUBLISHED, published_path
 from forecastlab.data.reading.counted import COUNTED, frequency_of, times_of
@@ -38,8 +39,9 @@ class TableDataModule(ForecastDataModule):
 
     Files are text (CSV and its dialects), Excel, Parquet, Arrow or Monash's .tsf, also compressed, or a folder of them.
     In Python a pandas, polars or pyarrow frame may stand in the place of a path, an array of NumPy, or records of
-    GluonTS or Hugging Face `datasets`; a checkpoint remembers the columns, and not the rows. There is a row per time (and series), or a row per series and a column per time. How the file is
-    written is found out where it can be read in one way only; what was decided, or done to rows, is said.
+    GluonTS or Hugging Face `datasets`; a checkpoint remembers the columns, and not the rows. There is a row per time
+    (and series), or a row per series and a column per time. How the file is written is found out where it can be read
+    in one way only; what was decided, or done to rows, is said.
 
     Rows are sorted by time. Steps of the calendar that have no row are rows of missing values; what is `known` in
     advance holds its last value there. A series ends with its last row that has a target; rows after it tell what is
@@ -80,6 +82,14 @@ class TableDataModule(ForecastDataModule):
         duplicates: what becomes of rows that have the same time and series: "error" refuses them, "first" and "last"
             keep one, "mean" and "sum" take their values together ("sum" but for known columns, whose first value is
             kept).
+        aggregate: takes series together, by columns and in a way: {by: [region], how: sum}, or {by: []} for one total;
+            `series_column` tells the series apart that are given. A step has a value if every series of a group that
+            has begun has one.
+        resample: takes the rows of periods together: {rule: D, how: mean}. Ways, here and above, are mean, sum, min,
+            max, median, first and last, or one for each column, {sales: sum, price: mean}; with "sum", what is known
+            in advance becomes the mean. A first or last period that is incomplete is left out, and a sum that lacks a
+            part is missing. `frequency` is then that of the rows that are given; "rows" says that what has no row is
+            not missing.
         na_values: texts and numbers that stand for a missing value, such as [-999.99, "?"].
         missing: "error" refuses missing values; "ffill" holds the last value; "interpolate" does so until the next
             value is known, and is linear between the two from then on, which needs an integer lookback; "mask" begins
@@ -115,6 +125,8 @@ class TableDataModule(ForecastDataModule):
         end: str | int | None = None,
         frequency: str | None = None,
         duplicates: Duplicates = "error",
+        aggregate: Mapping[str, Any] | None = None,
+        resample: Mapping[str, Any] | None = None,
         na_values: Sequence[float | str] = (),
         missing: Missing = "error",
         name: str | None = None,
@@ -151,10 +163,18 @@ class TableDataModule(ForecastDataModule):
         self.notes: list[str] = []
         if frequency is not None and not counted and frequency != ROWS:
             frequency, self.notes = canonical(frequency)
+        series = None if series_column is None else _one_or_several(series_column)
+        coarser: dict[str, Any] = {}
+        if aggregate:
+            coarser["aggregate"] = aggregate_of(aggregate, series is not None)
+        if resample:
+            coarser["resample"], said = resample_of(resample, frequency or "")
+            self.notes = [*self.notes, *said]
+            frequency = coarser["resample"]["rule"]
         recipe = Recipe(
             time=time,
             time_format=time_format or (COUNTED if counted else ""),
-            series=None if series_column is None else _one_or_several(series_column),
+            series=series,
             name=name or dataset or "series",
             targets=targets,
             features=targets if features is None else _names(features),
@@ -169,6 +189,7 @@ class TableDataModule(ForecastDataModule):
             duplicates=duplicates,
             frequency=frequency_of(int(frequency)) if frequency and counted else frequency or "",
             missing=missing,
+            **coarser,
         )
         super().__init__(recipe=recipe, **options)
         self.path = list(path) if isinstance(path, Iterator) else path  # it is read more than once
@@ -214,15 +235,14 @@ class TableDataModule(ForecastDataModule):
 
     def _source(self) -> tuple[pd.DataFrame, list[str]]:
         source = published_path(self.dataset) if self.dataset is not None else self.path
+        given = self.recipe.resample["frequency"] if self.recipe.resample else self.recipe.frequency
         dated = self.start is not None and not str(self.start).isdigit()
         return read_source(
             source,
             self.dialect,
-            self.recipe.series_columns,
+            (*self.recipe.series_columns, *self.recipe.aggregate.get("by", ())),
             start=_bound("start", self.start) if dated else None,
-            frequency=""
-            if self.recipe.time_format == COUNTED or self.recipe.frequency == ROWS
-            else self.recipe.frequency,
+            frequency="" if self.recipe.time_format == COUNTED or given == ROWS else given,
         )
 
     def _long(self) -> Long:
@@ -257,7 +277,7 @@ class TableDataModule(ForecastDataModule):
         if recipe.known:
             kept |= begun & np.isin(long.codes, np.unique(long.codes[kept]))
         in_advance = replace(recipe, features=(), targets=(), static=()).sources
-        needed = (*in_advance, *recipe.time_columns, *recipe.series_columns)
+        needed = (*in_advance, *recipe.time_columns, *recipe.series_columns, *recipe.aggregate.get("by", ()))
         return long.where(kept, [name for name in long.frame.columns if name not in needed], ended)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecastlab.data.coarser import Rows, aggregated, resampled
 from forecastlab.data.reading.counted import COUNTED, frequency_of
 from forecastlab.data.reading.frequency import find_frequency, require_steady
 from forecastlab.data.reading.long import Long, long_of
@@ -90,7 +91,14 @@ def tables_of(long: Long) -> Tables:
             f"(duplicates: {recipe.duplicates})"
         )
         times, codes = times[order.first], codes[order.first]
-    spans = _spans(long, recipe, codes, numbers, notes)
+    names = long.names
+    if recipe.aggregate:
+        groups = long.frame[list(recipe.aggregate["by"])].iloc[order.rows[order.first]]
+        times, codes, names, numbers = aggregated(Rows(times, codes, names, numbers), groups, recipe, notes)
+    if recipe.resample:
+        rows, recipe = resampled(Rows(times, codes, names, numbers), recipe, notes)
+        times, codes, names, numbers = rows
+    spans = _spans(names, recipe, codes, numbers, notes)
     recipe = _with_slots(recipe, times, notes)
     layer = _Layer(recipe, times, notes)
     tables = [layer.table(name, times[start:stop], numbers[start:stop]) for name, start, stop in spans]
@@ -100,22 +108,22 @@ def tables_of(long: Long) -> Tables:
 
 
 def _spans(
-    long: Long, recipe: Recipe, codes: NDArray[np.int64], numbers: NDArray[np.float64], notes: list[str]
+    names: Sequence[str], recipe: Recipe, codes: NDArray[np.int64], numbers: NDArray[np.float64], notes: list[str]
 ) -> list[tuple[str, int, int]]:
     """Name, first row and row behind the last of each series that has a target."""
-    counts = np.bincount(codes, minlength=len(long.names))
+    counts = np.bincount(codes, minlength=len(names))
     stops = np.cumsum(counts).tolist()
     spans = [
         (str(name), start, stop)
-        for name, start, stop in zip(long.names, [0, *stops[:-1]], stops, strict=True)
+        for name, start, stop in zip(names, [0, *stops[:-1]], stops, strict=True)
         if stop > start
     ]
     if len(spans) < 2:
         return spans
     places = [recipe.places[name] for name in recipe.targets]
-    has_value = np.zeros(len(long.names), np.bool_)
+    has_value = np.zeros(len(names), np.bool_)
     has_value[codes[~np.isnan(numbers[:, places]).all(axis=1)]] = True
-    there = dict(zip(long.names, has_value.tolist(), strict=True))
+    there = dict(zip(names, has_value.tolist(), strict=True))
     empty = [name for name, _, _ in spans if not there[name]]
     if not empty or len(empty) == len(spans):
         return spans

@@ -21,7 +21,7 @@ from forecastlab.data.reading.times import read_times
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import calendar_between
 from forecastlab.data.tables import label_of
-from forecastlab.errors import DataError
+from forecastlab.errors import ConfigError, DataError
 from forecastlab.network.composition import Composition
 from forecastlab.network.finite import require_finite
 from forecastlab.network.intervals import SplitConformal
@@ -40,12 +40,21 @@ class Stream:
 
     Args:
         network: a trained network.
+
+    Raises:
+        ConfigError: if its data take rows or series together.
     """
 
     def __init__(self, network: Composition) -> None:
         self.network = network
         self._schema = network.schema
         self._recipe = Recipe.from_dict(network.schema.recipe)
+        for name in ("aggregate", "resample"):
+            if getattr(self._recipe, name):
+                raise ConfigError(
+                    f"a stream takes rows one at a time, but {name} takes several together: forecast frames of all "
+                    "rows so far, model.forecast(frame)"
+                )
         self._time_columns = self._recipe.time_columns or ("time",)
         self._name: str | None = None
         self._time: pd.Timestamp | None = None

@@ -31,9 +31,7 @@ def from_array(array: NDArray[Any], start: Any = None, frequency: str = "") -> t
         frame = pd.DataFrame({name: array[name] for name in array.dtype.names})
         named = f"the array's columns are called {', '.join(map(str, frame.columns[:10]))}"
     elif array.ndim in (1, 2) and array.dtype.kind in "biufO":
-        values = array.filled(np.nan) if isinstance(array, np.ma.MaskedArray) and array.dtype.kind in "fO" else array
-        if isinstance(values, np.ma.MaskedArray):
-            values = values.astype(np.float64).filled(np.nan)
+        values = np.ma.filled(array.astype(np.float64), np.nan) if isinstance(array, np.ma.MaskedArray) else array
         labels = [SINGLE] if array.ndim == 1 else [str(number) for number in range(array.shape[1])]
         frame = pd.DataFrame(
             np.asarray(values).reshape(len(array), len(labels)), columns=pd.Index(labels, dtype=object)
