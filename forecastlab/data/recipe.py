@@ -43,6 +43,7 @@ class Recipe:
             the steps are the rows of all series.
         slots: the times of the week at which there are rows, in seconds from Monday 00:00, from which the times of
             steps beyond the rows follow; () where they follow from the frequency.
+        transform: the transforms of targets, as `forecastlab.data.transform.transforms_of` gives them.
         missing: how missing values are treated, see `Table.from_numbers`.
         zone: zone of the times, to which those of another are turned; "" for times without one, and None where it is
             to be found out.
@@ -67,6 +68,7 @@ class Recipe:
     frequency: str = ""
     regular: bool = True
     slots: tuple[int, ...] = ()
+    transform: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     missing: Missing = "error"
     zone: str | None = None
 

@@ -23,6 +23,7 @@ from forecastlab.data.reading.times import time_of
 from forecastlab.data.recipe import Recipe, require_plain, unique_names
 from forecastlab.data.table import Missing, Table
 from forecastlab.data.tables import label_of, tables_of
+from forecastlab.data.transform import transforms_of
 from forecastlab.errors import ConfigError, DataError, ReadingNote
 
 if TYPE_CHECKING:
@@ -91,6 +92,11 @@ class TableDataModule(ForecastDataModule):
             part is missing. `frequency` is then that of the rows that are given; "rows" says that what has no row is
             not missing.
         na_values: texts and numbers that stand for a missing value, such as [-999.99, "?"].
+        transform: what targets are turned into before they are scaled, as inputs too: "log1p" and "sqrt" for counts and
+            other values from 0 on, "log" for values above 0, {logit: [low, high]} for values between bounds; or one for
+            each target, {sales: log1p, share: {logit: [0, 100]}}. Forecasts, intervals and scores are in original
+            units. The forecast is the inverse of the forecast of the transformed values: with MSE it is close to a
+            median and not a mean.
         missing: "error" refuses missing values; "ffill" holds the last value; "interpolate" does so until the next
             value is known, and is linear between the two from then on, which needs an integer lookback; "mask" begins
             with the first target, holds the last value, or 0 before the first, and adds an input to each feature that
@@ -128,6 +134,7 @@ class TableDataModule(ForecastDataModule):
         aggregate: Mapping[str, Any] | None = None,
         resample: Mapping[str, Any] | None = None,
         na_values: Sequence[float | str] = (),
+        transform: Literal["none", "log1p", "log", "sqrt"] | dict[str, Any] = "none",
         missing: Missing = "error",
         name: str | None = None,
         sep: str | None = None,
@@ -188,6 +195,7 @@ class TableDataModule(ForecastDataModule):
             thousands=thousands or "",
             duplicates=duplicates,
             frequency=frequency_of(int(frequency)) if frequency and counted else frequency or "",
+            transform=transforms_of(transform, targets),
             missing=missing,
             **coarser,
         )

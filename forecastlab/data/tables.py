@@ -21,6 +21,7 @@ from forecastlab.data.reading.times import row_name
 from forecastlab.data.reading.values import Numbers, numbers_of, require_finite
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table, calendar_between, lay_out
+from forecastlab.data.transform import require_domain
 from forecastlab.errors import ConfigError, DataError, ReadingNote
 
 _LOOKED_AT = 1000
@@ -98,6 +99,12 @@ def tables_of(long: Long) -> Tables:
     if recipe.resample:
         rows, recipe = resampled(Rows(times, codes, names, numbers), recipe, notes)
         times, codes, names, numbers = rows
+    for name, setting in recipe.transform.items():
+        values = numbers[:, recipe.places[name]]
+        if recipe.aggregate or recipe.resample:
+            require_domain(name, setting, values, partial(_period_name, names, codes, times))
+        else:
+            require_domain(name, setting, values, partial(_row_name, long, order.rows[order.first]))
     spans = _spans(names, recipe, codes, numbers, notes)
     recipe = _with_slots(recipe, times, notes)
     layer = _Layer(recipe, times, notes)
@@ -105,6 +112,14 @@ def tables_of(long: Long) -> Tables:
     layer.say()
     _say_suspicious(tables, recipe, notes)
     return Tables(tables, recipe, notes)
+
+
+def _row_name(long: Long, rows: NDArray[np.int64], row: int) -> str:
+    return row_name(long.frame.index, int(rows[row]))
+
+
+def _period_name(names: Sequence[str], codes: NDArray[np.int64], times: pd.DatetimeIndex, row: int) -> str:
+    return f"series {names[int(codes[row])]} at {times[row]}, taken together"
 
 
 def _spans(

@@ -199,6 +199,7 @@ _RECIPE = mapping(
         "derive": mapping({}, others=mapping({}, others=real)),
         "aggregate": mapping({}, {"by": _NAMES, "how": _how}),
         "resample": mapping({}, {"rule": text, "how": _how, "frequency": text}),
+        "transform": mapping({}, others=list_of(_marker, least=1)),
         "na_values": list_of(_marker),
         "regular": flag,
         "slots": list_of(whole(0, 7 * 86400)),
