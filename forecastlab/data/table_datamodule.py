@@ -52,9 +52,10 @@ class TableDataModule(ForecastDataModule):
     Jenkins 1976, series G; part of this package), "electricity" (Germany's consumption, wind and solar generation in
     GWh, daily 2006-2017; Open Power System Data, CC BY 4.0, https://open-power-system-data.org, in the form of
     https://github.com/jenfly/opsd; 217,983 bytes), "etth1" (load and oil temperature of a transformer in China, hourly
-    2016-2018; Zhou et al. 2021, CC BY-ND 4.0, https://github.com/zhouhaoyi/ETDataset; 2,589,657 bytes). The last two
-    are looked for in $FORECASTLAB_DATA (electricity/opsd_germany_daily.csv, ett/ETTh1.csv) and in the cache folder,
-    downloaded there and checked by sha256.
+    2016-2018; Zhou et al. 2021, CC BY-ND 4.0, https://github.com/zhouhaoyi/ETDataset; 2,589,657 bytes), "ozone" (the
+    file of `OzoneDataModule`, whose columns have no names and are numbered: 51 is the highest temperature; "?" is a
+    missing value). The last three are looked for in $FORECASTLAB_DATA (electricity/opsd_germany_daily.csv,
+    ett/ETTh1.csv, ozone/eighthr.data) and in the cache folder, downloaded there and checked by sha256.
 
     Args:
         path: the file, a folder or pattern of files, several files, or a frame; beside a `dataset`, one with the same
@@ -118,7 +119,7 @@ class TableDataModule(ForecastDataModule):
     def __init__(
         self,
         path: Source | None = None,
-        dataset: Literal["airline", "electricity", "etth1"] | None = None,
+        dataset: Literal["airline", "electricity", "etth1", "ozone"] | None = None,
         targets: Sequence[Column] = ("y",),
         time_column: Column | Sequence[Column] | None = None,
         time_format: str | None = None,

@@ -114,6 +114,8 @@ def _data(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
         }
         if len(lengths) > 1:
             data["scale_by"] = "global"
+            if len({table.times[-1] for table in seen.tables}) > 1:
+                data["fold_by"] = "series"
         windows = int(np.maximum(lengths - lookback, 1).sum())
         data["stride"] = max(1, windows // _MOST_WINDOWS)
         data["batch_size"] = int(np.clip(2 ** round(np.log2(max(windows, 2) / 100)), 16, 256))
@@ -153,7 +155,7 @@ def _lookback(horizon: int, season: int, usual: int) -> int:
 
 def _folds(seen: Survey, horizon: int, lookback: int, usual: int) -> dict[str, int]:
     test = max(horizon, min(usual // 8, 10 * horizon))
-    splits = 3 if usual - 3 * test >= 3 * (lookback + horizon) else 1
+    splits = 3 if usual - 3 * test >= 3 * (lookback + horizon) else 2
     validation = max(horizon, min(max(usual // 8, horizon + _CALIBRATED), 10 * horizon, usual // 4))
     return {"test_size": test, "splits": splits, "val_size": validation}
 
@@ -185,6 +187,7 @@ def _reasons(seen: Survey, answers: Mapping[str, Any]) -> dict[str, str]:
         "season_length": "rows in a season, for MASE" if seen.season > 1 else "no season was found",
         "test_size": "rows in each test range",
         "splits": "test ranges, for crossval",
+        "fold_by": "series end at different times: each is tested on its own last rows",
         "val_size": "rows that stop the training early",
         "calendar": "known in advance",
         **given,
