@@ -23,6 +23,7 @@ from forecastlab.data.reading.source import read_source
 from forecastlab.data.reading.values import is_text, numbers_of
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.season import season_of
+from forecastlab.data.spark import spark
 from forecastlab.data.table import Table, calendar_between
 from forecastlab.data.tables import label_of, tables_of
 from forecastlab.errors import ConfigError, DataError
@@ -375,6 +376,8 @@ def _facts(tables: Sequence[Table], recipe: Recipe, season: int, ahead: int) -> 
         values = np.concatenate([table.values[name].to_numpy()[table.observed[name].to_numpy()] for table in tables])
         spread = f"minimum {values.min():g}, mean {values.mean():g}, maximum {values.max():g}"
         facts.append(("target", f"{name}: {spread}; {lengths.sum() - len(values)} of {lengths.sum()} missing"))
+        if len(tables) == 1:
+            facts.append(("", spark(tables[0].values[name].where(tables[0].observed[name]).to_numpy())))
     facts.append(("season", f"{season} rows" if season > 1 else "none found"))
     if recipe.known:
         facts.append(("known", f"{', '.join(recipe.known)}: they have values for {ahead} steps behind the last target"))
