@@ -20,7 +20,7 @@ from forecastlab.data.reading.order import Duplicates
 from forecastlab.data.reading.pattern import ROWS
 from forecastlab.data.reading.source import read_source
 from forecastlab.data.reading.times import time_of
-from forecastlab.data.recipe import Recipe, require_plain, unique_names
+from forecastlab.data.recipe import Recipe, filled_by, require_plain, unique_names
 from forecastlab.data.table import Missing, Table
 from forecastlab.data.tables import label_of, tables_of
 from forecastlab.data.transform import transforms_of
@@ -102,6 +102,8 @@ class TableDataModule(ForecastDataModule):
             value is known, and is linear between the two from then on, which needs an integer lookback; "mask" begins
             with the first target, holds the last value, or 0 before the first, and adds an input to each feature that
             tells whether it was observed. Filled targets are not scored; known columns must have a value everywhere.
+        fill: what known columns are at steps of the calendar that have no row, {promotion: 0, price: ffill}: a number,
+            or their last value, which those hold that are not named.
         name: name of a single series, `unique_id` in predictions; None for the dataset's, or "series".
         sep: mark between the cells of a text file; None to find it out.
         decimal: decimal mark of a text file's numbers; None to find it out.
@@ -137,6 +139,7 @@ class TableDataModule(ForecastDataModule):
         na_values: Sequence[float | str] = (),
         transform: Literal["none", "log1p", "log", "sqrt"] | dict[str, Any] = "none",
         missing: Missing = "error",
+        fill: Mapping[str, float | str] | None = None,
         name: str | None = None,
         sep: str | None = None,
         decimal: Literal[".", ","] | None = None,
@@ -198,6 +201,7 @@ class TableDataModule(ForecastDataModule):
             frequency=frequency_of(int(frequency)) if frequency and counted else frequency or "",
             transform=transforms_of(transform, targets),
             missing=missing,
+            fill=filled_by(fill or {}, known, derive),
             **coarser,
         )
         super().__init__(recipe=recipe, **options)

@@ -74,6 +74,8 @@ def tables_of(long: Long) -> Tables:
     """
     notes = list(long.notes)
     recipe, times, codes = long.recipe, long.times, long.codes
+    if made := [name for name, value in recipe.fill.items() if value != "ffill" and name not in recipe.known]:
+        raise ConfigError(f"fill: {made[0]} holds text, and is no number: leave it out, and it holds its last value")
     numbers = _numbers(long.frame, recipe, notes)
     order = order_of(codes, times.asi8)
     if order.moved:
@@ -297,9 +299,10 @@ class _Layer:
     def say(self) -> None:
         """Notes what was put into steps that have no row."""
         for name, count in self._held.items():
+            constant = self.recipe.fill.get(name, "ffill")
+            there = "holds its last value" if constant == "ffill" else f"is {constant:g}"
             self.notes.append(
-                f"{name} is known in advance, but {count} steps of the calendar have no row: it holds its last value "
-                "there"
+                f"{name} is known in advance, but {count} steps of the calendar have no row: it {there} there"
             )
         if self._inserted and self._closed > 0.25:
             self.notes.append(
@@ -344,7 +347,8 @@ class _Layer:
             absent[periods] = False
             for name in self.recipe.known:
                 place = self.recipe.places[name]
-                placed[absent, place] = values[before[absent], place]
+                constant = self.recipe.fill.get(name, "ffill")
+                placed[absent, place] = values[before[absent], place] if constant == "ffill" else constant
                 self._held[name] = self._held.get(name, 0) + int(inserted)
         return calendar.rename(times.name), placed
 

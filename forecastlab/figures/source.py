@@ -27,7 +27,7 @@ class Line(NamedTuple):
 
 
 def source_figure(
-    lines: Sequence[Line], folds: Mapping[str, Sequence[tuple[object, object] | None]], *, theme: Theme = LIGHT
+    lines: Sequence[Line], folds: Mapping[str, Sequence[tuple[Any, Any] | None]], *, theme: Theme = LIGHT
 ) -> Figure:
     """Targets over time with their gaps shaded, and below them the rows of each fold.
 

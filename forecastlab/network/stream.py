@@ -66,6 +66,8 @@ class Stream:
         self._past: list[tuple[pd.Timestamp, Array, Array]] = []
         """Rows of the window: time, inputs (features,) in original units, targets (targets,)."""
         self._known_sources = replace(self._recipe, features=(), targets=(), static=()).sources
+        self._constants = {name: value for name, value in self._recipe.fill.items() if value != "ffill"}
+        """What is known in advance of a step that is left out, where it is no held value."""
         self._in_advance: dict[str, Any] = {}
         """What was known in advance of the last row, which holds at the steps that are left out."""
         self._static: dict[str, float] = {}
@@ -106,7 +108,7 @@ class Stream:
         self._recognise(row)
         time = self._time_of(row)
         for between in self._left_out(time):
-            self._take(self._in_advance, between)
+            self._take({**self._in_advance, **self._constants}, between)
         self._in_advance = {name: row[name] for name in self._known_sources if name in row}
         if not self._take(row, time):
             return None

@@ -200,6 +200,7 @@ _RECIPE = mapping(
         "aggregate": mapping({}, {"by": _NAMES, "how": _how}),
         "resample": mapping({}, {"rule": text, "how": _how, "frequency": text}),
         "transform": mapping({}, others=list_of(_marker, least=1)),
+        "fill": mapping({}, others=_marker),
         "na_values": list_of(_marker),
         "regular": flag,
         "slots": list_of(whole(0, 7 * 86400)),
