@@ -100,9 +100,7 @@ def config_of(training: Training) -> Config:
         series.frame(task.rows_before(series)).to_csv(file, index=False)
     answers = answers_of(task, series)
     values = recipe_of(training.recipe)(survey(str(path), answers), answers)
-    if series.together:
-        values["data"]["init_args"]["targets"] = list(series.names)
-    else:
+    if not series.together:
         values["data"]["init_args"]["fold_by"] = "series"
     own = {"data.fold": "all", "seed_everything": training.seed, "trainer.devices": 1}
     return Config.of(values).with_values({**own, **training.settings})
@@ -117,7 +115,7 @@ def answers_of(task: Task, series: SeriesSet) -> dict[str, Any]:
     """
     answers: dict[str, Any] = {"horizon": task.horizon, "time_column": "ds"}
     if series.together:
-        answers |= {"target": series.names[0], "targets": list(series.names)}
+        answers |= {"target": list(series.names)}
     else:
         answers |= {"target": "y", "series_column": "unique_id"}
     answers |= {"frequency": series.frequency} if series.starts else {"time_format": "number"}

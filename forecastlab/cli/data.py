@@ -1,26 +1,37 @@
 """`forecastlab data`: what the source holds."""
 
+import contextlib
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jsonargparse import ArgumentParser
+from matplotlib.figure import Figure
 
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.ozone_datamodule import OzoneDataModule
-from forecastlab.data.reading.counted import COUNTED
+from forecastlab.data.reading.counted import COUNTED, numbers_of
 from forecastlab.data.recipe import Recipe
+from forecastlab.data.season import season_of
+from forecastlab.data.spark import spark
 from forecastlab.data.table import Missing, Table, gaps
 from forecastlab.data.tables import label_of
 from forecastlab.errors import ConfigError, ReadingNote
 from forecastlab.experiment.config_files import read_config
 from forecastlab.experiment.data_part import data_module, data_parser
 from forecastlab.experiment.options import take
+from forecastlab.figures.drawing import png
+from forecastlab.figures.source import Line, source_figure
 from forecastlab.metrics.forecast_metrics import listed
+from forecastlab.runs.files import write_whole
 
 MOST = 10
 """Series, gaps and columns that are named."""
+MOST_DRAWN = 8
+"""Targets of series that are drawn."""
 
 TREATED: dict[Missing, str] = {
     "error": "refused",
@@ -34,26 +45,36 @@ def data(args: Sequence[str]) -> None:
     """Prints rows, range, gaps, missing values and folds of a data source.
 
     Args:
-        args: the command line after the sub-command; `--config` takes the `data` part of a config of `fit`.
+        args: the command line after the sub-command; `--config` takes the `data` part of a config of `fit`, `--figure`
+            a PNG file to draw it in.
     """
     paths, rest = take(args, "--config", "-c")
+    figures, rest = take(rest, "--figure")
     parts = [content["data"] for content in map(read_config, paths) if "data" in content]
     module = data_module(parts or [{"class_path": OzoneDataModule.__name__}], rest)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ReadingNote)  # they are part of what is printed
         print(describe(module))
+        for path in figures:
+            write_whole(Path(path), png(_figure(module)))
+            print(f"figure      {path}")
 
 
 def parser() -> ArgumentParser:
     """The options of the command but `--config`."""
     return data_parser(
-        "forecastlab data", "What the source holds; --config takes a config of fit, whose data part is read."
+        "forecastlab data",
+        "What the source holds; --config takes a config of fit, whose data part is read, and --figure FILE.png a file "
+        "to draw targets, gaps and folds in.",
     )
 
 
 def describe(module: ForecastDataModule) -> str:
     """What a data module's source holds, as text."""
-    parts = [_series(module), _columns(module), _ranges(module), _missing(module), _notes(module), _folds(module)]
+    parts = [
+        *(_series(module), _columns(module), _ranges(module), _missing(module)),
+        *(_season(module), _notes(module), _folds(module)),
+    ]
     return "\n".join(line for part in parts for line in part)
 
 
@@ -75,8 +96,12 @@ def _series(module: ForecastDataModule) -> list[str]:
 def _rows(table: Table, recipe: Recipe) -> list[str]:
     """Rows of a series, and the steps of its calendar that have no value; no row unless it is regular."""
     rows = f"rows        {len(table.times)} ({_span(table.times, recipe)}, frequency {_step(table, recipe)})"
+    lines = [
+        f"line        {name}  {spark(table.values[name].where(table.observed[name]).to_numpy())}"
+        for name in recipe.targets
+    ]
     if recipe.slots:
-        return [rows]
+        return [rows, *lines]
     holes = gaps(table.times[table.observed.any(axis=1)] if recipe.regular else table.times, table.frequency)
     what = "steps without any value" if recipe.regular else "missing steps"
     spans = [
@@ -88,7 +113,30 @@ def _rows(table: Table, recipe: Recipe) -> list[str]:
         f"gaps        {len(holes)}, {holes['missing'].sum()} {what}",
         *spans,
         *([f"              ... and {len(holes) - MOST} more"] if len(holes) > MOST else []),
+        *lines,
     ]
+
+
+def _figure(module: ForecastDataModule) -> Figure:
+    """Targets of the first series over time, and the rows of the folds."""
+    lines = []
+    for table in module.tables:
+        times = _shown_times(table.times, module.recipe)
+        for name in module.targets:
+            label = name if len(module.tables) == 1 else f"{table.name}: {name}"
+            lines.append(Line(label, times, table.values[name].where(table.observed[name]).to_numpy()))
+    axis = _shown_times(module.times[: -module.horizon], module.recipe)
+    folds = {}
+    for number in range(1, module.splits + 1):
+        with contextlib.suppress(ConfigError):
+            fold = module.ranges_of(number)
+            parts = (fold.fit, fold.validation, fold.test)
+            folds[f"{number}"] = [(axis[part.start], axis[part.stop - 1]) if part else None for part in parts]
+    return source_figure(lines[:MOST_DRAWN], folds)
+
+
+def _shown_times(times: pd.DatetimeIndex, recipe: Recipe) -> "pd.Index[Any]":
+    return numbers_of(times) if recipe.time_format == COUNTED else times.tz_localize(None)
 
 
 def _columns(module: ForecastDataModule) -> list[str]:
@@ -118,6 +166,13 @@ def _ranges(module: ForecastDataModule) -> list[str]:
         if len(values):
             lines.append(f"values      {name}: {values.min():g} .. {values.max():g}, mean {values.mean():g}")
     return lines
+
+
+def _season(module: ForecastDataModule) -> list[str]:
+    """The season that the data show, beside the one that metrics count by."""
+    season = season_of(module.tables, module.recipe)
+    found = f"{season} rows" if season > 1 else "none found"
+    return [f"season      {found}; season_length: {module.season_length}"]
 
 
 def _notes(module: ForecastDataModule) -> list[str]:

@@ -18,7 +18,7 @@ from forecastlab.runs.files import write_whole
 from forecastlab.text_columns import aligned
 
 ANSWERS = {
-    "target": "column to predict",
+    "target": "column to predict, or several: load,price",
     "time_column": "column of the times, or several: [date, time]",
     "time_format": "how times are written, such as %%d/%%m/%%Y",
     "series_column": "column that tells the series apart, or several: [store, item]",

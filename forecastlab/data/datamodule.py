@@ -29,6 +29,7 @@ from forecastlab.data.scaling import fit_scaling, fitting_rows
 from forecastlab.data.seen import Seen, seen
 from forecastlab.data.table import Table
 from forecastlab.data.trained_on import TrainedOn
+from forecastlab.data.transform import Transforms
 from forecastlab.data.units import fit_reference
 from forecastlab.data.windows import Rows, Windows
 from forecastlab.errors import ConfigError
@@ -213,6 +214,8 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
     def scaling(self) -> Scaling:
         """The scaling fitted on the rows before the end of the fitting targets, and on no other."""
         parts = fitting_rows(self.panel, self.folds, len(self.features), self.recipe.missing == "mask")
+        transforms = Transforms(Schema.from_dict(self.schema))
+        parts = [{name: transforms.of_columns(name, columns) for name, columns in part.items()} for part in parts]
         fitted = [len(part["target"]) > 0 for part in parts]
         if self.scale_by == "series" and not all(fitted):
             raise ConfigError(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from forecastlab.data import ozone
 from forecastlab.data.cache import locate
 from forecastlab.errors import ConfigError
 
@@ -17,6 +18,7 @@ class Published:
         sha256: its checksum.
         size: its bytes.
         time: its column of times.
+        target: the column that is predicted unless another one is named.
     """
 
     relative: str
@@ -24,16 +26,18 @@ class Published:
     sha256: str
     size: int
     time: str
+    target: str
 
 
 PUBLISHED = {
-    "airline": Published("airline.csv", "", "", 0, "month"),
+    "airline": Published("airline.csv", "", "", 0, "month", "passengers"),
     "electricity": Published(
         "electricity/opsd_germany_daily.csv",
         "https://raw.githubusercontent.com/jenfly/opsd/master/opsd_germany_daily.csv",
         "729b025d984497827cb6b89048d7c2c6a551e7aa727bc47ea0b74a2d1e84675d",
         217983,
         "Date",
+        "Consumption",
     ),
     "etth1": Published(
         "ett/ETTh1.csv",
@@ -41,7 +45,9 @@ PUBLISHED = {
         "f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",
         2589657,
         "date",
+        "OT",
     ),
+    "ozone": Published(ozone.RELATIVE, ozone.URL, ozone.SHA256, ozone.SIZE, "0", str(ozone.COLUMNS.index("T_PK"))),
 }
 
 

@@ -35,12 +35,18 @@ class Recipe:
         duplicates: what becomes of rows that have the same series and time: "error" refuses them, "first" and "last"
             keep one of them, "mean" and "sum" take their values together (but for static columns, and "sum" for known
             ones, of which the first is taken).
+        aggregate: which series become one, `by` which columns and `how`; {} for none (`forecastlab.data.coarser`).
+        resample: which rows become one, by which `rule` and `how`, and the `frequency` of the rows that are given; {}
+            for none.
         frequency: step of the calendar as a pandas offset; "" where it is to be found out.
         regular: whether steps that the calendar has and the frame has not become rows with missing values. Otherwise
             the steps are the rows of all series.
         slots: the times of the week at which there are rows, in seconds from Monday 00:00, from which the times of
             steps beyond the rows follow; () where they follow from the frequency.
+        transform: the transforms of targets, as `forecastlab.data.transform.transforms_of` gives them.
         missing: how missing values are treated, see `Table.from_numbers`.
+        fill: what known columns are at steps that have no row, by name: a number, or "ffill" for the last value, which
+            the others hold.
         zone: zone of the times, to which those of another are turned; "" for times without one, and None where it is
             to be found out.
     """
@@ -59,10 +65,14 @@ class Recipe:
     decimal: str = ""
     thousands: str = ""
     duplicates: Duplicates = "error"
+    aggregate: Mapping[str, Any] = field(default_factory=dict)
+    resample: Mapping[str, Any] = field(default_factory=dict)
     frequency: str = ""
     regular: bool = True
     slots: tuple[int, ...] = ()
+    transform: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     missing: Missing = "error"
+    fill: Mapping[str, float | str] = field(default_factory=dict)
     zone: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -149,6 +159,25 @@ def require_plain(derive: Mapping[str, Mapping[str, float]]) -> None:
                 raise ConfigError(f"derive.{name}: {source} is itself derived; write its own columns instead")
             if isinstance(factor, bool) or not isinstance(factor, int | float) or not np.isfinite(factor):
                 raise ConfigError(f"derive.{name}: expected a number as the factor of {source}, got {factor!r}")
+
+
+def filled_by(given: Mapping[str, Any], known: Sequence[str], derive: Mapping[str, Any]) -> dict[str, float | str]:
+    """The setting `fill` as plain values.
+
+    Raises:
+        ConfigError: for a column that is not known in advance, and for what is neither a number nor "ffill".
+    """
+    for name, value in given.items():
+        if name in derive:
+            raise ConfigError(f"fill: {name} is derived from other columns: it holds its last value")
+        if str(name) not in known:
+            raise ConfigError(
+                f"fill: {name} is not known in advance; expected one of known: {', '.join(known) or 'none'}"
+            )
+        number = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+        if not number and value != "ffill":
+            raise ConfigError(f'fill.{name}: expected a number, or "ffill" for the last value, got {value!r}')
+    return {str(name): value for name, value in given.items()}
 
 
 def unique_names(kind: str, names: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.tseries.frequencies import to_offset
 
+from forecastlab.data.published import PUBLISHED
 from forecastlab.data.reading.columns import USUAL, columns_of_times
 from forecastlab.data.reading.counted import COUNTED
 from forecastlab.data.reading.dialect import Dialect
@@ -19,9 +20,10 @@ from forecastlab.data.reading.markers import suspicious
 from forecastlab.data.reading.pattern import ROWS, closed_share
 from forecastlab.data.reading.shape import turned
 from forecastlab.data.reading.source import read_source
-from forecastlab.data.reading.values import numbers_of
+from forecastlab.data.reading.values import is_text, numbers_of
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.season import season_of
+from forecastlab.data.spark import spark
 from forecastlab.data.table import Table, calendar_between
 from forecastlab.data.tables import label_of, tables_of
 from forecastlab.errors import ConfigError, DataError
@@ -33,6 +35,8 @@ _SERIES = re.compile(r"(?i)unique_id|item_id|series(_(id|name))?|id|store|item|c
 """What columns that name series are called."""
 _MARKER = re.compile(r"-9{2,}(\.9+|\.0+)?|-200|9{4,}(\.9+)?")
 """Numbers that by custom mark missing values."""
+_WORDS = re.compile(r"(?i)[?*.x-]+|n\.?/?a\.?|null|none|nil|missing|unknown|#n/a")
+"""Texts that by custom mark missing values among numbers."""
 _REPEATED = 0.5
 """Share of rows whose time occurs again from which there are several series, and not rows that are there twice."""
 _POLICIES = ("first", "last", "mean", "sum")
@@ -110,9 +114,17 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) 
         DataError: for what cannot be read.
     """
     names = ("sep", "decimal", "thousands", "encoding", "header", "comment", "sheet_name")
+    if dataset and answers.get("target") is None:
+        answers = {**answers, "target": PUBLISHED[dataset].target}
     given = {name: answers[name] for name in names if answers.get(name) is not None}
-    frame, notes = read_source(source, Dialect(**given, na_values=tuple(answers.get("na_values", ()))))
+    frame, notes = read_source(
+        source,
+        Dialect(**given, na_values=tuple(answers.get("na_values", ()))),
+        start=answers.get("start"),
+        frequency=str(answers.get("frequency") or ""),
+    )
     settings: dict[str, Any] = {"dataset": dataset} if dataset else {"path": source}
+    settings |= {"start": answers["start"]} if answers.get("start") is not None else {}
     settings |= given
     long, columns = _long(frame, answers)
     settings |= columns
@@ -122,12 +134,15 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) 
     facts += [("read", note) for note in [*notes, *long.notes]]
     recipe = long.recipe
     target = recipe.targets[0]
+    words = [] if answers.get("na_values") else _words(long)
+    recipe = replace(recipe, na_values=(*recipe.na_values, *words))
     values = numbers_of(long.frame[target], recipe.na_values, recipe.decimal, recipe.thousands)
-    markers = _markers(long, values, answers)
+    markers: list[str | float] = [*words, *_markers(long, values, answers)]
     if markers:
         settings["na_values"] = markers
         recipe = replace(recipe, na_values=tuple(markers))
-        facts.append(("markers", f"{target} has {markers[0]:g}, which is taken for a missing value"))
+        named = ", ".join(marker if isinstance(marker, str) else f"{marker:g}" for marker in markers)
+        facts.append(("markers", f"{named}, which is taken for a missing value"))
     known, static = _known_and_static(long, values, settings)
     settings |= {name: names for name, names in (("known", known), ("static", static)) if names}
     recipe = replace(recipe, known=tuple(known), static=tuple(static), missing="mask")
@@ -142,7 +157,7 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) 
     season = answers.get("season_length") or season_of(tables, found.recipe)
     ahead = min(len(table.ahead) for table in tables) if known else 0
     facts += _facts(tables, found.recipe, season, ahead)
-    others = [name for name in _numeric(long) if name not in (target, *known, *static)]
+    others = [name for name in _numeric(long) if name not in (*recipe.targets, *known, *static)]
     if others:
         facts.append(
             ("further", f"{', '.join(others[:10])}{', ...' if len(others) > 10 else ''}: not used unless named")
@@ -153,7 +168,8 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) 
 def _long(frame: pd.DataFrame, answers: Mapping[str, Any]) -> tuple[Long, dict[str, Any]]:
     """The frame with a row per series and time, and the settings that name its columns."""
     series = _several(answers.get("series_column"))
-    target = None if answers.get("target") is None else str(answers["target"])
+    targets = _given_targets(frame, answers.get("target"))
+    target = targets[0] if targets else None
     base = Recipe(
         time="",
         time_format=answers.get("time_format") or "",
@@ -164,7 +180,7 @@ def _long(frame: pd.DataFrame, answers: Mapping[str, Any]) -> tuple[Long, dict[s
         frequency=frame.attrs.get("frequency", ""),
     )
     settings = {name: answers[name] for name in ("time_format", "na_values", "duplicates") if answers.get(name)}
-    wide = turned(frame, series, (), (target or "y",), USUAL) if answers.get("time_column") is None else None
+    wide = turned(frame, series, (), targets or ("y",), USUAL) if answers.get("time_column") is None else None
     if wide is not None:
         name = target or "y"
         recipe = replace(base, series=_one(series), targets=(name,), features=(name,))
@@ -174,24 +190,30 @@ def _long(frame: pd.DataFrame, answers: Mapping[str, Any]) -> tuple[Long, dict[s
     time = _several(answers.get("time_column"))
     notes: list[str] = []
     if not time:
-        columns, notes = columns_of_times(frame, [*series, *([target] if target else [])])
+        columns, notes = columns_of_times(frame, [*series, *targets])
         time = columns or ()
         counted = columns == ()
     else:
         counted = False
-    target = target or _target(frame, [*time, *series])
+    targets = targets or (_target(frame, [*time, *series]),)
+    target = targets[0]
     if not series:
         series = _series(frame, time, target, answers)
-    recipe = replace(
-        base, time="" if counted else _one(time), series=_one(series), targets=(target,), features=(target,)
-    )
+    recipe = replace(base, time="" if counted else _one(time), series=_one(series), targets=targets, features=targets)
     long = long_of(frame, recipe)
-    settings["targets"] = [target]
+    settings["targets"] = list(targets)
     if time and time != (USUAL,):
         settings["time_column"] = _plain(_one(time))
     if series:
         settings["series_column"] = _plain(_one(series))
     return replace(long, notes=[*notes, *long.notes]), settings
+
+
+def _given_targets(frame: pd.DataFrame, answer: Any) -> tuple[str, ...]:
+    """The columns that are to be predicted: a list, a column, or columns with commas between them; () for no answer."""
+    if isinstance(answer, str) and "," in answer and answer not in frame.columns:
+        return tuple(part.strip() for part in answer.split(","))
+    return _several(answer)
 
 
 def _several(value: Any) -> tuple[str, ...]:
@@ -280,6 +302,15 @@ def _series(frame: pd.DataFrame, time: Sequence[str], target: str, answers: Mapp
     raise OpenQuestionError("the times repeat, but no column tells the rows of one time apart", "duplicates", _POLICIES)
 
 
+def _words(long: Long) -> list[str]:
+    """Marks such as ? and n/a that stand among the numbers of a target."""
+    found: list[str] = []
+    for target in long.recipe.targets:
+        if is_text(long.frame[target]):
+            found += [text for text in map(str, long.frame[target].dropna().unique()) if _WORDS.fullmatch(text.strip())]
+    return list(dict.fromkeys(found))
+
+
 def _markers(long: Long, values: NDArray[np.float64], answers: Mapping[str, Any]) -> list[float]:
     """A number that by custom marks missing values and lies far from all others."""
     if answers.get("na_values"):
@@ -292,7 +323,7 @@ def _known_and_static(
     long: Long, values: NDArray[np.float64], settings: Mapping[str, Any]
 ) -> tuple[list[str], list[str]]:
     """Columns that have values behind the last target of their series, and columns that never change within one."""
-    used = (*long.recipe.time_columns, *long.recipe.series_columns, long.recipe.targets[0])
+    used = (*long.recipe.time_columns, *long.recipe.series_columns, *long.recipe.targets)
     frame, codes = long.frame, long.codes
     has, stamps = ~np.isnan(values), long.times.asi8
     last = np.full(len(long.names), np.iinfo(np.int64).min)
@@ -357,6 +388,8 @@ def _facts(tables: Sequence[Table], recipe: Recipe, season: int, ahead: int) -> 
         values = np.concatenate([table.values[name].to_numpy()[table.observed[name].to_numpy()] for table in tables])
         spread = f"minimum {values.min():g}, mean {values.mean():g}, maximum {values.max():g}"
         facts.append(("target", f"{name}: {spread}; {lengths.sum() - len(values)} of {lengths.sum()} missing"))
+        if len(tables) == 1:
+            facts.append(("", spark(tables[0].values[name].where(tables[0].observed[name]).to_numpy())))
     facts.append(("season", f"{season} rows" if season > 1 else "none found"))
     if recipe.known:
         facts.append(("known", f"{', '.join(recipe.known)}: they have values for {ahead} steps behind the last target"))

@@ -1,7 +1,7 @@
 """A user's own series, or a published one, as walk-forward folds."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecastlab.data.coarser import aggregate_of, resample_of
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.published import PUBLISHED, published_path
 from forecastlab.data.reading.counted import COUNTED, frequency_of, times_of
@@ -19,9 +20,10 @@ from forecastlab.data.reading.order import Duplicates
 from forecastlab.data.reading.pattern import ROWS
 from forecastlab.data.reading.source import read_source
 from forecastlab.data.reading.times import time_of
-from forecastlab.data.recipe import Recipe, require_plain, unique_names
+from forecastlab.data.recipe import Recipe, filled_by, require_plain, unique_names
 from forecastlab.data.table import Missing, Table
 from forecastlab.data.tables import label_of, tables_of
+from forecastlab.data.transform import transforms_of
 from forecastlab.errors import ConfigError, DataError, ReadingNote
 
 if TYPE_CHECKING:
@@ -37,9 +39,10 @@ class TableDataModule(ForecastDataModule):
     """A person's own file or frame: one series or many, columns by name.
 
     Files are text (CSV and its dialects), Excel, Parquet, Arrow or Monash's .tsf, also compressed, or a folder of them.
-    In Python a pandas, polars or pyarrow frame may stand in the place of a path; a checkpoint remembers its columns,
-    and not the frame. There is a row per time (and series), or a row per series and a column per time. How the file is
-    written is found out where it can be read in one way only; what was decided, or done to rows, is said.
+    In Python a pandas, polars or pyarrow frame may stand in the place of a path, an array of NumPy, or records of
+    GluonTS or Hugging Face `datasets`; a checkpoint remembers the columns, and not the rows. There is a row per time
+    (and series), or a row per series and a column per time. How the file is written is found out where it can be read
+    in one way only; what was decided, or done to rows, is said.
 
     Rows are sorted by time. Steps of the calendar that have no row are rows of missing values; what is `known` in
     advance holds its last value there. A series ends with its last row that has a target; rows after it tell what is
@@ -49,13 +52,16 @@ class TableDataModule(ForecastDataModule):
     Jenkins 1976, series G; part of this package), "electricity" (Germany's consumption, wind and solar generation in
     GWh, daily 2006-2017; Open Power System Data, CC BY 4.0, https://open-power-system-data.org, in the form of
     https://github.com/jenfly/opsd; 217,983 bytes), "etth1" (load and oil temperature of a transformer in China, hourly
-    2016-2018; Zhou et al. 2021, CC BY-ND 4.0, https://github.com/zhouhaoyi/ETDataset; 2,589,657 bytes). The last two
-    are looked for in $FORECASTLAB_DATA (electricity/opsd_germany_daily.csv, ett/ETTh1.csv) and in the cache folder,
-    downloaded there and checked by sha256.
+    2016-2018; Zhou et al. 2021, CC BY-ND 4.0, https://github.com/zhouhaoyi/ETDataset; 2,589,657 bytes), "ozone" (the
+    file of `OzoneDataModule`, whose columns have no names and are numbered: 51 is the highest temperature; "?" is a
+    missing value). The last three are looked for in $FORECASTLAB_DATA (electricity/opsd_germany_daily.csv,
+    ett/ETTh1.csv, ozone/eighthr.data) and in the cache folder, downloaded there and checked by sha256.
 
     Args:
         path: the file, a folder or pattern of files, several files, or a frame; beside a `dataset`, one with the same
-            columns that is read in its place.
+            columns that is read in its place. The values of an array, (rows,), are called "y"; the columns of another,
+            (rows, columns), are numbered from 0. Records have the columns "item_id", "ds" and "target", and those of
+            their covariates (`forecastlab.data.reading.records.from_records`).
         dataset: name of a published series.
         targets: columns to predict.
         time_column: column of the times, or several that make them together, such as [date, time] or [year, month,
@@ -69,7 +75,8 @@ class TableDataModule(ForecastDataModule):
         static: columns that are inputs and do not change within a series. Here and above, a column of text becomes an
             input of 0 and 1 for each of its values.
         derive: columns made as signed sums of others: {imbalance: {Consumption: 1, Wind: -1, Solar: -1}}.
-        start: time of the first row that is used; None for all.
+        start: time of the first row that is used; None for all. The first row of an array has this time, and the others
+            follow by `frequency`; without it its rows are counted.
         end: time of the last row of which targets and features are used, after which the forecasts begin; None for all.
             Of later rows only the `known` columns are read, which are known in advance.
         frequency: step of the calendar as a pandas offset (D, h, MS, ...); "rows" for steps that are the rows
@@ -77,11 +84,26 @@ class TableDataModule(ForecastDataModule):
         duplicates: what becomes of rows that have the same time and series: "error" refuses them, "first" and "last"
             keep one, "mean" and "sum" take their values together ("sum" but for known columns, whose first value is
             kept).
+        aggregate: takes series together, by columns and in a way: {by: [region], how: sum}, or {by: []} for one total;
+            `series_column` tells the series apart that are given. A step has a value if every series of a group that
+            has begun has one.
+        resample: takes the rows of periods together: {rule: D, how: mean}. Ways, here and above, are mean, sum, min,
+            max, median, first and last, or one for each column, {sales: sum, price: mean}; with "sum", what is known
+            in advance becomes the mean. A first or last period that is incomplete is left out, and a sum that lacks a
+            part is missing. `frequency` is then that of the rows that are given; "rows" says that what has no row is
+            not missing.
         na_values: texts and numbers that stand for a missing value, such as [-999.99, "?"].
+        transform: what targets are turned into before they are scaled, as inputs too: "log1p" and "sqrt" for counts and
+            other values from 0 on, "log" for values above 0, {logit: [low, high]} for values between bounds; or one for
+            each target, {sales: log1p, share: {logit: [0, 100]}}. Forecasts, intervals and scores are in original
+            units. The forecast is the inverse of the forecast of the transformed values: with MSE it is close to a
+            median and not a mean.
         missing: "error" refuses missing values; "ffill" holds the last value; "interpolate" does so until the next
             value is known, and is linear between the two from then on, which needs an integer lookback; "mask" begins
             with the first target, holds the last value, or 0 before the first, and adds an input to each feature that
             tells whether it was observed. Filled targets are not scored; known columns must have a value everywhere.
+        fill: what known columns are at steps of the calendar that have no row, {promotion: 0, price: ffill}: a number,
+            or their last value, which those hold that are not named.
         name: name of a single series, `unique_id` in predictions; None for the dataset's, or "series".
         sep: mark between the cells of a text file; None to find it out.
         decimal: decimal mark of a text file's numbers; None to find it out.
@@ -99,7 +121,7 @@ class TableDataModule(ForecastDataModule):
     def __init__(
         self,
         path: Source | None = None,
-        dataset: Literal["airline", "electricity", "etth1"] | None = None,
+        dataset: Literal["airline", "electricity", "etth1", "ozone"] | None = None,
         targets: Sequence[Column] = ("y",),
         time_column: Column | Sequence[Column] | None = None,
         time_format: str | None = None,
@@ -112,8 +134,12 @@ class TableDataModule(ForecastDataModule):
         end: str | int | None = None,
         frequency: str | None = None,
         duplicates: Duplicates = "error",
+        aggregate: Mapping[str, Any] | None = None,
+        resample: Mapping[str, Any] | None = None,
         na_values: Sequence[float | str] = (),
+        transform: Literal["none", "log1p", "log", "sqrt"] | dict[str, Any] = "none",
         missing: Missing = "error",
+        fill: Mapping[str, float | str] | None = None,
         name: str | None = None,
         sep: str | None = None,
         decimal: Literal[".", ","] | None = None,
@@ -148,10 +174,18 @@ class TableDataModule(ForecastDataModule):
         self.notes: list[str] = []
         if frequency is not None and not counted and frequency != ROWS:
             frequency, self.notes = canonical(frequency)
+        series = None if series_column is None else _one_or_several(series_column)
+        coarser: dict[str, Any] = {}
+        if aggregate:
+            coarser["aggregate"] = aggregate_of(aggregate, series is not None)
+        if resample:
+            coarser["resample"], said = resample_of(resample, frequency or "")
+            self.notes = [*self.notes, *said]
+            frequency = coarser["resample"]["rule"]
         recipe = Recipe(
             time=time,
             time_format=time_format or (COUNTED if counted else ""),
-            series=None if series_column is None else _one_or_several(series_column),
+            series=series,
             name=name or dataset or "series",
             targets=targets,
             features=targets if features is None else _names(features),
@@ -165,10 +199,13 @@ class TableDataModule(ForecastDataModule):
             thousands=thousands or "",
             duplicates=duplicates,
             frequency=frequency_of(int(frequency)) if frequency and counted else frequency or "",
+            transform=transforms_of(transform, targets),
             missing=missing,
+            fill=filled_by(fill or {}, known, derive),
+            **coarser,
         )
         super().__init__(recipe=recipe, **options)
-        self.path = path
+        self.path = list(path) if isinstance(path, Iterator) else path  # it is read more than once
         self.dataset = dataset if path is None else None
         self.dialect = Dialect(
             sep=sep,
@@ -211,7 +248,15 @@ class TableDataModule(ForecastDataModule):
 
     def _source(self) -> tuple[pd.DataFrame, list[str]]:
         source = published_path(self.dataset) if self.dataset is not None else self.path
-        return read_source(source, self.dialect, self.recipe.series_columns)
+        given = self.recipe.resample["frequency"] if self.recipe.resample else self.recipe.frequency
+        dated = self.start is not None and not str(self.start).isdigit()
+        return read_source(
+            source,
+            self.dialect,
+            (*self.recipe.series_columns, *self.recipe.aggregate.get("by", ())),
+            start=_bound("start", self.start) if dated else None,
+            frequency="" if self.recipe.time_format == COUNTED or given == ROWS else given,
+        )
 
     def _long(self) -> Long:
         """The rows within `start` and `end`; behind it, what is known in advance."""
@@ -245,7 +290,7 @@ class TableDataModule(ForecastDataModule):
         if recipe.known:
             kept |= begun & np.isin(long.codes, np.unique(long.codes[kept]))
         in_advance = replace(recipe, features=(), targets=(), static=()).sources
-        needed = (*in_advance, *recipe.time_columns, *recipe.series_columns)
+        needed = (*in_advance, *recipe.time_columns, *recipe.series_columns, *recipe.aggregate.get("by", ()))
         return long.where(kept, [name for name in long.frame.columns if name not in needed], ended)
 
 

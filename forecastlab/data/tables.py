@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecastlab.data.coarser import Rows, aggregated, resampled
 from forecastlab.data.reading.counted import COUNTED, frequency_of
 from forecastlab.data.reading.frequency import find_frequency, require_steady
 from forecastlab.data.reading.long import Long, long_of
@@ -20,6 +21,7 @@ from forecastlab.data.reading.times import row_name
 from forecastlab.data.reading.values import Numbers, numbers_of, require_finite
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table, calendar_between, lay_out
+from forecastlab.data.transform import require_domain
 from forecastlab.errors import ConfigError, DataError, ReadingNote
 
 _LOOKED_AT = 1000
@@ -72,6 +74,8 @@ def tables_of(long: Long) -> Tables:
     """
     notes = list(long.notes)
     recipe, times, codes = long.recipe, long.times, long.codes
+    if made := [name for name, value in recipe.fill.items() if value != "ffill" and name not in recipe.known]:
+        raise ConfigError(f"fill: {made[0]} holds text, and is no number: leave it out, and it holds its last value")
     numbers = _numbers(long.frame, recipe, notes)
     order = order_of(codes, times.asi8)
     if order.moved:
@@ -90,7 +94,20 @@ def tables_of(long: Long) -> Tables:
             f"(duplicates: {recipe.duplicates})"
         )
         times, codes = times[order.first], codes[order.first]
-    spans = _spans(long, recipe, codes, numbers, notes)
+    names = long.names
+    if recipe.aggregate:
+        groups = long.frame[list(recipe.aggregate["by"])].iloc[order.rows[order.first]]
+        times, codes, names, numbers = aggregated(Rows(times, codes, names, numbers), groups, recipe, notes)
+    if recipe.resample:
+        rows, recipe = resampled(Rows(times, codes, names, numbers), recipe, notes)
+        times, codes, names, numbers = rows
+    for name, setting in recipe.transform.items():
+        values = numbers[:, recipe.places[name]]
+        if recipe.aggregate or recipe.resample:
+            require_domain(name, setting, values, partial(_period_name, names, codes, times))
+        else:
+            require_domain(name, setting, values, partial(_row_name, long, order.rows[order.first]))
+    spans = _spans(names, recipe, codes, numbers, notes)
     recipe = _with_slots(recipe, times, notes)
     layer = _Layer(recipe, times, notes)
     tables = [layer.table(name, times[start:stop], numbers[start:stop]) for name, start, stop in spans]
@@ -99,23 +116,31 @@ def tables_of(long: Long) -> Tables:
     return Tables(tables, recipe, notes)
 
 
+def _row_name(long: Long, rows: NDArray[np.int64], row: int) -> str:
+    return row_name(long.frame.index, int(rows[row]))
+
+
+def _period_name(names: Sequence[str], codes: NDArray[np.int64], times: pd.DatetimeIndex, row: int) -> str:
+    return f"series {names[int(codes[row])]} at {times[row]}, taken together"
+
+
 def _spans(
-    long: Long, recipe: Recipe, codes: NDArray[np.int64], numbers: NDArray[np.float64], notes: list[str]
+    names: Sequence[str], recipe: Recipe, codes: NDArray[np.int64], numbers: NDArray[np.float64], notes: list[str]
 ) -> list[tuple[str, int, int]]:
     """Name, first row and row behind the last of each series that has a target."""
-    counts = np.bincount(codes, minlength=len(long.names))
+    counts = np.bincount(codes, minlength=len(names))
     stops = np.cumsum(counts).tolist()
     spans = [
         (str(name), start, stop)
-        for name, start, stop in zip(long.names, [0, *stops[:-1]], stops, strict=True)
+        for name, start, stop in zip(names, [0, *stops[:-1]], stops, strict=True)
         if stop > start
     ]
     if len(spans) < 2:
         return spans
     places = [recipe.places[name] for name in recipe.targets]
-    has_value = np.zeros(len(long.names), np.bool_)
+    has_value = np.zeros(len(names), np.bool_)
     has_value[codes[~np.isnan(numbers[:, places]).all(axis=1)]] = True
-    there = dict(zip(long.names, has_value.tolist(), strict=True))
+    there = dict(zip(names, has_value.tolist(), strict=True))
     empty = [name for name, _, _ in spans if not there[name]]
     if not empty or len(empty) == len(spans):
         return spans
@@ -274,9 +299,10 @@ class _Layer:
     def say(self) -> None:
         """Notes what was put into steps that have no row."""
         for name, count in self._held.items():
+            constant = self.recipe.fill.get(name, "ffill")
+            there = "holds its last value" if constant == "ffill" else f"is {constant:g}"
             self.notes.append(
-                f"{name} is known in advance, but {count} steps of the calendar have no row: it holds its last value "
-                "there"
+                f"{name} is known in advance, but {count} steps of the calendar have no row: it {there} there"
             )
         if self._inserted and self._closed > 0.25:
             self.notes.append(
@@ -321,7 +347,8 @@ class _Layer:
             absent[periods] = False
             for name in self.recipe.known:
                 place = self.recipe.places[name]
-                placed[absent, place] = values[before[absent], place]
+                constant = self.recipe.fill.get(name, "ffill")
+                placed[absent, place] = values[before[absent], place] if constant == "ffill" else constant
                 self._held[name] = self._held.get(name, 0) + int(inserted)
         return calendar.rename(times.name), placed
 

@@ -126,12 +126,12 @@ def _data(seen: Survey, answers: Mapping[str, Any]) -> tuple[dict[str, Any], int
             **folds,
             **_calendar(step, seen),
         }
-        if answers.get("targets"):
-            data["targets"] = list(answers["targets"])
         if len(lengths) > 1:
             data["scale_by"] = "global"
+            if len({table.times[-1] for table in seen.tables}) > 1:
+                data["fold_by"] = "series"
         try:
-            module = TableDataModule(**{**data, "targets": seen.settings["targets"], "path": data.get("path")})
+            module = TableDataModule(**{**data, "path": data.get("path")})
             module.tables, module.recipe = seen.tables, seen.recipe  # read once
             samples = {part: module.samples(part) for part in ("fit", "validation", "test")}
             if empty := [part for part, count in samples.items() if not count]:
@@ -187,6 +187,7 @@ def _reasons(seen: Survey, answers: Mapping[str, Any]) -> dict[str, str]:
         "season_length": "rows in a season, for MASE" if seen.season > 1 else "no season was found",
         "test_size": "rows in each test range",
         "splits": "test ranges, for crossval",
+        "fold_by": "series end at different times: each is tested on its own last rows",
         "val_size": "rows that stop the training early",
         "calendar": "known in advance",
         **given,

@@ -131,7 +131,7 @@ def _centers(model: Network, series: str) -> dict[str, Tensor]:
     """The centres of the scaling of a series, for its features and its known covariates."""
     row = model.schema.series.index(series) if model.schema.series else 0
     feature, known = (cast(Tensor, getattr(model.scaling, f"{name}_center")) for name in ("feature", "known"))
-    return {"history": feature[row], "known": known[row]}
+    return {"history": model.transforms.features_back(feature[row]), "known": known[row]}
 
 
 def _captum() -> Any:

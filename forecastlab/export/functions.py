@@ -143,7 +143,9 @@ def example(model: Network, rows: int, time: int | None) -> dict[str, Tensor]:
         size = (rows, *shape, center.shape[1])
         values = torch.randn(size, generator=generator, dtype=center.dtype)
         center, scale = (part[row].view(rows, *[1] * len(shape), -1) for part in (center, scale))
-        return values * scale + center
+        values = values * scale + center
+        back = {"feature": model.transforms.features_back, "target": model.transforms.back}.get(name)
+        return values if back is None else back(values)
 
     inputs = {"row": draw("feature")} if time is None else {"history": draw("feature", time)}
     inputs |= {"known": draw("known", schema.horizon), "static": draw("static"), "last": draw("target")}

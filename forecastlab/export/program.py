@@ -117,9 +117,10 @@ class Program:
         if name not in FORECASTS:
             return values
         scaling, series = self.function.model.scaling, inputs.get("series", torch.zeros(len(values), dtype=torch.int64))
+        targets = self.function.model.transforms.of_targets
         if name == "forecast":
-            return scaling.scale("target", values, series)
-        return scaling.scale("target", values.mT, series).mT
+            return scaling.scale("target", targets(values), series)
+        return scaling.scale("target", targets(values.mT), series).mT
 
     def draw(self, rows: int) -> dict[str, Tensor]:
         """Random inputs for a batch of some rows."""

@@ -31,6 +31,11 @@ def require_alike(trained: Schema, data: Schema) -> None:
         ours, theirs = getattr(trained, name), getattr(data, name)
         if ours != theirs:
             raise ConfigError(difference(name, ours, theirs))
+    ours, theirs = (dict(schema.recipe.get("transform", {})) for schema in (trained, data))
+    if ours != theirs:
+        raise ConfigError(
+            f"the network was trained with transform: {ours or 'none'}, but the data have {theirs or 'none'}"
+        )
     frequency, other = (schema.recipe.get("frequency") for schema in (trained, data))
     if frequency != other:
         raise ConfigError(f"the network was trained on data of frequency {frequency}, but these have {other}")

@@ -11,10 +11,11 @@ from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.stepping import compile_steps
 from forecastlab.batch import PADDED, Batch, Prediction, Scaling, Schema
+from forecastlab.data.transform import Transforms
 from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError
 from forecastlab.hybrids.patches import Patches
-from forecastlab.losses import MSE, Loss
+from forecastlab.losses import MAPE, MSE, Loss
 from forecastlab.network import anchor as anchors
 from forecastlab.network import window_norm as window_norms
 from forecastlab.network.agreement import schema_of
@@ -133,7 +134,10 @@ class Composition(nn.Module, metaclass=ByName):
         features, known, targets = (len(x) for x in (self.schema.features, self.schema.known, self.schema.targets))
         horizon, static = self.schema.horizon, len(self.schema.static)
         self.scaling = Scaling(features, known, targets, static, len(self.schema.series) or 1)
+        self.transforms = Transforms(self.schema)
         self.loss: Loss = built("loss", self.settings["loss"], Loss)
+        if self.transforms and isinstance(self.loss, MAPE):
+            raise ConfigError("the loss MAPE is about original units, which data.transform leaves: choose one of them")
         if channels == "independent":
             self._require_targets("channels: independent")
         self.channels = Channels(self.schema) if channels == "independent" else None
@@ -220,11 +224,12 @@ class Composition(nn.Module, metaclass=ByName):
     def forward(self, batch: Batch) -> Tensor:
         """Point forecasts in original units, (batch, origins, horizon, targets)."""
         scaled = self.scaled(batch)
-        return self.loss.point(self.run(scaled).raw) * scaled.scale + scaled.offset
+        return self.transforms.back(self.loss.point(self.run(scaled).raw) * scaled.scale + scaled.offset)
 
     def scaled(self, batch: Batch) -> Scaled:
         """A batch in the network's units and precision."""
         row, dtype = self._rows.scaling(batch.series), self.dtype
+        batch = self.transforms.applied(batch)
         x = self.scaling.scale("feature", batch.history, row)
         center, scale = self.scaling.target_units(batch.target, row)
         last_center, last_scale = self.scaling.target_units(batch.last, row)
@@ -308,10 +313,10 @@ class Composition(nn.Module, metaclass=ByName):
         return Prediction(
             batch.series,
             batch.index,
-            point * scale + offset,  # an anchored change of 0 is exactly 0 in original units too
+            self.transforms.back(point * scale + offset),  # an anchored change of 0 is exactly 0 in original units too
             batch.target,
             batch.weight,
-            quantiles * scale.unsqueeze(-1) + offset.unsqueeze(-1),
+            self.transforms.back((quantiles * scale.unsqueeze(-1) + offset.unsqueeze(-1)).mT).mT,
         )
 
     def loss_of(self, run: Run, batch: Batch, scaled: Scaled) -> Tensor:

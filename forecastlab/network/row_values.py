@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from forecastlab.data.recipe import Recipe
+from forecastlab.data.transform import require_domain
 from forecastlab.errors import DataError
 
 MOST = float(np.finfo(np.float32).max)
@@ -26,21 +27,25 @@ def value_of(row: Mapping[str, Any], column: str, recipe: Recipe) -> float:
     """
     parts = recipe.derive.get(column)
     if parts is not None:
-        return _bounded(column, sum(factor * value_of(row, name, recipe) for name, factor in sorted(parts.items())))
+        total = sum(factor * value_of(row, name, recipe) for name, factor in sorted(parts.items()))
+        return _bounded(column, total, recipe)
     for source, values in recipe.categories.items():
         if column in (f"{source}={value}" for value in values):
             given = row.get(source)
             return float("nan") if _is_missing(given, recipe) else float(column == f"{source}={given}")
     given = row.get(column)
     try:
-        return _bounded(column, float("nan") if _is_missing(given, recipe) else float(given))  # type: ignore[arg-type]
+        value = float("nan") if _is_missing(given, recipe) else float(given)  # type: ignore[arg-type]
     except (ValueError, TypeError):
         raise DataError(f"{column}: expected a number, got {given!r}") from None
+    return _bounded(column, value, recipe)
 
 
-def _bounded(column: str, value: float) -> float:
+def _bounded(column: str, value: float, recipe: Recipe) -> float:
     if abs(value) > MOST:
         raise DataError(f"{column}: expected a finite number below 3.4e38, got {value}")
+    if column in recipe.transform:
+        require_domain(column, recipe.transform[column], np.array([value]), lambda _: "the row")
     return value
 
 

@@ -8,7 +8,8 @@ from torch import Tensor
 class Scaled(NamedTuple):
     """A batch in the units and the precision of the network.
 
-    A scaled value times `scale` plus `offset` is the value in original units.
+    A scaled value times `scale` plus `offset` is the value in original units, or what the target's transform has made
+    of it.
     """
 
     inputs: Tensor

@@ -21,7 +21,7 @@ from forecastlab.data.reading.times import read_times
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import calendar_between
 from forecastlab.data.tables import label_of
-from forecastlab.errors import DataError
+from forecastlab.errors import ConfigError, DataError
 from forecastlab.network.composition import Composition
 from forecastlab.network.finite import require_finite
 from forecastlab.network.intervals import SplitConformal
@@ -40,12 +40,21 @@ class Stream:
 
     Args:
         network: a trained network.
+
+    Raises:
+        ConfigError: if its data take rows or series together.
     """
 
     def __init__(self, network: Composition) -> None:
         self.network = network
         self._schema = network.schema
         self._recipe = Recipe.from_dict(network.schema.recipe)
+        for name in ("aggregate", "resample"):
+            if getattr(self._recipe, name):
+                raise ConfigError(
+                    f"a stream takes rows one at a time, but {name} takes several together: forecast frames of all "
+                    "rows so far, model.forecast(frame)"
+                )
         self._time_columns = self._recipe.time_columns or ("time",)
         self._name: str | None = None
         self._time: pd.Timestamp | None = None
@@ -57,6 +66,8 @@ class Stream:
         self._past: list[tuple[pd.Timestamp, Array, Array]] = []
         """Rows of the window: time, inputs (features,) in original units, targets (targets,)."""
         self._known_sources = replace(self._recipe, features=(), targets=(), static=()).sources
+        self._constants = {name: value for name, value in self._recipe.fill.items() if value != "ffill"}
+        """What is known in advance of a step that is left out, where it is no held value."""
         self._in_advance: dict[str, Any] = {}
         """What was known in advance of the last row, which holds at the steps that are left out."""
         self._static: dict[str, float] = {}
@@ -97,7 +108,7 @@ class Stream:
         self._recognise(row)
         time = self._time_of(row)
         for between in self._left_out(time):
-            self._take(self._in_advance, between)
+            self._take({**self._in_advance, **self._constants}, between)
         self._in_advance = {name: row[name] for name in self._known_sources if name in row}
         if not self._take(row, time):
             return None

@@ -183,6 +183,11 @@ def _marker(value: Any, name: str) -> None:
     (text if isinstance(value, str) else real)(value, name)
 
 
+def _how(value: Any, name: str) -> None:
+    """A way, or one for each column."""
+    (text if isinstance(value, str) else mapping({}, others=text))(value, name)
+
+
 _RECIPE = mapping(
     {},
     {
@@ -192,6 +197,10 @@ _RECIPE = mapping(
         **dict.fromkeys(("targets", "features", "known", "static"), _NAMES),
         "categories": mapping({}, others=list_of(text)),
         "derive": mapping({}, others=mapping({}, others=real)),
+        "aggregate": mapping({}, {"by": _NAMES, "how": _how}),
+        "resample": mapping({}, {"rule": text, "how": _how, "frequency": text}),
+        "transform": mapping({}, others=list_of(_marker, least=1)),
+        "fill": mapping({}, others=_marker),
         "na_values": list_of(_marker),
         "regular": flag,
         "slots": list_of(whole(0, 7 * 86400)),

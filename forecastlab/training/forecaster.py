@@ -298,7 +298,8 @@ class Forecaster(Network, Module):
         prediction = self.prediction(raw, batch, scaled, self.margin(batch))
         self._require_finite(prediction, batch, scored_only=True)
         quantiles = prediction.quantiles if self.levels else None
-        crps = self.loss.crps(raw.double(), scaled.target.double())
+        # the score of a distribution is that of its image under no transform but a linear one
+        crps = None if self.transforms else self.loss.crps(raw.double(), scaled.target.double())
         self.metrics.update(
             prediction.forecast,
             batch.target,

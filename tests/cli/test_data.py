@@ -75,6 +75,7 @@ def test_a_file_of_one_series_is_described_as_it_is(cli, tmp_path):
         "              2024-01-01 19:00 .. 2024-01-01 21:00",
         "              2024-01-02 05:00 .. 2024-01-02 07:00",
         "              2024-01-02 15:00 .. 2024-01-02 18:00",
+        "line        rest  ▁▁▁▁▂ ▂▃▃▃▄▄▄▄▅ ▅▅▅▆▆▆▆▆▆  ▇▇▇▇▇▇███████",
         "columns     3: 2 features, target rest",
         "derived     rest = load - 2 wind",
         "known       hour_sin, hour_cos, holiday",
@@ -83,6 +84,7 @@ def test_a_file_of_one_series_is_described_as_it_is(cli, tmp_path):
         "values      wind: 1 .. 1, mean 1",
         "missing     12 values in 6 rows, filled forward; rest: 6",
         "              wind: 6",
+        "season      none found; season_length: 1",
         "folds       target rows, half-open: fit, validation (tail), test",
         "  1           2..25, 25..30, 30..48  (test from 2024-01-02 06:00)",
         "  2           2..43, 43..48, 48..55  (test from 2024-01-03)",
@@ -112,15 +114,18 @@ def test_a_file_of_several_series_is_described_as_it_is(cli, tmp_path):
         "    rows        40 (2020-01-01 .. 2020-02-09, frequency D)",
         "    gaps        1, 1 steps without any value",
         "                  2020-01-20 .. 2020-01-22",
+        "    line        y  ▁▁▁▁▁▂▂▂▂▂▃▃▃▃▃▄▄▄▄▄ ▅▅▅▅▆▆▆▆▆▇▇▇▇▇█████",
         "  b",
         "    rows        27 (2020-01-07 .. 2020-02-02, frequency D)",
         "    gaps        1, 1 steps without any value",
         "                  2020-01-16 .. 2020-01-18",
+        "    line        y  ▁▁▁▁▂▂▂▃▃▃ ▄▄▅▅▅▅▆▆▆▇▇▇████",
         "columns     2: 1 features, target y",
         "values      y: 100 .. 1132, mean 519.338",
         "values      x: 0 .. 1032, mean 419.338",
         "missing     4 values in 2 rows, filled forward; y: 2",
         "              x: 2",
+        "season      none found; season_length: 1",
         "folds       target rows, half-open: fit, validation (tail), test",
         "  1           2..8, 8..10, 10..20  (test from 2020-01-11)",
         "              scores 2 of 2 series, 19 rows",
@@ -183,3 +188,14 @@ def test_wrong_options_are_refused(cli, options, expected):
     assert (answer.status, answer.out) == (2, "")
     assert expected in answer.err
     assert len(answer.err.splitlines()) <= 10
+
+
+def test_targets_gaps_and_folds_are_drawn(cli, tmp_path):
+    raw = panel(a=(0, 40), b=(6, 33)).reset_index(names="ds").drop(index=[20, 50])
+    raw.to_csv(tmp_path / "own.csv", index=False)
+    given = {"series_column": "id", "features": "[x]", "missing": "ffill", "lookback": 2, "splits": 3}
+    options = [f"--data.{name}={value}" for name, value in given.items()]
+    drawn = tmp_path / "own.png"
+    answer = cli("data", "--data=TableDataModule", f"--data.path={tmp_path / 'own.csv'}", *options, "--figure", drawn)
+    assert (answer.status, answer.out.splitlines()[-1]) == (0, f"figure      {drawn}")
+    assert drawn.read_bytes().startswith(b"\x89PNG")

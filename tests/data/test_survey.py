@@ -8,6 +8,7 @@ import yaml
 
 from forecastlab.data.survey import OpenQuestionError, survey
 from forecastlab.data.table_datamodule import TableDataModule
+from forecastlab.errors import DataError
 from forecastlab.experiment.proposal import config_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")
@@ -202,3 +203,43 @@ def test_a_survey_reads_as_the_table_of_what_it_saw():
     said = repr(survey(pd.DataFrame({"ds": days, "y": np.arange(50.0)}), {}))
     assert said.splitlines()[0].split() == ["shape", "50", "rows,", "2", "columns"]
     assert "target  y: minimum 0" in said
+
+
+@pytest.mark.parametrize("answer", ["a,b", "a, b", ["a", "b"]])
+def test_several_targets_are_named_together(answer):
+    frame = pd.DataFrame({"day": DAYS, "a": wave(700, 7), "b": wave(700, 7, seed=1), "c": wave(700, 7, seed=2)})
+    seen = survey(frame, {"target": answer})
+    assert seen.settings["targets"] == ["a", "b"]
+    assert [label for label, _ in seen.facts].count("target") == 2
+    assert seen.covariates == ["c"]
+
+
+@pytest.mark.parametrize("word", ["?", "-", "n/a", "missing"])
+def test_a_word_among_the_numbers_of_a_target_marks_missing_ones(word):
+    cells = [f"{value:.3f}" for value in wave(700, 7)]
+    cells[90] = word
+    seen = survey(pd.DataFrame({"day": DAYS, "y": cells}), {})
+    assert seen.settings["na_values"] == [word]
+    assert not seen.tables[0].observed["y"].iloc[90]
+
+
+def test_any_other_text_among_numbers_is_no_mark():
+    cells = [f"{value:.3f}" for value in wave(700, 7)]
+    cells[90] = "12 units"
+    with pytest.raises(DataError, match="expected a number, got '12 units'"):
+        survey(pd.DataFrame({"day": DAYS, "y": cells}), {})
+
+
+def test_series_that_end_at_different_times_are_tested_on_their_own_last_rows():
+    parts = [pd.DataFrame({"day": DAYS[:rows], "id": rows, "y": wave(rows, 7)}) for rows in (300, 500, 700)]
+    seen = survey(pd.concat(parts), {})
+    config = yaml.safe_load(config_for(seen, "x.csv", {}))["data"]["init_args"]
+    assert config["fold_by"] == "series"
+
+
+def test_the_published_ozone_file_is_read_by_its_name(real_ozone, monkeypatch):
+    monkeypatch.setenv("FORECASTLAB_DATA", str(real_ozone.parent.parent))
+    seen = survey(str(real_ozone), {}, "ozone")
+    assert seen.settings["targets"] == ["51"]
+    raw = pd.read_csv(real_ozone, header=None, na_values="?")
+    np.testing.assert_allclose(seen.tables[0].values["51"][seen.tables[0].observed["51"]], raw[51].dropna())

@@ -623,3 +623,39 @@ def test_the_last_fold_is_the_default_and_counts_splits_or_cutoffs():
     cutoffs = ["1957-01-01", "1959-01-01"]
     assert TableDataModule(dataset="airline", targets=["passengers"], cutoffs=cutoffs).fold == 2
     assert TableDataModule(dataset="airline", targets=["passengers"], cutoffs=cutoffs, fold=1).fold == 1
+
+
+@pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")
+class TestKnownColumnsWithoutARow:
+    """What is known in advance of steps that have no row."""
+
+    @staticmethod
+    def module(**settings):
+        frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=80), "y": np.arange(80) % 7.0})
+        frame = frame.assign(promotion=1.0, price=np.arange(80.0), kind=np.where(frame.index % 2, "a", "b"))
+        frame = frame.drop(index=[20, 21, 40])
+        known = {"known": ["promotion", "price"], "missing": "ffill", "lookback": 3, "test_size": 5, "splits": 2}
+        return TableDataModule(frame, **{**known, **settings})
+
+    def test_a_column_holds_its_last_value_or_is_what_fill_says(self):
+        data = self.module(fill={"promotion": 0, "price": "ffill"})
+        values = data.table.values
+        assert values["promotion"].iloc[[19, 20, 21, 22, 40]].tolist() == [1, 0, 0, 1, 0]
+        assert values["price"].iloc[[19, 20, 21, 22, 40]].tolist() == [19, 19, 19, 22, 39]
+        assert any(
+            "promotion is known in advance, but 3 steps" in note and "it is 0 there" in note for note in data.notes
+        )
+
+    @pytest.mark.parametrize(
+        ("settings", "said"),
+        [
+            ({"fill": {"y": 0}}, "y is not known in advance"),
+            ({"fill": {"price": "mean"}}, "expected a number"),
+            ({"fill": {"price": True}}, "expected a number"),
+            ({"fill": {"kind": 0}, "known": ["kind"]}, "kind holds text"),
+            ({"fill": {"both": 0}, "known": ["both"], "derive": {"both": {"price": 1, "promotion": 1}}}, "is derived"),
+        ],
+    )
+    def test_what_cannot_be_filled_so_is_refused(self, settings, said):
+        with pytest.raises(ConfigError, match=said):
+            _ = self.module(**settings).tables

@@ -117,6 +117,14 @@ def test_scaling_anchor_and_quantiles_are_inside(tmp_path, settings):
     assert_forecasts_alike(model, run, (1, 6), (3, 6), (4, 9))
 
 
+@pytest.mark.parametrize("setting", [["log1p"], ["log"], ["sqrt"], ["logit", -100.0, 100.0]], ids=lambda kind: kind[0])
+def test_a_transform_of_the_target_is_inside(tmp_path, setting):
+    transformed = replace(RICH, recipe={"transform": {"y": setting}})
+    model = network(schema=transformed, anchor="last", intervals=[0.8])
+    save_onnx(model, tmp_path / "x.onnx")
+    assert_forecasts_alike(model, session(tmp_path / "x.onnx"), (3, 6))
+
+
 @pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])
 def test_the_package_is_asked_for_where_it_is_missing(tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)

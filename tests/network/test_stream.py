@@ -145,6 +145,14 @@ def test_steps_of_the_calendar_that_are_left_out_are_rows_without_values(tmp_pat
     assert require_equal(model, frame.iloc[:14]) >= 8
 
 
+@pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")
+@pytest.mark.parametrize("fill", [{}, {"price": 0}])
+def test_what_is_known_at_steps_that_are_left_out_is_as_in_the_batch(tmp_path, fill):
+    frame = wide(40).drop(index=[6, 8, 9])
+    model = network(tmp_path, frame, known=["price"], missing="ffill", lookback=4, fill=fill)
+    assert require_equal(model, frame.iloc[:14], known=["price"]) >= 8
+
+
 def test_months_and_hours_are_stepped_through_as_the_calendar_has_them(tmp_path):
     for frequency in ("MS", "h"):
         frame = wide(30, frequency=frequency).drop(index=[5])

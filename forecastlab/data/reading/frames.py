@@ -9,16 +9,16 @@ from forecastlab.data.reading.arrow import named_index_as_columns, to_frame
 from forecastlab.errors import DataError
 
 
-def from_frame(source: Any) -> tuple[pd.DataFrame, list[str]]:
-    """A frame of any kind as one of pandas, (rows, columns), and what was done to it.
+def from_frame(source: Any) -> tuple[pd.DataFrame, list[str]] | None:
+    """A frame of any kind as one of pandas, (rows, columns), and what was done to it; None for what is no frame.
 
     An index of times stays the index; the named levels of another one become columns. What is given is not changed.
 
     Args:
-        source: a frame or series.
+        source: a frame or series, or something else.
 
     Raises:
-        DataError: if it is none, or if its columns cannot be named.
+        DataError: if its columns cannot be named.
     """
     notes = []
     if isinstance(source, pd.Series):
@@ -27,6 +27,8 @@ def from_frame(source: Any) -> tuple[pd.DataFrame, list[str]]:
         source = source.to_frame("y" if source.name is None else source.name)
     if not isinstance(source, pd.DataFrame):
         source = _foreign(source)
+    if source is None:
+        return None
     frame = source.copy(deep=False)
     if frame.columns.nlevels > 1:
         raise DataError(
@@ -44,14 +46,12 @@ def from_frame(source: Any) -> tuple[pd.DataFrame, list[str]]:
     return frame, notes
 
 
-def _foreign(source: Any) -> pd.DataFrame:
+def _foreign(source: Any) -> pd.DataFrame | None:
     narwhals = importlib.import_module("narwhals")
     try:
         native = narwhals.from_native(source, allow_series=True)
     except TypeError:
-        raise DataError(
-            f"got {type(source).__name__}: expected a path, a list of paths, or a frame of pandas, polars or pyarrow"
-        ) from None
+        return None
     try:
         if isinstance(native, narwhals.Series):
             native = native.alias(native.name or "y").to_frame()

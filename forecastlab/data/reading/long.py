@@ -100,7 +100,8 @@ def long_of(frame: pd.DataFrame, recipe: Recipe) -> Long:
 
 def require_columns(frame: pd.DataFrame, recipe: Recipe) -> None:
     """Raises DataError for a column that a recipe names and a frame has not."""
-    needed = dict.fromkeys([*recipe.time_columns, *recipe.series_columns, *recipe.sources])
+    by = recipe.aggregate.get("by", ())
+    needed = dict.fromkeys([*recipe.time_columns, *recipe.series_columns, *recipe.sources, *by])
     if unknown := [name for name in needed if name not in frame.columns]:
         columns = ", ".join(map(str, frame.columns[:20])) + (" ..." if len(frame.columns) > 20 else "")
         raise DataError(f"unknown column {', '.join(unknown)}; the data have {columns}")

@@ -2,18 +2,21 @@
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from forecastlab.data.reading.arrays import from_array
 from forecastlab.data.reading.arrow import read_arrow, read_parquet
 from forecastlab.data.reading.dialect import Dialect
 from forecastlab.data.reading.excel import read_excel
 from forecastlab.data.reading.frames import from_frame
 from forecastlab.data.reading.numerals import without
 from forecastlab.data.reading.packed import content_of
+from forecastlab.data.reading.records import from_records
 from forecastlab.data.reading.text import in_utf8, read_text
 from forecastlab.data.reading.tsf import read_tsf
 from forecastlab.errors import DataError
@@ -25,7 +28,7 @@ FILE = "file"
 
 
 def read_source(
-    source: Any, dialect: Dialect | None = None, texts: Sequence[str] = ()
+    source: Any, dialect: Dialect | None = None, texts: Sequence[str] = (), start: Any = None, frequency: str = ""
 ) -> tuple[pd.DataFrame, list[str]]:
     """The raw columns of whatever a user has, (rows, columns), and sentences on what was found out.
 
@@ -33,9 +36,12 @@ def read_source(
 
     Args:
         source: a file (text, Excel, Parquet, Arrow or Feather, tsf; also packed), a folder, a pattern such as
-            "data/*.csv" or a list of files, which are one panel; or a frame or series of pandas, polars or pyarrow.
+            "data/*.csv" or a list of files, which are one panel; a frame or series of pandas, polars or pyarrow; an
+            array of NumPy; or records of GluonTS or Hugging Face `datasets`.
         dialect: how the files are written; None to find out everything.
         texts: columns whose text is taken as it stands, such as the names of series: one may be called NA or 007.
+        start: time of the first row of an array; None for rows that are counted.
+        frequency: step of the calendar of an array, or of records that do not tell it, as a pandas offset.
 
     Raises:
         DataError: if it cannot be read, or can be read in two ways.
@@ -54,8 +60,22 @@ def read_source(
         return _read_panel(_found(path), dialect, texts)
     if isinstance(source, list | tuple) and source and all(isinstance(path, str | os.PathLike) for path in source):
         return _read_panel([Path(path).expanduser() for path in source], dialect, texts)
-    frame, notes = from_frame(source)
+    frame, notes = _in_memory(source, start, frequency)
     return without(frame, dialect.na_values, texts), notes
+
+
+def _in_memory(source: Any, start: Any, frequency: str) -> tuple[pd.DataFrame, list[str]]:
+    if isinstance(source, np.ndarray):
+        return from_array(source, start, frequency)
+    frame = from_frame(source)
+    if frame is not None:
+        return frame
+    if not isinstance(source, Iterable):
+        raise DataError(
+            f"got {type(source).__name__}: expected a path, a list of paths, a frame of pandas, polars or pyarrow, an "
+            "array of NumPy, or records with start and target"
+        )
+    return from_records([source] if isinstance(source, Mapping) else source, frequency)
 
 
 def _read_file(path: Path, dialect: Dialect, texts: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:

@@ -105,8 +105,13 @@ def test_what_is_given_is_not_changed():
 
 
 def test_what_is_no_frame_is_refused():
-    for given in (5, None, {"y": [1]}, []):
-        with pytest.raises(DataError, match="expected a path, a list of paths, or a frame"):
+    for given, said in (
+        (5, "expected a path, a list of paths, a frame"),
+        (None, "expected a path, a list of paths, a frame"),
+        ({"y": [1]}, "got the fields y"),
+        ([], "there is no record"),
+    ):
+        with pytest.raises(DataError, match=said):
             read_source(given)
     with pytest.raises(DataError, match="frame has y twice"):
         read_source(pd.DataFrame([[1, 2]], columns=["y", "y"]))
