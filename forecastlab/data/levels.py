@@ -1,20 +1,25 @@
 """Levels that a test has and the training had not."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.folds import Fold
+from forecastlab.data.windows import Rows
 
 
-def beyond_training(data: ForecastDataModule) -> dict[str, float]:
+def beyond_training(rows: Rows, folds: Sequence[Fold], targets: Sequence[str]) -> dict[str, float]:
     """The share of each target's test values that lie above or below all of its training values, by name.
 
     Each series is compared with itself. What was filled in does not count.
 
     Args:
-        data: with a fold that has a test range.
+        rows: the series.
+        folds: of each series, its target rows.
+        targets: names of the targets.
     """
-    rows, outside, counted = data.rows, np.zeros(len(data.targets)), np.zeros(len(data.targets))
-    for number, fold in enumerate(data.folds):
+    outside, counted = np.zeros(len(targets)), np.zeros(len(targets))
+    for number, fold in enumerate(folds):
         begin = int(rows.base[number]) + int(rows.first[number])
         values = {}
         for name, start, stop in (
@@ -31,4 +36,4 @@ def beyond_training(data: ForecastDataModule) -> dict[str, float]:
         beyond = (tested < np.nanmin(trained, 0)) | (tested > np.nanmax(trained, 0))
         outside[known] += beyond.sum(0)
         counted[known] += (~np.isnan(tested)).sum(0)
-    return dict(zip(data.targets, (outside / np.maximum(counted, 1)).tolist(), strict=True))
+    return dict(zip(targets, (outside / np.maximum(counted, 1)).tolist(), strict=True))

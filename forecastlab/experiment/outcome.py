@@ -70,7 +70,7 @@ def _new_levels(model: Forecaster, data: ForecastDataModule) -> list[str]:
     return [
         f"{share:.0%} of the tested values of {name} lie beyond all levels that trained the network, which learns "
         f"levels by heart: train it with {remedy}, so that it forecasts changes"
-        for name, share in beyond_training(data).items()
+        for name, share in beyond_training(data.rows, data.folds, data.targets).items()
         if share >= MANY
     ]
 
