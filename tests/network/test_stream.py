@@ -148,9 +148,15 @@ def test_steps_of_the_calendar_that_are_left_out_are_rows_without_values(tmp_pat
 @pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")
 @pytest.mark.parametrize("fill", [{}, {"price": 0}])
 def test_what_is_known_at_steps_that_are_left_out_is_as_in_the_batch(tmp_path, fill):
-    frame = wide(40).drop(index=[6, 8, 9])
+    whole = wide(40)
+    frame = whole.drop(index=[6, 8, 9])
     model = network(tmp_path, frame, known=["price"], missing="ffill", lookback=4, fill=fill)
-    assert require_equal(model, frame.iloc[:14], known=["price"]) >= 8
+    stream, horizon = model.stream(), model.schema.horizon
+    for place in frame.index[:10]:
+        found = stream.update(whole.loc[place].to_dict(), whole.loc[place + 1 : place + horizon].to_dict("records"))
+    later = whole.loc[place + 1 : place + horizon].assign(y=NAN)
+    expected = model.forecast(pd.concat([frame.loc[:place], later]))
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_months_and_hours_are_stepped_through_as_the_calendar_has_them(tmp_path):
