@@ -27,7 +27,8 @@ class SplitConformal(nn.Module):
     others are also multiplied by n ((1 - coverage)^(-1/n) - 1) / -log(1 - coverage), which is exact for errors with an
     exponential distribution, and somewhat wide for normal ones. In simulations of panels whose series differ a
     thousandfold in their unit, intervals of 90 % of a series with 1, 2, 5, 9 and 17 normal errors hold the truth in
-    93, 94, 94, 93 and 95 % of the cases. A series without errors, such as a new one, uses the margin of all errors in their unit.
+    93, 94, 94, 93 and 95 % of the cases. A series without errors, such as a new one, uses the margin of all errors in
+    their unit.
 
     If a series changes, its errors differ from those of the validation range. With a `window`, the margin of each
     origin comes from the last forecasts before it whose truth is known there (`recent`). Gibbs and Candès 2021 discuss
