@@ -12,7 +12,15 @@ from torch.nn.functional import linear, pad
 from forecastlab.backbones.any_length import loop, of_any_length
 from forecastlab.backbones.base import GateParameters, require_positive
 from forecastlab.backbones.layered import Layer, Layered
-from forecastlab.backbones.slstm import NOTHING, Forget, log_forget_gate, require_forget, require_heads
+from forecastlab.backbones.slstm import (
+    NOTHING,
+    Forget,
+    ForgetBias,
+    forget_biases,
+    log_forget_gate,
+    require_forget,
+    require_heads,
+)
 from forecastlab.batch import State
 
 
@@ -53,7 +61,8 @@ class MLSTM(Layered):
         dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
         num_heads: number of independent memories; each has d = hidden_size / num_heads units.
         forget: activation of the forget gate.
-        forget_bias: added to the forget gate's bias at the start (1 and more make a fresh network remember).
+        forget_bias: added to the forget gates' biases at the start: a number, or those of the first and of the last
+            head, evenly between. None for 0 to 6 with "sigmoid", and 0 with "exp".
         chunk_size: longest part of a sequence that is computed in the parallel form; changes speed and memory only.
 
     Raises:
@@ -71,7 +80,7 @@ class MLSTM(Layered):
         dropout: float = 0.0,
         num_heads: int = 1,
         forget: Forget = "sigmoid",
-        forget_bias: float = 0.0,
+        forget_bias: ForgetBias = None,
         chunk_size: int = 32,
     ) -> None:
         require_positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
@@ -118,7 +127,7 @@ class MLSTMLayer(Layer):
         hidden_size: int,
         num_heads: int = 1,
         forget: Forget = "sigmoid",
-        forget_bias: float = 0.0,
+        forget_bias: ForgetBias = None,
         chunk_size: int = 32,
     ) -> None:
         super().__init__()
@@ -134,7 +143,7 @@ class MLSTMLayer(Layer):
         self.weight_ih = nn.Parameter(torch.empty(sum(self.rows), input_size).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(sum(self.rows)).uniform_(-bound, bound))
         with torch.no_grad():
-            self.gate("forget").bias.add_(forget_bias)
+            self.gate("forget").bias.add_(forget_biases(forget_bias, forget, num_heads))
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
         q, k, v, o, i, f = torch.split(linear(x, self.weight_ih, self.bias), self.rows, -1)

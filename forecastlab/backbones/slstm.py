@@ -16,6 +16,9 @@ from forecastlab.batch import State
 Forget: TypeAlias = Literal["sigmoid", "exp"]
 """The activation of a forget gate."""
 
+ForgetBias: TypeAlias = float | tuple[float, float] | None
+"""What is added to the forget gates' biases: a number, or those of the first and the last unit, evenly between."""
+
 NOTHING = -1e30
 """The stabiliser before the first step. It stands for minus infinity, and is finite so that no gradient becomes NaN."""
 
@@ -54,7 +57,8 @@ class SLSTM(Layered):
             steps of a sequence (Gal and Ghahramani 2016).
         num_heads: number of equal blocks of the recurrent matrices; 1 mixes all units.
         forget: activation of the forget gate.
-        forget_bias: added to the forget gate's bias at the start (1 and more make a fresh network remember).
+        forget_bias: added to the forget gates' biases at the start: a number, or those of the first and of the last
+            unit, evenly between. None for 0 to 6 with "sigmoid", and 0 with "exp".
         fused: whether a compiled kernel runs long sequences on a CPU. It needs numba (see `kernels.choice`). Without
             it, a loop in Python computes the same up to rounding.
 
@@ -74,7 +78,7 @@ class SLSTM(Layered):
         recurrent_dropout: float = 0.0,
         num_heads: int = 1,
         forget: Forget = "sigmoid",
-        forget_bias: float = 0.0,
+        forget_bias: ForgetBias = None,
         fused: bool = True,
     ) -> None:
         require_positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
@@ -110,7 +114,7 @@ class SLSTMLayer(GatedLayer):
         recurrent_dropout: float = 0.0,
         num_heads: int = 1,
         forget: Forget = "sigmoid",
-        forget_bias: float = 0.0,
+        forget_bias: ForgetBias = None,
         fused: bool = True,
     ) -> None:
         require_heads(num_heads, hidden_size=hidden_size)
@@ -122,7 +126,7 @@ class SLSTMLayer(GatedLayer):
         bound = hidden_size**-0.5
         self.weight_hh = nn.Parameter(torch.empty(4 * hidden_size, hidden_size // num_heads).uniform_(-bound, bound))
         with torch.no_grad():
-            self.gate("forget").bias.add_(forget_bias)
+            self.gate("forget").bias.add_(forget_biases(forget_bias, forget, hidden_size))
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
         return self.recur(self.project(x), state, keep_parts)
@@ -194,6 +198,25 @@ def require_forget(forget: str) -> None:
     """Raises ValueError for an unknown activation of the forget gate."""
     if forget not in ("sigmoid", "exp"):
         raise ValueError(f"forget must be 'sigmoid' or 'exp', got {forget!r}")
+
+
+def forget_biases(forget_bias: ForgetBias, forget: Forget, units: int) -> Tensor:
+    """What is added to the biases of some forget gates at the start, (units,).
+
+    Without a given bias the units of a gate "sigmoid" are spread from 0, which forgets half at each step, to 6, which
+    keeps what it has for hundreds of steps. A gate "exp" of 0 keeps everything as it is.
+
+    Raises:
+        ValueError: for anything but a number, two numbers or None.
+    """
+    if forget_bias is None:
+        forget_bias = (0.0, 6.0) if forget == "sigmoid" else 0.0
+    ends = (forget_bias, forget_bias) if isinstance(forget_bias, int | float) else tuple(forget_bias)
+    if len(ends) != 2:
+        raise ValueError(f"forget_bias must be a number, or those of the first and the last unit, got {forget_bias!r}")
+    if units == 1:
+        return torch.tensor([sum(ends) / 2])
+    return torch.linspace(*ends, units)
 
 
 def log_forget_gate(pre_activation: Tensor, forget: Forget) -> Tensor:

@@ -12,7 +12,9 @@ from forecastlab.backbones.layered import Layer, Layered
 from forecastlab.backbones.mlstm import initial_memory, remember
 from forecastlab.backbones.slstm import (
     Forget,
+    ForgetBias,
     SLSTMLayer,
+    forget_biases,
     log_forget_gate,
     require_forget,
     require_heads,
@@ -65,7 +67,8 @@ class XLSTM(Backbone):
         pattern: "s" and "m" per block, lowest first.
         num_heads: number of heads in every block.
         forget: activation of the forget gates.
-        forget_bias: added to the forget gates' biases at the start.
+        forget_bias: added to the forget gates' biases at the start: a number, or those of the first and of the last
+            unit or head, evenly between. None for 0 to 6 with "sigmoid", and 0 with "exp".
         kernel_size: number of steps that a convolution sees.
         chunk_size: as in `MLSTM`.
         fused: as in `SLSTM`, for "s" blocks.
@@ -87,7 +90,7 @@ class XLSTM(Backbone):
         pattern: Sequence[Literal["s", "m"]] = ("m", "s"),
         num_heads: int = 4,
         forget: Forget = "sigmoid",
-        forget_bias: float = 0.0,
+        forget_bias: ForgetBias = None,
         kernel_size: int = 4,
         chunk_size: int = 32,
         fused: bool = True,
@@ -178,7 +181,7 @@ class SBlock(Layer):
         hidden_size: int,
         num_heads: int,
         forget: Forget,
-        forget_bias: float,
+        forget_bias: ForgetBias,
         kernel_size: int,
         dropout: float,
         recurrent_dropout: float,
@@ -235,7 +238,7 @@ class MBlock(Layer):
         hidden_size: int,
         num_heads: int,
         forget: Forget,
-        forget_bias: float,
+        forget_bias: ForgetBias,
         kernel_size: int,
         dropout: float,
         chunk_size: int,
@@ -256,7 +259,7 @@ class MBlock(Layer):
         self.skip = nn.Parameter(torch.ones(width))
         self.down = nn.Linear(width, hidden_size)
         with torch.no_grad():
-            self.gate("forget").bias.add_(forget_bias)
+            self.gate("forget").bias.add_(forget_biases(forget_bias, forget, num_heads))
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
         past, cell_state = cast(tuple[Tensor, State], state)

@@ -1,10 +1,14 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from scipy.special import expit as sigmoid
 from torch.nn.functional import dropout
 
+from forecastlab.backbones.mlstm import MLSTM
 from forecastlab.backbones.slstm import NOTHING, SLSTM, SLSTMLayer
+from forecastlab.backbones.xlstm import XLSTM
 from tests.backbones.states import in_pieces
 
 GATES = ("input", "forget", "candidate", "output")
@@ -276,10 +280,43 @@ def test_the_forget_bias_is_added_at_the_start():
     torch.manual_seed(4)
     raised = SLSTM(3, forget_bias=2.5, num_layers=2)
     torch.manual_seed(4)
-    plain = SLSTM(3, num_layers=2)
+    plain = SLSTM(3, num_layers=2, forget_bias=0.0)
     for layer in (0, 1):
         torch.testing.assert_close(raised.gate(layer, "forget").bias, plain.gate(layer, "forget").bias + 2.5)
         torch.testing.assert_close(raised.gate(layer, "input").bias, plain.gate(layer, "input").bias)
+
+
+@pytest.mark.parametrize(
+    ("cls", "units"),
+    [(SLSTM, 6), (partial(MLSTM, num_heads=3), 3), (partial(XLSTM, num_heads=3, pattern=["m", "s"]), 3)],
+)
+def test_forget_gates_start_between_half_open_and_open_unless_they_are_exponential(cls, units):
+    added = {}
+    for forget, bias in (("sigmoid", None), ("exp", None), ("sigmoid", (3, 6)), ("sigmoid", 0.0)):
+        torch.manual_seed(4)
+        added[forget, bias] = cls(3, hidden_size=6, forget=forget, forget_bias=bias).gate(0, "forget").bias.detach()
+    plain = added["sigmoid", 0.0]
+    torch.testing.assert_close(added["sigmoid", None] - plain, torch.linspace(0, 6, units))
+    torch.testing.assert_close(added["sigmoid", (3, 6)] - plain, torch.linspace(3, 6, units))
+    torch.testing.assert_close(added["exp", None], plain)
+    with pytest.raises(ValueError, match="forget_bias must be a number, or those of the first and the last unit"):
+        cls(3, hidden_size=6, forget_bias=(1, 2, 3))
+
+
+def test_the_first_value_is_recalled_after_forty_steps():
+    torch.manual_seed(0)
+    model, head = SLSTM(2, hidden_size=32), torch.nn.Linear(32, 1)
+    parameters = [*model.parameters(), *head.parameters()]
+    optimizer, generator = torch.optim.Adam(parameters, 0.01), torch.Generator().manual_seed(1)
+    for _ in range(200):
+        x = torch.zeros(64, 41, 2)
+        x[:, 0] = torch.stack([torch.randn(64, generator=generator), torch.ones(64)], 1)
+        loss = (head(model(x)[0][:, -1])[:, 0] - x[:, 0, 0]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+    assert loss < 0.1  # with forget_bias=0 it stays at 1, the variance of the value
 
 
 def test_the_state_before_the_first_step_is_zero_but_for_the_stabiliser():

@@ -86,13 +86,15 @@ def test_each_series_has_the_margins_of_its_own_errors_if_they_are_enough():
             counts = weight[:, step, 0] > 0
             pooled = conformal_quantile(errors[counts, step, 0, 0], coverage)
             few = step == 1 and coverage == 0.9
-            own = [
-                pooled if few and n == 1 else conformal_quantile(errors[counts & (series == n), step, 0, 0], coverage)
-                for n in (0, 1)
-            ]
-            short = pooled if coverage == 0.9 else conformal_quantile(errors[series == 2, step, 0, 0], coverage)
-            expected = [*own, short, pooled, pooled]
-            assert found[:, number, step, 0].tolist() == expected
+            of_series = found[:, number, step, 0]
+            assert of_series[3:].tolist() == [pooled, pooled]  # neither has errors
+            for n in range(3):
+                if (few and n == 1) or (coverage == 0.9 and n == 2):  # filled up, in the unit of the series
+                    ideal = (1.0, 100.0, 7.0)[n] * 1.645
+                    assert 0.5 * ideal < of_series[n] < 3 * ideal
+                else:
+                    own = errors[counts & (series == n), step, 0, 0]
+                    assert of_series[n].item() == conformal_quantile(own, coverage)
 
 
 def test_a_series_is_given_its_own_margins_by_its_name(tmp_path):
@@ -205,3 +207,69 @@ def test_quantiles_never_cross(seed):
     found = intervals(quantiles[..., 3], quantiles)
     assert found.shape == quantiles.shape
     assert (found.diff(dim=-1) >= 0).all()
+
+
+def panel_errors(few, repeats, generator, many=40, kinds=20):
+    """Errors of a panel, half of whose series have few, in units that differ a thousandfold; and the next ones."""
+    counts = torch.tensor([few] * kinds + [many] * kinds)
+    units = 10 ** (3 * torch.rand(2 * kinds, generator=generator) - 1)
+    series = torch.repeat_interleave(torch.arange(2 * kinds), counts)
+    errors = torch.randn(len(series), generator=generator).abs() * units[series]
+    following = torch.randn(kinds, repeats, generator=generator).abs() * units[:kinds, None]
+    return errors[:, None, None, None], series, following, units[:kinds]
+
+
+@pytest.mark.parametrize(("few", "widest"), [(1, 6.0), (2, 3.0), (5, 1.8), (12, 1.5)])
+def test_a_series_with_few_errors_is_covered_in_its_own_unit(few, widest):
+    generator = torch.Generator().manual_seed(few)
+    hits, widths = [], []
+    for _ in range(60):
+        errors, series, following, units = panel_errors(few, 30, generator)
+        intervals = SplitConformal([0.9], (), 1, 1, series=40)
+        intervals.fit(errors, torch.ones(errors.shape[:3]), series)
+        margins = intervals.margins(torch.arange(20))[:, 0, 0, 0]
+        hits.append((following <= margins[:, None]).float().mean())
+        widths.append((margins / units / 1.645).mean())
+    assert 0.89 < float(torch.stack(hits).mean()) < 0.97
+    assert float(torch.stack(widths).mean()) < widest  # of all errors in one unit it would be hundreds
+
+
+def test_own_errors_alone_count_where_there_are_twice_as_many_as_are_needed():
+    errors, series, _, _ = panel_errors(18, 1, torch.Generator().manual_seed(0))
+    intervals = SplitConformal([0.9], (), 1, 1, series=40)
+    intervals.fit(errors, torch.ones(errors.shape[:3]), series)
+    for number in (0, 7, 25):
+        own = errors[series == number].flatten().sort().values
+        rank = math.ceil((len(own) + 1) * 0.9 - 1e-9)
+        assert intervals.margins(torch.tensor([number])).item() == own[rank - 1]
+
+
+def test_the_margin_is_the_quantile_of_own_errors_and_of_the_pool_weighted_by_what_is_missing():
+    errors, series, _, _ = panel_errors(5, 1, torch.Generator().manual_seed(3))
+    intervals = SplitConformal([0.8], (), 1, 1, series=40)
+    intervals.fit(errors, torch.ones(errors.shape[:3]), series)
+    flat = errors.flatten().double()
+    sizes = torch.stack([flat[series == number].mean() for number in range(40)])
+    wide = 5 * (0.2 ** (-1 / 5) - 1) / -math.log(0.2)
+    for number in (0, 11):
+        own = flat[series == number]
+        pool = flat / sizes[series] * sizes[number] * wide
+        values = torch.cat([own, pool])
+        weights = torch.cat([torch.ones(5), torch.full((len(pool),), (8 - 5) / len(pool))]).double()
+        order = values.argsort()
+        reached = weights[order].cumsum(0) >= (8 + 1) * 0.8 - 1e-6
+        expected = values[order][reached.int().argmax()]
+        assert intervals.margins(torch.tensor([number])).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_unit_of_a_series_scales_its_margin_and_changes_no_other():
+    errors, series, _, _ = panel_errors(4, 1, torch.Generator().manual_seed(1))
+    margins = []
+    for factor in (1.0, 1000.0):
+        scaled = torch.where((series == 3)[:, None, None, None], errors * factor, errors)
+        intervals = SplitConformal([0.9], (), 1, 1, series=40)
+        intervals.fit(scaled, torch.ones(errors.shape[:3]), series)
+        margins.append(intervals.margins(torch.arange(40))[:, 0, 0, 0])
+    factors = torch.ones(40)
+    factors[3] = 1000
+    torch.testing.assert_close(margins[1], margins[0] * factors, rtol=1e-4, atol=0)
