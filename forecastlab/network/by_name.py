@@ -15,6 +15,7 @@ from forecastlab.network.factory import known_classes, subclasses
 
 _BASES: dict[str, type] = {
     "backbone": Backbone,
+    "across": Backbone,
     "decoder": Decoder,
     "loss": Loss,
     "optimizer": Optimizer,

@@ -18,6 +18,7 @@ from forecastlab.hybrids.patches import Patches
 from forecastlab.losses import MAPE, MSE, Loss
 from forecastlab.network import anchor as anchors
 from forecastlab.network import window_norm as window_norms
+from forecastlab.network.across import Across
 from forecastlab.network.agreement import schema_of
 from forecastlab.network.anchor import Anchor
 from forecastlab.network.by_name import ByName
@@ -68,6 +69,7 @@ class Composition(nn.Module, metaclass=ByName):
             begins with zeros.
         channels: "independent" forecasts each target from its own past with the same weights, beside the features that
             are no targets. "mixed" reads all targets together.
+        across: of independent channels, a backbone that runs over the targets and mixes their encodings (`Across`).
         dropout: probability that a value of the encoding is dropped before the decoder reads it, in training.
         intervals: probabilities, such as 0.9, of prediction intervals that are calibrated on the validation range
             (`SplitConformal`); if the loss has quantiles, the bounds must be among them.
@@ -96,6 +98,7 @@ class Composition(nn.Module, metaclass=ByName):
         linear_skip: bool = False,
         linear_window: bool = False,
         channels: Literal["mixed", "independent"] = "mixed",
+        across: Callable[[int], Backbone] | None = None,
         dropout: float = 0.0,
         intervals: Sequence[float] = (),
         interval_window: int | None = None,
@@ -123,6 +126,7 @@ class Composition(nn.Module, metaclass=ByName):
             "linear_skip": bool(linear_skip),
             "linear_window": bool(linear_window),
             "channels": channels,
+            "across": None if across is None else described("across", across),
             "dropout": float(dropout),
             "intervals": [float(coverage) for coverage in intervals],
             "interval_window": interval_window,
@@ -145,6 +149,7 @@ class Composition(nn.Module, metaclass=ByName):
         self.backbone: Backbone = built("backbone", self.settings["backbone"], Backbone, width)
         if compile:
             compile_steps(self.backbone)
+        self.across = self._across()
         self.anchor = self._anchor(anchor)
         self.window_norm = self._window_norm(window_norm)
         self.loss_units = loss_units
@@ -255,8 +260,7 @@ class Composition(nn.Module, metaclass=ByName):
 
     def run(self, scaled: Scaled) -> Run:
         """Backbone, dropout and decoder."""
-        encoded, _ = self.backbone(self.inputs(scaled))
-        return self.decode(scaled, encoded)
+        return self.decode(scaled, self._mixed(self.backbone(self.inputs(scaled))[0]))
 
     def inputs(self, scaled: Scaled) -> Tensor:
         """What the backbone reads, (batch, time, inputs); (batch * targets, ...) for independent channels."""
@@ -363,7 +367,7 @@ class Composition(nn.Module, metaclass=ByName):
         if self.channels is not None:
             known, last = self.channels.repeated(known), self.channels.apart(last)
         signals = self.backbone.trace(inputs)
-        decoded = self.decoder.trace(self.backbone(inputs)[0], known, last)
+        decoded = self.decoder.trace(self._mixed(self.backbone(inputs)[0]), known, last)
         signals |= {f"decoder.{name}": signal for name, signal in decoded.items()}
         if self.channels is None:
             return signals
@@ -386,8 +390,9 @@ class Composition(nn.Module, metaclass=ByName):
                 f"{type(self.backbone).__name__} is not causal: with lookback: full, where every step is a forecast "
                 "origin, it would see the future. Set --data.lookback to a number of rows"
             )
-        if self.window_norm is not None:
-            raise _needs_windows("window_norm")
+        for name in ("window_norm", "across"):
+            if getattr(self, name) is not None:
+                raise _needs_windows(name)
         if self.anchor is not None and self.anchor.kind != "last":
             raise _needs_windows(f"anchor: {self.anchor.kind}")
 
@@ -418,6 +423,22 @@ class Composition(nn.Module, metaclass=ByName):
         if kind != "last" and not self.loss.homogeneous:
             raise _needs_one_unit(f"window_norm: {kind}", self.loss)
         return WindowNorm(kind, self._own, self.schema.season_length, self._padded)
+
+    def _across(self) -> Across | None:
+        part = self.settings["across"]
+        if part is None:
+            return None
+        if self.channels is None:
+            raise ConfigError("model.across mixes the encodings of independent channels: set channels: independent")
+        return Across(
+            self.backbone.output_size,
+            len(self.schema.targets),
+            lambda width: built("across", part, Backbone, width),
+        )
+
+    def _mixed(self, encoded: Tensor) -> Tensor:
+        """The backbone's outputs, those of independent channels mixed if that is wanted."""
+        return encoded if self.across is None else self.across(encoded)
 
     def _linear_window(self) -> nn.Linear:
         """A linear map from the rows of a window to the steps of the horizon, all 0."""

@@ -230,7 +230,7 @@ SETTINGS = mapping(
     {"schema": SCHEMA},
     {
         **dict.fromkeys(("backbone", "decoder", "loss", "optimizer"), _part),
-        "lr_scheduler": or_null(_part),
+        **dict.fromkeys(("lr_scheduler", "across"), or_null(_part)),
         **dict.fromkeys(("anchor", "window_norm", "loss_units", "channels"), text),
         **dict.fromkeys(("linear_skip", "linear_window"), flag),
         "dropout": real,

@@ -60,6 +60,7 @@ class Forecaster(Network, Module):
         linear_window: adds a linear map of the target's own past in the window, the same for every target (NLinear).
         channels: "independent" forecasts each target from its own past with the same weights, beside the features that
             are no targets. "mixed" reads all targets together.
+        across: of independent channels, a backbone that runs over the targets and mixes their encodings (`Across`).
         dropout: probability that a value of the encoding is dropped before the decoder, in training.
         penalties: terms for the encoding itself that are added to the loss in training.
         intervals: probabilities, such as 0.9, of prediction intervals that are calibrated on the validation range
@@ -97,6 +98,7 @@ class Forecaster(Network, Module):
         linear_skip: bool = False,
         linear_window: bool = False,
         channels: Literal["mixed", "independent"] = "mixed",
+        across: Callable[[int], Backbone] | None = None,
         dropout: float = 0.0,
         penalties: Sequence[Callable[[], Penalty]] = (),
         intervals: Sequence[float] = (),
@@ -108,6 +110,7 @@ class Forecaster(Network, Module):
     ) -> None:
         super().__init__(
             *(backbone, decoder, loss, anchor, window_norm, loss_units, linear_skip, linear_window, channels),
+            across,
             *(dropout, intervals, interval_window, compile),
             schema=schema,
         )

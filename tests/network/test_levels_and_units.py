@@ -214,6 +214,29 @@ def test_independent_channels_are_fed_their_own_truth(decoder):
     assert model.backbone.rnn.weight_ih_l0.grad.abs().sum() > 0
 
 
+def test_a_network_over_the_targets_begins_with_independent_channels_and_then_mixes_their_encodings():
+    x = batch()
+    settings = {"channels": "independent", "loss": Quantile}
+    alone = forecaster("last", "mean", **settings)
+    model = forecaster("last", "mean", across=partial(GRU, hidden_size=3), **settings)
+    model.load_state_dict(model.state_dict() | alone.state_dict())
+    torch.testing.assert_close(model(x), alone(x), rtol=0, atol=0)
+
+    nn.init.normal_(model.across.mix.weight)
+    nn.init.normal_(model.across.mix.bias)
+    h = model.backbone(model.inputs(model.scaled(x)))[0][:, -1].detach()
+    gru = nn.GRU(4, 3, batch_first=True).double()
+    gru.load_state_dict(model.across.backbone.rnn.state_dict())
+    weight, bias = (part.detach().numpy() for part in model.across.mix.parameters())
+    mixed = np.empty((3, 2, 4))
+    for row in range(3):
+        pair = h[2 * row : 2 * row + 2]
+        f, b = gru(pair[None])[0][0].detach().numpy(), gru(pair.flip(0)[None])[0][0].detach().numpy()[::-1]
+        mixed[row] = pair.numpy() + np.concatenate([f, b], 1) @ weight.T + bias
+    found = model.run(model.scaled(x)).encoded[:, -1].detach().numpy()
+    np.testing.assert_allclose(found, mixed.reshape(6, 4), rtol=1e-12)
+
+
 WINDOWS_ONLY = Schema(("y",), ("y",), horizon=2, lookback="full")
 
 
@@ -228,6 +251,11 @@ WINDOWS_ONLY = Schema(("y",), ("y",), horizon=2, lookback="full")
         ({"linear_window": True, "decoder": Seq2Seq}, "cannot be added to the forecasts of Seq2Seq"),
         ({"loss_units": "window"}, "loss_units: window needs a window_norm that has units, got none"),
         ({"loss_units": "window", "window_norm": "last"}, "loss_units: window needs a window_norm that has units"),
+        ({"across": SMALL}, "model.across mixes the encodings of independent channels"),
+        (
+            {"across": SMALL, "channels": "independent", "schema": WINDOWS_ONLY},
+            "across needs windows, but lookback: full",
+        ),
         ({"channels": "separate"}, "model.channels must be one of mixed, independent"),
         ({"anchor": "seasonal", "schema": WINDOWS_ONLY}, "anchor: seasonal needs windows, but lookback: full"),
         ({"linear_window": True, "schema": WINDOWS_ONLY}, "linear_window needs windows, but lookback: full"),
