@@ -15,6 +15,7 @@ from forecastlab.errors import DataError
 from forecastlab.experiment.config import Config
 from forecastlab.experiment.environment import prepare
 from forecastlab.experiment.experiment import Experiment
+from forecastlab.experiment.refit import refit
 from forecastlab.runs.files import whole, write_whole
 from forecastlab.runs.run import Run, resumable
 from forecastlab.training.callbacks import Checkpoints
@@ -54,6 +55,8 @@ class Training:
 def train(training: Training, report: Callable[[float, str], None]) -> None:
     """Trains a network on the rows before the first test window; goes on where an earlier call was interrupted.
 
+    A first training finds the number of epochs on a validation tail; a second one takes every row.
+
     Args:
         training: what to train.
         report: told how far the training is.
@@ -72,6 +75,7 @@ def train(training: Training, report: Callable[[float, str], None]) -> None:
     fit = Experiment(config.arguments("fit", ckpt_path=last), run, [ProgressReport(report)]).execute()
     checkpoints = fit.trainer.checkpoint_callback
     assert isinstance(checkpoints, Checkpoints)
+    refit(fit)
     result = {
         "best_epoch": checkpoints.best_epoch,
         "epochs": fit.trainer.current_epoch,
@@ -85,7 +89,7 @@ def train(training: Training, report: Callable[[float, str], None]) -> None:
 def config_of(training: Training) -> Config:
     """The config that the recipe makes of the rows before the first test window.
 
-    All of these rows train, but for the validation tail that stops the training; each series has a tail of its own.
+    All of these rows train. A validation tail, of each series its own, first finds the number of epochs.
 
     Args:
         training: what is to be trained.

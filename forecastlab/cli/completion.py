@@ -43,7 +43,7 @@ from forecastlab.network.registry import registered_backbones
 from forecastlab.training.callbacks import Checkpoints, EarlyStopping
 from forecastlab.training.forecaster import Forecaster
 
-FILES = ("--ckpt_path", "--output", "--path", "--data.path", "--model.weights_from")
+FILES = ("--ckpt_path", "--figure", "--output", "--path", "--data.path", "--model.weights_from")
 FOLDERS = ("--out", "--logs", "--root", "--trainer.default_root_dir")
 BASH = "complete -o bashdefault -o default -F _shtab_forecastlab forecastlab"
 """Where nothing else is known, file names are completed, also after `--config=`."""
@@ -111,6 +111,7 @@ def commands() -> argparse.ArgumentParser:
     of_configs = {name: _options(options_of(options)) for name, options in of_lightning.items()}
     of_data = _options(options_of(data.parser()))
     of_data.add_argument("--config", help="config of fit")
+    of_data.add_argument("--figure", help="PNG file to draw the source in")
     shared = {**of_configs, "data": of_data}
     shared |= {"crossval": of_configs["fit"], "tune": of_configs["fit"], "explain": of_configs["test"]}
     root = argparse.ArgumentParser(prog="forecastlab")
@@ -156,6 +157,7 @@ def _of_classes(given: Mapping[str, argparse.Action]) -> Iterator[Option]:
     chosen: dict[str, tuple[Mapping[str, Callable[..., object]], int]] = {
         "--data": (_concrete(ForecastDataModule), 0),
         "--model.backbone": (registered_backbones(), 1),
+        "--model.across": (registered_backbones(), 1),
         "--model.decoder": (_concrete(Decoder), 5),
         "--model.loss": (_concrete(Loss), 0),
         "--model.optimizer": (_concrete(Optimizer), 1),
