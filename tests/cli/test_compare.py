@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -124,3 +126,18 @@ def test_a_wrong_command_line_ends_in_status_2_in_a_few_lines(logs, capsys, args
         compare(args)
     assert caught.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) <= 10
+
+
+def test_rows_that_are_counted_are_cross_validated_and_compared(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = 10 + np.sin(np.arange(90) / 3)
+    pd.DataFrame({"y": values}).to_csv("counted.csv", index=False)
+    settings = ("--data=TableDataModule", "--data.path=counted.csv", "--data.lookback=4", "--data.splits=2")
+    short = ("--trainer.max_epochs=1", "--baselines=persistence", "--experiment=counted")
+    assert cli("crossval", *settings, "--model.backbone.hidden_size=4", *short).status == 0
+    predictions = pd.read_csv("lightning_logs/counted/version_0/predictions.csv")
+    own = predictions[predictions["model"] == "persistence"] if "model" in predictions else predictions
+    assert set(own["ds"]) == set(range(30, 90))  # of two folds of 30 rows each
+    np.testing.assert_allclose(own["y"], values[own["ds"]], rtol=1e-6)
+    assert cli("compare", "counted", "--out", "compared").status == 0
+    assert (tmp_path / "compared").is_dir()
