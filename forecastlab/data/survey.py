@@ -142,7 +142,7 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) 
         settings["na_values"] = markers
         recipe = replace(recipe, na_values=tuple(markers))
         named = ", ".join(marker if isinstance(marker, str) else f"{marker:g}" for marker in markers)
-        facts.append(("markers", f"{named}, which is taken for a missing value"))
+        facts.append(("markers", f"{named} in {target}, taken for a missing value"))
     known, static = _known_and_static(long, values, settings)
     settings |= {name: names for name, names in (("known", known), ("static", static)) if names}
     recipe = replace(recipe, known=tuple(known), static=tuple(static), missing="mask")

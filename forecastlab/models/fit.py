@@ -135,12 +135,10 @@ def _chosen(
     if isinstance(given.get("na_values"), str | int | float):
         given["na_values"] = [given["na_values"]]
     _require_known(given)
-    targets = [target] if isinstance(target, str | int) else list(target or ())
-    seen = _seen(source, {**given, **({"target": targets[0]} if targets else {})})
+    named = {} if target is None else {"target": target if isinstance(target, str | int) else list(target)}
+    seen = _seen(source, {**given, **named})
     chosen = proposed(seen, {**given, **({} if horizon is None else {"horizon": horizon})})
     own = {f"data.{name}": value for name, value in given.items()}
-    if len(targets) > 1:
-        own["data.targets"] = list(targets)
     chosen["trainer"] |= {"devices": 1}
     config = Config.of(chosen).with_values({**own, **settings})
     data = config.values["data"]["init_args"]
@@ -178,5 +176,5 @@ def _require_known(answers: Mapping[str, Any]) -> None:
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ConfigError(
                 f"fit: there is no argument {name!r}{hint} Settings of the model and its training go into settings, "
-                f"such as settings={{'model.backbone.hidden_size': 16}}. Of the data there are: {', '.join(known)}"
+                f"such as settings={{'model.backbone': 'GRU'}}. Of the data there are: {', '.join(known)}"
             )

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-FEW = {"trainer.max_epochs": 2, "trainer.accelerator": "cpu", "model.backbone.hidden_size": 4}
+FEW = {"trainer.max_epochs": 2, "trainer.accelerator": "cpu", "model.backbone": "GRU", "model.backbone.hidden_size": 4}
 
 
 def days(rows: int, seed: int = 0) -> pd.DataFrame:

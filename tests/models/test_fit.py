@@ -71,7 +71,7 @@ def test_what_was_chosen_without_a_word_is_said(capsys):
     forecastlab.fit(frame.assign(z=1.0 * np.arange(120)), settings=FEW)
     said = capsys.readouterr().err
     assert "note: y is forecast, 14 steps ahead: target and horizon were not given\n" in said
-    assert "note: y has -999, which is taken for a missing value\n" in said
+    assert "note: -999 in y, taken for a missing value\n" in said
 
 
 def test_nothing_is_said_of_what_was_given(capsys):
