@@ -13,7 +13,7 @@ LONGEST = 512
 """Rows that are read at most."""
 STEPS = 24
 """Steps of the recurrent network at most, if the season allows: longer histories are read in longer segments."""
-WINDOWS_PER_WEIGHT = 4
+WINDOWS_PER_WEIGHT = 2
 """Training windows for each row that is read, since the linear map has a weight for each."""
 BATCHES = 1000
 """Batches of a whole training."""
