@@ -6,6 +6,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from forecastlab.backbones.any_length import GrowingStateError
 from forecastlab.backbones.base import Backbone, require_positive, require_probability
 from forecastlab.backbones.gru import GRU
 from forecastlab.batch import State
@@ -28,7 +29,7 @@ class Patches(Backbone):
     is not causal either.
 
     `trace` gives "embedding" (batch, time, embedding_size), e, and the backbone's signals under "backbone.". Each
-    stands at the steps at which its segment is the last whole one.
+    stands at the row at which its segment ends; at the others it is 0.
 
     Args:
         input_size: width of the inputs.
@@ -48,7 +49,7 @@ class Patches(Backbone):
         self,
         input_size: int,
         backbone: Callable[[int], Backbone] = GRU,
-        length: int = 8,
+        length: int = 2,
         stride: int | None = None,
         embedding_size: int = 64,
         dropout: float = 0.0,
@@ -87,11 +88,12 @@ class Patches(Backbone):
         signals = {"embedding": embedded}
         if embedded.shape[1]:
             signals |= {f"backbone.{name}": signal for name, signal in self.backbone.trace(embedded, inner).items()}
-        spread = {}
-        for name, signal in signals.items():
-            nothing = signal.new_zeros(len(x), 1, *signal.shape[2:])
-            spread[name] = self._spread(torch.cat([nothing, signal], 1), past.shape[1], x.shape[1])
-        return {"output": self(x, state)[0], **spread}
+        ends = torch.arange(embedded.shape[1], device=x.device) * self.stride + self.length - 1 - past.shape[1]
+        placed = {
+            name: signal.new_zeros(*x.shape[:2], *signal.shape[2:]).index_copy(1, ends, signal)
+            for name, signal in signals.items()
+        }
+        return {"output": self(x, state)[0], **placed}
 
     def initial_state(self, batch_size: int) -> State:
         if not self.causal:
@@ -104,16 +106,21 @@ class Patches(Backbone):
         self.require_sequence(x)
         if state is not None:
             self.require_causal()
+            if torch.compiler.is_exporting():
+                raise GrowingStateError(
+                    "Patches keeps rows until a segment is whole, which a program of single rows cannot: export it "
+                    "without steps, and give it whole windows"
+                )
             past, held, inner = cast(tuple[Tensor, Tensor, State], state)
             return past, held[:, None], inner
-        held = x.new_zeros(len(x), 1, self.output_size)
-        return x[:, :0], held, self.backbone.initial_state(len(x)) if self.causal else None
+        held = x.new_zeros(x.shape[0], 1, self.output_size)
+        return x[:, :0], held, self.backbone.initial_state(x.shape[0]) if self.causal else None
 
     def _embedded(self, past: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """All rows from the next segment on, and the segments that are whole, (batch, segments, embedding_size)."""
         seen = torch.cat([past, x], 1)
         if seen.shape[1] < self.length:
-            return seen, seen.new_zeros(len(x), 0, self.embedding.out_features)
+            return seen, seen.new_zeros(x.shape[0], 0, self.embedding.out_features)
         segments = seen.unfold(1, self.length, self.stride).transpose(2, 3).flatten(2)
         embedded: Tensor = self.dropout(torch.relu(self.embedding(segments)))
         return seen, embedded

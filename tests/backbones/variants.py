@@ -7,6 +7,7 @@ Sizes are made small by name (`SMALL`), factories of backbones too. A new class 
 import inspect
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any
 
 from forecastlab.backbones.base import Backbone
@@ -16,6 +17,7 @@ from forecastlab.backbones.rnn import RNN
 from forecastlab.backbones.slstm import SLSTM
 from forecastlab.hybrids.bidirectional import Bidirectional
 from forecastlab.hybrids.parallel import Parallel
+from forecastlab.hybrids.patches import Patches
 from forecastlab.hybrids.residual import Residual
 from forecastlab.network.registry import registered_backbones
 
@@ -83,6 +85,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"forget": "exp", "num_heads": 1, "forget_bias": 1.0},
     ],
     "Parallel": [{"branches": [GRU]}, {"branches": [GRU, LSTM, partial(Parallel, branches=[RNN, GRU])]}],
+    "Patches": [{"length": 3, "stride": 2, "backbone": LSTM}],
     "PeepholeLSTM": [{"num_layers": 2}, {"peephole": "full", "forget_bias": 1.0}],
     "RNN": [{"num_layers": 2}, {"activation": "relu"}, {"num_layers": 2, "activation": "softsign"}],
     "Residual": [{"branches": [RNN, LSTM]}, {"branches": [partial(LSTM, hidden_size=INPUT_SIZE)]}],
@@ -124,6 +127,11 @@ class Case:
 
     def build(self) -> Backbone:
         return self.cls(INPUT_SIZE, **self.arguments)
+
+    def shown(self, row: int) -> int:
+        """The first row whose output reads a row: the row itself, but for segments their end."""
+        built = self.build()
+        return next(end for end in count(row) if not isinstance(built, Patches) or built.fits(end + 1))
 
     @property
     def smooth(self) -> bool:

@@ -13,13 +13,14 @@ from torch.utils._pytree import tree_leaves
 from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.rnn import RNN
 from forecastlab.batch import Schema
-from forecastlab.decoders import AttentionPooling, Decoder, Linear, Seq2Seq
+from forecastlab.decoders import AttentionPooling, Decoder, Linear, Segments, Seq2Seq
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.export import save_onnx
 from forecastlab.export.program import capture, nested
 from forecastlab.hybrids.attentive import Attentive
 from forecastlab.hybrids.bidirectional import Bidirectional
 from forecastlab.hybrids.conv_encoder import ConvEncoder
+from forecastlab.hybrids.patches import Patches
 from forecastlab.losses import GaussianNLL, JointMeanQuantile, Quantile
 from forecastlab.network.factory import subclasses
 from forecastlab.network.registry import registered_backbones
@@ -41,6 +42,7 @@ SMALL_RNN = partial(RNN, hidden_size=4)
 DECODERS = {
     "Linear": Linear,
     "AttentionPooling": AttentionPooling,
+    "Segments": partial(Segments, length=2),
     "AttentionPooling(linear)": partial(AttentionPooling, score="linear"),
     **{
         f"Seq2Seq({score})": partial(Seq2Seq, attention=score)
@@ -227,7 +229,14 @@ def stepped(run, rows, batch=1):
     return found, state
 
 
-@pytest.mark.parametrize("case", every(CAUSAL, "ALSTM", "LSTM"))
+def test_segments_are_not_streamed_and_the_reason_is_said(tmp_path):
+    data = Series(noise(50), fold=2, lookback="full", horizon=2)
+    model = network(Patches, data.schema, anchor="last")
+    with pytest.raises(ConfigError, match="Patches keeps rows until a segment is whole.*give it whole windows"):
+        save_onnx(model, tmp_path / "a.onnx", step=True)
+
+
+@pytest.mark.parametrize("case", every({n: c for n, c in CAUSAL.items() if n != "Patches"}, "ALSTM", "LSTM"))
 def test_every_causal_backbone_is_streamed_with_numpy_alone(tmp_path, case):
     frame = noise(50)
     data = Series(frame, fold=2, lookback="full", horizon=2)
@@ -244,7 +253,7 @@ def test_every_causal_backbone_is_streamed_with_numpy_alone(tmp_path, case):
 
 
 @pytest.mark.parametrize(
-    "decoder", every({cls.__name__: cls for cls in (Linear, AttentionPooling, Seq2Seq)}, "Seq2Seq")
+    "decoder", every({cls.__name__: cls for cls in (Linear, AttentionPooling, Segments, Seq2Seq)}, "Seq2Seq")
 )
 def test_steps_end_where_the_whole_history_does(tmp_path, decoder):
     """With every kind of input, a batch, and a decoder that attends to the past or not."""
