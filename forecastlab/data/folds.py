@@ -82,7 +82,8 @@ def walk_forward(
         train_size: rows that train, the last before the test range and the gap; None for all.
         gap: rows left out between training and test.
         first_target: number of training rows before the first training target (the lookback; 1 for a full one).
-        horizon: steps of a forecast; a tail by `val_fraction` has at least so many rows, so that an origin lies in it.
+        horizon: steps of a forecast; a tail by `val_fraction` has at least so many rows, so that an origin lies in it,
+            if as many are left to fit.
         validation: "tail" keeps the last `val_fraction` of the training targets for stopping; "test" validates on the
             test range, which is the protocol of van Diepen's paper and makes its results optimistic.
         val_fraction: share of the training targets in the tail.
@@ -107,7 +108,9 @@ def walk_forward(
         )
     if validation == "test":
         return Fold(range(first, train_stop), test, test, train_stop, train_start)
-    tail = max(horizon, round(val_fraction * (train_stop - first))) if val_size is None else val_size
+    tail = max(1, round(val_fraction * (train_stop - first))) if val_size is None else val_size
+    if val_size is None and tail < horizon <= (train_stop - first) // 2:
+        tail = horizon
     fit_stop = train_stop - tail
     if fit_stop <= first:
         share = f"val_fraction={val_fraction}" if val_size is None else f"val_size={val_size}"

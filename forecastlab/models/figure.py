@@ -56,6 +56,8 @@ def forecast_figure(
     shown = keys if series is not None else keys[: max(MOST, len(targets))]
     figure, panels = panels_of(len(shown), 0.7 + 1.7 * len(shown), theme)
     levels = sorted((float(found[1]) for found in map(_LOW.fullmatch, forecast.columns) if found), reverse=True)
+    if len(levels) > len(_SHADES):  # a fan of more cannot be told apart
+        levels = [levels[0], levels[len(levels) // 2]]
     for axes, key in zip(panels, shown, strict=True):
         _draw(axes, panel, key, groups[key], history, levels, theme)
         many = len(panel.names) > 1

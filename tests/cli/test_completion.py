@@ -71,7 +71,7 @@ def complete(scripts, tmp_path):
         (["fit", "--data", "T"], ["TableDataModule"]),
         (["fit", "--data.scale_by", ""], ["global", "series"]),
         (["fit", "--data.horiz"], ["--data.horizon"]),
-        (["fit", "--model.anchor", ""], ["none", "last"]),
+        (["fit", "--model.anchor", ""], ["none", "last", "mean", "seasonal"]),
         (["fit", "--model.backbone.num_l"], ["--model.backbone.num_layers"]),
         (["fit", "--model.optimizer.momentum_"], ["--model.optimizer.momentum_decay"]),
         (["fit", "--trainer.inference_mode", "f"], ["false"]),

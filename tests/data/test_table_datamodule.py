@@ -456,7 +456,7 @@ def test_a_file_takes_the_place_of_a_published_one(tmp_path):
     ("arguments", "words"),
     [
         ({}, "either path, a file, folder or frame, or dataset, one of airline, electricity, etth1"),
-        ({"dataset": "etth2"}, "dataset must be one of airline, electricity, etth1, got 'etth2'"),
+        ({"dataset": "etth2"}, "dataset must be one of airline, electricity, etth1, ozone, got 'etth2'"),
         ({"path": "a.csv", "targets": []}, "targets: expected at least one column"),
         ({"path": "a.csv", "targets": ["y", "y"]}, "targets: y is given twice"),
         ({"path": "a.csv", "features": ["x", "y", "x"]}, "inputs, .*: x is given twice"),

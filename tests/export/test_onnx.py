@@ -232,7 +232,7 @@ def stepped(run, rows, batch=1):
 def test_segments_are_not_streamed_and_the_reason_is_said(tmp_path):
     data = Series(noise(50), fold=2, lookback="full", horizon=2)
     model = network(Patches, data.schema, anchor="last")
-    with pytest.raises(ConfigError, match="Patches keeps rows until a segment is whole.*give it whole windows"):
+    with pytest.raises(ConfigError, match=r"Patches keeps rows until a segment is whole.*give it whole windows"):
         save_onnx(model, tmp_path / "a.onnx", step=True)
 
 

@@ -141,5 +141,5 @@ def test_a_published_file_has_the_rows_and_the_times_that_its_module_names(real_
 
 
 def test_an_unknown_published_file_is_refused():
-    with pytest.raises(ConfigError, match="dataset must be one of airline, electricity, etth1, got 'etth2'"):
+    with pytest.raises(ConfigError, match="dataset must be one of airline, electricity, etth1, ozone, got 'etth2'"):
         published_path("etth2")
