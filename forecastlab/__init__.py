@@ -62,4 +62,5 @@ def __dir__() -> list[str]:
 
 def _parts() -> dict[str, str]:
     """Where the backbones, hybrids, decoders and losses are; their files are looked through when one is asked for."""
-    return importlib.import_module("forecastlab.public_names").parts()  # type: ignore[no-any-return]
+    found: dict[str, str] = importlib.import_module("forecastlab.public_names").parts()
+    return found

@@ -53,7 +53,7 @@ class DataOptions:
         gap: rows left out between training and test.
         validation: "tail" stops on the last `val_fraction` of the training targets; "test" on the test range, which
             makes the results optimistic.
-        val_fraction: share of the training targets in the tail, which has at least `horizon` rows.
+        val_fraction: share of the training targets in the tail, which has at least `horizon` rows if as many are left.
         val_size: rows in the tail; None for `val_fraction`.
         context: "carried" gives the network the true past before a validation or test range; "cold" starts it at the
             first row of the range, so that fewer of its rows are forecast.

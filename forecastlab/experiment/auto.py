@@ -1,7 +1,7 @@
-"""The rules of `recipe: auto`: how a network and its training follow from the form of the data.
+"""The rules of the automatic recipe: how a network and its training follow from the form of the data.
 
-The rules are fixed, and were found on development data only: M1 and M3 monthly and quarterly, tourism quarterly, US
-births and illness (docs/benchmarks.md). They look at lengths, seasons and numbers of series, never at a test row.
+The rules are fixed, and were found on five development sets only (docs/benchmarks.md): M1 and M3 monthly and quarterly,
+and tourism quarterly. They look at lengths, seasons and numbers of series, never at a test row.
 """
 
 from typing import Any
@@ -13,12 +13,14 @@ LONGEST = 512
 """Rows that are read at most."""
 STEPS = 24
 """Steps of the recurrent network at most, if the season allows: longer histories are read in longer segments."""
-WINDOWS_PER_WEIGHT = 2
+WINDOWS_PER_WEIGHT = 4
 """Training windows for each row that is read, since the linear map has a weight for each."""
 BATCHES = 1000
 """Batches of a whole training."""
 BATCHES_OF_AN_EPOCH = 50
+"""Batches between two validations at most."""
 LARGEST_BATCH = 256
+"""Windows of a batch at most."""
 LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Quantiles that are forecast."""
 
@@ -45,12 +47,15 @@ def lookback(lengths: NDArray[np.int64], horizon: int, season: int) -> int:
 def segment(rows: int, season: int) -> int:
     """Rows that are read as one step: the shortest divisor of the season that makes few steps.
 
+    Rows that are no whole seasons are divided themselves, into two segments at least.
+
     Args:
         rows: those that are read.
         season: rows in a season; 1 for none.
     """
+    longest = rows // 2 if season == 1 or rows % season else season
     whole = rows if season == 1 or rows % season else season
-    divisors = [length for length in range(1, whole + 1) if whole % length == 0 and rows % length == 0]
+    divisors = [length for length in range(1, max(longest, 1) + 1) if whole % length == 0]
     return next((length for length in divisors if rows <= STEPS * length), divisors[-1])
 
 

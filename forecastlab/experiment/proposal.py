@@ -8,7 +8,7 @@ import yaml
 
 from forecastlab.data.survey import Survey
 from forecastlab.data.table_datamodule import TableDataModule
-from forecastlab.errors import ForecastlabError
+from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.experiment import auto
 
 _HORIZONS = {"h": 24, "D": 14, "B": 10, "W": 8, "MS": 12, "ME": 12, "QS": 4, "QE": 4, "YS": 4, "YE": 4}
@@ -104,13 +104,18 @@ def _data(seen: Survey, answers: Mapping[str, Any]) -> tuple[dict[str, Any], int
         The settings, and the number of training windows.
 
     Raises:
-        ForecastlabError: if there are none such.
+        ForecastlabError: if there are none such, or the lookback is not a number of rows.
     """
     lengths = np.array([len(table.times) for table in seen.tables])
     usual = int(np.median(lengths))
     step = seen.tables[0].frequency.partition("-")[0]
     horizon = answers.get("horizon") or _horizon(step, seen, usual)
     lookback = answers.get("lookback")
+    if not isinstance(lookback, int | None):
+        raise ConfigError(
+            f"lookback: a recipe reads windows, so it takes a number of rows, got {lookback!r}; for one sequence, "
+            "write a config with lookback: full by hand"
+        )
     error: ForecastlabError | None = None
     while True:
         folds = _folds(seen, horizon, usual)

@@ -11,6 +11,16 @@ from forecastlab.batch import Batch
 Kind = Literal["none", "last", "mean", "seasonal"]
 
 
+def rows_there(history: Tensor, padded: int | None) -> Tensor:
+    """Which rows of windows do not pad them: 1 or 0, (batch, time, 1).
+
+    Args:
+        history: (batch, time, inputs).
+        padded: position of the input that is 1 where a row pads the window; None without such an input.
+    """
+    return torch.ones_like(history[..., :1]) if padded is None else 1 - history[..., padded, None]
+
+
 class Anchor:
     """The value that a forecast is a change from, in original units and in double precision.
 
@@ -44,7 +54,7 @@ class Anchor:
             return batch.last[:, :, None], batch.last
         own = batch.history[..., self.columns]
         if self.kind == "mean":
-            there = torch.ones_like(own[..., :1]) if self.padded is None else 1 - batch.history[..., self.padded, None]
+            there = rows_there(batch.history, self.padded)
             mean = (own * there).sum(1, keepdim=True) / there.sum(1, keepdim=True)
             return mean[:, None], mean
         time = own.shape[1]

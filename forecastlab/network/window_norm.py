@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from forecastlab.network.anchor import rows_there
+
 Kind = Literal["none", "last", "standard", "mean", "robust", "seasonal"]
 EPSILON = 1e-5
 """Added to a window's variance, in scaled units, so that a constant window is not divided by 0."""
@@ -64,7 +66,7 @@ class WindowNorm:
             (batch, time, inputs), and (batch, 1, targets), never 0.
         """
         own = x[..., self.columns]
-        there = torch.ones_like(own[..., :1]) if self.padded is None else 1 - x[..., self.padded, None]
+        there = rows_there(x, self.padded)
         columns = torch.tensor(self.columns, device=x.device)
         if self.kind in ("last", "standard"):
             change = (own - own[:, -1:]).to(dtype)  # subtracted in double precision, so that no digits are lost

@@ -8,7 +8,7 @@ import yaml
 
 from forecastlab.data.survey import OpenQuestionError, survey
 from forecastlab.data.table_datamodule import TableDataModule
-from forecastlab.errors import DataError
+from forecastlab.errors import ConfigError, DataError
 from forecastlab.experiment.proposal import config_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")
@@ -243,3 +243,9 @@ def test_the_published_ozone_file_is_read_by_its_name(real_ozone, monkeypatch):
     assert seen.settings["targets"] == ["51"]
     raw = pd.read_csv(real_ozone, header=None, na_values="?")
     np.testing.assert_allclose(seen.tables[0].values["51"][seen.tables[0].observed["51"]], raw[51].dropna())
+
+
+def test_a_recipe_for_one_whole_sequence_is_refused_with_what_to_do():
+    frame = pd.DataFrame({"day": DAYS, "y": wave(700, 7)})
+    with pytest.raises(ConfigError, match="lookback: a recipe reads windows, so it takes a number of rows, got 'full'"):
+        config_for(survey(frame, {}), "x.csv", {"lookback": "full"})

@@ -14,7 +14,7 @@ from forecastlab.experiment import auto
         ([700] * 400, 48, 24, 504),
         ([115] * 1000, 18, 12, 96),  # 8 years of 115 - 18 months
         ([44] * 700, 8, 4, 36),
-        ([120], 12, 12, 48),  # 108 windows, two for each row that is read
+        ([120], 12, 12, 24),  # 108 windows, four for each row that is read
         ([30], 12, 12, 12),  # at least one season
         ([20] * 500, 6, 1, 14),
         ([900] * 300, 13, 1, 128),
