@@ -16,6 +16,7 @@ from forecastlab.experiment.config import Config
 from forecastlab.experiment.environment import prepare
 from forecastlab.experiment.experiment import Experiment
 from forecastlab.experiment.refit import refit
+from forecastlab.experiment.refitted import finished
 from forecastlab.runs.files import whole, write_whole
 from forecastlab.runs.run import Run, resumable
 from forecastlab.training.callbacks import Checkpoints
@@ -71,14 +72,13 @@ def train(training: Training, report: Callable[[float, str], None]) -> None:
             return
         last = resumable(training.folder)
     begun, used = time.monotonic(), time.process_time()
-    config = config_of(training)
-    fit = Experiment(config.arguments("fit", ckpt_path=last), run, [ProgressReport(report)]).execute()
-    checkpoints = fit.trainer.checkpoint_callback
-    assert isinstance(checkpoints, Checkpoints)
-    refit(fit)
+    if (epochs := finished(training.folder)) is None:
+        fit = Experiment(config_of(training).arguments("fit", ckpt_path=last), run, [ProgressReport(report)]).execute()
+        assert isinstance(fit.trainer.checkpoint_callback, Checkpoints)
+        epochs = fit.trainer.checkpoint_callback.best_epoch + 1
+        refit(fit)
     result = {
-        "best_epoch": checkpoints.best_epoch,
-        "epochs": fit.trainer.current_epoch,
+        "epochs": epochs,
         "resumed": last is not None,  # the times are then those of the last part
         "wall_s": time.monotonic() - begun,
         "cpu_s": time.process_time() - used,

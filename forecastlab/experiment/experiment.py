@@ -30,7 +30,7 @@ from forecastlab.experiment.lr_find import SUFFIX, find_learning_rate
 from forecastlab.experiment.messages import dropped_arguments, in_words_of_users, not_built
 from forecastlab.experiment.options import listed, values_of
 from forecastlab.experiment.outcome import relative, tell_fit, tell_forecast, tell_test
-from forecastlab.experiment.refitted import MARK, REFIT, install
+from forecastlab.experiment.refitted import MARK, finished
 from forecastlab.experiment.run_config import RunConfig
 from forecastlab.limits import bounded_network
 from forecastlab.metrics import PARTS, Part
@@ -207,9 +207,7 @@ class Experiment(CommandLine):
         self._require_checkpoint()
         config.ckpt_path = None if self.checkpoint is None else str(self.checkpoint)
         if self.command == "fit" and self.checkpoint and MARK in self.loaded:
-            folder = self.checkpoint.resolve().parent.parent
-            if (folder / REFIT).is_dir():
-                install(folder)  # the process may have been killed between two files
+            finished(self.checkpoint.resolve().parent.parent)  # the process may have been killed between two files
             raise ConfigError(
                 f"{self.checkpoint} was trained on every row for as many epochs as were best, and is finished: to "
                 f"train it on, begin a new run with --model.weights_from {self.checkpoint}"

@@ -12,6 +12,19 @@ MARK = "refitted"
 """The part of a checkpoint that tells weights that were trained on every row: for how many epochs."""
 
 
+def finished(folder: Path) -> int | None:
+    """Epochs of the training on every row, if the run's weights are its; what a killed process left is done.
+
+    Args:
+        folder: that of the run.
+    """
+    last = folder / CHECKPOINTS / "last.ckpt"
+    epochs: int | None = load_checkpoint(last).get(MARK) if last.exists() else None
+    if epochs is not None and (folder / REFIT).is_dir():
+        install(folder)
+    return epochs
+
+
 def install(folder: Path) -> None:
     """Puts the weights that were trained on every row in the place of those that found the number of epochs.
 

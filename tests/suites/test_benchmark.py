@@ -118,11 +118,14 @@ def test_a_repeated_call_does_nothing_again_and_one_of_other_seeds_trains_only_t
 def test_a_call_that_was_interrupted_goes_on_and_comes_to_the_same(tmp_path, published_files):
     done, _ = run(tmp_path, published_files, settings={"trainer.max_epochs": 3})
     folder = done.folder / "us_births_D_short"
+    before = json.loads((folder / "seed_0" / "trained.json").read_text())
     for path in (folder / "scored.json", folder / "seed_0" / "trained.json"):
         path.unlink()
     again, _ = run(tmp_path, published_files, settings={"trainer.max_epochs": 3})
     assert again.folder == done.folder
-    assert json.loads((folder / "seed_0" / "trained.json").read_text())["resumed"]
+    after = json.loads((folder / "seed_0" / "trained.json").read_text())
+    assert (before["resumed"], after["resumed"]) == (False, True)
+    assert after["epochs"] == before["epochs"]
     assert again.results["MASE"].tolist() == done.results["MASE"].tolist()
 
 
