@@ -63,6 +63,19 @@ class Backbone(nn.Module, ABC):
         y, state = self(x_t.unsqueeze(1), state)
         return y.squeeze(1), state
 
+    def latest(self, x: Tensor, steps: int) -> Tensor:
+        """The outputs of the last steps alone, which a class may compute without all others.
+
+        Args:
+            x: (batch, time, input_size), a whole sequence.
+            steps: how many, at most `time`.
+
+        Returns:
+            (batch, steps, output_size)
+        """
+        y: Tensor = self(x)[0]
+        return y[:, -steps:]
+
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
         """The state before the first step; `()` for a backbone that is not causal."""

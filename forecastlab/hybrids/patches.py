@@ -77,10 +77,17 @@ class Patches(Backbone):
         if embedded.shape[1]:
             y, inner = self.backbone(embedded, inner)
             held = torch.cat([held, y], 1)
-        output = self._spread(held, past.shape[1], x.shape[1])
+        output = self._spread(held, past.shape[1], seen.shape[1])
         if not self.causal:
             return output, ()
         return output, (seen[:, embedded.shape[1] * self.stride :], held[:, -1], cast(State, inner))
+
+    def latest(self, x: Tensor, steps: int) -> Tensor:
+        past, held, inner = self._split(x, None)
+        _, embedded = self._embedded(past, x)
+        if embedded.shape[1]:
+            held = torch.cat([held, self.backbone(embedded, inner)[0]], 1)
+        return self._spread(held, x.shape[1] - steps, x.shape[1])
 
     def trace(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
         past, _, inner = self._split(x, state)
@@ -125,8 +132,13 @@ class Patches(Backbone):
         embedded: Tensor = self.dropout(torch.relu(self.embedding(segments)))
         return seen, embedded
 
-    def _spread(self, held: Tensor, before: int, time: int) -> Tensor:
-        """Values of the segments, the one before them first, at the steps that they are held, (batch, time, ...)."""
-        rows = torch.arange(before + 1, before + time + 1, device=held.device)
-        ended = ((rows - self.length).div(self.stride, rounding_mode="floor") + 1).clamp(min=0)
-        return held[:, ended]
+    def _spread(self, held: Tensor, begin: int, end: int) -> Tensor:
+        """Values of the segments, the one before them first, at rows begin to end - 1, (batch, rows, ...)."""
+        first = begin + 1 - (self.length - self.stride)  # counted from the row at which the first value begins
+        lowest, highest = (max(row, 0) // self.stride for row in (first, first + end - begin - 1))
+        held = held[:, lowest : highest + 1]
+        repeated = held[:, :, None].expand(-1, -1, self.stride, -1).flatten(1, 2)  # an index has a slow gradient
+        if first < 0:
+            repeated = torch.cat([held[:, :1].expand(-1, -first, -1), repeated], 1)
+        skipped = max(first - lowest * self.stride, 0)
+        return repeated[:, skipped : skipped + end - begin]

@@ -36,7 +36,7 @@ class Run(NamedTuple):
     raw: Tensor
     """(batch, origins, horizon, targets, outputs): the decoder's outputs."""
     encoded: Tensor
-    """(batch, time, width): the backbone's outputs."""
+    """(batch, time, width): the backbone's outputs; those at the origins alone where no more is read."""
     dropped: Tensor
     """(batch, time, width): the same after dropout."""
 
@@ -258,9 +258,18 @@ class Composition(nn.Module, metaclass=ByName):
             unit=unit,
         )
 
-    def run(self, scaled: Scaled) -> Run:
-        """Backbone, dropout and decoder."""
-        return self.decode(scaled, self._mixed(self.backbone(self.inputs(scaled))[0]))
+    def run(self, scaled: Scaled, whole: bool = False) -> Run:
+        """Backbone, dropout and decoder.
+
+        Args:
+            scaled: the batch.
+            whole: whether the encoding before the origins is asked for, even if no forecast reads it.
+        """
+        x = self.inputs(scaled)
+        drawn = self.training and self.dropout.p > 0  # for the whole encoding, so that a seed gives the same network
+        every = whole or drawn or self.decoder.attends
+        encoded = self.backbone(x)[0] if every else self.backbone.latest(x, scaled.last.shape[1])
+        return self.decode(scaled, self._mixed(encoded))
 
     def inputs(self, scaled: Scaled) -> Tensor:
         """What the backbone reads, (batch, time, inputs); (batch * targets, ...) for independent channels."""

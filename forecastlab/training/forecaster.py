@@ -223,7 +223,7 @@ class Forecaster(Network, Module):
 
     def training_step(self, batch: Batch) -> Tensor:
         scaled = self.scaled(batch)
-        run = self.run(scaled)
+        run = self.run(scaled, whole=bool(self.penalties))
         loss = self.loss_of(run, batch, scaled)
         self._means.add("train/loss", loss.detach(), batch)
         finite = math.isfinite(loss.item())

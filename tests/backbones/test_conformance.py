@@ -128,6 +128,13 @@ def test_single_row_and_single_step_are_a_sequence_too(case):
 
 
 @every(CASES)
+def test_the_latest_outputs_are_the_end_of_all(case):
+    model, x = ready(case), sequence()
+    for steps in (1, 2, TIME):
+        assert_near(model.latest(x, steps), model(x)[0][:, -steps:], 1e-12)
+
+
+@every(CASES)
 def test_memory_layout_of_the_input_does_not_matter(case):
     model, x = ready(case), sequence()
     strided = x.transpose(0, 1).contiguous().transpose(0, 1)

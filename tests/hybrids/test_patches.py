@@ -46,6 +46,18 @@ def test_pieces_and_steps_equal_the_whole(length, stride):
     torch.testing.assert_close(unrolled(net, x, net.initial_state(BATCH))[0], whole, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(("length", "stride"), SIZES)
+@pytest.mark.parametrize("time", [4, 9, 10, 11, 12])
+def test_the_latest_outputs_and_their_gradients_are_those_of_the_whole(length, stride, time):
+    net, x = build(length, stride), inputs(time)
+    for steps in range(1, time + 1):
+        end, whole = net.latest(x, steps), net(x)[0][:, -steps:]
+        torch.testing.assert_close(end, whole, rtol=0, atol=1e-12)
+        if whole.requires_grad:  # else no segment has ended
+            expected = torch.autograd.grad(whole.square().sum(), net.embedding.weight)
+            torch.testing.assert_close(torch.autograd.grad(end.square().sum(), net.embedding.weight), expected)
+
+
 def test_a_sequence_shorter_than_a_segment_gives_zeros_and_is_remembered():
     net, x = build(8, 8), inputs(8)
     first, state = net(x[:, :7])
