@@ -1,7 +1,7 @@
 """The rules of the automatic recipe: how a network and its training follow from the form of the data.
 
-The rules are fixed, and were found on five development sets only (docs/benchmarks.md): M1 and M3 monthly and quarterly,
-and tourism quarterly. They look at lengths, seasons and numbers of series, never at a test row.
+The rules are fixed, and were found on development sets only (docs/benchmarks.md): M1 and M3 monthly and quarterly,
+tourism quarterly, US births, and illness. They look at lengths, seasons and numbers of series, never at a test row.
 """
 
 from typing import Any
@@ -21,6 +21,10 @@ BATCHES_OF_AN_EPOCH = 50
 """Batches between two validations at most."""
 LARGEST_BATCH = 256
 """Windows of a batch at most."""
+ROWS_OF_A_BATCH = 512
+"""Windows of a batch at most, if each of several targets is counted, since each is a sequence of its own."""
+VALIDATED = 1000
+"""Windows of a series that validate at most."""
 LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Quantiles that are forecast."""
 
@@ -29,7 +33,8 @@ def lookback(lengths: NDArray[np.int64], horizon: int, season: int) -> int:
     """Rows that are read: whole seasons, nearly as many as most series have.
 
     Longer histories help more than any change of the cell, and rows that short series lack are padded. With few windows
-    there are fewer rows, since the linear map of the window would learn them by heart.
+    there are fewer rows, since the linear map of the window would learn them by heart. More than `STEPS` seasons are a
+    whole number of segments.
 
     Args:
         lengths: rows of each series that may train.
@@ -41,22 +46,29 @@ def lookback(lengths: NDArray[np.int64], horizon: int, season: int) -> int:
     wanted = min(LONGEST if season > 1 else LONGEST // 4, most, windows // WINDOWS_PER_WEIGHT)
     least = season if season > 1 else 4
     wanted = max(wanted, min(least, int(lengths.max()) - horizon), 1)
-    return wanted // season * season if wanted >= season else wanted
+    if wanted < season:
+        return wanted
+    seasons = wanted // season
+    together = -(-seasons // STEPS) if season > 1 else 1
+    return seasons // together * together * season
 
 
 def segment(rows: int, season: int) -> int:
-    """Rows that are read as one step: the shortest divisor of the season that makes few steps.
+    """Rows that are read as one step: the shortest divisor of the season that makes few steps, or some whole seasons.
 
-    Rows that are no whole seasons are divided themselves, into two segments at least.
+    Rows that are no whole seasons are divided themselves. There are two segments at least.
 
     Args:
         rows: those that are read.
         season: rows in a season; 1 for none.
     """
-    longest = rows // 2 if season == 1 or rows % season else season
-    whole = rows if season == 1 or rows % season else season
-    divisors = [length for length in range(1, max(longest, 1) + 1) if whole % length == 0]
-    return next((length for length in divisors if rows <= STEPS * length), divisors[-1])
+    seasons, rest = divmod(rows, season)
+    if season == 1 or rest or not seasons:
+        lengths = [length for length in range(1, max(rows // 2, 1) + 1) if rows % length == 0]
+    else:
+        lengths = [length for length in range(1, season + 1) if season % length == 0]
+        lengths += [number * season for number in range(2, seasons // 2 + 1) if seasons % number == 0]
+    return next((length for length in lengths if rows <= STEPS * length), lengths[-1])
 
 
 def model(rows: int, season: int, targets: int, calibrated: bool) -> dict[str, Any]:
@@ -84,13 +96,16 @@ def model(rows: int, season: int, targets: int, calibrated: bool) -> dict[str, A
     }
 
 
-def training(windows: int) -> dict[str, Any]:
+def training(windows: int, targets: int) -> dict[str, Any]:
     """The settings of the training: batches, epochs and steps that grow shorter.
 
     Args:
         windows: number of training windows.
+        targets: number of targets.
     """
     batch = int(np.clip(2 ** int(np.log2(max(windows, 2) / 20 + 1)), 16, LARGEST_BATCH))
+    if targets > 1:
+        batch = max(1, min(batch, ROWS_OF_A_BATCH // targets))
     batches = min(-(-windows // batch), BATCHES_OF_AN_EPOCH)
     epochs = int(np.clip(BATCHES // batches, 10, 100))
     return {

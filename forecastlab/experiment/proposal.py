@@ -40,7 +40,7 @@ def proposed(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
     """
     data, windows = _data(seen, answers)
     calibrated = data["val_size"] >= data["horizon"] + _CALIBRATED - 1
-    training = auto.training(windows)
+    training = auto.training(windows, len(data["targets"]))
     data["batch_size"] = training["batch_size"]
     if training["windows_per_epoch"] is not None:
         data["windows_per_epoch"] = training["windows_per_epoch"]
@@ -159,7 +159,8 @@ def _horizon(step: str, seen: Survey, usual: int) -> int:
 def _folds(seen: Survey, horizon: int, usual: int) -> dict[str, int]:
     test = max(horizon, min(usual // 8, 10 * horizon))
     splits = 3 if usual - 3 * test >= 6 * horizon else 2
-    validation = max(horizon, min(max(usual // 8, horizon + _CALIBRATED), 10 * horizon, usual // 4))
+    validation = min(max(usual // 8, horizon + _CALIBRATED), 10 * horizon, usual // 4, horizon + auto.VALIDATED)
+    validation = max(horizon, validation)
     return {"test_size": test, "splits": splits, "val_size": validation}
 
 

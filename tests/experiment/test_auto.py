@@ -9,7 +9,7 @@ from forecastlab.experiment import auto
 @pytest.mark.parametrize(
     ("lengths", "horizon", "season", "rows"),
     [
-        ([7000], 30, 7, 511),  # 73 weeks, at most 512 rows
+        ([7000], 30, 7, 504),  # 72 of at most 73 weeks: 24 segments of three
         ([8640] * 7, 48, 24, 504),
         ([700] * 400, 48, 24, 504),
         ([115] * 1000, 18, 12, 96),  # 8 years of 115 - 18 months
@@ -30,7 +30,10 @@ def test_nearly_as_many_rows_are_read_as_there_are_in_whole_seasons(lengths, hor
     ("rows", "season", "length"),
     [
         (504, 24, 24),
+        (504, 7, 21),
         (511, 7, 7),
+        (48, 2, 2),
+        (96, 2, 4),
         (96, 12, 4),
         (36, 4, 2),
         (24, 12, 1),
@@ -45,11 +48,19 @@ def test_segments_divide_the_season_and_make_few_steps(rows, season, length):
 
 
 @pytest.mark.parametrize(
-    ("windows", "batch", "per_epoch", "epochs"),
-    [(100, 16, None, 100), (6000, 256, None, 41), (10**6, 256, 12800, 20), (1, 16, None, 100)],
+    ("windows", "targets", "batch", "per_epoch", "epochs"),
+    [
+        (100, 1, 16, None, 100),
+        (6000, 1, 256, None, 41),
+        (10**6, 1, 256, 12800, 20),
+        (1, 1, 16, None, 100),
+        (8000, 7, 73, 3650, 20),
+        (100, 7, 16, None, 100),
+        (10**6, 1000, 1, 50, 20),
+    ],
 )
-def test_a_training_has_about_a_thousand_batches(windows, batch, per_epoch, epochs):
-    assert auto.training(windows) == {"batch_size": batch, "windows_per_epoch": per_epoch, "epochs": epochs}
+def test_a_training_has_about_a_thousand_batches(windows, targets, batch, per_epoch, epochs):
+    assert auto.training(windows, targets) == {"batch_size": batch, "windows_per_epoch": per_epoch, "epochs": epochs}
 
 
 def test_a_network_reads_segments_and_gives_quantiles_in_units_of_its_window():
