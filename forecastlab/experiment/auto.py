@@ -23,8 +23,12 @@ LARGEST_BATCH = 256
 """Windows of a batch at most."""
 ROWS_OF_A_BATCH = 512
 """Windows of a batch at most, if each of several targets is counted, since each is a sequence of its own."""
-VALIDATED = 1000
+VALUES_OF_A_BATCH = 50_000
+"""Values that a batch forecasts at most: windows * targets * steps."""
+VALIDATED = 500
 """Windows of a series that validate at most."""
+LONG = 48
+"""Steps beyond which horizons with known covariates are forecast in segments, since linear weights are too many."""
 LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Quantiles that are forecast."""
 
@@ -71,13 +75,15 @@ def segment(rows: int, season: int) -> int:
     return next((length for length in lengths if rows <= STEPS * length), lengths[-1])
 
 
-def model(rows: int, season: int, targets: int, calibrated: bool) -> dict[str, Any]:
+def model(rows: int, horizon: int, season: int, targets: int, known: bool, calibrated: bool) -> dict[str, Any]:
     """The settings of the network.
 
     Args:
         rows: those that are read.
+        horizon: steps that are forecast.
         season: rows in a season; 1 for none.
         targets: number of targets.
+        known: whether there are covariates that are known in advance.
         calibrated: whether there are enough validation rows to calibrate intervals.
     """
     backbone: dict[str, Any] = {"class_path": "GRU", "init_args": {"hidden_size": 64}}
@@ -86,6 +92,11 @@ def model(rows: int, season: int, targets: int, calibrated: bool) -> dict[str, A
         backbone = {"class_path": "Patches", "init_args": {"backbone": backbone, "length": length}}
     return {
         "backbone": backbone,
+        **(
+            {"decoder": {"class_path": "Segments", "init_args": {"length": LONG // 2}}}
+            if known and horizon > LONG
+            else {}
+        ),
         "loss": {"class_path": "Quantile", "init_args": {"quantiles": list(LEVELS)}},
         "anchor": "last",
         "window_norm": "seasonal" if 1 < season < rows else "mean",
@@ -96,16 +107,18 @@ def model(rows: int, season: int, targets: int, calibrated: bool) -> dict[str, A
     }
 
 
-def training(windows: int, targets: int) -> dict[str, Any]:
+def training(windows: int, horizon: int, targets: int) -> dict[str, Any]:
     """The settings of the training: batches, epochs and steps that grow shorter.
 
     Args:
         windows: number of training windows.
+        horizon: steps that are forecast.
         targets: number of targets.
     """
     batch = int(np.clip(2 ** int(np.log2(max(windows, 2) / 20 + 1)), 16, LARGEST_BATCH))
     if targets > 1:
-        batch = max(1, min(batch, ROWS_OF_A_BATCH // targets))
+        batch = min(batch, ROWS_OF_A_BATCH // targets)
+    batch = max(1, min(batch, VALUES_OF_A_BATCH // (targets * horizon)))
     batches = min(-(-windows // batch), BATCHES_OF_AN_EPOCH)
     epochs = int(np.clip(BATCHES // batches, 10, 100))
     return {

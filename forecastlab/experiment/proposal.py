@@ -17,6 +17,7 @@ _CALIBRATED = 10
 """Validation rows beyond the horizon from which 90 % intervals are calibrated."""
 _OF_THE_MODEL = {
     "backbone": "`forecastlab backbones` lists others",
+    "decoder": "the segments of a long horizon are forecast side by side",
     "loss": "the median and 10 more quantiles are forecast",
     "anchor": "the change from the last value is forecast, so that levels may drift",
     "window_norm": "each window is read relative to its own past",
@@ -39,8 +40,9 @@ def proposed(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
         ForecastlabError: if the series are too short for any fold.
     """
     data, windows = _data(seen, answers)
+    known = bool(data.get("known") or data.get("calendar"))
     calibrated = data["val_size"] >= data["horizon"] + _CALIBRATED - 1
-    training = auto.training(windows, len(data["targets"]))
+    training = auto.training(windows, data["horizon"], len(data["targets"]))
     data["batch_size"] = training["batch_size"]
     if training["windows_per_epoch"] is not None:
         data["windows_per_epoch"] = training["windows_per_epoch"]
@@ -48,7 +50,7 @@ def proposed(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "data": {"class_path": "TableDataModule", "init_args": data},
         "model": {
-            **auto.model(data["lookback"], seen.season, len(data["targets"]), calibrated),
+            **auto.model(data["lookback"], data["horizon"], seen.season, len(data["targets"]), known, calibrated),
             "optimizer": {"class_path": "AdamW", "init_args": {"lr": 2.0e-3}},
             "lr_scheduler": {"class_path": "CosineAnnealingLR", "init_args": {"T_max": epochs}},
         },

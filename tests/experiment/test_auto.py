@@ -48,27 +48,32 @@ def test_segments_divide_the_season_and_make_few_steps(rows, season, length):
 
 
 @pytest.mark.parametrize(
-    ("windows", "targets", "batch", "per_epoch", "epochs"),
+    ("windows", "horizon", "targets", "batch", "per_epoch", "epochs"),
     [
-        (100, 1, 16, None, 100),
-        (6000, 1, 256, None, 41),
-        (10**6, 1, 256, 12800, 20),
-        (1, 1, 16, None, 100),
-        (8000, 7, 73, 3650, 20),
-        (100, 7, 16, None, 100),
-        (10**6, 1000, 1, 50, 20),
+        (100, 12, 1, 16, None, 100),
+        (6000, 30, 1, 256, None, 41),
+        (10**6, 18, 1, 256, 12800, 20),
+        (1, 1, 1, 16, None, 100),
+        (8000, 48, 7, 73, 3650, 20),  # 511 sequences
+        (8000, 720, 7, 9, 450, 20),  # 45,360 values
+        (100, 24, 7, 16, None, 100),
+        (10**6, 100, 1000, 1, 50, 20),
     ],
 )
-def test_a_training_has_about_a_thousand_batches(windows, targets, batch, per_epoch, epochs):
-    assert auto.training(windows, targets) == {"batch_size": batch, "windows_per_epoch": per_epoch, "epochs": epochs}
+def test_a_training_has_about_a_thousand_batches(windows, horizon, targets, batch, per_epoch, epochs):
+    found = auto.training(windows, horizon, targets)
+    assert found == {"batch_size": batch, "windows_per_epoch": per_epoch, "epochs": epochs}
 
 
 def test_a_network_reads_segments_and_gives_quantiles_in_units_of_its_window():
-    monthly = auto.model(96, 12, 1, True)
+    monthly = auto.model(96, 18, 12, 1, True, True)
     assert monthly["backbone"]["class_path"] == "Patches"
     assert (monthly["window_norm"], monthly["loss_units"], monthly["intervals"]) == ("seasonal", "window", [0.9])
     assert "channels" not in monthly
-    short = auto.model(12, 12, 3, False)
+    assert "decoder" not in monthly
+    assert auto.model(480, 720, 96, 7, True, True)["decoder"]["class_path"] == "Segments"
+    assert "decoder" not in auto.model(480, 720, 96, 7, False, True)
+    short = auto.model(12, 12, 12, 3, False, False)
     assert short["backbone"]["class_path"] == "GRU"
     assert (short["window_norm"], short["channels"]) == ("mean", "independent")
     assert "intervals" not in short
