@@ -18,6 +18,7 @@ from forecastlab.data.reading.frequency import canonical
 from forecastlab.data.reading.long import Long, long_of
 from forecastlab.data.reading.order import Duplicates
 from forecastlab.data.reading.pattern import ROWS
+from forecastlab.data.reading.places import PLACES
 from forecastlab.data.reading.source import read_source
 from forecastlab.data.reading.times import time_of
 from forecastlab.data.recipe import Recipe, filled_by, require_plain, unique_names
@@ -228,7 +229,9 @@ class TableDataModule(ForecastDataModule):
 
     def frame(self) -> pd.DataFrame:
         """The raw columns, (rows, columns), within `start` and `end`; behind it, what is known in advance."""
-        return self._source()[0] if self.start is None and self.end is None else self._long().frame
+        frame = self._source()[0] if self.start is None and self.end is None else self._long().frame
+        frame.attrs.pop(PLACES, None)  # for which pandas would have no form in a file
+        return frame
 
     def read(self) -> list[Table]:
         found = tables_of(self._long())
