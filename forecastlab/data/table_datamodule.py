@@ -39,9 +39,9 @@ Column = str | int
 class TableDataModule(ForecastDataModule):
     """A person's own file or frame: one series or many, columns by name.
 
-    Files are text (CSV and its dialects), Excel, Parquet, Arrow or Monash's .tsf, also compressed, or a folder of them.
-    In Python a pandas, polars or pyarrow frame may stand in the place of a path, an array of NumPy, or records of
-    GluonTS or Hugging Face `datasets`; a checkpoint remembers the columns, and not the rows. There is a row per time
+    Files are text (CSV and its dialects), Excel, Parquet, Feather, Arrow or Monash's .tsf, also compressed, or a folder
+    of them. In Python a pandas, polars or pyarrow frame may stand in the place of a path, an array of NumPy, or records
+    of GluonTS or Hugging Face `datasets`; a checkpoint remembers the columns, and not the rows. There is a row per time
     (and series), or a row per series and a column per time. How the file is written is found out where it can be read
     in one way only; what was decided, or done to rows, is said.
 

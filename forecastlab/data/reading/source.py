@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from forecastlab.data.reading.arrays import from_array
-from forecastlab.data.reading.arrow import read_arrow, read_parquet
+from forecastlab.data.reading.arrow import is_arrow, read_arrow, read_parquet, refuse_feather_1
 from forecastlab.data.reading.dialect import Dialect
 from forecastlab.data.reading.excel import read_excel
 from forecastlab.data.reading.frames import from_frame
@@ -86,7 +86,9 @@ def _read_file(path: Path, dialect: Dialect, texts: Sequence[str]) -> tuple[pd.D
         content = content_of(path)
         if content.startswith(b"PAR1"):
             return without(_placed(read_parquet(content, path), path), dialect.na_values, texts), []
-        if content.startswith(b"ARROW1"):
+        if content.startswith(b"FEA1"):
+            refuse_feather_1(path)
+        if is_arrow(content):
             return without(_placed(read_arrow(content, path), path), dialect.na_values, texts), []
         if content.startswith(b"PK\x03\x04"):
             return read_excel(content, path, dialect, texts)
