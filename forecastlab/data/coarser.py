@@ -12,6 +12,7 @@ from pandas.tseries.frequencies import to_offset
 from forecastlab.data.reading.counted import COUNTED
 from forecastlab.data.reading.frequency import canonical, find_frequency, share_of_steps
 from forecastlab.data.reading.pattern import ROWS
+from forecastlab.data.reading.places import row_name
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import calendar_between
 from forecastlab.errors import ConfigError, DataError
@@ -178,7 +179,10 @@ def _groups(groups: pd.DataFrame, recipe: Recipe) -> tuple[NDArray[np.int64], li
         return np.zeros(len(groups), np.int64), [recipe.name]
     if groups.isna().any(axis=None):
         row = int(np.flatnonzero(groups.isna().any(axis=1))[0])
-        raise DataError(f"row {groups.index[row]} has no value in {', '.join(groups.columns)}, which names its group")
+        raise DataError(
+            f"{row_name(groups, row)}: no value in {', '.join(groups.columns)}, which names its group. Write it, "
+            "or name other columns: --data.aggregate.by"
+        )
     labels = ["/".join(map(str, values)) for values in groups.drop_duplicates().to_numpy(object)]
     texts = groups.astype(str).agg("/".join, axis=1) if len(groups.columns) > 1 else groups.iloc[:, 0].astype(str)
     return np.asarray(pd.Index(dict.fromkeys(labels)).get_indexer(pd.Index(texts)), np.int64), list(

@@ -18,6 +18,7 @@ from forecastlab.data.reading.frequency import canonical
 from forecastlab.data.reading.long import Long, long_of
 from forecastlab.data.reading.order import Duplicates
 from forecastlab.data.reading.pattern import ROWS
+from forecastlab.data.reading.places import PLACES
 from forecastlab.data.reading.source import read_source
 from forecastlab.data.reading.times import time_of
 from forecastlab.data.recipe import Recipe, filled_by, require_plain, unique_names
@@ -38,9 +39,9 @@ Column = str | int
 class TableDataModule(ForecastDataModule):
     """A person's own file or frame: one series or many, columns by name.
 
-    Files are text (CSV and its dialects), Excel, Parquet, Arrow or Monash's .tsf, also compressed, or a folder of them.
-    In Python a pandas, polars or pyarrow frame may stand in the place of a path, an array of NumPy, or records of
-    GluonTS or Hugging Face `datasets`; a checkpoint remembers the columns, and not the rows. There is a row per time
+    Files are text (CSV and its dialects), Excel, Parquet, Feather, Arrow or Monash's .tsf, also compressed, or a folder
+    of them. In Python a pandas, polars or pyarrow frame may stand in the place of a path, an array of NumPy, or records
+    of GluonTS or Hugging Face `datasets`; a checkpoint remembers the columns, and not the rows. There is a row per time
     (and series), or a row per series and a column per time. How the file is written is found out where it can be read
     in one way only; what was decided, or done to rows, is said.
 
@@ -228,7 +229,9 @@ class TableDataModule(ForecastDataModule):
 
     def frame(self) -> pd.DataFrame:
         """The raw columns, (rows, columns), within `start` and `end`; behind it, what is known in advance."""
-        return self._source()[0] if self.start is None and self.end is None else self._long().frame
+        frame = self._source()[0] if self.start is None and self.end is None else self._long().frame
+        frame.attrs.pop(PLACES, None)  # for which pandas would have no form in a file
+        return frame
 
     def read(self) -> list[Table]:
         found = tables_of(self._long())

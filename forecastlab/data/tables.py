@@ -17,7 +17,7 @@ from forecastlab.data.reading.long import Long, long_of
 from forecastlab.data.reading.markers import suspicious
 from forecastlab.data.reading.order import merged, order_of
 from forecastlab.data.reading.pattern import ROWS, closed_share, slots_of
-from forecastlab.data.reading.times import row_name
+from forecastlab.data.reading.places import row_name
 from forecastlab.data.reading.values import Numbers, numbers_of, require_finite
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table, calendar_between, lay_out
@@ -117,7 +117,7 @@ def tables_of(long: Long) -> Tables:
 
 
 def _row_name(long: Long, rows: NDArray[np.int64], row: int) -> str:
-    return row_name(long.frame.index, int(rows[row]))
+    return row_name(long.frame, int(rows[row]))
 
 
 def _period_name(names: Sequence[str], codes: NDArray[np.int64], times: pd.DatetimeIndex, row: int) -> str:
@@ -162,8 +162,8 @@ def _require_policy(long: Long, rows: NDArray[np.int64], first: NDArray[np.bool_
     hint = "" if long.recipe.series is not None else "; for several series, name their column: --data.series_column"
     raise DataError(
         f"{int((~first).sum())} of {len(first)} rows have the time of another row{of_series}, such as "
-        f"{label_of(long.times[one], long.recipe)}: {row_name(long.frame.index, one)} and "
-        f"{row_name(long.frame.index, other)}.\n"
+        f"{label_of(long.times[one], long.recipe)}: {row_name(long.frame, one)} and "
+        f"{row_name(long.frame, other)}.\n"
         f"Choose what becomes of them, --data.duplicates first, last, mean or sum{hint}"
     )
 
@@ -184,7 +184,7 @@ def _numbers(frame: pd.DataFrame, recipe: Recipe, notes: list[str]) -> NDArray[n
     for name, parts in recipe.derive.items():
         # in one order: that of a mapping changes where it is written down, and with it the last bit of the sum
         numbers[name] = np.sum([factor * numbers[source] for source, factor in sorted(parts.items())], axis=0)
-        require_finite(name, numbers[name], frame.index)
+        require_finite(name, numbers[name], frame)
     columns = [*recipe.places, *recipe.static]
     together = np.empty((len(frame), len(columns)))
     for place, name in enumerate(columns):

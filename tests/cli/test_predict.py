@@ -130,7 +130,7 @@ def test_columns_in_another_order_and_further_ones_change_nothing(predict, own):
         (lambda frame: frame.iloc[:20], "the covariates known in advance end at 2021-02-23"),
         (lambda frame: frame.iloc[:22], "append rows with their values, the targets left empty"),
         (lambda frame: frame.iloc[16:], "series series has 4 rows, fewer than the lookback of 5"),
-        (lambda frame: frame.assign(x=["much", *frame["x"][1:]]), "row 1 (line 2 of a file with one header line)"),
+        (lambda frame: frame.assign(x=["much", *frame["x"][1:]]), ".csv, line 2, column x: expected a number"),
         (lambda frame: frame.assign(ds=frame["ds"] + pd.Timedelta(hours=3) * frame.index), "not on it"),
     ],
 )

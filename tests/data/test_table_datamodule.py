@@ -198,7 +198,7 @@ def test_start_cuts_a_beginning_whose_cells_are_no_numbers_and_lines_are_still_t
     frame.loc[3, "y"] = "off"
     assert len(module(frame, start="2020-01-05").table.times) == 56
     frame.loc[50, "y"] = "off"
-    with pytest.raises(DataError, match=r"row 51 \(line 52 of a file with one header line\), column y"):
+    with pytest.raises(DataError, match=r"data.csv, line 52, column y"):
         _ = module(frame, start="2020-01-05").tables
 
 
@@ -533,7 +533,7 @@ def bad(change):
     [
         (days(40), {"targets": ["z"]}, "unknown column z; the data have ds, x, y"),
         (days(40), {"time_column": "time"}, "unknown column time; the data have ds, x, y"),
-        (bad(lambda f: f.__setitem__("y", ["?", *f["y"][1:]])), {}, "row 1 .*line 2 .*column y: expected a number"),
+        (bad(lambda f: f.__setitem__("y", ["?", *f["y"][1:]])), {}, "data.csv, line 2, column y: expected a number"),
         (pd.concat([days(20), days(20)]), {}, "20 of 40 rows have the time of another row, such as 2020-01-01"),
         (days(40).iloc[[0, 1, 1, 2]], {}, "1 of 4 rows have the time of another row, such as 2020-01-02 00:00:00"),
         (days(40), {"frequency": "h"}, "the frequency 'h' is too fine: all rows are 24 of its steps apart"),
@@ -548,7 +548,7 @@ def bad(change):
             {},
             "target y never changes: it is 5.0 throughout series series; there is nothing",
         ),
-        (days(40).assign(y=np.inf), {}, r"row 1 \(line 2 .*column y: expected a finite number"),
+        (days(40).assign(y=np.inf), {}, "data.csv, line 2, column y: expected a finite number"),
         (
             days(40).assign(k=1.0).iloc[:-1].assign(k=[1.0] * 20 + [NAN] * 19),
             {"known": ["k"]},

@@ -1,9 +1,9 @@
-"""Parquet, Arrow and Feather files, and tables of Arrow, as frames."""
+"""Parquet, Arrow and Feather files, Arrow streams, and tables of Arrow, as frames."""
 
 import importlib
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 
@@ -12,6 +12,8 @@ from forecastlab.limits import require_memory
 
 CELL = 8
 """Bytes that a value of a table takes at least."""
+_FILE, _STREAM = b"ARROW1", b"\xff\xff\xff\xff"
+"""How an Arrow file and an Arrow stream begin."""
 
 
 def read_parquet(content: bytes, path: Path) -> pd.DataFrame:
@@ -35,8 +37,21 @@ def read_parquet(content: bytes, path: Path) -> pd.DataFrame:
         raise _refused(error, path, "Parquet") from None
 
 
+def is_arrow(content: bytes) -> bool:
+    """Whether bytes are an Arrow file, which Feather is since its version 2, or an Arrow stream.
+
+    A stream begins with a mark and the length of its first message; before Arrow 0.15 it had no mark.
+
+    Args:
+        content: the bytes of the file.
+    """
+    length = int.from_bytes(content[:4], "little")
+    without_mark = content[4:8] == b"\x10\0\0\0" and 0 < length < len(content) and not length % 4
+    return content.startswith((_FILE, _STREAM)) or without_mark
+
+
 def read_arrow(content: bytes, path: Path) -> pd.DataFrame:
-    """The columns of an Arrow file, which Feather is as well, (rows, columns); a named index becomes columns.
+    """The columns of an Arrow file or stream, (rows, columns); a named index becomes columns.
 
     Args:
         content: the bytes of the file.
@@ -47,15 +62,34 @@ def read_arrow(content: bytes, path: Path) -> pd.DataFrame:
     """
     pyarrow = _module("pyarrow", path)
     try:
-        file = _module("pyarrow.ipc", path).open_file(io.BytesIO(content))
+        ipc = _module("pyarrow.ipc", path)
+        if content.startswith(_FILE):
+            reader = ipc.open_file(io.BytesIO(content))
+            found = map(reader.get_batch, range(reader.num_record_batches))
+        else:
+            found = reader = ipc.open_stream(io.BytesIO(content))
         batches, needed = [], 0
-        for number in range(file.num_record_batches):
-            batches.append(file.get_batch(number))
-            needed += batches[-1].nbytes
+        for batch in found:
+            batches.append(batch)
+            needed += batch.nbytes
             require_memory(path, needed, "what it unpacks to")
-        return named_index_as_columns(to_frame(pyarrow.Table.from_batches(batches, file.schema)))
+        table = pyarrow.Table.from_batches(batches, reader.schema)
+        table.validate(full=True)  # of a damaged one, offsets may point out of the memory
+        return named_index_as_columns(to_frame(table))
     except Exception as error:
         raise _refused(error, path, "an Arrow file") from None
+
+
+def refuse_feather_1(path: Path) -> NoReturn:
+    """Raises DataError for a file of Feather's version 1, whose damaged ones end the process in pyarrow.
+
+    Args:
+        path: where it is.
+    """
+    raise DataError(
+        f"{path} is a Feather file of version 1, a form that is given up: expected version 2, or Parquet.\n"
+        f"If you trust the file, write it again: pandas.read_feather({str(path)!r}).to_parquet('new.parquet')"
+    )
 
 
 def to_frame(table: Any) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import infer_dtype, is_numeric_dtype, is_timedelta64_dtype
 
+from forecastlab.data.reading.places import in_file, row_name, shown
 from forecastlab.errors import ConfigError, DataError
 
 CLOCKS = ("clock", "hhmm", "hours", "hours minutes", "hours minutes seconds")
@@ -37,6 +38,10 @@ _CLOCK = (
     r"(?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2}(?:[.,]\d+)?))?)? ?(?P<half>[AaPp]\.?[Mm]\.?)?"
 )
 _SECONDS = (3600, 60, 1)
+_AS_PARTS = f"Correct it, or say which parts the columns hold: --data.time_format '{PARTS}{' '.join(_ORDER[:4])}'"
+_AS_TEXT = (
+    "Correct it, or say how the columns are written with a blank between them: --data.time_format '%Y-%m-%d %H-%M'"
+)
 
 
 def is_of_parts(given: Sequence["pd.Series[Any]"]) -> bool:
@@ -68,7 +73,7 @@ def join_parts(given: Sequence["pd.Series[Any]"], what: str, form: str | None) -
             f"time_format: expected {len(given)} parts for {what}, the year first, such as 'parts: "
             f"{' '.join(_ORDER[: len(given)])}', got {form!r}"
         )
-    numbers = {part: _numbers(part, column) for part, column in zip(parts, given, strict=True)}
+    numbers = {part: _numbers(part, column, _AS_PARTS) for part, column in zip(parts, given, strict=True)}
     year = numbers["year"] - 1970
     days = _days(year, numbers, given, what)
     times = pd.DatetimeIndex(days.astype("datetime64[us]"))
@@ -102,8 +107,8 @@ def _days(
     wrong = np.flatnonzero(days > length.astype(np.int64))
     if wrong.size:
         row = int(wrong[0])
-        shown = ", ".join(f"{column.name} {column.iloc[row]}" for column in given)
-        raise DataError(f"row {row + 1}: there is no such day: {shown} ({what})")
+        parts = ", ".join(f"{column.name} {column.iloc[row]}" for column in given)
+        raise DataError(f"{row_name(given[0], row)}, {what}: there is no such day: {parts}. {_AS_PARTS}")
     return np.asarray(first + (days - 1))
 
 
@@ -118,16 +123,16 @@ def _parts(given: Sequence["pd.Series[Any]"], what: str) -> list[str]:
         return [str(part) for part in named]
     if len(given) == 2 and is_numeric_dtype(given[1]) and given[1].max() <= 4:
         raise DataError(
-            f"{what} may be a year and a month, or a year and a quarter: say which, --data.time_format "
-            "'parts: year month' or 'parts: year quarter'"
+            f"{in_file(given[0])}{what} may be a year and a month, or a year and a quarter: say which, "
+            "--data.time_format 'parts: year month' or 'parts: year quarter'"
         )
     if len(given) == 2 and given[1].astype(str).str.fullmatch(r" *[Qq][1-4] *").all():
         return ["year", "quarter"]
     return list(_ORDER[: len(given)])
 
 
-def _numbers(part: str, column: "pd.Series[Any]") -> NDArray[np.int64]:
-    """The values of one part, (rows,), within its limits; hours may be given as 1330."""
+def _numbers(part: str, column: "pd.Series[Any]", setting: str) -> NDArray[np.int64]:
+    """The values of one part, (rows,), within its limits; hours may be given as 1330. `setting` is the advice."""
     codes, distinct = pd.factorize(column)
     values = pd.Series(distinct)
     if not is_numeric_dtype(values):
@@ -144,8 +149,8 @@ def _numbers(part: str, column: "pd.Series[Any]") -> NDArray[np.int64]:
         place = int(np.flatnonzero(~fits)[0])
         row = int(np.flatnonzero(codes == place)[0])
         raise DataError(
-            f"row {row + 1}, column {column.name}: expected the {part.replace('_', ' ')} as a whole number from {low} "
-            f"to {high}, got {column.iloc[row]!r}"
+            f"{row_name(column, row)}, column {column.name}: expected the {part.replace('_', ' ')} as a whole number "
+            f"from {low} to {high}, got {shown(column.iloc[row])}. {setting}"
         )
     return np.asarray(values.to_numpy(np.int64)[codes])
 
@@ -173,10 +178,13 @@ def clock_of(given: Sequence["pd.Series[Any]"], form: str | None) -> tuple[pd.Ti
         DataError: if a value is no time of day.
     """
     if len(given) > 3:
-        raise DataError(f"expected a date and up to 3 columns of the time of day, got {len(given)}")
+        raise DataError(
+            f"{in_file(given[0])}expected a date and up to 3 columns of the time of day, got {len(given)}: name fewer "
+            "with --data.time_column"
+        )
     if len(given) > 1:
         parts = ("hour", "minute", "second")
-        numbers = [_numbers(part, column) for part, column in zip(parts, given, strict=False)]
+        numbers = [_numbers(part, column, _AS_TEXT) for part, column in zip(parts, given, strict=False)]
         _require_hours(numbers[0], given[0])
         seconds = sum(number * each for number, each in zip(numbers, _SECONDS, strict=False))
         return pd.to_timedelta(np.asarray(seconds), unit="s"), CLOCKS[1 + len(given)]
@@ -190,7 +198,7 @@ def clock_of(given: Sequence["pd.Series[Any]"], form: str | None) -> tuple[pd.Ti
     digits = is_numeric_dtype(values) or values.astype(str).str.fullmatch(r" *\d{1,4} *").all()
     if not digits:
         return pd.to_timedelta(_seconds(values.astype(str).str.strip(), column, codes)[codes], unit="s"), "clock"
-    hours = _numbers("hour", column)
+    hours = _numbers("hour", column, _AS_TEXT)
     compact = bool((hours >= 100).any()) if form is None else form == "hhmm"
     if compact:
         wrong = np.flatnonzero(hours % 100 > 59)
@@ -227,6 +235,6 @@ def _seconds(texts: "pd.Series[Any]", column: "pd.Series[Any]", codes: NDArray[n
 
 def _no_time_of_day(column: "pd.Series[Any]", row: int) -> DataError:
     return DataError(
-        f"row {row + 1}: cannot read {column.iloc[row]!r} in column {column.name} as a time of day; expected one "
-        "such as 13:30, 1330 or an hour from 0 to 24"
+        f"{row_name(column, row)}: cannot read {shown(column.iloc[row])} in column {column.name} as a time of day; "
+        f"expected one such as 13:30, 1:30 PM, 1330 or an hour from 0 to 24. {_AS_TEXT}"
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from forecastlab.data.reading.places import in_file
 from forecastlab.data.reading.times import holds_lists, read_times
 from forecastlab.errors import DataError
 
@@ -41,8 +42,8 @@ def columns_of_times(frame: pd.DataFrame, used: Sequence[str]) -> tuple[tuple[st
         return tuple(parts), [f"times are read from the columns {', '.join(parts)}"]
     if len(found) > 1:
         raise DataError(
-            f"several columns hold times: {', '.join(map(str, found))}. Name the one that orders the rows: "
-            f"--data.time_column {found[0]}"
+            f"{in_file(frame)}several columns hold times: {', '.join(map(str, found))}. Name the one that orders the "
+            f"rows: --data.time_column {found[0]}"
         )
     return tuple(found), [f"times are read from column {name}" for name in found]
 
@@ -58,7 +59,9 @@ def _are_times(frame: pd.DataFrame, name: str) -> bool:
     if not re.search(r"\d", str(column.iloc[0])):
         return False
     try:
-        read_times(frame, [name])
+        bare = frame[[name]]
+        bare.attrs = {}  # the line of what is wrong is not looked for
+        read_times(bare, [name])
     except DataError:
         return _CALLED.fullmatch(str(name)) is not None  # what is wrong with it is said when it is read
     return True

@@ -11,6 +11,7 @@ import pandas as pd
 
 from forecastlab.data.reading.dialect import Dialect
 from forecastlab.data.reading.numerals import in_numbers
+from forecastlab.data.reading.places import PLACES, Places
 from forecastlab.data.reading.sniff import names_of, without_nameless
 from forecastlab.errors import DataError
 from forecastlab.limits import require_memory
@@ -65,9 +66,9 @@ def read_excel(content: bytes, path: Path, dialect: Dialect, texts: Sequence[str
     for name in frame.columns:
         if name not in texts and typed[name].dtype == object:
             typed[name] = _times(typed[name])
-    return in_numbers(
-        lambda decimal: typed, dialect, what, lambda row: rows[row][0], texts
-    ), notes + named.notes + left_out
+    lines = [line for line, _ in rows]
+    typed.attrs[PLACES] = Places.of(what, len(typed), lambda row: f"{what}, line {lines[row]}")
+    return in_numbers(lambda decimal: typed, dialect, what, lines.__getitem__, texts), notes + named.notes + left_out
 
 
 def _sheet(book: Any, path: Path, dialect: Dialect) -> tuple[Any, list[str]]:

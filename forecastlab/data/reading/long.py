@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from forecastlab.data.reading.columns import USUAL, columns_of_times
 from forecastlab.data.reading.counted import COUNTED, count_within, times_of
+from forecastlab.data.reading.places import in_file, row_name, shown
 from forecastlab.data.reading.shape import turned
-from forecastlab.data.reading.times import are_row_numbers, holds_lists, read_times, row_name
+from forecastlab.data.reading.times import are_row_numbers, holds_lists, read_times
 from forecastlab.data.reading.values import is_text
 from forecastlab.data.recipe import Recipe
 from forecastlab.errors import DataError
@@ -120,7 +121,10 @@ def _series_of(frame: pd.DataFrame, recipe: Recipe) -> tuple[NDArray[np.int64], 
     missing = parts.isna().all(axis=1).to_numpy()
     if missing.any():
         row = int(np.flatnonzero(missing)[0])
-        raise DataError(f"{row_name(frame.index, row)}: no name of a series in {', '.join(columns)}")
+        raise DataError(
+            f"{row_name(frame, row)}: no name of a series in {', '.join(columns)}, where every row needs one. Write "
+            "it, leave the row out, or name another column: --data.series_column"
+        )
     if len(columns) == 1:
         codes, names = pd.factorize(parts[columns[0]].astype(str).to_numpy())
         return np.asarray(codes, np.int64), [str(name) for name in names]
@@ -141,7 +145,10 @@ def _times_of(
         return times_of(_counted_index(frame.index, codes)), COUNTED
     for name in columns or ():
         if holds_lists(frame[name]):
-            raise DataError(f"column {name} holds lists or mappings such as {frame[name].iloc[0]!r}; expected times")
+            raise DataError(
+                f"{in_file(frame)}column {name} holds lists or mappings such as {shown(frame[name].iloc[0])}; expected "
+                "times. Name the column of the times: --data.time_column"
+            )
     if columns is None or len(columns) == 1:
         given = frame.index.to_series() if columns is None else frame[columns[0]]
         if recipe.time_format == COUNTED or (_may_count(recipe) and are_row_numbers(given)):
@@ -171,8 +178,8 @@ def _whole(given: "pd.Series[Any]", what: str) -> NDArray[np.int64]:
     if wrong.size:
         row = int(wrong[0])
         raise DataError(
-            f"{row_name(given.index, row)}: expected a whole number in {what}, as the other rows have, got "
-            f"{given.iloc[row]!r}"
+            f"{row_name(given, row)}: expected a whole number in {what}, since rows are counted by it, got "
+            f"{shown(given.iloc[row])}. If it holds times, say how they are written: --data.time_format %Y-%m-%d"
         )
     return cast(NDArray[np.int64], numbers.astype(np.int64))
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from forecastlab.data.reading.places import PLACES, Places, in_file, row_name
 from forecastlab.data.reading.times import read_times
 from forecastlab.errors import DataError
 
@@ -61,6 +62,10 @@ def turned(
     else:
         long[time] = np.array([int(_numbered(label)[1]) for label in found])[columns]
     long[targets[0]] = values[within]
+    file = in_file(frame).removesuffix(": ")
+    long.attrs[PLACES] = Places.of(
+        file, len(long), lambda row: f"{row_name(frame, int(rows[row]))}, under {found[columns[row]]}"
+    )
     ignored = [str(label) for label in others if label not in set(found) and label not in kept]
     notes = [
         f"{len(found)} columns, {found[0]} .. {found[-1]}, are times: they become rows of {targets[0]}, for each of "

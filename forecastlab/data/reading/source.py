@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from forecastlab.data.reading.arrays import from_array
-from forecastlab.data.reading.arrow import read_arrow, read_parquet
+from forecastlab.data.reading.arrow import is_arrow, read_arrow, read_parquet, refuse_feather_1
 from forecastlab.data.reading.dialect import Dialect
 from forecastlab.data.reading.excel import read_excel
 from forecastlab.data.reading.frames import from_frame
 from forecastlab.data.reading.numerals import without
 from forecastlab.data.reading.packed import content_of
+from forecastlab.data.reading.places import PLACES, Places
 from forecastlab.data.reading.records import from_records
 from forecastlab.data.reading.text import in_utf8, read_text
 from forecastlab.data.reading.tsf import read_tsf
@@ -84,9 +85,11 @@ def _read_file(path: Path, dialect: Dialect, texts: Sequence[str]) -> tuple[pd.D
     try:
         content = content_of(path)
         if content.startswith(b"PAR1"):
-            return without(read_parquet(content, path), dialect.na_values, texts), []
-        if content.startswith(b"ARROW1"):
-            return without(read_arrow(content, path), dialect.na_values, texts), []
+            return without(_placed(read_parquet(content, path), path), dialect.na_values, texts), []
+        if content.startswith(b"FEA1"):
+            refuse_feather_1(path)
+        if is_arrow(content):
+            return without(_placed(read_arrow(content, path), path), dialect.na_values, texts), []
         if content.startswith(b"PK\x03\x04"):
             return read_excel(content, path, dialect, texts)
         if content.startswith(b"\xd0\xcf\x11\xe0"):
@@ -100,6 +103,12 @@ def _read_file(path: Path, dialect: Dialect, texts: Sequence[str]) -> tuple[pd.D
         return read_text(content, path, dialect, texts)
     except (OSError, OverflowError, MemoryError) as error:
         raise DataError(f"cannot read {path}: {' '.join(str(error).split())[:200]}") from None
+
+
+def _placed(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The frame of a file that has rows and no lines."""
+    frame.attrs[PLACES] = Places.of(str(path), len(frame), lambda row: f"{path}, row {row + 1}")
+    return frame
 
 
 _TOP = 2**16
@@ -144,7 +153,9 @@ def _read_panel(paths: Sequence[Path], dialect: Dialect, texts: Sequence[str]) -
     else:
         notes.append(f"{len(frames)} {kinds} one panel")
     timed = all(isinstance(frame.index, pd.DatetimeIndex) for frame in frames)
-    return pd.concat(frames, ignore_index=not timed), notes
+    together = pd.concat(frames, ignore_index=not timed)
+    together.attrs[PLACES] = Places.below([frame.attrs[PLACES] for frame in frames])
+    return together, notes
 
 
 def _once(notes: Sequence[str], paths: Sequence[Path]) -> list[str]:

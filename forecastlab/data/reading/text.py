@@ -5,6 +5,7 @@ import io
 import re
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pandas as pd
 
 from forecastlab.data.reading.dialect import Dialect
 from forecastlab.data.reading.numerals import in_numbers
-from forecastlab.data.reading.sniff import layout_of, line_behind, without_nameless
+from forecastlab.data.reading.packed import content_of
+from forecastlab.data.reading.places import PLACES, Places
+from forecastlab.data.reading.sniff import Layout, layout_of, line_behind, without_nameless
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.limits import require_memory
 
@@ -101,7 +104,15 @@ def read_text(content: bytes, path: Path, dialect: Dialect, texts: Sequence[str]
     except pd.errors.ParserError as error:
         raise _uneven(error, path, layout.skipped) from None
     frame, left_out = without_nameless(frame, str(path))
+    frame.attrs[PLACES] = Places.of(str(path), len(frame), partial(_line, path, dialect, layout))
     return frame, notes + layout.notes + left_out
+
+
+def _line(path: Path, dialect: Dialect, layout: Layout, row: int) -> str:
+    """What messages call a row, whose line is counted in the file only once it is asked for."""
+    text = in_utf8(content_of(path), path, dialect.encoding)[0].decode(errors="replace")
+    rows = "".join(list(io.StringIO(text, newline=""))[layout.skipped :])
+    return f"{path}, line {layout.skipped + line_behind(rows, row, layout.sep, dialect)}"
 
 
 def in_utf8(content: bytes, path: Path, encoding: str | None) -> tuple[bytes, list[str]]:

@@ -21,6 +21,7 @@ from forecastlab.data.reading.decimal_years import DECIMAL_YEARS
 from forecastlab.data.reading.epochs import EPOCHS, epoch_of
 from forecastlab.data.reading.forms import MixedZonesError, candidates, has_year, parse, texts_of
 from forecastlab.data.reading.frequency import share_of_counts, share_of_steps
+from forecastlab.data.reading.places import in_file, row_name, shown
 from forecastlab.errors import ConfigError, DataError
 
 _TYPED = ""
@@ -130,7 +131,10 @@ def _read(given: "pd.Series[Any]", what: str, time_format: str | None, of_day: p
     if typed is not None:
         return Read(typed, _TYPED, [])
     if is_bool_dtype(given):
-        raise DataError(f"{what} holds truth values such as {given.iloc[0]}; expected times {_EXAMPLES}")
+        raise DataError(
+            f"{in_file(given)}{what} holds truth values such as {given.iloc[0]}; expected times {_EXAMPLES}. Name the "
+            "column of the times: --data.time_column"
+        )
     codes, distinct = pd.factorize(given)
     values = pd.Series(distinct)
     if not is_numeric_dtype(values):
@@ -143,8 +147,8 @@ def _read(given: "pd.Series[Any]", what: str, time_format: str | None, of_day: p
             reading = _found_out(values, given, what, notes, codes, of_day)
     except MixedZonesError as error:
         raise DataError(
-            f"{what} has times with a zone, such as {error.with_zone!r}, and without one, such as {error.without!r}: "
-            "write all in UTC, or all without a zone"
+            f"{in_file(given)}{what} has times with a zone, such as {error.with_zone!r}, and without one, such as "
+            f"{error.without!r}: write all in UTC, or all without a zone"
         ) from None
     except ValueError as error:
         raise ConfigError(
@@ -154,7 +158,7 @@ def _read(given: "pd.Series[Any]", what: str, time_format: str | None, of_day: p
     if missing.any():
         row = int(np.flatnonzero(missing[codes])[0])
         raise DataError(
-            f"{row_name(given.index, row)}: cannot read {given.iloc[row]!r} in {what} as a time of the form "
+            f"{row_name(given, row)}: cannot read {shown(given.iloc[row])} in {what} as a time of the form "
             f"{reading.form}; expected one form throughout. Give the form of all rows: --data.time_format "
             "%Y-%m-%d or the like"
         )
@@ -163,7 +167,10 @@ def _read(given: "pd.Series[Any]", what: str, time_format: str | None, of_day: p
 
 def _require_all(given: "pd.Series[Any]", what: str) -> None:
     if given.isna().any():
-        raise DataError(f"{row_name(given.index, int(np.flatnonzero(given.isna())[0]))}: no time in {what}")
+        raise DataError(
+            f"{row_name(given, int(np.flatnonzero(given.isna())[0]))}: no time in {what}, where every row needs one. "
+            "Write it, leave the row out, or name another column of times: --data.time_column"
+        )
 
 
 def _typed(given: "pd.Series[Any]", what: str) -> pd.DatetimeIndex | None:
@@ -180,11 +187,15 @@ def _typed(given: "pd.Series[Any]", what: str) -> pd.DatetimeIndex | None:
     try:
         aware = [getattr(value, "tzinfo", None) is not None for value in given]
         if any(aware) and not all(aware):
-            raise DataError(f"{what} has times with and without a zone: write all in UTC, or all without a zone")
+            raise DataError(
+                f"{in_file(given)}{what} has times with and without a zone: write all in UTC, or all without a zone"
+            )
         zones = {str(value.tzinfo) for value in given} if all(aware) else set()
         return pd.DatetimeIndex(pd.to_datetime(given, utc=len(zones) > 1)).rename(None)
     except (ValueError, TypeError, OverflowError) as error:
-        raise DataError(f"{what} holds dates that cannot be read as times, such as {given.iloc[0]}: {error}") from None
+        raise DataError(
+            f"{in_file(given)}{what} holds dates that cannot be read as times, such as {given.iloc[0]}: {error}"
+        ) from None
 
 
 def _texts(values: "pd.Series[Any]", given: "pd.Series[Any]", what: str) -> "pd.Series[Any]":
@@ -195,8 +206,8 @@ def _texts(values: "pd.Series[Any]", given: "pd.Series[Any]", what: str) -> "pd.
     if kind not in ("string", "categorical"):
         row = next((row for row, value in enumerate(given) if not isinstance(value, str)), 0)
         raise DataError(
-            f"{row_name(given.index, row)}: cannot read {given.iloc[row]!r} in {what} as a time; expected text of one "
-            f"form throughout, {_EXAMPLES}"
+            f"{row_name(given, row)}: cannot read {shown(given.iloc[row])} in {what} as a time; expected text "
+            f"of one form throughout, {_EXAMPLES}. Another column of times is named with --data.time_column"
         )
     return values.astype(str).str.strip()
 
@@ -261,7 +272,7 @@ def _found_out(
     if len(readings) > 1:
         chosen = _steady(readings, codes, of_day)
         if chosen is None or not has_year(chosen.form):
-            raise _ambiguous(values, readings, what)
+            raise _ambiguous(values, readings, f"{in_file(given)}{what}")
         place = int(np.flatnonzero(chosen.times != next(r for r in readings if r is not chosen).times)[0])
         notes.append(
             f"{what}: {values.iloc[place]} is read as {_shown(chosen.times[place])} (--data.time_format "
@@ -328,16 +339,19 @@ def _unreadable(
     setting = "Say how they are written: --data.time_format %d/%m/%Y or the like"
     if not is_numeric_dtype(values) and values.str.fullmatch(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?").all():
         return DataError(
-            f"{what} has times of day without a date, such as {first!r}. Name the column of the dates too: "
-            "--data.time_column '[date, time]'"
+            f"{in_file(given)}{what} has times of day without a date, such as {first!r}. Name the column of the "
+            "dates too: --data.time_column '[date, time]'"
         )
     if dateless:
-        return DataError(f"{what} has dates without a year, such as {first!r}: write the year too, {_EXAMPLES}")
+        return DataError(
+            f"{in_file(given)}{what} has dates without a year, such as {first!r}: write the year too, {_EXAMPLES}, or "
+            "name the column of the year too: --data.time_column '[year, date]', with a --data.time_format"
+        )
     if is_numeric_dtype(values):
         return DataError(
-            f"{what} holds numbers such as {first}; expected times {_EXAMPLES}, or numbers that are all years, "
-            "yyyymm, yyyymmdd, or seconds since 1970 at a steady step. If they are such all the same, say which: "
-            "--data.time_format %Y%m%d, or epoch-s, epoch-ms"
+            f"{in_file(given)}{what} holds numbers such as {first}; expected times {_EXAMPLES}, or numbers that are "
+            "all years, yyyymm, yyyymmdd, or seconds since 1970 at a steady step. If they are such all the same, say "
+            "which: --data.time_format %Y%m%d, or epoch-s, epoch-ms"
         )
     best: _Reading | None = None
     for form in forms:
@@ -348,7 +362,7 @@ def _unreadable(
     row = int(np.flatnonzero(pd.factorize(given)[0] == place)[0])
     like = f"; row 1 has {first!r}" if place else ""
     return DataError(
-        f"{row_name(given.index, row)}: cannot read {given.iloc[row]!r} in {what} as a time{like}. Expected one form "
+        f"{row_name(given, row)}: cannot read {shown(given.iloc[row])} in {what} as a time{like}. Expected one form "
         f"throughout, {_EXAMPLES}. {setting}"
     )
 
@@ -366,15 +380,3 @@ def time_of(key: str, value: str) -> pd.Timestamp:
     if pd.isna(time):
         raise ConfigError(f"{key}: expected a time such as 2017-01-01, got {value!r}")
     return time
-
-
-def row_name(index: "pd.Index[Any]", row: int) -> str:
-    """How messages call a row: as a line of a file whose first line holds the names, or by its label.
-
-    Args:
-        index: labels of the rows; those of a file count from 0, also when some were left out.
-        row: number of the row, from 0.
-    """
-    if not is_integer_dtype(index.dtype):
-        return f"row {row + 1} ({index[row]})"
-    return f"row {index[row] + 1} (line {index[row] + 2} of a file with one header line)"

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecastlab.data.reading.places import PLACES, Places
 from forecastlab.errors import DataError
 from forecastlab.limits import require_memory
 
@@ -63,17 +64,19 @@ def read_tsf(text: str, path: Path) -> tuple[pd.DataFrame, list[str]]:
     if not attributes:
         raise DataError(f"{path} has no line @attribute: expected one for each thing that is said of a series")
     require_memory(path, _CELL * text.count(","), "its values")
-    given, values = _series(lines, data, attributes, path)
+    given, values, numbers = _series(lines, data, attributes, path)
     lengths = [len(series) for series in values]
+    ends = np.cumsum(lengths)
     columns: dict[str, Any] = {}
     frequency = None
     for place, (name, kind) in enumerate(attributes):
         cells = [row[place] for row in given]
         if name == "start_timestamp":
-            starts = [_time(cell, path) for cell in cells]
+            starts = [_time(cell, name, f"{path}, line {line}") for cell, line in zip(cells, numbers, strict=True)]
             columns["ds"], frequency = _times(starts, lengths, about.get("frequency"), path)
         elif kind == "numeric":
-            columns[name] = np.repeat(np.array([_number(cell, name, path) for cell in cells]), lengths)
+            found = [_number(cell, name, f"{path}, line {line}") for cell, line in zip(cells, numbers, strict=True)]
+            columns[name] = np.repeat(np.array(found), lengths)
         else:
             columns[name] = pd.Series(cells, dtype="str").repeat(lengths).reset_index(drop=True)
     frame = pd.DataFrame(columns | {"y": np.concatenate(values)})
@@ -85,15 +88,21 @@ def read_tsf(text: str, path: Path) -> tuple[pd.DataFrame, list[str]]:
         **({} if horizon is None else {"horizon": int(horizon)}),
         "missing": about.get("missing", "false").lower() == "true",
     }
+
+    def called(row: int) -> str:
+        series = int(np.searchsorted(ends, row, side="right"))
+        return f"{path}, line {numbers[series]}, value {row - int(ends[series]) + lengths[series] + 1}"
+
+    frame.attrs[PLACES] = Places.of(str(path), len(frame), called)
     note = f"{path}: {len(values)} series, {about.get('frequency', 'of no stated frequency')}"
     return frame, [f"{note}{f', horizon {horizon}' if horizon else ''}; the values are called y, the times ds"]
 
 
 def _series(
     lines: list[str], data: int, attributes: list[tuple[str, str]], path: Path
-) -> tuple[list[list[str]], list[NDArray[np.float64]]]:
-    """The attributes and the values of each series."""
-    given, values = [], []
+) -> tuple[list[list[str]], list[NDArray[np.float64]], list[int]]:
+    """The attributes and the values of each series, and the number of its line."""
+    given, values, numbers = [], [], []
     for number, line in enumerate(lines[data:], data + 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -108,9 +117,10 @@ def _series(
         except ValueError as error:
             raise DataError(f"{path}, line {number}: expected numbers or ?, separated by commas: {error}") from None
         given.append(said)
+        numbers.append(number)
     if not values:
         raise DataError(f"{path} has no series: expected a line for each behind @data")
-    return given, values
+    return given, values, numbers
 
 
 def _times(
@@ -141,16 +151,16 @@ def _times(
     return times, None
 
 
-def _time(cell: str, path: Path) -> np.datetime64:
+def _time(cell: str, name: str, where: str) -> np.datetime64:
     day, _, clock = cell.partition(" ")
     try:
         return np.datetime64(f"{day}T{(clock or '00').replace('-', ':')}", "s")
     except ValueError:
-        raise DataError(f"{path}: expected a time such as 1990-01-01 00-00-00, got {cell}") from None
+        raise DataError(f"{where}, attribute {name}: expected a time such as 1990-01-01 00-00-00, got {cell}") from None
 
 
-def _number(cell: str, name: str, path: Path) -> float:
+def _number(cell: str, name: str, where: str) -> float:
     try:
         return float(cell.replace("?", "nan"))
     except ValueError:
-        raise DataError(f"{path}, attribute {name}: expected a number, got {cell}") from None
+        raise DataError(f"{where}, attribute {name}: expected a number, got {cell}") from None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype, is_object_dtype, is_string_dtype
 
 from forecastlab.data.reading.numbers import Decimal, ambiguous, as_numbers, decimal_of, why_no_number
-from forecastlab.data.reading.times import row_name
+from forecastlab.data.reading.places import Given, row_name, shown
 from forecastlab.errors import DataError
 
 Numbers = NDArray[np.float64]
@@ -44,13 +44,12 @@ def numbers_of(
         row = int(wrong[0])
         hint = why_no_number(str(column.iloc[row])) or "if it marks a missing value, name it: --data.na_values"
         raise DataError(
-            f"{row_name(column.index, row)}, column {column.name}: expected a number, got {_shown(column.iloc[row])}; "
-            f"{hint}"
+            f"{row_name(column, row)}, column {column.name}: expected a number, got {shown(column.iloc[row])}; {hint}"
         )
     values = cast(Numbers, numbers.to_numpy())
     if markers := [float(marker) for marker in na_values if _is_number(marker)]:
         values = np.where(np.isin(values, markers), np.nan, values)
-    require_finite(str(column.name), values, column.index)
+    require_finite(str(column.name), values, column)
     return values
 
 
@@ -63,7 +62,7 @@ def _from_text(given: "pd.Series[Any]", decimal: str, thousands: str) -> "pd.Ser
     mark = decimal or decimal_of(texts, thousands or None)
     if mark == "either":
         first = int(np.flatnonzero(plain.isna() & given.notna())[0])
-        raise ambiguous(f"{row_name(given.index, first)}, column {given.name}", str(given.iloc[first]))
+        raise ambiguous(f"{row_name(given, first)}, column {given.name}", str(given.iloc[first]))
     found = as_numbers(texts, cast(Decimal, "." if mark in (None, "any") else mark), thousands or None)
     return plain if found is None else pd.Series(found, given.index)
 
@@ -73,13 +72,13 @@ def is_text(column: "pd.Series[Any]") -> bool:
     return bool(is_object_dtype(column) or is_string_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype))
 
 
-def require_finite(name: str, values: Numbers, index: "pd.Index[Any]") -> None:
+def require_finite(name: str, values: Numbers, given: Given) -> None:
     """Raises DataError for a number that the network's float32 does not hold."""
     wrong = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
     if wrong.size:
         row = int(wrong[0])
         raise DataError(
-            f"{row_name(index, row)}, column {name}: expected a finite number below 3.4e38, got {values[row]}. Leave "
+            f"{row_name(given, row)}, column {name}: expected a finite number below 3.4e38, got {values[row]}. Leave "
             "the cell empty if the value is not known"
         )
 
@@ -90,8 +89,3 @@ def _is_number(marker: str | float) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}..."

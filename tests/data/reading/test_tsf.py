@@ -73,7 +73,8 @@ def test_attributes_missing_values_and_times_are_columns(read, name):
     np.testing.assert_array_equal(frame["level"], [5, 5, 5, np.nan])
     np.testing.assert_array_equal(frame["y"], [1.5, np.nan, 3, 4])
     assert frame["ds"].astype(str).tolist()[:3] == ["2024-01-31 12:00:00", "2024-02-29 12:00:00", "2024-03-31 12:00:00"]
-    assert frame.attrs == {"horizon": 4, "missing": True}
+    assert {name: frame.attrs[name] for name in ("horizon", "missing")} == {"horizon": 4, "missing": True}
+    assert "frequency" not in frame.attrs
     assert "2 series, monthly, horizon 4" in notes[0]
 
 
