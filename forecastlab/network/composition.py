@@ -10,24 +10,35 @@ from torch import Tensor, nn
 from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.stepping import compile_steps
-from forecastlab.batch import PADDED, Batch, Prediction, Scaling, Schema
+from forecastlab.batch import Batch, Prediction, Scaling, Schema
 from forecastlab.data.transform import Transforms
 from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError
-from forecastlab.hybrids.patches import Patches
 from forecastlab.losses import MAPE, MSE, Loss
 from forecastlab.network import anchor as anchors
 from forecastlab.network import window_norm as window_norms
-from forecastlab.network.across import Across
 from forecastlab.network.agreement import schema_of
-from forecastlab.network.anchor import Anchor
+from forecastlab.network.around import (
+    built_across,
+    built_anchor,
+    built_intervals,
+    built_linear_window,
+    built_window_norm,
+    own_columns,
+)
 from forecastlab.network.by_name import ByName
 from forecastlab.network.channels import Channels
-from forecastlab.network.intervals import SplitConformal
+from forecastlab.network.needs import (
+    require_causal,
+    require_choice,
+    require_steps_apart,
+    require_targets,
+    require_whole_segments,
+    require_windows,
+)
 from forecastlab.network.parts import built, described
 from forecastlab.network.scaled import Scaled
 from forecastlab.network.series import SeriesRows
-from forecastlab.network.window_norm import WindowNorm
 
 
 class Run(NamedTuple):
@@ -113,8 +124,7 @@ class Composition(nn.Module, metaclass=ByName):
             ("loss_units", loss_units, ("scaled", "window")),
             ("channels", channels, ("mixed", "independent")),
         ):
-            if value not in choices:
-                raise ConfigError(f"model.{name} must be one of {', '.join(choices)}, got {value!r}")
+            require_choice(name, value, choices)
         if not 0 <= dropout < 1:
             raise ConfigError(f"model.dropout must be at least 0 and below 1, got {dropout}")
         parts = {"backbone": backbone, "decoder": decoder, "loss": loss}
@@ -143,28 +153,28 @@ class Composition(nn.Module, metaclass=ByName):
         if self.transforms and isinstance(self.loss, MAPE):
             raise ConfigError("the loss MAPE is about original units, which data.transform leaves: choose one of them")
         if channels == "independent":
-            self._require_targets("channels: independent")
+            require_targets("channels: independent", self.schema)
         self.channels = Channels(self.schema) if channels == "independent" else None
         width = features + static if self.channels is None else self.channels.width
         self.backbone: Backbone = built("backbone", self.settings["backbone"], Backbone, width)
         if compile:
             compile_steps(self.backbone)
-        self.across = self._across()
-        self.anchor = self._anchor(anchor)
-        self.window_norm = self._window_norm(window_norm)
+        self.across = built_across(self.settings["across"], self.schema, self.channels, self.backbone)
+        self.anchor = built_anchor(anchor, self.schema)
+        self.window_norm = built_window_norm(window_norm, self.schema, self.anchor, self.loss)
         self.loss_units = loss_units
         if loss_units == "window" and (self.window_norm is None or not self.window_norm.divides):
             raise ConfigError(f"model.loss_units: window needs a window_norm that has units, got {window_norm}")
         sizes = self.backbone.output_size, horizon, targets if self.channels is None else 1, known, self.loss.outputs
         self.decoder: Decoder = built("decoder", self.settings["decoder"], Decoder, *sizes)
         self.decoder.point = self.loss.point
-        if linear_skip and self.decoder.feeds_back:
-            raise _feeds_back("linear_skip", self.decoder)
+        if linear_skip:
+            require_steps_apart("linear_skip", self.decoder)
         self.skip = nn.Linear(width, horizon * sizes[2] * self.loss.outputs) if linear_skip else None
-        self.linear_window = self._linear_window() if linear_window else None
+        self.linear_window = built_linear_window(self.schema, self.decoder, self.loss) if linear_window else None
         self.require_lookback(self.schema)
         self.dropout = nn.Dropout(dropout)
-        self.intervals = self._intervals(intervals, interval_window)
+        self.intervals = built_intervals(intervals, interval_window, self.schema, self.loss)
         self._rows = SeriesRows(self.schema)
 
     @property
@@ -287,7 +297,7 @@ class Composition(nn.Module, metaclass=ByName):
         if self.channels is not None:
             raw = self.channels.together(raw)
         if self.linear_window is not None:
-            own = scaled.inputs[..., self._own].mT
+            own = scaled.inputs[..., own_columns(self.schema)].mT
             raw = raw + self.linear_window(own).mT[:, None, ..., None]
         if scaled.unit is not None:
             raw = raw * scaled.unit[:, None, ..., None]
@@ -376,115 +386,15 @@ class Composition(nn.Module, metaclass=ByName):
     def require_lookback(self, data: Schema) -> None:
         """Raises ConfigError if the network cannot use the lookback of the data."""
         if data.lookback != "full":
-            rows = int(data.lookback)
-            for part in self.backbone.modules():
-                if isinstance(part, Patches) and not part.fits(rows):
-                    least = part.length + max(0, -(-(rows - part.length) // part.stride)) * part.stride
-                    raise ConfigError(
-                        f"a window of {rows} rows does not end with a whole segment of Patches (length {part.length}, "
-                        f"stride {part.stride}), so its newest rows would not be read: set --data.lookback {least}"
-                    )
+            require_whole_segments(self.backbone, int(data.lookback))
             return
-        if not self.backbone.causal:
-            raise ConfigError(
-                f"{type(self.backbone).__name__} is not causal: with lookback: full, where every step is a forecast "
-                "origin, it would see the future. Set --data.lookback to a number of rows"
-            )
+        require_causal(self.backbone)
         for name in ("window_norm", "across"):
             if getattr(self, name) is not None:
-                raise _needs_windows(name)
+                require_windows(name, data)
         if self.anchor is not None and self.anchor.kind != "last":
-            raise _needs_windows(f"anchor: {self.anchor.kind}")
-
-    def _intervals(self, coverages: Sequence[float], window: int | None) -> SplitConformal | None:
-        if window is not None and not coverages:
-            raise ConfigError("model.interval_window calibrates intervals, and there are none: set model.intervals")
-        if not coverages:
-            return None
-        horizon, targets, series = self.schema.horizon, len(self.schema.targets), len(self.schema.panel)
-        try:
-            return SplitConformal(coverages, self.loss.levels, horizon, targets, window, series)
-        except ValueError as error:
-            raise ConfigError(f"model.intervals: {error}") from error
-
-    def _anchor(self, kind: anchors.Kind) -> Anchor | None:
-        if kind == "none":
-            return None
-        if kind != "last":
-            self._require_targets(f"anchor: {kind}")
-        return Anchor(kind, self._own, self.schema.season_length, self._padded)
-
-    def _window_norm(self, kind: window_norms.Kind) -> WindowNorm | None:
-        if kind == "none":
-            return None
-        if self.anchor is None:
-            raise ConfigError(f"model.window_norm: {kind} needs an anchor, such as last, which adds the level again")
-        self._require_targets(f"window_norm: {kind}")
-        if kind != "last" and not self.loss.homogeneous:
-            raise _needs_one_unit(f"window_norm: {kind}", self.loss)
-        return WindowNorm(kind, self._own, self.schema.season_length, self._padded)
-
-    def _across(self) -> Across | None:
-        part = self.settings["across"]
-        if part is None:
-            return None
-        if self.channels is None:
-            raise ConfigError("model.across mixes the encodings of independent channels: set channels: independent")
-        return Across(
-            self.backbone.output_size,
-            len(self.schema.targets),
-            lambda width: built("across", part, Backbone, width),
-        )
+            require_windows(f"anchor: {self.anchor.kind}", data)
 
     def _mixed(self, encoded: Tensor) -> Tensor:
         """The backbone's outputs, those of independent channels mixed if that is wanted."""
         return encoded if self.across is None else self.across(encoded)
-
-    def _linear_window(self) -> nn.Linear:
-        """A linear map from the rows of a window to the steps of the horizon, all 0."""
-        self._require_targets("linear_window")
-        if self.decoder.feeds_back:
-            raise _feeds_back("linear_window", self.decoder)
-        if not self.loss.homogeneous:
-            raise _needs_one_unit("linear_window", self.loss)
-        if self.schema.lookback == "full":
-            raise _needs_windows("linear_window")
-        linear = nn.Linear(int(self.schema.lookback), self.schema.horizon)
-        for parameter in linear.parameters():
-            nn.init.zeros_(parameter)
-        return linear
-
-    def _require_targets(self, setting: str) -> None:
-        """Raises ConfigError if a setting reads a target's past, and a target is not among the features."""
-        if missing := [name for name in self.schema.targets if name not in self.schema.features]:
-            raise ConfigError(f"model.{setting} needs the targets among the features: add {missing[0]}")
-
-    @property
-    def _own(self) -> list[int]:
-        """Positions of the targets among the features, of those that are there."""
-        return [self.schema.features.index(name) for name in self.schema.targets if name in self.schema.features]
-
-    @property
-    def _padded(self) -> int | None:
-        """Position of the feature that tells which rows pad a window."""
-        return None if self.schema.min_history is None else self.schema.features.index(PADDED)
-
-
-def _needs_windows(setting: str) -> ConfigError:
-    return ConfigError(
-        f"model.{setting} needs windows, but lookback: full makes every step of one sequence an origin: set "
-        "--data.lookback to a number of rows"
-    )
-
-
-def _needs_one_unit(setting: str, loss: Loss) -> ConfigError:
-    return ConfigError(
-        f"model.{setting} needs a loss whose outputs are all in the target's unit, unlike {type(loss).__name__}"
-    )
-
-
-def _feeds_back(setting: str, decoder: Decoder) -> ConfigError:
-    return ConfigError(
-        f"model.{setting} cannot be added to the forecasts of {type(decoder).__name__}, whose later steps read the "
-        "earlier ones: use the decoder Linear, or leave it out"
-    )
