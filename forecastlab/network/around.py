@@ -1,6 +1,6 @@
 """Builds the parts around a backbone, a decoder and a loss head from their settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -15,6 +15,7 @@ from forecastlab.network import window_norm as window_norms
 from forecastlab.network.across import Across
 from forecastlab.network.anchor import Anchor
 from forecastlab.network.channels import Channels
+from forecastlab.network.embeddings import SERIES, TARGET, Embeddings, text_columns
 from forecastlab.network.intervals import SplitConformal
 from forecastlab.network.needs import require_one_unit, require_steps_apart, require_targets, require_windows
 from forecastlab.network.parts import built
@@ -58,6 +59,49 @@ def built_window_norm(kind: window_norms.Kind, schema: Schema, anchor: Anchor | 
     if kind != "last":
         require_one_unit(f"window_norm: {kind}", loss)
     return WindowNorm(kind, own_columns(schema), schema.season_length, padded_column(schema))
+
+
+def built_embeddings(sizes: Mapping[str, int], schema: Schema, independent: bool) -> Embeddings | None:
+    """The vectors of series and of columns of text; None without any.
+
+    Raises:
+        ConfigError: for a size that is not positive, or of what has no vectors.
+    """
+    columns = text_columns(schema)
+    if same := [name for name in (SERIES, TARGET) if name in columns and name in sizes]:
+        raise ConfigError(f"model.embeddings: {same[0]} is also the name of a column of text: give it another name")
+    for name, size in sizes.items():
+        if name not in (SERIES, TARGET, *columns):
+            raise ConfigError(
+                f"model.embeddings: expected {SERIES}, {TARGET} or a column of text "
+                f"({', '.join(columns) or 'the data have none'}), got {name!r}"
+            )
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ConfigError(f"model.embeddings.{name} must be a whole number of 1 or more, got {size!r}")
+    if SERIES in sizes and not schema.panel:
+        raise ConfigError(f"model.embeddings.{SERIES} tells series apart, and the data are one series: leave it out")
+    if TARGET in sizes and not independent:
+        raise ConfigError(
+            f"model.embeddings.{TARGET} tells independent channels apart: set channels: independent, or leave it out"
+        )
+    return Embeddings(sizes, schema) if set(sizes) - {TARGET} else None
+
+
+def built_channels(
+    independent: bool, sizes: Mapping[str, int], schema: Schema, embeddings: Embeddings | None
+) -> Channels | None:
+    """The targets that are taken apart; None if they are not.
+
+    Raises:
+        ConfigError: if a target is not among the features.
+    """
+    if not independent:
+        return None
+    require_targets("channels: independent", schema)
+    own, inputs = own_columns(schema), len(schema.features) + len(schema.static)
+    if embeddings is not None:
+        own, inputs = [embeddings.kept.index(place) for place in own], embeddings.width
+    return Channels(own, inputs, sizes.get(TARGET, 0))
 
 
 def built_across(

@@ -1,6 +1,6 @@
 """`Composition`: backbone, decoder and loss head, with scaling and intervals around them: the maths of a forecast."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -21,18 +21,18 @@ from forecastlab.network.agreement import schema_of
 from forecastlab.network.around import (
     built_across,
     built_anchor,
+    built_channels,
+    built_embeddings,
     built_intervals,
     built_linear_window,
     built_window_norm,
     own_columns,
 )
 from forecastlab.network.by_name import ByName
-from forecastlab.network.channels import Channels
 from forecastlab.network.needs import (
     require_causal,
     require_choice,
     require_steps_apart,
-    require_targets,
     require_whole_segments,
     require_windows,
 )
@@ -81,6 +81,8 @@ class Composition(nn.Module, metaclass=ByName):
         channels: "independent" forecasts each target from its own past with the same weights, beside the features that
             are no targets. "mixed" reads all targets together.
         across: of independent channels, a backbone that runs over the targets and mixes their encodings (`Across`).
+        embeddings: sizes of vectors that are learned, by what they belong to (`Embeddings`): "series" for each series
+            of a panel, "target" for each of independent channels, or a column of text for each of its values.
         dropout: probability that a value of the encoding is dropped before the decoder reads it, in training.
         intervals: probabilities, such as 0.9, of prediction intervals that are calibrated on the validation range
             (`SplitConformal`); if the loss has quantiles, the bounds must be among them.
@@ -110,6 +112,7 @@ class Composition(nn.Module, metaclass=ByName):
         linear_window: bool = False,
         channels: Literal["mixed", "independent"] = "mixed",
         across: Callable[[int], Backbone] | None = None,
+        embeddings: Mapping[str, int] | None = None,
         dropout: float = 0.0,
         intervals: Sequence[float] = (),
         interval_window: int | None = None,
@@ -137,6 +140,7 @@ class Composition(nn.Module, metaclass=ByName):
             "linear_window": bool(linear_window),
             "channels": channels,
             "across": None if across is None else described("across", across),
+            "embeddings": dict(embeddings or {}),
             "dropout": float(dropout),
             "intervals": [float(coverage) for coverage in intervals],
             "interval_window": interval_window,
@@ -152,10 +156,12 @@ class Composition(nn.Module, metaclass=ByName):
         self.loss: Loss = built("loss", self.settings["loss"], Loss)
         if self.transforms and isinstance(self.loss, MAPE):
             raise ConfigError("the loss MAPE is about original units, which data.transform leaves: choose one of them")
-        if channels == "independent":
-            require_targets("channels: independent", self.schema)
-        self.channels = Channels(self.schema) if channels == "independent" else None
-        width = features + static if self.channels is None else self.channels.width
+        sizes = self.settings["embeddings"]
+        self.embeddings = built_embeddings(sizes, self.schema, channels == "independent")
+        self.channels = built_channels(channels == "independent", sizes, self.schema, self.embeddings)
+        width = features + static if self.embeddings is None else self.embeddings.width
+        width = width if self.channels is None else self.channels.width
+        known = known if self.embeddings is None else self.embeddings.known
         self.backbone: Backbone = built("backbone", self.settings["backbone"], Backbone, width)
         if compile:
             compile_steps(self.backbone)
@@ -165,17 +171,18 @@ class Composition(nn.Module, metaclass=ByName):
         self.loss_units = loss_units
         if loss_units == "window" and (self.window_norm is None or not self.window_norm.divides):
             raise ConfigError(f"model.loss_units: window needs a window_norm that has units, got {window_norm}")
-        sizes = self.backbone.output_size, horizon, targets if self.channels is None else 1, known, self.loss.outputs
+        decoded = targets if self.channels is None else 1
+        sizes = self.backbone.output_size, horizon, decoded, known, self.loss.outputs
         self.decoder: Decoder = built("decoder", self.settings["decoder"], Decoder, *sizes)
         self.decoder.point = self.loss.point
         if linear_skip:
             require_steps_apart("linear_skip", self.decoder)
-        self.skip = nn.Linear(width, horizon * sizes[2] * self.loss.outputs) if linear_skip else None
+        self.skip = nn.Linear(width, horizon * decoded * self.loss.outputs) if linear_skip else None
         self.linear_window = built_linear_window(self.schema, self.decoder, self.loss) if linear_window else None
         self.require_lookback(self.schema)
         self.dropout = nn.Dropout(dropout)
         self.intervals = built_intervals(intervals, interval_window, self.schema, self.loss)
-        self._rows = SeriesRows(self.schema)
+        self._rows = SeriesRows(self.schema, self.embeddings is not None and self.embeddings.series is not None)
 
     @property
     def device(self) -> torch.device:
@@ -191,6 +198,11 @@ class Composition(nn.Module, metaclass=ByName):
     def calibration_origins(self) -> int:
         """Number of origins before an origin that calibrate its intervals; 0 without an `interval_window`."""
         return 0 if self.intervals is None else self.intervals.calibration_origins
+
+    @property
+    def series_told_apart(self) -> tuple[str, ...]:
+        """Names of the series that weights or scalings tell apart, in the order of their numbers; () if none do."""
+        return self._rows.names
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -256,11 +268,16 @@ class Composition(nn.Module, metaclass=ByName):
         if self.schema.static:
             static = self.scaling.scale("static", batch.static, batch.series).to(dtype)
             x = torch.cat([x, static[:, None].expand(-1, x.shape[1], -1)], -1)
+        known = self.scaling.scale("known", batch.known, row).to(dtype)
+        vectors = None
+        if self.embeddings is not None:
+            vectors, known = self.embeddings(batch, known, self._rows.learned(batch.series))
         offset, here = (center, last_center) if self.anchor is None else self.anchor(batch)
         last = ((batch.last - here) / last_scale).to(dtype)
         return Scaled(
             inputs=x,
-            known=self.scaling.scale("known", batch.known, row).to(dtype),
+            vectors=vectors,
+            known=known,
             last=last if unit is None else last / unit,
             target=(batch.target - offset).div_(scale).to(dtype),
             offset=offset,
@@ -274,7 +291,11 @@ class Composition(nn.Module, metaclass=ByName):
 
     def inputs(self, scaled: Scaled) -> Tensor:
         """What the backbone reads, (batch, time, inputs); (batch * targets, ...) for independent channels."""
-        return scaled.inputs if self.channels is None else self.channels.inputs(scaled.inputs)
+        x = scaled.inputs
+        if self.embeddings is not None:
+            assert scaled.vectors is not None
+            x = self.embeddings.joined(x, scaled.vectors)
+        return x if self.channels is None else self.channels.inputs(x)
 
     def decode(self, scaled: Scaled, encoded: Tensor) -> Run:
         """Dropout and decoder.
