@@ -25,6 +25,10 @@ class ReadingNote(Note):
     """What was decided about data, or done to their rows, while they were read: sorted, merged, filled, left out."""
 
 
+class NewSeriesNote(Note):
+    """Which series a network was not trained on, and what that means for their forecasts."""
+
+
 class NotFiniteError(ForecastlabError):
     """A loss or a weight became infinite or not a number; nothing that comes after it can be used."""
 

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from forecastlab.batch import PADDED, Schema
+from forecastlab.batch import Schema
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.windows import Windows
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.evaluation.page import Picture
 from forecastlab.explanation import figures, words
 from forecastlab.explanation.attention import Attention
-from forecastlab.explanation.features import groups_of
+from forecastlab.explanation.features import groups_of, sources_of
 from forecastlab.explanation.gradients import Attribution, integrated_gradients
 from forecastlab.explanation.inventory import inventory, lacks
 from forecastlab.explanation.names import Kind, SignalName
@@ -102,7 +102,7 @@ def explain(
     rows = rows_to_permute(windows, schema)
     block = block or default_block(rows, schema)
     orders = block_orders(rows, block, repeats, seed)
-    features = {feature: [feature] for feature in schema.features if feature != PADDED or schema.min_history is None}
+    features = sources_of(schema)
     groups = groups_of(schema.features)
     with model.evaluating():
         traced = trace(model, windows, data.times, column)
@@ -128,9 +128,9 @@ def explain(
         words.attention(traced.attention),
     ]
     if attributed is not None:
-        findings += _attributed(attributed, groups, label)
+        findings += _attributed(attributed, features, groups, label)
     lines += [
-        words.importance(single, joint, error, attributed, groups),
+        words.importance(single, joint, error, attributed, features, groups),
         words.completeness(attributed, steps) if attributed is not None else without,
         words.permutations(rows, block, repeats),
     ]
@@ -201,8 +201,10 @@ def _permuted(single: pd.DataFrame, joint: pd.DataFrame, label: str) -> Finding:
     return Finding(Picture("permutation", caption, draw), _with_groups(single, joint))
 
 
-def _attributed(attributed: Attribution, groups: Mapping[str, Sequence[str]], label: str) -> list[Finding]:
-    single, joint = attributed.importance(), attributed.importance(groups)
+def _attributed(
+    attributed: Attribution, features: Mapping[str, Sequence[str]], groups: Mapping[str, Sequence[str]], label: str
+) -> list[Finding]:
+    single, joint = attributed.importance(features), attributed.importance(groups)
 
     def draw(theme: Theme) -> Figure:
         text = f"mean |contribution| to the forecast of {label}"

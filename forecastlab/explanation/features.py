@@ -1,7 +1,23 @@
-"""Groups of features by the beginning of their names."""
+"""Inputs that belong together: those of a column of text, and features whose names begin alike."""
 
 import re
 from collections.abc import Sequence
+
+from forecastlab.batch import PADDED, Schema
+from forecastlab.network.embeddings import text_columns
+
+
+def sources_of(schema: Schema) -> dict[str, list[str]]:
+    """The inputs that each feature is made of: one, or those of 0 and 1 of a column of text.
+
+    The feature `padded` tells about windows, and not about the data; it is left out.
+    """
+    source = {column: name for name, columns in text_columns(schema).items() for column in columns}
+    found: dict[str, list[str]] = {}
+    for feature in schema.features:
+        if feature != PADDED or schema.min_history is None:
+            found.setdefault(source.get(feature, feature), []).append(feature)
+    return found
 
 
 def group_of(feature: str) -> str:

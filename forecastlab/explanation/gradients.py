@@ -36,18 +36,16 @@ class Attribution:
     change: NDArray[np.float64]
     gap: NDArray[np.float64]
 
-    def importance(self, groups: Mapping[str, Sequence[str]] | None = None) -> pd.DataFrame:
-        """A row per feature, or per group of features. The contributions of a group are added up first.
+    def importance(self, groups: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+        """A row per group of inputs. The contributions of a group are added up first.
 
         The columns are means over the origins: `magnitude` of the absolute contribution, `mean` of the contribution.
 
         Args:
-            groups: the members of each group; None for single features.
+            groups: the members of each group.
         """
-        values = self.contributions
-        if groups is not None:
-            sums = {name: values[list(members)].sum(axis=1) for name, members in groups.items()}
-            values = pd.DataFrame(sums, index=values.index)
+        sums = {name: self.contributions[list(members)].sum(axis=1) for name, members in groups.items()}
+        values = pd.DataFrame(sums, index=self.contributions.index)
         return pd.DataFrame({"magnitude": values.abs().mean(), "mean": values.mean()})
 
 

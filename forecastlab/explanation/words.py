@@ -87,6 +87,7 @@ def importance(
     joint: pd.DataFrame,
     error: Mapping[str, float],
     attributed: Attribution | None,
+    features: Mapping[str, Sequence[str]],
     groups: Mapping[str, Sequence[str]],
 ) -> str:
     """The most important features and groups.
@@ -96,10 +97,11 @@ def importance(
         joint: permutation importance of each group.
         error: the errors without permutation.
         attributed: integrated gradients, if there are any.
+        features: the inputs that each feature is made of.
         groups: the members of each group.
     """
     parts = [f"errors as they are, in the target's own unit: MSE {error['mse']:.4g}, MAE {error['mae']:.4g}"]
-    for what, table, members in (("feature", single, None), ("group", joint, groups)):
+    for what, table, members in (("feature", single, features), ("group", joint, groups)):
         shown = table.sort_values("mse", ascending=False).head(FEATURES_NAMED)
         if shown.empty:
             continue

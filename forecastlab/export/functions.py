@@ -36,7 +36,8 @@ class Forecasting(nn.Module):
             known: (batch, horizon, known): known covariates of the forecast steps.
             static: (batch, static)
             last: (batch, targets): the targets' last values.
-            series: (batch,), integer: the number of each row's series in the schema.
+            series: (batch,), integer: the number of each row's series, in the order of `Network.series_told_apart`; -1
+                for one that the training had not, if only weights tell series apart.
 
         Returns:
             "forecast" (batch, horizon, targets) and, if the network has them, "quantiles" (batch, horizon, targets,
@@ -49,7 +50,8 @@ class Forecasting(nn.Module):
 class Stepping(nn.Module):
     """Maps a row and the state before it to the forecast from this row and the state after it.
 
-    The state is that of the backbone and, where the decoder attends to the past, the encoding of all rows so far.
+    The state is that of the backbone and, where the decoder attends to the past, the encoding of all rows so far. With
+    several independent channels each of its tensors is (batch, targets, ...).
 
     Args:
         model: a network whose backbone is causal.
@@ -58,6 +60,7 @@ class Stepping(nn.Module):
     def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model
+        self.channels = 1 if model.channels is None else len(model.schema.targets)
         _, self.form = tree_flatten(self._initial(1))
 
     def forward(
@@ -77,24 +80,31 @@ class Stepping(nn.Module):
             known: (batch, horizon, known): known covariates of the forecast steps.
             static: (batch, static)
             last: (batch, targets): the targets' last values.
-            series: (batch,), integer: the number of each row's series in the schema.
+            series: (batch,), integer: the number of each row's series, in the order of `Network.series_told_apart`; -1
+                for one that the training had not, if only weights tell series apart.
 
         Returns:
             The outputs of `Forecasting`, and "state", which the next call takes.
         """
         batch = _batch(self.model, row.unsqueeze(1), known, static, last, series)
         scaled = self.model.scaled(batch)
+        if self.channels > 1:
+            state = [part.flatten(0, 1) for part in state]
         backbone_state, *past = tree_unflatten(state, self.form)
-        y, after = self.model.backbone.step(scaled.inputs[:, 0], backbone_state)
+        y, after = self.model.backbone.step(self.model.inputs(scaled)[:, 0], backbone_state)
         encoded = torch.cat([*past, y.unsqueeze(1)], 1)
         raw = self.model.decode(scaled, encoded).raw
         outputs = _outputs(self.model, self.model.prediction(raw, batch, scaled))
-        parts = tree_leaves((after, encoded) if past else (after,))
-        return {**outputs, "state": [part.contiguous() for part in parts]}
+        return {**outputs, "state": self._leaves((after, encoded) if past else (after,))}
 
     def initial(self, rows: int) -> list[Tensor]:
         """The tensors of the state before the first row."""
-        return tree_leaves(self._initial(rows))
+        return self._leaves(self._initial(rows * self.channels))
+
+    def _leaves(self, state: State) -> list[Tensor]:
+        """The tensors of a state, batch first."""
+        parts = [part.contiguous() for part in tree_leaves(state)]
+        return [part.unflatten(0, (-1, self.channels)) for part in parts] if self.channels > 1 else parts
 
     def _initial(self, rows: int) -> State:
         start = self.model.backbone.initial_state(rows)
@@ -134,7 +144,7 @@ def example(model: Network, rows: int, time: int | None) -> dict[str, Tensor]:
     """
     schema, scaling = model.schema, model.scaling
     generator = torch.Generator().manual_seed(rows)
-    series = torch.randint(max(len(schema.series), 1), (rows,), generator=generator)
+    series = torch.randint(max(len(model.series_told_apart), 1), (rows,), generator=generator)
 
     def draw(name: str, *shape: int) -> Tensor:
         center: Tensor
@@ -149,7 +159,7 @@ def example(model: Network, rows: int, time: int | None) -> dict[str, Tensor]:
 
     inputs = {"row": draw("feature")} if time is None else {"history": draw("feature", time)}
     inputs |= {"known": draw("known", schema.horizon), "static": draw("static"), "last": draw("target")}
-    if schema.series:
+    if model.series_told_apart:
         inputs["series"] = series
     return {name: values for name, values in inputs.items() if values.shape[-1]}
 

@@ -1,35 +1,41 @@
 """Targets that are forecast one by one with the same weights (channel independence)."""
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
-
-from forecastlab.batch import Schema
+from torch import Tensor, nn
 
 
-class Channels:
+class Channels(nn.Module):
     """Takes the targets of a batch apart, and puts their forecasts together again.
 
-    Each target becomes a sample of its own: its past, then the features that are no targets, then the static
-    covariates. Nie et al. 2023 (arXiv:2211.14730) call that channel independence.
+    Each target becomes a sample of its own: its past, then the inputs that are no targets. Nie et al. 2023
+    (arXiv:2211.14730) call that channel independence. Each target may have a vector that is learned and tells it apart
+    from the others; the vectors begin with zeros.
 
     Args:
-        schema: names and sizes of the data; the targets are among the features.
+        own: positions of the targets among the inputs, in the targets' order.
+        inputs: number of inputs.
+        size: size of the vector of each target; 0 for none.
 
     Attributes:
         width: number of inputs of each sample.
     """
 
-    def __init__(self, schema: Schema) -> None:
-        self._own = [schema.features.index(name) for name in schema.targets]
-        inputs = len(schema.features) + len(schema.static)
+    def __init__(self, own: Sequence[int], inputs: int, size: int = 0) -> None:
+        super().__init__()
+        self._own = list(own)
         self._others = [number for number in range(inputs) if number not in self._own]
-        self.width = 1 + len(self._others)
+        self.width = 1 + len(self._others) + size
+        self.embedding = nn.Parameter(torch.zeros(len(self._own), size)) if size else None
 
     def inputs(self, x: Tensor) -> Tensor:
         """(batch, time, inputs) -> (batch * targets, time, width); the targets of a sample follow each other."""
         own = x[..., self._own].movedim(-1, 1).unsqueeze(-1)
-        others = x[:, None, :, self._others].expand(-1, len(self._own), -1, -1)
-        return torch.cat([own, others], -1).flatten(0, 1)
+        parts = [own, x[:, None, :, self._others].expand(-1, len(self._own), -1, -1)]
+        if self.embedding is not None:
+            parts.append(self.embedding[:, None].expand(*own.shape[:3], -1))
+        return torch.cat(parts, -1).flatten(0, 1)
 
     def repeated(self, values: Tensor) -> Tensor:
         """(batch, ...), the same for every target -> (batch * targets, ...)."""

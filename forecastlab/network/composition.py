@@ -1,6 +1,6 @@
 """`Composition`: backbone, decoder and loss head, with scaling and intervals around them: the maths of a forecast."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -10,24 +10,35 @@ from torch import Tensor, nn
 from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.stepping import compile_steps
-from forecastlab.batch import PADDED, Batch, Prediction, Scaling, Schema
+from forecastlab.batch import Batch, Prediction, Scaling, Schema
 from forecastlab.data.transform import Transforms
 from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError
-from forecastlab.hybrids.patches import Patches
 from forecastlab.losses import MAPE, MSE, Loss
 from forecastlab.network import anchor as anchors
 from forecastlab.network import window_norm as window_norms
-from forecastlab.network.across import Across
 from forecastlab.network.agreement import schema_of
-from forecastlab.network.anchor import Anchor
+from forecastlab.network.around import (
+    built_across,
+    built_anchor,
+    built_channels,
+    built_embeddings,
+    built_intervals,
+    built_linear_window,
+    built_window_norm,
+    own_columns,
+)
 from forecastlab.network.by_name import ByName
-from forecastlab.network.channels import Channels
-from forecastlab.network.intervals import SplitConformal
+from forecastlab.network.needs import (
+    require_causal,
+    require_choice,
+    require_steps_apart,
+    require_whole_segments,
+    require_windows,
+)
 from forecastlab.network.parts import built, described
 from forecastlab.network.scaled import Scaled
 from forecastlab.network.series import SeriesRows
-from forecastlab.network.window_norm import WindowNorm
 
 
 class Run(NamedTuple):
@@ -70,6 +81,8 @@ class Composition(nn.Module, metaclass=ByName):
         channels: "independent" forecasts each target from its own past with the same weights, beside the features that
             are no targets. "mixed" reads all targets together.
         across: of independent channels, a backbone that runs over the targets and mixes their encodings (`Across`).
+        embeddings: sizes of vectors that are learned, by what they belong to (`Embeddings`): "series" for each series
+            of a panel, "target" for each of independent channels, or a column of text for each of its values.
         dropout: probability that a value of the encoding is dropped before the decoder reads it, in training.
         intervals: probabilities, such as 0.9, of prediction intervals that are calibrated on the validation range
             (`SplitConformal`); if the loss has quantiles, the bounds must be among them.
@@ -99,6 +112,7 @@ class Composition(nn.Module, metaclass=ByName):
         linear_window: bool = False,
         channels: Literal["mixed", "independent"] = "mixed",
         across: Callable[[int], Backbone] | None = None,
+        embeddings: Mapping[str, int] | None = None,
         dropout: float = 0.0,
         intervals: Sequence[float] = (),
         interval_window: int | None = None,
@@ -113,8 +127,7 @@ class Composition(nn.Module, metaclass=ByName):
             ("loss_units", loss_units, ("scaled", "window")),
             ("channels", channels, ("mixed", "independent")),
         ):
-            if value not in choices:
-                raise ConfigError(f"model.{name} must be one of {', '.join(choices)}, got {value!r}")
+            require_choice(name, value, choices)
         if not 0 <= dropout < 1:
             raise ConfigError(f"model.dropout must be at least 0 and below 1, got {dropout}")
         parts = {"backbone": backbone, "decoder": decoder, "loss": loss}
@@ -127,6 +140,7 @@ class Composition(nn.Module, metaclass=ByName):
             "linear_window": bool(linear_window),
             "channels": channels,
             "across": None if across is None else described("across", across),
+            "embeddings": dict(embeddings or {}),
             "dropout": float(dropout),
             "intervals": [float(coverage) for coverage in intervals],
             "interval_window": interval_window,
@@ -142,30 +156,33 @@ class Composition(nn.Module, metaclass=ByName):
         self.loss: Loss = built("loss", self.settings["loss"], Loss)
         if self.transforms and isinstance(self.loss, MAPE):
             raise ConfigError("the loss MAPE is about original units, which data.transform leaves: choose one of them")
-        if channels == "independent":
-            self._require_targets("channels: independent")
-        self.channels = Channels(self.schema) if channels == "independent" else None
-        width = features + static if self.channels is None else self.channels.width
+        sizes = self.settings["embeddings"]
+        self.embeddings = built_embeddings(sizes, self.schema, channels == "independent")
+        self.channels = built_channels(channels == "independent", sizes, self.schema, self.embeddings)
+        width = features + static if self.embeddings is None else self.embeddings.width
+        width = width if self.channels is None else self.channels.width
+        known = known if self.embeddings is None else self.embeddings.known
         self.backbone: Backbone = built("backbone", self.settings["backbone"], Backbone, width)
         if compile:
             compile_steps(self.backbone)
-        self.across = self._across()
-        self.anchor = self._anchor(anchor)
-        self.window_norm = self._window_norm(window_norm)
+        self.across = built_across(self.settings["across"], self.schema, self.channels, self.backbone)
+        self.anchor = built_anchor(anchor, self.schema)
+        self.window_norm = built_window_norm(window_norm, self.schema, self.anchor, self.loss)
         self.loss_units = loss_units
         if loss_units == "window" and (self.window_norm is None or not self.window_norm.divides):
             raise ConfigError(f"model.loss_units: window needs a window_norm that has units, got {window_norm}")
-        sizes = self.backbone.output_size, horizon, targets if self.channels is None else 1, known, self.loss.outputs
+        decoded = targets if self.channels is None else 1
+        sizes = self.backbone.output_size, horizon, decoded, known, self.loss.outputs
         self.decoder: Decoder = built("decoder", self.settings["decoder"], Decoder, *sizes)
         self.decoder.point = self.loss.point
-        if linear_skip and self.decoder.feeds_back:
-            raise _feeds_back("linear_skip", self.decoder)
-        self.skip = nn.Linear(width, horizon * sizes[2] * self.loss.outputs) if linear_skip else None
-        self.linear_window = self._linear_window() if linear_window else None
+        if linear_skip:
+            require_steps_apart("linear_skip", self.decoder)
+        self.skip = nn.Linear(width, horizon * decoded * self.loss.outputs) if linear_skip else None
+        self.linear_window = built_linear_window(self.schema, self.decoder, self.loss) if linear_window else None
         self.require_lookback(self.schema)
         self.dropout = nn.Dropout(dropout)
-        self.intervals = self._intervals(intervals, interval_window)
-        self._rows = SeriesRows(self.schema)
+        self.intervals = built_intervals(intervals, interval_window, self.schema, self.loss)
+        self._rows = SeriesRows(self.schema, self.embeddings is not None and self.embeddings.series is not None)
 
     @property
     def device(self) -> torch.device:
@@ -181,6 +198,11 @@ class Composition(nn.Module, metaclass=ByName):
     def calibration_origins(self) -> int:
         """Number of origins before an origin that calibrate its intervals; 0 without an `interval_window`."""
         return 0 if self.intervals is None else self.intervals.calibration_origins
+
+    @property
+    def series_told_apart(self) -> tuple[str, ...]:
+        """Names of the series that weights or scalings tell apart, in the order of their numbers; () if none do."""
+        return self._rows.names
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -246,11 +268,16 @@ class Composition(nn.Module, metaclass=ByName):
         if self.schema.static:
             static = self.scaling.scale("static", batch.static, batch.series).to(dtype)
             x = torch.cat([x, static[:, None].expand(-1, x.shape[1], -1)], -1)
+        known = self.scaling.scale("known", batch.known, row).to(dtype)
+        vectors = None
+        if self.embeddings is not None:
+            vectors, known = self.embeddings(batch, known, self._rows.learned(batch.series))
         offset, here = (center, last_center) if self.anchor is None else self.anchor(batch)
         last = ((batch.last - here) / last_scale).to(dtype)
         return Scaled(
             inputs=x,
-            known=self.scaling.scale("known", batch.known, row).to(dtype),
+            vectors=vectors,
+            known=known,
             last=last if unit is None else last / unit,
             target=(batch.target - offset).div_(scale).to(dtype),
             offset=offset,
@@ -273,7 +300,11 @@ class Composition(nn.Module, metaclass=ByName):
 
     def inputs(self, scaled: Scaled) -> Tensor:
         """What the backbone reads, (batch, time, inputs); (batch * targets, ...) for independent channels."""
-        return scaled.inputs if self.channels is None else self.channels.inputs(scaled.inputs)
+        x = scaled.inputs
+        if self.embeddings is not None:
+            assert scaled.vectors is not None
+            x = self.embeddings.joined(x, scaled.vectors)
+        return x if self.channels is None else self.channels.inputs(x)
 
     def decode(self, scaled: Scaled, encoded: Tensor) -> Run:
         """Dropout and decoder.
@@ -296,7 +327,7 @@ class Composition(nn.Module, metaclass=ByName):
         if self.channels is not None:
             raw = self.channels.together(raw)
         if self.linear_window is not None:
-            own = scaled.inputs[..., self._own].mT
+            own = scaled.inputs[..., own_columns(self.schema)].mT
             raw = raw + self.linear_window(own).mT[:, None, ..., None]
         if scaled.unit is not None:
             raw = raw * scaled.unit[:, None, ..., None]
@@ -385,115 +416,15 @@ class Composition(nn.Module, metaclass=ByName):
     def require_lookback(self, data: Schema) -> None:
         """Raises ConfigError if the network cannot use the lookback of the data."""
         if data.lookback != "full":
-            rows = int(data.lookback)
-            for part in self.backbone.modules():
-                if isinstance(part, Patches) and not part.fits(rows):
-                    least = part.length + max(0, -(-(rows - part.length) // part.stride)) * part.stride
-                    raise ConfigError(
-                        f"a window of {rows} rows does not end with a whole segment of Patches (length {part.length}, "
-                        f"stride {part.stride}), so its newest rows would not be read: set --data.lookback {least}"
-                    )
+            require_whole_segments(self.backbone, int(data.lookback))
             return
-        if not self.backbone.causal:
-            raise ConfigError(
-                f"{type(self.backbone).__name__} is not causal: with lookback: full, where every step is a forecast "
-                "origin, it would see the future. Set --data.lookback to a number of rows"
-            )
+        require_causal(self.backbone)
         for name in ("window_norm", "across"):
             if getattr(self, name) is not None:
-                raise _needs_windows(name)
+                require_windows(name, data)
         if self.anchor is not None and self.anchor.kind != "last":
-            raise _needs_windows(f"anchor: {self.anchor.kind}")
-
-    def _intervals(self, coverages: Sequence[float], window: int | None) -> SplitConformal | None:
-        if window is not None and not coverages:
-            raise ConfigError("model.interval_window calibrates intervals, and there are none: set model.intervals")
-        if not coverages:
-            return None
-        horizon, targets, series = self.schema.horizon, len(self.schema.targets), len(self.schema.panel)
-        try:
-            return SplitConformal(coverages, self.loss.levels, horizon, targets, window, series)
-        except ValueError as error:
-            raise ConfigError(f"model.intervals: {error}") from error
-
-    def _anchor(self, kind: anchors.Kind) -> Anchor | None:
-        if kind == "none":
-            return None
-        if kind != "last":
-            self._require_targets(f"anchor: {kind}")
-        return Anchor(kind, self._own, self.schema.season_length, self._padded)
-
-    def _window_norm(self, kind: window_norms.Kind) -> WindowNorm | None:
-        if kind == "none":
-            return None
-        if self.anchor is None:
-            raise ConfigError(f"model.window_norm: {kind} needs an anchor, such as last, which adds the level again")
-        self._require_targets(f"window_norm: {kind}")
-        if kind != "last" and not self.loss.homogeneous:
-            raise _needs_one_unit(f"window_norm: {kind}", self.loss)
-        return WindowNorm(kind, self._own, self.schema.season_length, self._padded)
-
-    def _across(self) -> Across | None:
-        part = self.settings["across"]
-        if part is None:
-            return None
-        if self.channels is None:
-            raise ConfigError("model.across mixes the encodings of independent channels: set channels: independent")
-        return Across(
-            self.backbone.output_size,
-            len(self.schema.targets),
-            lambda width: built("across", part, Backbone, width),
-        )
+            require_windows(f"anchor: {self.anchor.kind}", data)
 
     def _mixed(self, encoded: Tensor) -> Tensor:
         """The backbone's outputs, those of independent channels mixed if that is wanted."""
         return encoded if self.across is None else self.across(encoded)
-
-    def _linear_window(self) -> nn.Linear:
-        """A linear map from the rows of a window to the steps of the horizon, all 0."""
-        self._require_targets("linear_window")
-        if self.decoder.feeds_back:
-            raise _feeds_back("linear_window", self.decoder)
-        if not self.loss.homogeneous:
-            raise _needs_one_unit("linear_window", self.loss)
-        if self.schema.lookback == "full":
-            raise _needs_windows("linear_window")
-        linear = nn.Linear(int(self.schema.lookback), self.schema.horizon)
-        for parameter in linear.parameters():
-            nn.init.zeros_(parameter)
-        return linear
-
-    def _require_targets(self, setting: str) -> None:
-        """Raises ConfigError if a setting reads a target's past, and a target is not among the features."""
-        if missing := [name for name in self.schema.targets if name not in self.schema.features]:
-            raise ConfigError(f"model.{setting} needs the targets among the features: add {missing[0]}")
-
-    @property
-    def _own(self) -> list[int]:
-        """Positions of the targets among the features, of those that are there."""
-        return [self.schema.features.index(name) for name in self.schema.targets if name in self.schema.features]
-
-    @property
-    def _padded(self) -> int | None:
-        """Position of the feature that tells which rows pad a window."""
-        return None if self.schema.min_history is None else self.schema.features.index(PADDED)
-
-
-def _needs_windows(setting: str) -> ConfigError:
-    return ConfigError(
-        f"model.{setting} needs windows, but lookback: full makes every step of one sequence an origin: set "
-        "--data.lookback to a number of rows"
-    )
-
-
-def _needs_one_unit(setting: str, loss: Loss) -> ConfigError:
-    return ConfigError(
-        f"model.{setting} needs a loss whose outputs are all in the target's unit, unlike {type(loss).__name__}"
-    )
-
-
-def _feeds_back(setting: str, decoder: Decoder) -> ConfigError:
-    return ConfigError(
-        f"model.{setting} cannot be added to the forecasts of {type(decoder).__name__}, whose later steps read the "
-        "earlier ones: use the decoder Linear, or leave it out"
-    )

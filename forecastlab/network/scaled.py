@@ -13,9 +13,11 @@ class Scaled(NamedTuple):
     """
 
     inputs: Tensor
-    """(batch, time, features + static): what the backbone reads."""
+    """(batch, time, features + static): what the backbone reads, but for what is embedded."""
+    vectors: Tensor | None
+    """(batch, time, sizes): the vectors of series and of columns of text, from `Embeddings`; None without one."""
     known: Tensor
-    """(batch, origins, horizon, known): known covariates of the forecast steps."""
+    """(batch, origins, horizon, known): known covariates of the forecast steps, with vectors of columns of text."""
     last: Tensor
     """(batch, origins, targets): the targets' last values, as changes from the anchor, in the decoder's units."""
     target: Tensor

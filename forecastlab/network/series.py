@@ -1,26 +1,34 @@
-"""`SeriesRows`: the scaling and the margins of each series of the data."""
+"""`SeriesRows`: the scaling, the margins and the weights of each series of the data."""
 
+import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from forecastlab.batch import Schema
-from forecastlab.errors import ConfigError
+from forecastlab.errors import ConfigError, NewSeriesNote
 
 
 class SeriesRows:
-    """Finds the rows of a network's scalings and margins by the names of the series.
+    """Finds the rows of a network's scalings, margins and weights by the names of the series.
 
     The data may have other series than the training, in another order. Before `find` is called, the series are those of
     the training, in its order.
 
     Args:
         schema: the network's.
+        learned: whether the network has weights for each series of the training.
+
+    Attributes:
+        names: of the series that weights or scalings tell apart, in the order of their numbers; () if none do.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, learned: bool = False) -> None:
         self._schema = schema
+        self._learned = learned
+        self.names = schema.series or (schema.panel if learned else ())
+        self._told: set[str] = set()
         self._scaling: Tensor | None = None
         self._margins: Tensor | None = None
 
@@ -30,6 +38,7 @@ class SeriesRows:
         self._margins = torch.tensor([margins.get(name, -1) for name in names])
         if not self._schema.series:
             self._scaling = None
+            self._tell(names)
             return {}
         place = {name: number for number, name in enumerate(self._schema.series)}
         why = (
@@ -41,6 +50,22 @@ class SeriesRows:
             raise ConfigError(f"series {names[next(iter(unknown))]}{why}")
         self._scaling = torch.tensor([place.get(name, 0) for name in names])
         return unknown
+
+    def _tell(self, names: Sequence[str]) -> None:
+        """Notes, once for each, the series that the network has no weights for."""
+        if not self._learned:
+            return
+        new = sorted({*names} - {*self._schema.panel} - self._told)
+        if not new:
+            return
+        self._told |= {*new}
+        few = ", ".join(new[:5]) + (", ..." if len(new) > 5 else "")
+        warnings.warn(
+            f"{len(new)} series {'was' if len(new) == 1 else 'were'} not among those the network was trained on "
+            f"({few}): what it learned of each series is not used for them",
+            NewSeriesNote,
+            stacklevel=2,
+        )
 
     def scaling(self, series: Tensor) -> Tensor:
         """The row of each series' scaling.
@@ -59,7 +84,15 @@ class SeriesRows:
         Args:
             series: integer: numbers of series in the data.
         """
-        if self._margins is None:  # an export: only series with scalings, if there are any
-            return series if self._schema.series else torch.full_like(series, -1)
+        if self._margins is None:  # an export: only series that are told apart, if there are any
+            return series if self.names else torch.full_like(series, -1)
         self._margins = self._margins.to(series.device)
         return self._margins[series]
+
+    def learned(self, series: Tensor) -> Tensor:
+        """The row of each series' own weights; -1 for a series that the training had not.
+
+        Args:
+            series: integer: numbers of series in the data.
+        """
+        return self.margins(series)

@@ -233,6 +233,7 @@ SETTINGS = mapping(
         **dict.fromkeys(("lr_scheduler", "across"), or_null(_part)),
         **dict.fromkeys(("anchor", "window_norm", "loss_units", "channels"), text),
         **dict.fromkeys(("linear_skip", "linear_window"), flag),
+        "embeddings": mapping({}, others=whole(1, 2**31)),
         "dropout": real,
         "penalties": list_of(_part),
         "intervals": list_of(real),

@@ -1,7 +1,7 @@
 """`Forecaster`, the LightningModule: it trains a network and scores it."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -61,6 +61,8 @@ class Forecaster(Network, Module):
         channels: "independent" forecasts each target from its own past with the same weights, beside the features that
             are no targets. "mixed" reads all targets together.
         across: of independent channels, a backbone that runs over the targets and mixes their encodings (`Across`).
+        embeddings: sizes of vectors that are learned, by what they belong to (`Embeddings`): "series" for each series
+            of a panel, "target" for each of independent channels, or a column of text for each of its values.
         dropout: probability that a value of the encoding is dropped before the decoder, in training.
         penalties: terms for the encoding itself that are added to the loss in training.
         intervals: probabilities, such as 0.9, of prediction intervals that are calibrated on the validation range
@@ -99,6 +101,7 @@ class Forecaster(Network, Module):
         linear_window: bool = False,
         channels: Literal["mixed", "independent"] = "mixed",
         across: Callable[[int], Backbone] | None = None,
+        embeddings: Mapping[str, int] | None = None,
         dropout: float = 0.0,
         penalties: Sequence[Callable[[], Penalty]] = (),
         intervals: Sequence[float] = (),
@@ -110,8 +113,12 @@ class Forecaster(Network, Module):
     ) -> None:
         super().__init__(
             *(backbone, decoder, loss, anchor, window_norm, loss_units, linear_skip, linear_window, channels),
-            across,
-            *(dropout, intervals, interval_window, compile),
+            across=across,
+            embeddings=embeddings,
+            dropout=dropout,
+            intervals=intervals,
+            interval_window=interval_window,
+            compile=compile,
             schema=schema,
         )
         terms = [described(f"penalties.{number}", penalty) for number, penalty in enumerate(penalties)]

@@ -15,8 +15,11 @@ from forecastlab.explanation.explain import explain
 from forecastlab.figures.drawing import LIGHT
 from forecastlab.losses import Quantile
 from forecastlab.network.registry import registered_backbones
+from forecastlab.training.forecaster import Forecaster
 from tests.explanation.cases import COLUMNS, data, linear, network, weather
-from tests.series import Series
+from tests.frames import module as table_module
+from tests.frames import wide
+from tests.series import Series, as_if_trained
 
 QUICK = {"repeats": 2, "origins": 2, "steps": 2}
 
@@ -206,3 +209,21 @@ def test_a_fold_without_test_rows_is_refused():
     module = data(lookback=4, fold="all", validation="tail")
     with pytest.raises(ConfigError, match="fold: all trains on every row"):
         explain(network(module), module)
+
+
+@pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")
+@pytest.mark.parametrize("embeddings", [{"sky": 2}, {}])
+def test_the_inputs_of_a_column_of_text_are_one_feature(tmp_path, embeddings):
+    sky = np.where(np.random.default_rng(0).random(80) < 0.5, "dry", "wet")
+    module = table_module(tmp_path, wide(80).assign(sky=sky), features=["x", "sky"])
+    model = as_if_trained(Forecaster(partial(GRU, hidden_size=3), embeddings=embeddings, schema=module.schema).eval())
+    for name, parameter in model.named_parameters():
+        if name.startswith("embeddings."):
+            torch.nn.init.normal_(parameter)
+    explanation = explain(model, module, **QUICK)
+    found = tables(explanation)
+    for name, number in (("permutation", "mse"), ("gradients", "magnitude")):
+        single = found[name][found[name]["kind"] == "feature"]
+        assert list(single["name"]) == ["x", "sky"]
+        assert single[number].abs().min() > 0
+    assert "sky=wet" not in explanation.summary

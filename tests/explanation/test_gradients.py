@@ -108,7 +108,7 @@ def test_importance_is_the_mean_magnitude_and_groups_are_added_up_first():
     module = data(lookback=1)
     found = attributed(linear(module, WEIGHTS), module, origins=15, steps=2)
     values = found.contributions.to_numpy()
-    single = found.importance()
+    single = found.importance({name: [name] for name in found.contributions})
     np.testing.assert_allclose(single["magnitude"], np.abs(values).mean(0))
     np.testing.assert_allclose(single["mean"], values.mean(0))
     joint = found.importance({"T": ["T0", "T1"]})

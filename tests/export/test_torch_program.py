@@ -68,6 +68,47 @@ def test_it_goes_step_by_step(tmp_path):
     np.testing.assert_allclose(found["forecast"].numpy(), forecasts(model, whole)["forecast"], rtol=1e-5)
 
 
+def test_independent_channels_go_step_by_step(tmp_path):
+    schema = Schema(("x", "y", "z"), ("z", "y"), horizon=2, lookback="full")
+    model = network(partial(RNN, hidden_size=4), schema, anchor="last", channels="independent")
+    save_torch(model, tmp_path / "a.pt2", step=True)
+    program = torch.export.load(tmp_path / "a.pt2").module()
+    (part,) = json.loads((tmp_path / "a.json").read_text())["state"]
+    for rows in (1, 3):
+        whole = inputs(model, rows, 5)
+        state = [torch.full((rows, *part["shape"]), part["value"])]
+        for row in whole["history"].unbind(1):
+            found = program(row=row, last=whole["last"], state=state)
+            state = found["state"]
+        np.testing.assert_allclose(found["forecast"].numpy(), forecasts(model, whole)["forecast"], rtol=1e-5)
+
+
+def test_vectors_of_series_and_of_text_go_with_the_program(tmp_path):
+    schema = Schema(
+        features=("y", "sky=dry", "sky=wet"),
+        targets=("y",),
+        known=("sky=dry", "sky=wet"),
+        horizon=2,
+        lookback=6,
+        panel=("a", "b"),
+        recipe={"categories": {"sky": ["dry", "wet"]}},
+    )
+    model = network(partial(RNN, hidden_size=4), schema, intervals=[0.9], embeddings={"series": 2, "sky": 3})
+    for parameter in model.embeddings.parameters():
+        torch.nn.init.normal_(parameter)
+    save_torch(model, tmp_path / "a.pt2")
+    assert json.loads((tmp_path / "a.json").read_text())["series"] == ["a", "b"]
+    program, given = torch.export.load(tmp_path / "a.pt2").module(), inputs(model, 3, 6)
+    given["series"] = torch.tensor([1, 0, -1])  # the last one is new
+    found, expected = program(**{name: given[name] for name in ("history", "known", "series")}), forecasts(model, given)
+    np.testing.assert_allclose(found["forecast"].numpy(), expected["forecast"], rtol=1e-5)
+    np.testing.assert_allclose(found["quantiles"].numpy(), expected["quantiles"], rtol=1e-5)
+    torch.nn.init.zeros_(model.embeddings.series)
+    without = forecasts(model, given)["forecast"]
+    np.testing.assert_allclose(found["forecast"].numpy()[2], without[2], rtol=1e-5)
+    assert (np.abs(found["forecast"].numpy()[:2] - without[:2]) > 1e-3).all()
+
+
 def test_a_file_of_another_ending_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"ends in \.pt2"):
         save_torch(network(), tmp_path / "a.onnx")

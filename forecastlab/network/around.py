@@ -1,0 +1,157 @@
+"""Builds the parts around a backbone, a decoder and a loss head from their settings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from forecastlab.backbones.base import Backbone
+from forecastlab.batch import PADDED, Schema
+from forecastlab.decoders import Decoder
+from forecastlab.errors import ConfigError
+from forecastlab.losses import Loss
+from forecastlab.network import anchor as anchors
+from forecastlab.network import window_norm as window_norms
+from forecastlab.network.across import Across
+from forecastlab.network.anchor import Anchor
+from forecastlab.network.channels import Channels
+from forecastlab.network.embeddings import SERIES, TARGET, Embeddings, text_columns
+from forecastlab.network.intervals import SplitConformal
+from forecastlab.network.needs import require_one_unit, require_steps_apart, require_targets, require_windows
+from forecastlab.network.parts import built
+from forecastlab.network.window_norm import WindowNorm
+
+
+def own_columns(schema: Schema) -> list[int]:
+    """Positions of the targets among the features, of those that are there."""
+    return [schema.features.index(name) for name in schema.targets if name in schema.features]
+
+
+def padded_column(schema: Schema) -> int | None:
+    """Position of the feature that tells which rows pad a window; None without padding."""
+    return None if schema.min_history is None else schema.features.index(PADDED)
+
+
+def built_anchor(kind: anchors.Kind, schema: Schema) -> Anchor | None:
+    """The anchor of a kind; None for "none".
+
+    Raises:
+        ConfigError: if it reads a target that is not among the features.
+    """
+    if kind == "none":
+        return None
+    if kind != "last":
+        require_targets(f"anchor: {kind}", schema)
+    return Anchor(kind, own_columns(schema), schema.season_length, padded_column(schema))
+
+
+def built_window_norm(kind: window_norms.Kind, schema: Schema, anchor: Anchor | None, loss: Loss) -> WindowNorm | None:
+    """The normalisation of a kind; None for "none".
+
+    Raises:
+        ConfigError: if it does not fit the data, the anchor or the loss.
+    """
+    if kind == "none":
+        return None
+    if anchor is None:
+        raise ConfigError(f"model.window_norm: {kind} needs an anchor, such as last, which adds the level again")
+    require_targets(f"window_norm: {kind}", schema)
+    if kind != "last":
+        require_one_unit(f"window_norm: {kind}", loss)
+    return WindowNorm(kind, own_columns(schema), schema.season_length, padded_column(schema))
+
+
+def built_embeddings(sizes: Mapping[str, int], schema: Schema, independent: bool) -> Embeddings | None:
+    """The vectors of series and of columns of text; None without any.
+
+    Raises:
+        ConfigError: for a size that is not positive, or of what has no vectors.
+    """
+    columns = text_columns(schema)
+    if same := [name for name in (SERIES, TARGET) if name in columns and name in sizes]:
+        raise ConfigError(f"model.embeddings: {same[0]} is also the name of a column of text: give it another name")
+    for name, size in sizes.items():
+        if name not in (SERIES, TARGET, *columns):
+            raise ConfigError(
+                f"model.embeddings: expected {SERIES}, {TARGET} or a column of text "
+                f"({', '.join(columns) or 'the data have none'}), got {name!r}"
+            )
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ConfigError(f"model.embeddings.{name} must be a whole number of 1 or more, got {size!r}")
+    if SERIES in sizes and not schema.panel:
+        raise ConfigError(f"model.embeddings.{SERIES} tells series apart, and the data are one series: leave it out")
+    if TARGET in sizes and not independent:
+        raise ConfigError(
+            f"model.embeddings.{TARGET} tells independent channels apart: set channels: independent, or leave it out"
+        )
+    return Embeddings(sizes, schema) if set(sizes) - {TARGET} else None
+
+
+def built_channels(
+    independent: bool, sizes: Mapping[str, int], schema: Schema, embeddings: Embeddings | None
+) -> Channels | None:
+    """The targets that are taken apart; None if they are not.
+
+    Raises:
+        ConfigError: if a target is not among the features.
+    """
+    if not independent:
+        return None
+    require_targets("channels: independent", schema)
+    own, inputs = own_columns(schema), len(schema.features) + len(schema.static)
+    if embeddings is not None:
+        own, inputs = [embeddings.kept.index(place) for place in own], embeddings.width
+    return Channels(own, inputs, sizes.get(TARGET, 0))
+
+
+def built_across(
+    part: dict[str, Any] | None, schema: Schema, channels: Channels | None, backbone: Backbone
+) -> Across | None:
+    """The network over the targets; None without one.
+
+    Raises:
+        ConfigError: if the channels are not independent.
+    """
+    if part is None:
+        return None
+    if channels is None:
+        raise ConfigError("model.across mixes the encodings of independent channels: set channels: independent")
+    return Across(
+        backbone.output_size,
+        len(schema.targets),
+        lambda width: built("across", part, Backbone, width),
+    )
+
+
+def built_linear_window(schema: Schema, decoder: Decoder, loss: Loss) -> nn.Linear:
+    """A linear map from the rows of a window to the steps of the horizon, all 0.
+
+    Raises:
+        ConfigError: if it does not fit the data, the decoder or the loss.
+    """
+    require_targets("linear_window", schema)
+    require_steps_apart("linear_window", decoder)
+    require_one_unit("linear_window", loss)
+    require_windows("linear_window", schema)
+    linear = nn.Linear(int(schema.lookback), schema.horizon)
+    for parameter in linear.parameters():
+        nn.init.zeros_(parameter)
+    return linear
+
+
+def built_intervals(
+    coverages: Sequence[float], window: int | None, schema: Schema, loss: Loss
+) -> SplitConformal | None:
+    """The intervals of some coverages; None without any.
+
+    Raises:
+        ConfigError: if there are none for the window to calibrate, or if they do not fit the loss.
+    """
+    if window is not None and not coverages:
+        raise ConfigError("model.interval_window calibrates intervals, and there are none: set model.intervals")
+    if not coverages:
+        return None
+    try:
+        return SplitConformal(coverages, loss.levels, schema.horizon, len(schema.targets), window, len(schema.panel))
+    except ValueError as error:
+        raise ConfigError(f"model.intervals: {error}") from error

@@ -1,0 +1,70 @@
+"""What settings of a network need of its data and of each other."""
+
+from typing import Any
+
+from torch import nn
+
+from forecastlab.backbones.base import Backbone
+from forecastlab.batch import Schema
+from forecastlab.decoders import Decoder
+from forecastlab.errors import ConfigError
+from forecastlab.hybrids.patches import Patches
+from forecastlab.losses import Loss
+
+
+def require_choice(setting: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raises ConfigError if a setting is none of its choices."""
+    if value not in choices:
+        raise ConfigError(f"model.{setting} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def require_targets(setting: str, schema: Schema) -> None:
+    """Raises ConfigError if a setting reads a target's past, and a target is not among the features."""
+    if missing := [name for name in schema.targets if name not in schema.features]:
+        raise ConfigError(f"model.{setting} needs the targets among the features: add {missing[0]}")
+
+
+def require_windows(setting: str, schema: Schema) -> None:
+    """Raises ConfigError if a setting needs windows, and the data are whole sequences."""
+    if schema.lookback == "full":
+        raise ConfigError(
+            f"model.{setting} needs windows, but lookback: full makes every step of one sequence an origin: set "
+            "--data.lookback to a number of rows"
+        )
+
+
+def require_one_unit(setting: str, loss: Loss) -> None:
+    """Raises ConfigError if a setting multiplies a loss's outputs, and some of them are not in the target's unit."""
+    if not loss.homogeneous:
+        raise ConfigError(
+            f"model.{setting} needs a loss whose outputs are all in the target's unit, unlike {type(loss).__name__}"
+        )
+
+
+def require_steps_apart(setting: str, decoder: Decoder) -> None:
+    """Raises ConfigError if a setting adds to a decoder's outputs, and its later steps read the earlier ones."""
+    if decoder.feeds_back:
+        raise ConfigError(
+            f"model.{setting} cannot be added to the forecasts of {type(decoder).__name__}, whose later steps read the "
+            "earlier ones: use the decoder Linear, or leave it out"
+        )
+
+
+def require_whole_segments(backbone: nn.Module, rows: int) -> None:
+    """Raises ConfigError if a window does not end with a whole segment of a backbone's patches."""
+    for part in backbone.modules():
+        if isinstance(part, Patches) and not part.fits(rows):
+            least = part.length + max(0, -(-(rows - part.length) // part.stride)) * part.stride
+            raise ConfigError(
+                f"a window of {rows} rows does not end with a whole segment of Patches (length {part.length}, "
+                f"stride {part.stride}), so its newest rows would not be read: set --data.lookback {least}"
+            )
+
+
+def require_causal(backbone: Backbone) -> None:
+    """Raises ConfigError if a backbone cannot forecast from every step of a sequence."""
+    if not backbone.causal:
+        raise ConfigError(
+            f"{type(backbone).__name__} is not causal: with lookback: full, where every step is a forecast "
+            "origin, it would see the future. Set --data.lookback to a number of rows"
+        )
