@@ -85,7 +85,7 @@ class Layered(Backbone):
         if not 0 <= layer < len(self.layers):
             raise ValueError(f"layer must be at least 0 and below {len(self.layers)}, got {layer!r}")
         gated = self.layers[layer]
-        if not isinstance(gated, GatedLayer):
+        if not isinstance(gated, GatedLayer | InputGatedLayer):
             raise ValueError(f"the layers of {type(self).__name__} have no gates")
         return gated.gate(name)
 
@@ -161,3 +161,46 @@ class GatedLayer(Layer):
     def recurrence(self, mask: Tensor | None) -> Callable[[Tensor], Tensor]:
         """The hidden state's share in all gates, as a function (batch, hidden_size) -> (batch, gates * hidden_size)."""
         return lambda h: linear(h if mask is None else h * mask, self.weight_hh)
+
+
+class InputGatedLayer(Layer):
+    """A layer whose gates read the input alone: nothing of the state enters them.
+
+    The parameters are `weight_ih` (rows, input_size) and `bias` (rows,); the rows of the gates follow each other in the
+    order of `gates`. Both start uniform in +-1/sqrt(hidden_size), as in torch.nn.
+
+    Args:
+        input_size: width of the inputs.
+        hidden_size: width of the output.
+        rows: number of rows of each gate; None for hidden_size each.
+
+    Attributes:
+        gates: names of the gates in the order of their rows.
+    """
+
+    gates: ClassVar[tuple[str, ...]]
+
+    def __init__(self, input_size: int, hidden_size: int, rows: Sequence[int] | None = None) -> None:
+        super().__init__()
+        require_positive(input_size=input_size, hidden_size=hidden_size)
+        self.hidden_size = hidden_size
+        self.rows = [hidden_size] * len(self.gates) if rows is None else list(rows)
+        bound = hidden_size**-0.5
+        self.weight_ih = nn.Parameter(torch.empty(sum(self.rows), input_size).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(sum(self.rows)).uniform_(-bound, bound))
+
+    def gate(self, name: str) -> GateParameters:
+        """The parameters of one gate, as views; `weight_hh` has width 0: the hidden state does not enter the gates.
+
+        Raises:
+            ValueError: for a name that is not among `gates`.
+        """
+        if name not in self.gates:
+            raise ValueError(f"unknown gate {name!r}; {type(self).__name__} has {', '.join(self.gates)}")
+        number = self.gates.index(name)
+        weight, bias = (torch.split(parameter, self.rows)[number] for parameter in (self.weight_ih, self.bias))
+        return GateParameters(weight, weight[:, :0], bias)
+
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """All gates before their activations: (batch, time, input_size) -> (batch, time, rows) for each gate."""
+        return torch.split(linear(x, self.weight_ih, self.bias), self.rows, -1)

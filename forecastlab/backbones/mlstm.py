@@ -6,12 +6,12 @@ from functools import partial
 from typing import ClassVar, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import linear, pad
+from torch import Tensor
+from torch.nn.functional import pad
 
 from forecastlab.backbones.any_length import loop, of_any_length
-from forecastlab.backbones.base import GateParameters, require_positive
-from forecastlab.backbones.layered import Layer, Layered
+from forecastlab.backbones.base import require_positive
+from forecastlab.backbones.layered import InputGatedLayer, Layered
 from forecastlab.backbones.slstm import (
     NOTHING,
     Forget,
@@ -89,18 +89,8 @@ class MLSTM(Layered):
         layers = [MLSTMLayer(width, hidden_size, *options) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)
 
-    def gate(self, layer: int, name: str) -> GateParameters:
-        """The parameters of one gate of a layer, or of its query, key or value, as views.
 
-        Raises:
-            ValueError: for a layer or a gate that the network does not have.
-        """
-        if not 0 <= layer < len(self.layers):
-            raise ValueError(f"layer must be at least 0 and below {len(self.layers)}, got {layer!r}")
-        return cast(MLSTMLayer, self.layers[layer]).gate(name)
-
-
-class MLSTMLayer(Layer):
+class MLSTMLayer(InputGatedLayer):
     """One layer of an `MLSTM`.
 
     The parameters are `weight_ih` (4 * hidden_size + 2 * num_heads, input_size) and `bias` with as many rows. The rows
@@ -130,23 +120,18 @@ class MLSTMLayer(Layer):
         forget_bias: ForgetBias = None,
         chunk_size: int = 32,
     ) -> None:
-        super().__init__()
-        require_positive(input_size=input_size, chunk_size=chunk_size)
+        require_positive(chunk_size=chunk_size)
         require_heads(num_heads, hidden_size=hidden_size)
         require_forget(forget)
-        self.hidden_size = hidden_size
+        super().__init__(input_size, hidden_size, [hidden_size] * 4 + [num_heads] * 2)
         self.num_heads = num_heads
         self.forget = forget
         self.chunk_size = chunk_size
-        self.rows = [hidden_size] * 4 + [num_heads] * 2
-        bound = hidden_size**-0.5
-        self.weight_ih = nn.Parameter(torch.empty(sum(self.rows), input_size).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(sum(self.rows)).uniform_(-bound, bound))
         with torch.no_grad():
             self.gate("forget").bias.add_(forget_biases(forget_bias, forget, num_heads))
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
-        q, k, v, o, i, f = torch.split(linear(x, self.weight_ih, self.bias), self.rows, -1)
+        q, k, v, o, i, f = self.project(x)
         o, log_f = torch.sigmoid(o), log_forget_gate(f, self.forget)
         h, state, parts = remember(q, k, v, i, log_f, state, self.chunk_size, keep_parts)
         h = o * h
@@ -154,18 +139,6 @@ class MLSTMLayer(Layer):
 
     def initial_state(self, batch_size: int) -> State:
         return tuple(initial_memory(self.bias, batch_size, self.num_heads, self.hidden_size // self.num_heads))
-
-    def gate(self, name: str) -> GateParameters:
-        """The parameters of a gate, or of query, key or value, as views; `weight_hh` has width 0: h does not recur.
-
-        Raises:
-            ValueError: for a name that is not among `gates`.
-        """
-        if name not in self.gates:
-            raise ValueError(f"unknown gate {name!r}; {type(self).__name__} has {', '.join(self.gates)}")
-        number = self.gates.index(name)
-        weight, bias = (torch.split(parameter, self.rows)[number] for parameter in (self.weight_ih, self.bias))
-        return GateParameters(weight, weight[:, :0], bias)
 
 
 class Memory(NamedTuple):

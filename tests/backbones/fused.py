@@ -7,6 +7,8 @@ import torch
 
 from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.kernels.choice import MIN_STEPS
+from forecastlab.backbones.min_gru import MinGRU
+from forecastlab.backbones.min_lstm import MinLSTM
 from forecastlab.backbones.peephole_lstm import PeepholeLSTM
 from forecastlab.backbones.residual_lstm import ResidualLSTM
 from forecastlab.backbones.rnn import RNN
@@ -18,6 +20,8 @@ CELLS = {
     "RNN(relu)": partial(RNN, WIDTH, HIDDEN, activation="relu"),
     "GRU": partial(GRU, WIDTH, HIDDEN, 2),
     "GRU(reset before)": partial(GRU, WIDTH, HIDDEN, 2, reset_after=False),
+    "MinGRU": partial(MinGRU, WIDTH, HIDDEN, 2),
+    "MinLSTM(positive)": partial(MinLSTM, WIDTH, HIDDEN, 2, candidate="positive"),
     "PeepholeLSTM": partial(PeepholeLSTM, WIDTH, HIDDEN, 2),
     "ResidualLSTM": partial(ResidualLSTM, WIDTH, HIDDEN, 2),
     "ResidualLSTM(bare)": partial(ResidualLSTM, WIDTH, WIDTH, peephole="none", projection=False),

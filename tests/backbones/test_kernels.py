@@ -1,6 +1,7 @@
 """The compiled kernels against the loops in Python and against torch.nn: outputs, states, every gradient."""
 
 import copy
+import inspect
 import pickle
 from functools import partial
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.kernels.choice import MIN_STEPS
+from forecastlab.backbones.kernels.diagonal import complex_diagonal, diagonal
 from forecastlab.backbones.kernels.gru import gru
 from forecastlab.backbones.kernels.lstm import lstm
 from forecastlab.backbones.kernels.rnn import rnn
@@ -27,7 +29,11 @@ loops = pytest.importorskip("forecastlab.backbones.kernels.loops", reason="numba
 from forecastlab.backbones.kernels.loops import blocks, compiling, elementwise  # noqa: E402  # they import numba
 
 DROPPED = {
-    **{name: partial(cell, recurrent_dropout=0.4) for name, cell in CELLS.items()},
+    **{
+        name: partial(cell, recurrent_dropout=0.4)
+        for name, cell in CELLS.items()
+        if "recurrent_dropout" in inspect.signature(cell).parameters
+    },
     "LSTM": partial(LSTM, WIDTH, HIDDEN, 2, recurrent_dropout=0.4),
 }
 
@@ -166,6 +172,8 @@ def kernel_calls(hidden):
     for reset_after in (True, False):
         yield 3, lambda x, h, after=reset_after: gru(x, weight[hidden:], weight[0].repeat(3), h, None, after)
     yield 4, lambda x, h: lstm(x, weight, (h, h), None, weight[:3], x[..., :hidden].contiguous(), weight[:hidden])
+    yield 2, lambda x, h: diagonal(x[..., :hidden].sigmoid(), x[..., hidden:].contiguous(), h)
+    yield 2, lambda x, h: complex_diagonal(weight[:2, :].flatten(), x, torch.cat([h, h.exp()], 1))
     yield 4, lambda x, h: slstm(x, weight, (h, h, h.exp(), h), None, exponential=False)
 
 

@@ -86,6 +86,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
     "Parallel": [{"branches": [GRU]}, {"branches": [GRU, LSTM, partial(Parallel, branches=[RNN, GRU])]}],
     "Patches": [{"length": 3, "stride": 2, "backbone": LSTM}],
+    "MinGRU": [{"num_layers": 2}, {"candidate": "positive", "forget_bias": 1.0}],
+    "MinLSTM": [{"num_layers": 2}, {"candidate": "positive", "forget_bias": 1.0}],
     "PeepholeLSTM": [{"num_layers": 2}, {"peephole": "full", "forget_bias": 1.0}],
     "RNN": [{"num_layers": 2}, {"activation": "relu"}, {"num_layers": 2, "activation": "softsign"}],
     "Residual": [{"branches": [RNN, LSTM]}, {"branches": [partial(LSTM, hidden_size=INPUT_SIZE)]}],
