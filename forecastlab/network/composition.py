@@ -24,6 +24,8 @@ from forecastlab.network.anchor import Anchor
 from forecastlab.network.by_name import ByName
 from forecastlab.network.channels import Channels
 from forecastlab.network.intervals import SplitConformal
+from forecastlab.network.level import Level
+from forecastlab.network.original_units import require_original_units
 from forecastlab.network.parts import built, described
 from forecastlab.network.scaled import Scaled
 from forecastlab.network.series import SeriesRows
@@ -34,7 +36,7 @@ class Run(NamedTuple):
     """The outputs of a network for a batch, in its own units."""
 
     raw: Tensor
-    """(batch, origins, horizon, targets, outputs): the decoder's outputs."""
+    """(batch, origins, horizon, targets, outputs): the forecast that the decoder's outputs stand for."""
     encoded: Tensor
     """(batch, time, width): the backbone's outputs."""
     dropped: Tensor
@@ -61,7 +63,7 @@ class Composition(nn.Module, metaclass=ByName):
             the window, "seasonal" the value one season before. "none" predicts the level.
         window_norm: how the targets' own past is normalised in each window (`WindowNorm`): "last" subtracts the last
             value. "standard", "mean", "robust" and "seasonal" also divide by a unit of the window, and multiply the
-            forecasts by it.
+            forecasts by it. "level" divides by the window's level and subtracts nothing (`Level`).
         loss_units: "scaled" computes the loss in the units of the scaler. "window" computes it in those of each window,
             so that small and large series count the same.
         linear_skip: adds a linear map of the last input row to the decoder's output.
@@ -140,6 +142,7 @@ class Composition(nn.Module, metaclass=ByName):
         self.scaling = Scaling(features, known, targets, static, len(self.schema.series) or 1)
         self.transforms = Transforms(self.schema)
         self.loss: Loss = built("loss", self.settings["loss"], Loss)
+        require_original_units(self.loss, self.settings, bool(self.transforms))
         if self.transforms and isinstance(self.loss, MAPE):
             raise ConfigError("the loss MAPE is about original units, which data.transform leaves: choose one of them")
         if channels == "independent":
@@ -157,7 +160,7 @@ class Composition(nn.Module, metaclass=ByName):
             raise ConfigError(f"model.loss_units: window needs a window_norm that has units, got {window_norm}")
         sizes = self.backbone.output_size, horizon, targets if self.channels is None else 1, known, self.loss.outputs
         self.decoder: Decoder = built("decoder", self.settings["decoder"], Decoder, *sizes)
-        self.decoder.point = self.loss.point
+        self.decoder.point = self.loss.fed_back
         if linear_skip and self.decoder.feeds_back:
             raise _feeds_back("linear_skip", self.decoder)
         self.skip = nn.Linear(width, horizon * sizes[2] * self.loss.outputs) if linear_skip else None
@@ -241,12 +244,21 @@ class Composition(nn.Module, metaclass=ByName):
         unit = None
         if self.window_norm is None:
             x = x.to(dtype)
+        elif isinstance(self.window_norm, Level):
+            x, level = self.window_norm(x, batch.history, dtype)
+            unit = level / last_scale.to(dtype)
         else:
             x, unit = self.window_norm(x, (batch.last / last_scale).abs(), dtype)
         if self.schema.static:
             static = self.scaling.scale("static", batch.static, batch.series).to(dtype)
             x = torch.cat([x, static[:, None].expand(-1, x.shape[1], -1)], -1)
         offset, here = (center, last_center) if self.anchor is None else self.anchor(batch)
+        if self.anchor is None and isinstance(self.window_norm, Level):
+            offset, here = torch.zeros_like(center), torch.zeros_like(last_center)
+        if self.loss.original_units:  # the unit of the scaler multiplies forecasts, and the target stays as it is
+            unit = (last_scale.to(dtype) if unit is None else unit * last_scale.to(dtype)).expand(len(x), 1, -1)
+            offset, here = torch.zeros_like(center), torch.zeros_like(last_center)
+            scale, last_scale = torch.ones_like(scale), torch.ones_like(last_scale)
         last = ((batch.last - here) / last_scale).to(dtype)
         return Scaled(
             inputs=x,
@@ -288,9 +300,10 @@ class Composition(nn.Module, metaclass=ByName):
             raw = self.channels.together(raw)
         if self.linear_window is not None:
             own = scaled.inputs[..., self._own].mT
-            raw = raw + self.linear_window(own).mT[:, None, ..., None]
+            raw = self.loss.shifted(raw, self.linear_window(own).mT[:, None])
+        raw = self.loss.parameters_of(raw)
         if scaled.unit is not None:
-            raw = raw * scaled.unit[:, None, ..., None]
+            raw = self.loss.times(raw, scaled.unit[:, None])
         return Run(raw, encoded, dropped)
 
     def prediction(self, raw: Tensor, batch: Batch, scaled: Scaled, margin: Tensor | None = None) -> Prediction:
@@ -313,6 +326,8 @@ class Composition(nn.Module, metaclass=ByName):
                 margin = self.margins(batch.series)[:, None]
             unit = self._unit_of_the_loss(scaled)
             quantiles = self.intervals(point / unit, quantiles / unit[..., None], margin) * unit[..., None]
+            if self.loss.original_units:
+                quantiles = quantiles.clamp(*self.loss.support)
         offset, scale = scaled.offset, scaled.scale
         return Prediction(
             batch.series,
@@ -326,7 +341,7 @@ class Composition(nn.Module, metaclass=ByName):
     def loss_of(self, run: Run, batch: Batch, scaled: Scaled) -> Tensor:
         """The training criterion of a batch, a scalar."""
         unit = self._unit_of_the_loss(scaled)
-        raw, target = run.raw / unit[..., None], scaled.target / unit
+        raw, target = self.loss.times(run.raw, 1 / unit), scaled.target / unit
         loss: Tensor = self.loss(raw, target, batch.weight, scaled.offset, scaled.scale * unit)
         return loss
 
@@ -343,7 +358,7 @@ class Composition(nn.Module, metaclass=ByName):
         """
         assert self.intervals is not None
         unit = self._unit_of_the_loss(scaled)
-        raw = raw / unit[..., None]
+        raw = self.loss.times(raw, 1 / unit)
         return self.intervals.errors(self.loss.point(raw), self.loss.quantiles(raw), scaled.target / unit)
 
     def margins(self, series: Tensor) -> Tensor:
@@ -414,14 +429,15 @@ class Composition(nn.Module, metaclass=ByName):
             self._require_targets(f"anchor: {kind}")
         return Anchor(kind, self._own, self.schema.season_length, self._padded)
 
-    def _window_norm(self, kind: window_norms.Kind) -> WindowNorm | None:
+    def _window_norm(self, kind: window_norms.Kind) -> WindowNorm | Level | None:
         if kind == "none":
             return None
+        if kind == "level":
+            self._require_targets("window_norm: level")
+            return Level(self._own, self._padded)
         if self.anchor is None:
             raise ConfigError(f"model.window_norm: {kind} needs an anchor, such as last, which adds the level again")
         self._require_targets(f"window_norm: {kind}")
-        if kind != "last" and not self.loss.homogeneous:
-            raise _needs_one_unit(f"window_norm: {kind}", self.loss)
         return WindowNorm(kind, self._own, self.schema.season_length, self._padded)
 
     def _across(self) -> Across | None:
@@ -445,8 +461,10 @@ class Composition(nn.Module, metaclass=ByName):
         self._require_targets("linear_window")
         if self.decoder.feeds_back:
             raise _feeds_back("linear_window", self.decoder)
-        if not self.loss.homogeneous:
-            raise _needs_one_unit("linear_window", self.loss)
+        if not self.loss.has_location:
+            raise ConfigError(
+                f"model.linear_window moves forecasts, which {type(self.loss).__name__} cannot be: leave it out"
+            )
         if self.schema.lookback == "full":
             raise _needs_windows("linear_window")
         linear = nn.Linear(int(self.schema.lookback), self.schema.horizon)
@@ -474,12 +492,6 @@ def _needs_windows(setting: str) -> ConfigError:
     return ConfigError(
         f"model.{setting} needs windows, but lookback: full makes every step of one sequence an origin: set "
         "--data.lookback to a number of rows"
-    )
-
-
-def _needs_one_unit(setting: str, loss: Loss) -> ConfigError:
-    return ConfigError(
-        f"model.{setting} needs a loss whose outputs are all in the target's unit, unlike {type(loss).__name__}"
     )
 
 
