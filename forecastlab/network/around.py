@@ -17,7 +17,8 @@ from forecastlab.network.anchor import Anchor
 from forecastlab.network.channels import Channels
 from forecastlab.network.embeddings import SERIES, TARGET, Embeddings, text_columns
 from forecastlab.network.intervals import SplitConformal
-from forecastlab.network.needs import require_one_unit, require_steps_apart, require_targets, require_windows
+from forecastlab.network.level import Level
+from forecastlab.network.needs import require_location, require_steps_apart, require_targets, require_windows
 from forecastlab.network.parts import built
 from forecastlab.network.window_norm import WindowNorm
 
@@ -45,19 +46,20 @@ def built_anchor(kind: anchors.Kind, schema: Schema) -> Anchor | None:
     return Anchor(kind, own_columns(schema), schema.season_length, padded_column(schema))
 
 
-def built_window_norm(kind: window_norms.Kind, schema: Schema, anchor: Anchor | None, loss: Loss) -> WindowNorm | None:
+def built_window_norm(kind: window_norms.Kind, schema: Schema, anchor: Anchor | None) -> WindowNorm | Level | None:
     """The normalisation of a kind; None for "none".
 
     Raises:
-        ConfigError: if it does not fit the data, the anchor or the loss.
+        ConfigError: if it does not fit the data or the anchor.
     """
     if kind == "none":
         return None
+    if kind == "level":
+        require_targets("window_norm: level", schema)
+        return Level(own_columns(schema), padded_column(schema))
     if anchor is None:
         raise ConfigError(f"model.window_norm: {kind} needs an anchor, such as last, which adds the level again")
     require_targets(f"window_norm: {kind}", schema)
-    if kind != "last":
-        require_one_unit(f"window_norm: {kind}", loss)
     return WindowNorm(kind, own_columns(schema), schema.season_length, padded_column(schema))
 
 
@@ -131,7 +133,7 @@ def built_linear_window(schema: Schema, decoder: Decoder, loss: Loss) -> nn.Line
     """
     require_targets("linear_window", schema)
     require_steps_apart("linear_window", decoder)
-    require_one_unit("linear_window", loss)
+    require_location("linear_window", loss)
     require_windows("linear_window", schema)
     linear = nn.Linear(int(schema.lookback), schema.horizon)
     for parameter in linear.parameters():

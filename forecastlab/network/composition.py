@@ -29,6 +29,7 @@ from forecastlab.network.around import (
     own_columns,
 )
 from forecastlab.network.by_name import ByName
+from forecastlab.network.level import Level
 from forecastlab.network.needs import (
     require_causal,
     require_choice,
@@ -36,6 +37,7 @@ from forecastlab.network.needs import (
     require_whole_segments,
     require_windows,
 )
+from forecastlab.network.original_units import require_original_units
 from forecastlab.network.parts import built, described
 from forecastlab.network.scaled import Scaled
 from forecastlab.network.series import SeriesRows
@@ -45,7 +47,7 @@ class Run(NamedTuple):
     """The outputs of a network for a batch, in its own units."""
 
     raw: Tensor
-    """(batch, origins, horizon, targets, outputs): the decoder's outputs."""
+    """(batch, origins, horizon, targets, outputs): the forecast that the decoder's outputs stand for."""
     encoded: Tensor
     """(batch, time, width): the backbone's outputs; those at the origins alone where no more is read."""
     dropped: Tensor
@@ -72,7 +74,7 @@ class Composition(nn.Module, metaclass=ByName):
             the window, "seasonal" the value one season before. "none" predicts the level.
         window_norm: how the targets' own past is normalised in each window (`WindowNorm`): "last" subtracts the last
             value. "standard", "mean", "robust" and "seasonal" also divide by a unit of the window, and multiply the
-            forecasts by it.
+            forecasts by it. "level" divides by the window's level and subtracts nothing (`Level`).
         loss_units: "scaled" computes the loss in the units of the scaler. "window" computes it in those of each window,
             so that small and large series count the same.
         linear_skip: adds a linear map of the last input row to the decoder's output.
@@ -154,6 +156,7 @@ class Composition(nn.Module, metaclass=ByName):
         self.scaling = Scaling(features, known, targets, static, len(self.schema.series) or 1)
         self.transforms = Transforms(self.schema)
         self.loss: Loss = built("loss", self.settings["loss"], Loss)
+        require_original_units(self.loss, self.settings, bool(self.transforms))
         if self.transforms and isinstance(self.loss, MAPE):
             raise ConfigError("the loss MAPE is about original units, which data.transform leaves: choose one of them")
         sizes = self.settings["embeddings"]
@@ -167,14 +170,14 @@ class Composition(nn.Module, metaclass=ByName):
             compile_steps(self.backbone)
         self.across = built_across(self.settings["across"], self.schema, self.channels, self.backbone)
         self.anchor = built_anchor(anchor, self.schema)
-        self.window_norm = built_window_norm(window_norm, self.schema, self.anchor, self.loss)
+        self.window_norm = built_window_norm(window_norm, self.schema, self.anchor)
         self.loss_units = loss_units
         if loss_units == "window" and (self.window_norm is None or not self.window_norm.divides):
             raise ConfigError(f"model.loss_units: window needs a window_norm that has units, got {window_norm}")
         decoded = targets if self.channels is None else 1
         sizes = self.backbone.output_size, horizon, decoded, known, self.loss.outputs
         self.decoder: Decoder = built("decoder", self.settings["decoder"], Decoder, *sizes)
-        self.decoder.point = self.loss.point
+        self.decoder.point = self.loss.fed_back
         if linear_skip:
             require_steps_apart("linear_skip", self.decoder)
         self.skip = nn.Linear(width, horizon * decoded * self.loss.outputs) if linear_skip else None
@@ -263,6 +266,9 @@ class Composition(nn.Module, metaclass=ByName):
         unit = None
         if self.window_norm is None:
             x = x.to(dtype)
+        elif isinstance(self.window_norm, Level):
+            x, level = self.window_norm(x, batch.history, dtype)
+            unit = level / last_scale.to(dtype)
         else:
             x, unit = self.window_norm(x, (batch.last / last_scale).abs(), dtype)
         if self.schema.static:
@@ -273,6 +279,12 @@ class Composition(nn.Module, metaclass=ByName):
         if self.embeddings is not None:
             vectors, known = self.embeddings(batch, known, self._rows.learned(batch.series))
         offset, here = (center, last_center) if self.anchor is None else self.anchor(batch)
+        if self.anchor is None and isinstance(self.window_norm, Level):
+            offset, here = torch.zeros_like(center), torch.zeros_like(last_center)
+        if self.loss.original_units:  # the unit of the scaler multiplies forecasts, and the target stays as it is
+            unit = (last_scale.to(dtype) if unit is None else unit * last_scale.to(dtype)).expand(len(x), 1, -1)
+            offset, here = torch.zeros_like(center), torch.zeros_like(last_center)
+            scale, last_scale = torch.ones_like(scale), torch.ones_like(last_scale)
         last = ((batch.last - here) / last_scale).to(dtype)
         return Scaled(
             inputs=x,
@@ -328,9 +340,10 @@ class Composition(nn.Module, metaclass=ByName):
             raw = self.channels.together(raw)
         if self.linear_window is not None:
             own = scaled.inputs[..., own_columns(self.schema)].mT
-            raw = raw + self.linear_window(own).mT[:, None, ..., None]
+            raw = self.loss.shifted(raw, self.linear_window(own).mT[:, None])
+        raw = self.loss.parameters_of(raw)
         if scaled.unit is not None:
-            raw = raw * scaled.unit[:, None, ..., None]
+            raw = self.loss.times(raw, scaled.unit[:, None])
         return Run(raw, encoded, dropped)
 
     def prediction(self, raw: Tensor, batch: Batch, scaled: Scaled, margin: Tensor | None = None) -> Prediction:
@@ -353,6 +366,8 @@ class Composition(nn.Module, metaclass=ByName):
                 margin = self.margins(batch.series)[:, None]
             unit = self._unit_of_the_loss(scaled)
             quantiles = self.intervals(point / unit, quantiles / unit[..., None], margin) * unit[..., None]
+            if self.loss.original_units:
+                quantiles = quantiles.clamp(*self.loss.support)
         offset, scale = scaled.offset, scaled.scale
         return Prediction(
             batch.series,
@@ -366,7 +381,7 @@ class Composition(nn.Module, metaclass=ByName):
     def loss_of(self, run: Run, batch: Batch, scaled: Scaled) -> Tensor:
         """The training criterion of a batch, a scalar."""
         unit = self._unit_of_the_loss(scaled)
-        raw, target = run.raw / unit[..., None], scaled.target / unit
+        raw, target = self.loss.times(run.raw, 1 / unit), scaled.target / unit
         loss: Tensor = self.loss(raw, target, batch.weight, scaled.offset, scaled.scale * unit)
         return loss
 
@@ -383,7 +398,7 @@ class Composition(nn.Module, metaclass=ByName):
         """
         assert self.intervals is not None
         unit = self._unit_of_the_loss(scaled)
-        raw = raw / unit[..., None]
+        raw = self.loss.times(raw, 1 / unit)
         return self.intervals.errors(self.loss.point(raw), self.loss.quantiles(raw), scaled.target / unit)
 
     def margins(self, series: Tensor) -> Tensor:

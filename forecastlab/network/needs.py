@@ -33,12 +33,10 @@ def require_windows(setting: str, schema: Schema) -> None:
         )
 
 
-def require_one_unit(setting: str, loss: Loss) -> None:
-    """Raises ConfigError if a setting multiplies a loss's outputs, and some of them are not in the target's unit."""
-    if not loss.homogeneous:
-        raise ConfigError(
-            f"model.{setting} needs a loss whose outputs are all in the target's unit, unlike {type(loss).__name__}"
-        )
+def require_location(setting: str, loss: Loss) -> None:
+    """Raises ConfigError if a setting moves forecasts, and those of a loss cannot be moved."""
+    if not loss.has_location:
+        raise ConfigError(f"model.{setting} moves forecasts, which {type(loss).__name__} cannot be: leave it out")
 
 
 def require_steps_apart(setting: str, decoder: Decoder) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from forecastlab.network.anchor import rows_there
 
-Kind = Literal["none", "last", "standard", "mean", "robust", "seasonal"]
+Kind = Literal["none", "last", "standard", "mean", "robust", "seasonal", "level"]
 EPSILON = 1e-5
 """Added to a window's variance, in scaled units, so that a constant window is not divided by 0."""
 LEAST = 0.02
@@ -37,7 +37,7 @@ class WindowNorm:
     Rows that pad a window do not count, and are 0.
 
     Args:
-        kind: one of the above.
+        kind: one of the above; "level" is a class of its own (`Level`).
         columns: positions of the targets among the inputs, in the targets' order.
         season: rows in a season.
         padded: position of the input that is 1 where a row pads the window; None without such an input.

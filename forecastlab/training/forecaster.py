@@ -25,6 +25,7 @@ from forecastlab.network import window_norm as window_norms
 from forecastlab.network.agreement import difference, require_alike, require_weights, schema_of
 from forecastlab.network.finite import require_finite
 from forecastlab.network.network import Network
+from forecastlab.network.original_units import require_support
 from forecastlab.network.parts import built, described
 from forecastlab.penalties import Penalty
 from forecastlab.runs.checkpoint_schema import require_structure
@@ -53,7 +54,7 @@ class Forecaster(Network, Module):
             the window, "seasonal" the value one season before. "none" predicts the level.
         window_norm: how the targets' own past is normalised in each window (`WindowNorm`): "last" subtracts the last
             value. "standard", "mean", "robust" and "seasonal" also divide by a unit of the window, and multiply the
-            forecasts by it.
+            forecasts by it. "level" divides by the window's level and subtracts nothing (`Level`).
         loss_units: "scaled" computes the loss in the units of the scaler. "window" computes it in those of each window,
             so that small and large series count the same.
         linear_skip: adds a linear map of the last input row to the decoder's output.
@@ -191,6 +192,8 @@ class Forecaster(Network, Module):
         require_alike(self.schema, schema)
         self.require_lookback(schema)
         unscaled = self.find_scalings(data.panel.names, all_of_them=stage != "predict")
+        if stage != "predict":
+            require_support(self.loss, data.panel)
         if stage == "predict":
             data.unscaled = unscaled
         if stage == "fit":

@@ -12,7 +12,7 @@ from forecastlab.batch import Batch, Schema
 from forecastlab.decoders import Seq2Seq
 from forecastlab.errors import ConfigError
 from forecastlab.hybrids.patches import Patches
-from forecastlab.losses import GaussianNLL, Quantile
+from forecastlab.losses import Poisson, Quantile
 from forecastlab.training.forecaster import Forecaster
 from tests.series import loss_of
 
@@ -246,8 +246,7 @@ WINDOWS_ONLY = Schema(("y",), ("y",), horizon=2, lookback="full")
         ({"anchor": "median"}, "model.anchor must be one of none, last, mean, seasonal, got 'median'"),
         ({"window_norm": "minmax"}, "model.window_norm must be one of none, last, standard, mean, robust, seasonal"),
         ({"anchor": "none", "window_norm": "mean"}, "window_norm: mean needs an anchor"),
-        ({"window_norm": "mean", "loss": GaussianNLL}, "whose outputs are all in the target's unit"),
-        ({"linear_window": True, "loss": GaussianNLL}, "whose outputs are all in the target's unit"),
+        ({"linear_window": True, "loss": Poisson, "anchor": "none"}, "moves forecasts, which Poisson cannot be"),
         ({"linear_window": True, "decoder": Seq2Seq}, "cannot be added to the forecasts of Seq2Seq"),
         ({"loss_units": "window"}, "loss_units: window needs a window_norm that has units, got none"),
         ({"loss_units": "window", "window_norm": "last"}, "loss_units: window needs a window_norm that has units"),

@@ -13,7 +13,7 @@ from forecastlab.backbones.gru import GRU
 from forecastlab.batch import Batch, Schema
 from forecastlab.decoders import Seq2Seq
 from forecastlab.errors import ConfigError
-from forecastlab.losses import GaussianNLL, JointMeanQuantile
+from forecastlab.losses import GaussianNLL, JointMeanQuantile, Mixture, StudentT
 from forecastlab.training.forecaster import Forecaster
 from tests.frames import module
 from tests.frames import wide as frame
@@ -227,12 +227,11 @@ def test_a_saved_network_normalises_again(tmp_path):
     ("settings", "message"),
     [
         ({"anchor": "none"}, "window_norm: standard needs an anchor, such as last"),
-        ({"loss": GaussianNLL}, "standard needs a loss whose outputs are all in the target's unit, unlike GaussianNLL"),
         ({"schema": replace(SCHEMA, features=("w", "x", "hour_sin")).as_dict()}, "among the features: add y"),
         ({"schema": replace(SCHEMA, lookback="full").as_dict()}, "window_norm needs windows, but lookback: full"),
         (
             {"window_norm": "median"},
-            "window_norm must be one of none, last, standard, mean, robust, seasonal, got 'median'",
+            "window_norm must be one of none, last, standard, mean, robust, seasonal, level, got 'median'",
         ),
     ],
 )
@@ -244,6 +243,26 @@ def test_settings_that_it_does_not_fit_are_refused(settings, message):
 def test_a_likelihood_may_be_relative_to_the_last_value():
     model, x = forecaster("last", loss=GaussianNLL, scaled=True), batch()
     torch.testing.assert_close(model(changed(x, 1, 1000)), model(x) + 1000, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("loss", [GaussianNLL, StudentT, Mixture])
+@pytest.mark.parametrize("loss_units", ["scaled", "window"])
+def test_a_distribution_is_as_wide_as_the_unit_of_its_window(loss, loss_units):
+    model = forecaster("robust", loss=loss, loss_units=loss_units)
+    model.trained = True
+    x = batch()
+    x = x._replace(history=x.history + 100, last=x.last + 100, target=x.target + 100)
+    found, wanted = model.predict(changed(x, 1000, 0)), model.predict(x)
+    torch.testing.assert_close(found.quantiles, 1000 * wanted.quantiles, rtol=1e-6, atol=0)
+    torch.testing.assert_close(found.forecast, 1000 * wanted.forecast, rtol=1e-6, atol=0)
+
+
+def test_a_likelihood_in_units_of_the_window_differs_by_the_logarithm_of_the_unit_alone():
+    scaled, window = (forecaster("mean", loss=GaussianNLL, loss_units=units) for units in ("scaled", "window"))
+    window.load_state_dict(scaled.state_dict())
+    x = batch()
+    unit = scaled.scaled(x).unit
+    assert float((loss_of(scaled, x) - loss_of(window, x)).detach()) == pytest.approx(float(unit.log().mean()))
 
 
 def test_data_in_one_sequence_are_refused_to_a_network_that_was_built_for_windows(tmp_path):
