@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from forecastlab.benchmarks.log import read
 from forecastlab.benchmarks.suites import SUITES
 from forecastlab.benchmarks.tables import tables_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
+LOG = ROOT / "benchmarks" / "log.csv"
 RESULTS = ROOT / "tests" / "suites" / "results"
 NONE = "No version has been scored yet."
 
@@ -17,7 +19,7 @@ NONE = "No version has been scored yet."
 def stored(suite):
     """The stored results of a suite; None if there are none."""
     path = RESULTS / f"{suite}.csv"
-    return pd.read_csv(path) if path.exists() else None
+    return pd.read_csv(path, dtype={"seeds": str}) if path.exists() else None
 
 
 def block(suite):
@@ -25,8 +27,16 @@ def block(suite):
     results = stored(suite)
     if results is None:
         return NONE
-    ours = results[results["model_name"] != SUITES[suite].baseline].iloc[0]
-    said = f"{ours['model_name']}, version {ours['forecastlab_version']}, seeds {ours['seeds']}."
+    ours = results[results["model_name"] != SUITES[suite].baseline]
+    first, cpu = ours.iloc[0], ours["cpu_s"].sum() / 60
+    log = read(LOG)
+    log = log[(log["suite"] == suite) & (log["version"] == first["forecastlab_version"])]
+    ended = pd.to_datetime(log["date"])
+    wall = (ended.max() - (ended - pd.to_timedelta(log["wall_s"].astype(float), unit="s")).min()).total_seconds() / 60
+    said = (
+        f"{first['model_name']}, version {first['forecastlab_version']}, commit {log['commit'].iloc[0]}, scored on "
+        f"{ended.max():%Y-%m-%d}, seeds {first['seeds']}: {cpu:.0f} CPU minutes, {wall:.0f} minutes with two jobs."
+    )
     return "\n".join([said, "", *(table.to_markdown() for table in tables_of(SUITES[suite], results))]).rstrip()
 
 

@@ -7,7 +7,7 @@ import pytest
 from forecastlab.benchmarks.log import read
 from forecastlab.benchmarks.suites import SUITES
 from forecastlab.benchmarks.summary import COLUMNS
-from tests.suites.page import PAGE, RESULTS, ROOT, block, shown, stored
+from tests.suites.page import LOG, PAGE, RESULTS, block, shown, stored
 
 TEXT = PAGE.read_text()
 STORED = [suite for suite in SUITES if stored(suite) is not None]
@@ -27,7 +27,7 @@ def test_stored_results_are_of_suites_and_whole():
 
 
 def test_every_stored_figure_of_an_unseen_task_is_in_the_log():
-    log = read(ROOT / "benchmarks" / "log.csv")
+    log = read(LOG)
     for suite in STORED:
         for row in stored(suite).to_dict("records"):
             task = SUITES[suite].tasks[row["task_name"]]
