@@ -1,4 +1,4 @@
-"""Writes the tables of the stored results into docs/benchmarks.md: `python -m tests.suites.page`."""
+"""Writes the tables of the stored results into docs/benchmarks.md and README.md: `python -m tests.suites.page`."""
 
 import re
 from pathlib import Path
@@ -6,14 +6,29 @@ from pathlib import Path
 import pandas as pd
 
 from forecastlab.benchmarks.log import read
+from forecastlab.benchmarks.others import others
 from forecastlab.benchmarks.suites import SUITES
-from forecastlab.benchmarks.tables import tables_of
+from forecastlab.benchmarks.tables import LEADING, tables_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
 LOG = ROOT / "benchmarks" / "log.csv"
 RESULTS = ROOT / "tests" / "suites" / "results"
 NONE = "No version has been scored yet."
+README = ROOT / "README.md"
+LEADERS = {
+    "gift-offline": ("xLSTM-Mixer", "iTransformer", "PatchTST", "deepar", "chronos-2", "TiRex"),
+    "chronos-zs": ("auto_theta", "auto_ets", "tirex", "chronos_bolt_base"),
+    "m4": ("ES-RNN (the winner)", "Theta", "RNN of the organisers"),
+    "ltsf": ("SegRNN L=720", "SegRNN L=96", "P-sLSTM L=336"),
+}
+"""The models that README.md names beside ours."""
+SAID = {
+    "gift-offline": "GIFT-Eval, {tasks} tasks: {figure}, relative",
+    "chronos-zs": "Chronos zero-shot, {tasks} tasks: {figure}, relative",
+    "m4": "M4 {group}: {figure}",
+    "ltsf": "{group}, mean of four horizons: {figure}",
+}
 
 
 def stored(suite):
@@ -56,5 +71,51 @@ def written(page):
     return page
 
 
+def rows_of_readme(suite):
+    """The lines of README.md about a suite: what is compared, ours, and those of others."""
+    results = stored(suite)
+    if results is None:
+        return []
+    chosen, tables = SUITES[suite], tables_of(SUITES[suite], results)
+    if suite in ("gift-offline", "chronos-zs"):
+        found = frame(tables[1]).set_index("model").rename(columns=lambda name: str(name).removeprefix("relative "))
+        cells = {(figure, ""): found[figure] for figure in LEADING[suite]}
+    elif suite == "m4":
+        every = others(chosen).set_index(["task", "model"])["OWA"]
+        ours = results[results["model_name"] != chosen.baseline].set_index("task_name")
+        name = ours["model_name"].iloc[0]
+        cells = {("OWA", task): pd.concat([every[task], pd.Series({name: ours["OWA"][task]})]) for task in ours.index}
+    else:
+        found = frame(tables[2]).set_index("model")
+        cells = {("MSE", group): found[group] for group in found if group in ("ETTh1", "ETTm1", "weather")}
+    ours = results.loc[results["model_name"] != chosen.baseline, "model_name"].iloc[0]
+    lines = []
+    for (figure, group), values in cells.items():
+        beside = [(name, values.get(name)) for name in LEADERS[suite]]
+        said = ", ".join(f"{name} {value:.3f}" for name, value in beside if value is not None and pd.notna(value))
+        about = SAID[suite].format(tasks=len(chosen.tasks), figure=figure, group=group)
+        lines.append(f"| {about} | {values[ours]:.3f} | {said} |")
+    return lines
+
+
+def frame(table):
+    """A table as a frame."""
+    return pd.DataFrame({column.header: column.values for column in table.columns})
+
+
+def block_of_readme():
+    """What stands in README.md about public benchmarks."""
+    rows = [line for suite in SUITES for line in rows_of_readme(suite)]
+    return "\n".join(["| suite: error | ours | others, as published |", "|---|---:|---|", *rows])
+
+
+def with_block(text):
+    """README.md with the table of the stored results."""
+    return re.sub(
+        r"(?<=<!-- benchmarks -->\n).*?(?=\n<!-- end -->)", lambda _: block_of_readme(), text, flags=re.DOTALL
+    )
+
+
 if __name__ == "__main__":
     PAGE.write_text(written(PAGE.read_text()))
+    README.write_text(with_block(README.read_text()))

@@ -7,7 +7,7 @@ import pytest
 from forecastlab.benchmarks.log import read
 from forecastlab.benchmarks.suites import SUITES
 from forecastlab.benchmarks.summary import COLUMNS
-from tests.suites.page import LOG, PAGE, RESULTS, block, shown, stored
+from tests.suites.page import LOG, PAGE, README, RESULTS, block, shown, stored, with_block
 
 TEXT = PAGE.read_text()
 STORED = [suite for suite in SUITES if stored(suite) is not None]
@@ -16,6 +16,11 @@ STORED = [suite for suite in SUITES if stored(suite) is not None]
 @pytest.mark.parametrize("suite", SUITES)
 def test_the_tables_of_a_suite_are_those_of_its_stored_results(suite):
     assert shown(TEXT, suite) == block(suite), "python -m tests.suites.page writes them"
+
+
+def test_readme_shows_the_stored_results():
+    text = README.read_text()
+    assert with_block(text) == text, "python -m tests.suites.page writes it"
 
 
 def test_stored_results_are_of_suites_and_whole():
