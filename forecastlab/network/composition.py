@@ -16,6 +16,7 @@ from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError
 from forecastlab.losses import MAPE, MSE, Loss
 from forecastlab.network import anchor as anchors
+from forecastlab.network import smoothing as smoothings
 from forecastlab.network import window_norm as window_norms
 from forecastlab.network.agreement import schema_of
 from forecastlab.network.around import (
@@ -25,6 +26,7 @@ from forecastlab.network.around import (
     built_embeddings,
     built_intervals,
     built_linear_window,
+    built_smoothing,
     built_window_norm,
     own_columns,
 )
@@ -73,6 +75,10 @@ class Composition(nn.Module, metaclass=ByName):
         window_norm: how the targets' own past is normalised in each window (`WindowNorm`): "last" subtracts the last
             value. "standard", "mean", "robust" and "seasonal" also divide by a unit of the window, and multiply the
             forecasts by it.
+        smoothing: takes level and seasons out of each window by exponential smoothing that is learned (`Smoothing`,
+            ES-RNN), in place of `anchor` and `window_norm`: "shared" has the same coefficients for all series, and
+            "series" a deviation from them for each series of a panel. "none" does not smooth.
+        smoothing_seasons: rows in the one or two seasons of the smoothing; () for the season of the data.
         loss_units: "scaled" computes the loss in the units of the scaler. "window" computes it in those of each window,
             so that small and large series count the same.
         linear_skip: adds a linear map of the last input row to the decoder's output.
@@ -107,6 +113,8 @@ class Composition(nn.Module, metaclass=ByName):
         loss: Callable[[], Loss] = MSE,
         anchor: anchors.Kind = "none",
         window_norm: window_norms.Kind = "none",
+        smoothing: smoothings.Kind = "none",
+        smoothing_seasons: Sequence[int] = (),
         loss_units: Literal["scaled", "window"] = "scaled",
         linear_skip: bool = False,
         linear_window: bool = False,
@@ -124,6 +132,7 @@ class Composition(nn.Module, metaclass=ByName):
         for name, value, choices in (
             ("anchor", anchor, get_args(anchors.Kind)),
             ("window_norm", window_norm, get_args(window_norms.Kind)),
+            ("smoothing", smoothing, get_args(smoothings.Kind)),
             ("loss_units", loss_units, ("scaled", "window")),
             ("channels", channels, ("mixed", "independent")),
         ):
@@ -135,6 +144,8 @@ class Composition(nn.Module, metaclass=ByName):
             **{name: described(name, part) for name, part in parts.items()},
             "anchor": anchor,
             "window_norm": window_norm,
+            "smoothing": smoothing,
+            "smoothing_seasons": list(smoothing_seasons),
             "loss_units": loss_units,
             "linear_skip": bool(linear_skip),
             "linear_window": bool(linear_window),
@@ -168,8 +179,10 @@ class Composition(nn.Module, metaclass=ByName):
         self.across = built_across(self.settings["across"], self.schema, self.channels, self.backbone)
         self.anchor = built_anchor(anchor, self.schema)
         self.window_norm = built_window_norm(window_norm, self.schema, self.anchor, self.loss)
+        self.smoothing = built_smoothing(smoothing, smoothing_seasons, self.schema, self.settings, self.loss)
         self.loss_units = loss_units
-        if loss_units == "window" and (self.window_norm is None or not self.window_norm.divides):
+        divides = self.window_norm is not None and self.window_norm.divides
+        if loss_units == "window" and not divides and self.smoothing is None:
             raise ConfigError(f"model.loss_units: window needs a window_norm that has units, got {window_norm}")
         decoded = targets if self.channels is None else 1
         sizes = self.backbone.output_size, horizon, decoded, known, self.loss.outputs
@@ -182,7 +195,9 @@ class Composition(nn.Module, metaclass=ByName):
         self.require_lookback(self.schema)
         self.dropout = nn.Dropout(dropout)
         self.intervals = built_intervals(intervals, interval_window, self.schema, self.loss)
-        self._rows = SeriesRows(self.schema, self.embeddings is not None and self.embeddings.series is not None)
+        self._rows = SeriesRows(
+            self.schema, any(getattr(part, "series", None) is not None for part in (self.embeddings, self.smoothing))
+        )
 
     @property
     def device(self) -> torch.device:
@@ -260,8 +275,13 @@ class Composition(nn.Module, metaclass=ByName):
         x = self.scaling.scale("feature", batch.history, row)
         center, scale = self.scaling.target_units(batch.target, row)
         last_center, last_scale = self.scaling.target_units(batch.last, row)
+        offset, here = (center, last_center) if self.anchor is None else self.anchor(batch)
         unit = None
-        if self.window_norm is None:
+        if self.smoothing is not None:
+            own, offset, here, unit = self.smoothing(batch.history, self._rows.learned(batch.series))
+            scale, last_scale, unit = offset, here, unit.to(dtype)
+            x = x.to(dtype).index_copy(-1, torch.tensor(self.smoothing.columns, device=x.device), own.to(dtype))
+        elif self.window_norm is None:
             x = x.to(dtype)
         else:
             x, unit = self.window_norm(x, (batch.last / last_scale).abs(), dtype)
@@ -272,7 +292,6 @@ class Composition(nn.Module, metaclass=ByName):
         vectors = None
         if self.embeddings is not None:
             vectors, known = self.embeddings(batch, known, self._rows.learned(batch.series))
-        offset, here = (center, last_center) if self.anchor is None else self.anchor(batch)
         last = ((batch.last - here) / last_scale).to(dtype)
         return Scaled(
             inputs=x,
@@ -363,9 +382,13 @@ class Composition(nn.Module, metaclass=ByName):
 
     def _unit_of_the_loss(self, scaled: Scaled) -> Tensor:
         """What scaled values are divided by where errors are measured; broadcasts to the target's shape."""
-        if self.loss_units == "scaled" or scaled.unit is None:
-            return scaled.target.new_ones(())
-        return scaled.unit[:, None]
+        unit = scaled.target.new_ones(())
+        if self.loss_units == "window" and scaled.unit is not None:
+            unit = scaled.unit[:, None]
+        if self.smoothing is None:
+            return unit
+        # a level that is learned cannot make errors smaller by being larger: they are divided by what it is now
+        return unit * (scaled.scale.detach() / scaled.scale).to(unit)
 
     def errors(self, raw: Tensor, scaled: Scaled) -> Tensor:
         """The scores that calibrate the intervals, (batch, origins, horizon, targets, coverages).
@@ -410,7 +433,7 @@ class Composition(nn.Module, metaclass=ByName):
             require_whole_segments(self.backbone, int(data.lookback))
             return
         require_causal(self.backbone)
-        for name in ("window_norm", "across"):
+        for name in ("window_norm", "smoothing", "across"):
             if getattr(self, name) is not None:
                 require_windows(name, data)
         if self.anchor is not None and self.anchor.kind != "last":
