@@ -129,6 +129,9 @@ def built_embeddings(sizes: Mapping[str, int], schema: Schema, independent: bool
             )
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ConfigError(f"model.embeddings.{name} must be a whole number of 1 or more, got {size!r}")
+        inputs = {*schema.features, *schema.static}
+        if missing := [column for column in columns.get(name, ()) if column not in inputs]:
+            raise ConfigError(f"model.embeddings.{name}: {missing[0]} is not among the inputs of the data")
     if SERIES in sizes and not schema.panel:
         raise ConfigError(f"model.embeddings.{SERIES} tells series apart, and the data are one series: leave it out")
     if TARGET in sizes and not independent:

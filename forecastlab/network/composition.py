@@ -385,7 +385,7 @@ class Composition(nn.Module, metaclass=ByName):
         unit = scaled.target.new_ones(())
         if self.loss_units == "window" and scaled.unit is not None:
             unit = scaled.unit[:, None]
-        if self.smoothing is None:
+        if not scaled.scale.requires_grad:
             return unit
         # a level that is learned cannot make errors smaller by being larger: they are divided by what it is now
         return unit * (scaled.scale.detach() / scaled.scale).to(unit)

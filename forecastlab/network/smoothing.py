@@ -147,7 +147,7 @@ def _first_season(y: Tensor, begin: Tensor, rows: int) -> Tensor:
     count = whole.sum(1)
     mean = two.mean(2, keepdim=True)
     growth = (mean[:, 1:] / mean[:, :1]).where(whole[:, 1:] > 0, torch.ones_like(mean[:, :1]))
-    place = ((torch.arange(rows, device=y.device) - (rows - 1) / 2) / rows)[:, None].to(y)
+    place = ((torch.arange(rows, dtype=y.dtype, device=y.device) - (rows - 1) / 2) / rows)[:, None]
     factors: Tensor = (two / (mean * growth**place) * whole).sum(1) / count.clamp(min=1)
     factors = factors.where(count > 0, torch.ones_like(factors))
     turned = (torch.arange(rows, device=y.device) - begin[:, None]) % rows  # counted from the window's first row
