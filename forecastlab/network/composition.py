@@ -167,9 +167,9 @@ class Composition(nn.Module, metaclass=ByName):
         self.loss: Loss = built("loss", self.settings["loss"], Loss)
         if self.transforms and isinstance(self.loss, MAPE):
             raise ConfigError("the loss MAPE is about original units, which data.transform leaves: choose one of them")
-        sizes = self.settings["embeddings"]
-        self.embeddings = built_embeddings(sizes, self.schema, channels == "independent")
-        self.channels = built_channels(channels == "independent", sizes, self.schema, self.embeddings)
+        vectors, independent = self.settings["embeddings"], channels == "independent"
+        self.embeddings = built_embeddings(vectors, self.schema, independent)
+        self.channels = built_channels(independent, vectors, self.schema, self.embeddings)
         width = features + static if self.embeddings is None else self.embeddings.width
         width = width if self.channels is None else self.channels.width
         known = known if self.embeddings is None else self.embeddings.known
