@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from forecastlab.benchmarks.benchmark import benchmark
     from forecastlab.data.ozone_datamodule import OzoneDataModule
     from forecastlab.data.table_datamodule import TableDataModule
     from forecastlab.evaluation.compare import compare
@@ -24,6 +25,7 @@ __all__ = [
     "Network",
     "OzoneDataModule",
     "TableDataModule",
+    "benchmark",
     "compare",
     "crossval",
     "fit",
@@ -38,6 +40,7 @@ _MODULES = {
     "Network": "forecastlab.network.network",
     "OzoneDataModule": "forecastlab.data.ozone_datamodule",
     "TableDataModule": "forecastlab.data.table_datamodule",
+    "benchmark": "forecastlab.benchmarks.benchmark",
     "compare": "forecastlab.evaluation.compare",
     "crossval": "forecastlab.evaluation.crossval",
     "fit": "forecastlab.models.fit",

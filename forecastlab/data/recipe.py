@@ -180,6 +180,28 @@ def filled_by(given: Mapping[str, Any], known: Sequence[str], derive: Mapping[st
     return {str(name): value for name, value in given.items()}
 
 
+def categories_of(given: Mapping[str, Sequence[str]], covariates: Sequence[str | int]) -> dict[str, list[str]]:
+    """The setting `categories` as plain values.
+
+    Args:
+        given: values by column.
+        covariates: the inputs that are read from the file.
+
+    Raises:
+        ConfigError: for a column that is no input, and for values that are not texts or not all different.
+    """
+    names = [str(name) for name in covariates]
+    for name, values in given.items():
+        if str(name) not in names:
+            raise ConfigError(
+                f"categories: {name} is no input; expected one of {', '.join(names) or 'features, known'}"
+            )
+        texts = isinstance(values, list | tuple) and all(isinstance(value, str) for value in values)
+        if not texts or not values or len(set(values)) < len(values):
+            raise ConfigError(f"categories.{name}: expected different texts, [north, south], got {values!r}")
+    return {str(name): list(values) for name, values in given.items()}
+
+
 def unique_names(kind: str, names: Sequence[str]) -> None:
     """Raises ConfigError for a name that is given twice."""
     twice = [name for number, name in enumerate(names) if name in names[:number]]

@@ -21,7 +21,7 @@ from forecastlab.data.reading.pattern import ROWS
 from forecastlab.data.reading.places import PLACES
 from forecastlab.data.reading.source import read_source
 from forecastlab.data.reading.times import time_of
-from forecastlab.data.recipe import Recipe, filled_by, require_plain, unique_names
+from forecastlab.data.recipe import Recipe, categories_of, filled_by, require_plain, unique_names
 from forecastlab.data.table import Missing, Table
 from forecastlab.data.tables import label_of, tables_of
 from forecastlab.data.transform import transforms_of
@@ -75,6 +75,8 @@ class TableDataModule(ForecastDataModule):
         known: columns that are inputs and known in advance, such as a column of holidays or prices.
         static: columns that are inputs and do not change within a series. Here and above, a column of text becomes an
             input of 0 and 1 for each of its values.
+        categories: the values of columns of text, {region: [north, south]}, where other values have no input; None
+            finds them in the rows. A checkpoint tells those of its training to new data.
         derive: columns made as signed sums of others: {imbalance: {Consumption: 1, Wind: -1, Solar: -1}}.
         start: time of the first row that is used; None for all. The first row of an array has this time, and the others
             follow by `frequency`; without it its rows are counted.
@@ -130,6 +132,7 @@ class TableDataModule(ForecastDataModule):
         features: Sequence[Column] | None = None,
         known: Sequence[Column] = (),
         static: Sequence[Column] = (),
+        categories: Mapping[str, Sequence[str]] | None = None,
         derive: Mapping[str, Mapping[str, float]] | None = None,
         start: str | int | None = None,
         end: str | int | None = None,
@@ -192,6 +195,9 @@ class TableDataModule(ForecastDataModule):
             features=targets if features is None else _names(features),
             known=known,
             static=static,
+            categories=categories_of(
+                categories or {}, [name for name in (*(features or ()), *known, *static) if name not in derive]
+            ),
             derive={
                 column: {source: float(sign) for source, sign in parts.items()} for column, parts in derive.items()
             },

@@ -21,7 +21,8 @@ def config_of(checkpoint: Mapping[str, Any], command: str, args: Sequence[str], 
     """What is believed of the config that a checkpoint carries, for a command line.
 
     `predict` goes beyond the end of the data: if it is given another file, `--data.path`, the `start` and `end` of the
-    training's do not hold for it. What is scored stays within them, unless other ones are given.
+    training's do not hold for it. What is scored stays within them, unless other ones are given. The values of columns
+    of text are those of the training.
 
     Args:
         checkpoint: what is in it.
@@ -51,6 +52,10 @@ def config_of(checkpoint: Mapping[str, Any], command: str, args: Sequence[str], 
             for name in bounds:
                 del settings[name]
             note(f"--data.path is another file: the training's data.{' and data.'.join(bounds)} left out")
+    categories = checkpoint["hyper_parameters"]["schema"].get("recipe", {}).get("categories")
+    of_tables = str(config["data"].get("class_path")).rpartition(".")[2] == "TableDataModule"
+    if command != "fit" and categories and of_tables and isinstance(settings, dict):
+        settings["categories"] = {name: list(values) for name, values in categories.items()}
     return yaml.safe_dump(config, sort_keys=False)
 
 

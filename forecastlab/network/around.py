@@ -11,6 +11,7 @@ from forecastlab.decoders import Decoder
 from forecastlab.errors import ConfigError
 from forecastlab.losses import Loss
 from forecastlab.network import anchor as anchors
+from forecastlab.network import smoothing as smoothings
 from forecastlab.network import window_norm as window_norms
 from forecastlab.network.across import Across
 from forecastlab.network.anchor import Anchor
@@ -20,6 +21,7 @@ from forecastlab.network.intervals import SplitConformal
 from forecastlab.network.level import Level
 from forecastlab.network.needs import require_location, require_steps_apart, require_targets, require_windows
 from forecastlab.network.parts import built
+from forecastlab.network.smoothing import Smoothing
 from forecastlab.network.window_norm import WindowNorm
 
 
@@ -63,6 +65,55 @@ def built_window_norm(kind: window_norms.Kind, schema: Schema, anchor: Anchor | 
     return WindowNorm(kind, own_columns(schema), schema.season_length, padded_column(schema))
 
 
+def built_smoothing(
+    kind: smoothings.Kind, seasons: Sequence[int], schema: Schema, settings: Mapping[str, Any], loss: Loss
+) -> Smoothing | None:
+    """The smoothing of a kind; None for "none".
+
+    Args:
+        kind: whose coefficients are learned.
+        seasons: rows in each season; () for that of the data.
+        schema: names and sizes of the data.
+        settings: the network's, of which `anchor` and `window_norm` have no place beside it.
+        loss: the loss head.
+
+    Raises:
+        ConfigError: if it does not fit the data, the other settings or the loss.
+    """
+    if kind == "none":
+        if seasons:
+            raise ConfigError("model.smoothing_seasons needs model.smoothing: set it to shared or series")
+        return None
+    require_targets(f"smoothing: {kind}", schema)
+    require_windows(f"smoothing: {kind}", schema)
+    require_location(f"smoothing: {kind}", loss)
+    for name in ("anchor", "window_norm"):
+        if settings[name] != "none":
+            raise ConfigError(
+                f"model.smoothing: {kind} finds level and unit of each window, as model.{name}: {settings[name]} does: "
+                f"set model.{name} none, or leave the smoothing out"
+            )
+    if transformed := dict(schema.recipe.get("transform", {})):
+        raise ConfigError(
+            f"model.smoothing: {kind} is multiplicative already, and data.transform changes {', '.join(transformed)}: "
+            "leave one of them out"
+        )
+    if kind == "series" and not schema.panel:
+        raise ConfigError("model.smoothing: series tells series apart, and the data are one series: set it to shared")
+    rows = list(seasons) or ([schema.season_length] if schema.season_length > 1 else [])
+    if len(rows) > 2 or rows != sorted(set(rows)) or any(type(each) is not int or each < 2 for each in rows):
+        raise ConfigError(
+            f"model.smoothing_seasons: expected one or two numbers of rows from 2 on, ascending, got {list(seasons)}"
+        )
+    if rows and rows[-1] > int(schema.lookback):
+        raise ConfigError(
+            f"model.smoothing: {kind} finds a season of {rows[-1]} rows in each window, but data.lookback is "
+            f"{schema.lookback}: set data.lookback to {rows[-1]} or more, or other model.smoothing_seasons"
+        )
+    series = len(schema.panel) if kind == "series" else 0
+    return Smoothing(own_columns(schema), rows, schema.horizon, series, padded_column(schema))
+
+
 def built_embeddings(sizes: Mapping[str, int], schema: Schema, independent: bool) -> Embeddings | None:
     """The vectors of series and of columns of text; None without any.
 
@@ -80,6 +131,9 @@ def built_embeddings(sizes: Mapping[str, int], schema: Schema, independent: bool
             )
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ConfigError(f"model.embeddings.{name} must be a whole number of 1 or more, got {size!r}")
+        inputs = {*schema.features, *schema.static}
+        if missing := [column for column in columns.get(name, ()) if column not in inputs]:
+            raise ConfigError(f"model.embeddings.{name}: {missing[0]} is not among the inputs of the data")
     if SERIES in sizes and not schema.panel:
         raise ConfigError(f"model.embeddings.{SERIES} tells series apart, and the data are one series: leave it out")
     if TARGET in sizes and not independent:

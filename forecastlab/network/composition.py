@@ -16,6 +16,7 @@ from forecastlab.decoders import Decoder, Linear
 from forecastlab.errors import ConfigError
 from forecastlab.losses import MAPE, MSE, Loss
 from forecastlab.network import anchor as anchors
+from forecastlab.network import smoothing as smoothings
 from forecastlab.network import window_norm as window_norms
 from forecastlab.network.agreement import schema_of
 from forecastlab.network.around import (
@@ -25,6 +26,7 @@ from forecastlab.network.around import (
     built_embeddings,
     built_intervals,
     built_linear_window,
+    built_smoothing,
     built_window_norm,
     own_columns,
 )
@@ -75,6 +77,10 @@ class Composition(nn.Module, metaclass=ByName):
         window_norm: how the targets' own past is normalised in each window (`WindowNorm`): "last" subtracts the last
             value. "standard", "mean", "robust" and "seasonal" also divide by a unit of the window, and multiply the
             forecasts by it. "level" divides by the window's level and subtracts nothing (`Level`).
+        smoothing: takes level and seasons out of each window by exponential smoothing that is learned (`Smoothing`,
+            ES-RNN), in place of `anchor` and `window_norm`: "shared" has the same coefficients for all series, and
+            "series" a deviation from them for each series of a panel. "none" does not smooth.
+        smoothing_seasons: rows in the one or two seasons of the smoothing; () for the season of the data.
         loss_units: "scaled" computes the loss in the units of the scaler. "window" computes it in those of each window,
             so that small and large series count the same.
         linear_skip: adds a linear map of the last input row to the decoder's output.
@@ -109,6 +115,8 @@ class Composition(nn.Module, metaclass=ByName):
         loss: Callable[[], Loss] = MSE,
         anchor: anchors.Kind = "none",
         window_norm: window_norms.Kind = "none",
+        smoothing: smoothings.Kind = "none",
+        smoothing_seasons: Sequence[int] = (),
         loss_units: Literal["scaled", "window"] = "scaled",
         linear_skip: bool = False,
         linear_window: bool = False,
@@ -126,6 +134,7 @@ class Composition(nn.Module, metaclass=ByName):
         for name, value, choices in (
             ("anchor", anchor, get_args(anchors.Kind)),
             ("window_norm", window_norm, get_args(window_norms.Kind)),
+            ("smoothing", smoothing, get_args(smoothings.Kind)),
             ("loss_units", loss_units, ("scaled", "window")),
             ("channels", channels, ("mixed", "independent")),
         ):
@@ -137,6 +146,8 @@ class Composition(nn.Module, metaclass=ByName):
             **{name: described(name, part) for name, part in parts.items()},
             "anchor": anchor,
             "window_norm": window_norm,
+            "smoothing": smoothing,
+            "smoothing_seasons": list(smoothing_seasons),
             "loss_units": loss_units,
             "linear_skip": bool(linear_skip),
             "linear_window": bool(linear_window),
@@ -159,9 +170,9 @@ class Composition(nn.Module, metaclass=ByName):
         require_original_units(self.loss, self.settings, bool(self.transforms))
         if self.transforms and isinstance(self.loss, MAPE):
             raise ConfigError("the loss MAPE is about original units, which data.transform leaves: choose one of them")
-        sizes = self.settings["embeddings"]
-        self.embeddings = built_embeddings(sizes, self.schema, channels == "independent")
-        self.channels = built_channels(channels == "independent", sizes, self.schema, self.embeddings)
+        vectors, independent = self.settings["embeddings"], channels == "independent"
+        self.embeddings = built_embeddings(vectors, self.schema, independent)
+        self.channels = built_channels(independent, vectors, self.schema, self.embeddings)
         width = features + static if self.embeddings is None else self.embeddings.width
         width = width if self.channels is None else self.channels.width
         known = known if self.embeddings is None else self.embeddings.known
@@ -171,8 +182,10 @@ class Composition(nn.Module, metaclass=ByName):
         self.across = built_across(self.settings["across"], self.schema, self.channels, self.backbone)
         self.anchor = built_anchor(anchor, self.schema)
         self.window_norm = built_window_norm(window_norm, self.schema, self.anchor)
+        self.smoothing = built_smoothing(smoothing, smoothing_seasons, self.schema, self.settings, self.loss)
         self.loss_units = loss_units
-        if loss_units == "window" and (self.window_norm is None or not self.window_norm.divides):
+        divides = self.window_norm is not None and self.window_norm.divides
+        if loss_units == "window" and not divides and self.smoothing is None:
             raise ConfigError(f"model.loss_units: window needs a window_norm that has units, got {window_norm}")
         decoded = targets if self.channels is None else 1
         sizes = self.backbone.output_size, horizon, decoded, known, self.loss.outputs
@@ -185,7 +198,9 @@ class Composition(nn.Module, metaclass=ByName):
         self.require_lookback(self.schema)
         self.dropout = nn.Dropout(dropout)
         self.intervals = built_intervals(intervals, interval_window, self.schema, self.loss)
-        self._rows = SeriesRows(self.schema, self.embeddings is not None and self.embeddings.series is not None)
+        self._rows = SeriesRows(
+            self.schema, any(getattr(part, "series", None) is not None for part in (self.embeddings, self.smoothing))
+        )
 
     @property
     def device(self) -> torch.device:
@@ -263,14 +278,25 @@ class Composition(nn.Module, metaclass=ByName):
         x = self.scaling.scale("feature", batch.history, row)
         center, scale = self.scaling.target_units(batch.target, row)
         last_center, last_scale = self.scaling.target_units(batch.last, row)
+        offset, here = (center, last_center) if self.anchor is None else self.anchor(batch)
         unit = None
-        if self.window_norm is None:
+        if self.smoothing is not None:
+            own, offset, here, unit = self.smoothing(batch.history, self._rows.learned(batch.series))
+            scale, last_scale, unit = offset, here, unit.to(dtype)
+            x = x.to(dtype).index_copy(-1, torch.tensor(self.smoothing.columns, device=x.device), own.to(dtype))
+        elif self.window_norm is None:
             x = x.to(dtype)
         elif isinstance(self.window_norm, Level):
             x, level = self.window_norm(x, batch.history, dtype)
             unit = level / last_scale.to(dtype)
+            if self.anchor is None:
+                offset, here = torch.zeros_like(center), torch.zeros_like(last_center)
         else:
             x, unit = self.window_norm(x, (batch.last / last_scale).abs(), dtype)
+        if self.loss.original_units:  # the unit of the scaler multiplies forecasts, and the target stays as it is
+            unit = (last_scale.to(dtype) if unit is None else unit * last_scale.to(dtype)).expand(len(x), 1, -1)
+            offset, here = torch.zeros_like(center), torch.zeros_like(last_center)
+            scale, last_scale = torch.ones_like(scale), torch.ones_like(last_scale)
         if self.schema.static:
             static = self.scaling.scale("static", batch.static, batch.series).to(dtype)
             x = torch.cat([x, static[:, None].expand(-1, x.shape[1], -1)], -1)
@@ -278,13 +304,6 @@ class Composition(nn.Module, metaclass=ByName):
         vectors = None
         if self.embeddings is not None:
             vectors, known = self.embeddings(batch, known, self._rows.learned(batch.series))
-        offset, here = (center, last_center) if self.anchor is None else self.anchor(batch)
-        if self.anchor is None and isinstance(self.window_norm, Level):
-            offset, here = torch.zeros_like(center), torch.zeros_like(last_center)
-        if self.loss.original_units:  # the unit of the scaler multiplies forecasts, and the target stays as it is
-            unit = (last_scale.to(dtype) if unit is None else unit * last_scale.to(dtype)).expand(len(x), 1, -1)
-            offset, here = torch.zeros_like(center), torch.zeros_like(last_center)
-            scale, last_scale = torch.ones_like(scale), torch.ones_like(last_scale)
         last = ((batch.last - here) / last_scale).to(dtype)
         return Scaled(
             inputs=x,
@@ -387,9 +406,13 @@ class Composition(nn.Module, metaclass=ByName):
 
     def _unit_of_the_loss(self, scaled: Scaled) -> Tensor:
         """What scaled values are divided by where errors are measured; broadcasts to the target's shape."""
-        if self.loss_units == "scaled" or scaled.unit is None:
-            return scaled.target.new_ones(())
-        return scaled.unit[:, None]
+        unit = scaled.target.new_ones(())
+        if self.loss_units == "window" and scaled.unit is not None:
+            unit = scaled.unit[:, None]
+        if not scaled.scale.requires_grad:
+            return unit
+        # a level that is learned cannot make errors smaller by being larger: they are divided by what it is now
+        return unit * (scaled.scale.detach() / scaled.scale).to(unit)
 
     def errors(self, raw: Tensor, scaled: Scaled) -> Tensor:
         """The scores that calibrate the intervals, (batch, origins, horizon, targets, coverages).
@@ -434,7 +457,7 @@ class Composition(nn.Module, metaclass=ByName):
             require_whole_segments(self.backbone, int(data.lookback))
             return
         require_causal(self.backbone)
-        for name in ("window_norm", "across"):
+        for name in ("window_norm", "smoothing", "across"):
             if getattr(self, name) is not None:
                 require_windows(name, data)
         if self.anchor is not None and self.anchor.kind != "last":

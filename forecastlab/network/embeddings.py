@@ -57,7 +57,9 @@ class Embeddings(nn.Module):
         inputs = (*schema.features, *schema.static)
         made = {column for values in columns.values() for column in values}
         self._columns = [_positions(values, inputs) for values in columns.values()]
-        self._of_known = [_positions(values, schema.known) for values in columns.values()]
+        self._of_known = [
+            _positions(values, schema.known) if values[0] in schema.known else [] for values in columns.values()
+        ]
         self.kept = [place for place, name in enumerate(inputs) if name not in made]
         self._known_kept = [place for place, name in enumerate(schema.known) if name not in made]
         self.width = len(self.kept) + (size or 0) + sum(sizes[name] for name in columns)
@@ -102,5 +104,4 @@ class Embeddings(nn.Module):
 
 
 def _positions(names: Sequence[str], among: Sequence[str]) -> list[int]:
-    """The positions of names that are there; () if they are not."""
-    return [among.index(name) for name in names if name in among]
+    return [among.index(name) for name in names]

@@ -24,6 +24,7 @@ def require_original_units(loss: Loss, settings: Mapping[str, Any], transformed:
     for setting, allowed in (
         ("anchor", ("none",)),
         ("window_norm", ("none", "level")),
+        ("smoothing", ("none",)),
         ("loss_units", ("scaled",)),
     ):
         if settings[setting] not in allowed:

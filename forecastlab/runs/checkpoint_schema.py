@@ -231,7 +231,8 @@ SETTINGS = mapping(
     {
         **dict.fromkeys(("backbone", "decoder", "loss", "optimizer"), _part),
         **dict.fromkeys(("lr_scheduler", "across"), or_null(_part)),
-        **dict.fromkeys(("anchor", "window_norm", "loss_units", "channels"), text),
+        **dict.fromkeys(("anchor", "window_norm", "smoothing", "loss_units", "channels"), text),
+        "smoothing_seasons": list_of(whole(1, 2**31)),
         **dict.fromkeys(("linear_skip", "linear_window"), flag),
         "embeddings": mapping({}, others=whole(1, 2**31)),
         "dropout": real,

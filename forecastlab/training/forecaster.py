@@ -21,6 +21,7 @@ from forecastlab.errors import ConfigError, DataError
 from forecastlab.losses import MSE, Loss
 from forecastlab.metrics import ForecastMetrics
 from forecastlab.network import anchor as anchors
+from forecastlab.network import smoothing as smoothings
 from forecastlab.network import window_norm as window_norms
 from forecastlab.network.agreement import difference, require_alike, require_weights, schema_of
 from forecastlab.network.finite import require_finite
@@ -31,7 +32,7 @@ from forecastlab.penalties import Penalty
 from forecastlab.runs.checkpoint_schema import require_structure
 from forecastlab.training.calibration import Calibration
 from forecastlab.training.epoch_means import EpochMeans
-from forecastlab.training.requirements import require_double, require_trainable
+from forecastlab.training.requirements import require_double, require_positive, require_trainable
 from forecastlab.training.weights_from import take_weights
 
 Schedule = Callable[[Optimizer], ReduceLROnPlateau] | Callable[[Optimizer], LRScheduler]
@@ -55,6 +56,10 @@ class Forecaster(Network, Module):
         window_norm: how the targets' own past is normalised in each window (`WindowNorm`): "last" subtracts the last
             value. "standard", "mean", "robust" and "seasonal" also divide by a unit of the window, and multiply the
             forecasts by it. "level" divides by the window's level and subtracts nothing (`Level`).
+        smoothing: takes level and seasons out of each window by exponential smoothing that is learned (`Smoothing`,
+            ES-RNN), in place of `anchor` and `window_norm`: "shared" has the same coefficients for all series, and
+            "series" a deviation from them for each series of a panel. "none" does not smooth.
+        smoothing_seasons: rows in the one or two seasons of the smoothing; () for the season of the data.
         loss_units: "scaled" computes the loss in the units of the scaler. "window" computes it in those of each window,
             so that small and large series count the same.
         linear_skip: adds a linear map of the last input row to the decoder's output.
@@ -97,6 +102,8 @@ class Forecaster(Network, Module):
         lr_scheduler: Schedule | None = None,
         anchor: anchors.Kind = "none",
         window_norm: window_norms.Kind = "none",
+        smoothing: smoothings.Kind = "none",
+        smoothing_seasons: Sequence[int] = (),
         loss_units: Literal["scaled", "window"] = "scaled",
         linear_skip: bool = False,
         linear_window: bool = False,
@@ -113,7 +120,10 @@ class Forecaster(Network, Module):
         schema: dict[str, Any],
     ) -> None:
         super().__init__(
-            *(backbone, decoder, loss, anchor, window_norm, loss_units, linear_skip, linear_window, channels),
+            *(backbone, decoder, loss, anchor, window_norm, smoothing, smoothing_seasons, loss_units),
+            linear_skip=linear_skip,
+            linear_window=linear_window,
+            channels=channels,
             across=across,
             embeddings=embeddings,
             dropout=dropout,
@@ -191,6 +201,7 @@ class Forecaster(Network, Module):
         schema = Schema.from_dict(data.schema)
         require_alike(self.schema, schema)
         self.require_lookback(schema)
+        require_positive(self, data)
         unscaled = self.find_scalings(data.panel.names, all_of_them=stage != "predict")
         if stage != "predict":
             require_support(self.loss, data.panel)

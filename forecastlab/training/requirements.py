@@ -53,3 +53,25 @@ def require_trainable(network: Network, data: Any) -> None:
             "are of rows that the network is trained on, and its errors there are smaller than those to come. Set "
             f"it to {known} or less, or enlarge data.val_size"
         )
+
+
+def require_positive(network: Network, data: Any) -> None:
+    """Raises ConfigError if a network divides by the level of targets that are not all above 0.
+
+    Args:
+        network: the network.
+        data: the data module.
+    """
+    if network.smoothing is None:
+        return
+    rows = data.rows
+    wrong = (rows.observed & (rows.target <= 0)).nonzero()
+    if not len(wrong):
+        return
+    row, target = wrong[0].tolist()
+    series = int((rows.base + rows.first <= row).nonzero().max())
+    raise ConfigError(
+        f"model.smoothing: {network.settings['smoothing']} is multiplicative and needs targets above 0, but "
+        f"{data.targets[target]} of series {data.panel.names[series]} is {rows.target[row, target].item():g} (and so "
+        f"are {len(wrong)} values in all): set model.smoothing none, model.anchor last and model.window_norm seasonal"
+    )

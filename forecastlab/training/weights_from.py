@@ -10,7 +10,7 @@ from forecastlab.network.agreement import schema_of, shape_of
 from forecastlab.network.network import Network
 from forecastlab.runs.checkpoint import read_checkpoint
 
-OF_SERIES = ("embeddings.series",)
+OF_SERIES = ("embeddings.series", "smoothing.series")
 """Weights with a row for each series of a panel."""
 
 

@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from forecastlab.cli import main
+from forecastlab.errors import ReadingNote
 from forecastlab.training.forecaster import Forecaster
 from tests.cli.commands import files, fit, folder
 from tests.frames import panel, wide
@@ -327,3 +328,27 @@ def test_folds_by_cutoffs_are_cross_validated_and_compared(cli, tmp_path):
     assert "not run" not in answer.out + answer.err
     report = (tmp_path / "compared" / "report.html").read_text()
     assert "there are several series" in report
+
+
+TEXT = """
+data:
+  class_path: TableDataModule
+  init_args: {{path: {path}, series_column: unique_id, known: [sky], lookback: 4, splits: 2}}
+model:
+  backbone: {{class_path: LSTM, init_args: {{hidden_size: 4}}}}
+  embeddings: {{sky: 2}}
+"""
+
+
+def test_new_data_with_other_values_of_text_are_forecast_and_the_new_values_are_noted(predict, tmp_path):
+    trained, root = panel(60).assign(sky=["dry", "wet", "fog"] * 60), tmp_path / "text"
+    root.mkdir()
+    begun(root, TEXT, trained)
+    future = panel(61).assign(sky="hail").groupby("unique_id").tail(1).assign(y=np.nan)
+    new = pd.concat([trained.assign(sky=["dry", "hail", "dry"] * 60), future])
+    answer, table, checkpoint = predict(root, new)
+    assert answer.status == 0, answer.err
+    assert "column sky has 63 values that the training had not (hail)" in answer.err
+    with pytest.warns(ReadingNote):
+        frame = Forecaster.load(checkpoint).forecast(pd.read_csv(tmp_path / "new.csv"))
+    np.testing.assert_allclose(table["forecast"], frame["forecast"], rtol=1e-5)

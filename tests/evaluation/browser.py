@@ -34,6 +34,7 @@ frame.onload = () => {{
     sticking_out: [...page.body.querySelectorAll("*")]
       .filter(element => !element.closest(".scroll, pre") && element.getBoundingClientRect().right > {width} + 0.5)
       .map(element => element.outerHTML.slice(0, 200)),
+    boxes: [...page.querySelectorAll(".scroll")].map(box => [box.clientWidth, box.scrollWidth]),
     images: [...page.images].map(image => image.complete ? image.naturalWidth : 0),
     title: page.title,
     text: page.body.innerText,

@@ -59,7 +59,7 @@ def test_an_argument_that_nobody_has_is_refused(schema):
     with pytest.raises(TypeError, match="'hidden_size'"):
         Forecaster(hidden_size=16, schema=schema)
     with pytest.raises(TypeError, match="positional"):
-        Forecaster("GRU", *[None] * 20)
+        Forecaster("GRU", *[None] * 99)
     with pytest.raises(TypeError, match="multiple values"):
         Forecaster("GRU", backbone="GRU", schema=schema)
 

@@ -266,6 +266,13 @@ def test_a_series_without_training_rows_keeps_the_vector_zero(tmp_path):
         ({"embeddings": {"sky": True}}, "embeddings.sky must be a whole number of 1 or more, got True"),
         ({"embeddings": {"target": 2}}, "tells independent channels apart: set channels: independent"),
         (
+            {
+                "embeddings": {"sky": 2},
+                "schema": Schema(("y", "sky=a"), ("y",), recipe={"categories": {"sky": ["a", "b"]}}),
+            },
+            "sky=b is not among the inputs of the data",
+        ),
+        (
             {"embeddings": {"series": 2}, "schema": Schema(("y",), ("y",))},
             "tells series apart, and the data are one series",
         ),

@@ -190,6 +190,9 @@ def _with_categories(frame: pd.DataFrame, recipe: Recipe, notes: list[str]) -> R
     derived = {source for parts in recipe.derive.values() for source in parts}
     made: dict[str, list[str]] = {}
     for name in dict.fromkeys(covariates):
+        if name in recipe.categories:
+            made[name] = list(recipe.categories[name])
+            continue
         if name in recipe.derive or name in derived or name not in frame.columns or not is_text(frame[name]):
             continue
         values = frame[name].dropna().astype(str)

@@ -99,6 +99,35 @@ def test_a_static_text_is_a_number_for_each_of_its_values():
     assert [table.static for table in tables] == [{"kind=big": 1, "kind=small": 0}, {"kind=big": 0, "kind=small": 1}]
 
 
+def test_given_values_of_text_are_the_inputs_and_others_have_none():
+    data = frame(ds=DAYS, promo=["none", "big", "odd"] * 20)
+    module = TableDataModule(data, known=["promo"], categories={"promo": ["small", "big", "none"]}, lookback=4)
+    with pytest.warns(ReadingNote, match=r"column promo has 20 values that the training had not \(odd\)"):
+        (table,) = module.tables
+    assert module.schema["known"] == ["promo=small", "promo=big", "promo=none"]
+    assert module.schema["recipe"]["categories"] == {"promo": ["small", "big", "none"]}
+    assert table.values.iloc[:3][["promo=small", "promo=big", "promo=none"]].to_numpy().tolist() == [
+        [0, 0, 1],
+        [0, 1, 0],
+        [0, 0, 0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("categories", "words"),
+    [
+        ({"price": ["low"]}, "categories: price is no input; expected one of promo"),
+        ({"promo": "big"}, "categories.promo: expected different texts"),
+        ({"promo": []}, "categories.promo: expected different texts"),
+        ({"promo": ["big", "big"]}, "categories.promo: expected different texts"),
+        ({"promo": ["big", 1]}, "categories.promo: expected different texts"),
+    ],
+)
+def test_values_of_text_that_cannot_be_inputs_are_refused(categories, words):
+    with pytest.raises(ConfigError, match=words):
+        TableDataModule(frame(ds=DAYS, promo=["none", "big", "odd"] * 20), known=["promo"], categories=categories)
+
+
 def test_a_number_with_a_wrong_cell_is_no_text():
     data = frame(ds=DAYS, x=["1.5"] * 59 + ["many"])
     with pytest.raises(DataError, match=r"row 60 .*column x: expected a number, got 'many'.*--data.na_values"):
