@@ -127,7 +127,7 @@ def _columns(tables: Sequence[Table], recipe: Recipe, features: Sequence[str], c
     if calendar:
         facts.append(("calendar", ", ".join(calendar)))
     if recipe.static:
-        facts.append(("static", f"{', '.join(recipe.static)}: no change within a series"))
+        facts.append(("static", f"{', '.join(recipe.static)}: constant within each series"))
     return facts
 
 

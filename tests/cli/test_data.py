@@ -80,7 +80,7 @@ def test_a_file_of_one_series_is_described_as_it_is(cli, tmp_path):
         "columns     3: 2 features, target rest",
         "derived     rest = load - 2 wind",
         "calendar    hour_sin, hour_cos, holiday",
-        "static      height: no change within a series",
+        "static      height: constant within each series",
         "target      rest: minimum -2, mean 25.2041, maximum 52; 6 of 55 missing",  # (0 + ... + 54 - 152) / 49 - 2
         "feature     wind: minimum 1, mean 1, maximum 1; 6 of 55 missing",
         "missing     12 values in 6 rows, filled forward; rest: 6",

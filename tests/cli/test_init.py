@@ -85,6 +85,8 @@ def test_data_prints_the_facts_that_init_has_printed(cli, tmp_path, monkeypatch)
     for name, options in (("panel", ["--series-column", "store"]), ("single", [])):
         said = cli("init", f"{name}.csv", "--target=y", *options).out.splitlines()
         shown = cli("data", "--config", f"{name}.yaml").out.splitlines()
+        assert sum(line.startswith("calendar ") for line in shown) == 1  # of the config, and not of the file
+        shown = [line for line in shown if not line.startswith("calendar ")]
         facts = said[next(row for row, line in enumerate(said) if line.startswith("time ")) :]
         facts = facts[: next(row for row, line in enumerate(facts) if line.startswith("season "))]
         begin = shown.index(facts[0])
