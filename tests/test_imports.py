@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "losses": set(),
     "penalties": set(),
     "metrics": {"losses", "batch"},
-    "data": {"batch", "errors", "limits", "adapters", "text_columns"},
+    "data": {"batch", "errors", "limits", "adapters"},
     "network": {
         *("backbones", "hybrids", "decoders", "losses"),
         *("data", "runs", "batch", "errors", "limits"),

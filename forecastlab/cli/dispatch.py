@@ -17,7 +17,7 @@ from forecastlab.cli.export import export
 from forecastlab.cli.init import init
 from forecastlab.cli.reproduce import reproduce
 from forecastlab.cli.run_table import runs
-from forecastlab.experiment.environment import our_error, prepare
+from forecastlab.experiment.environment import notes_once, our_error, prepare
 from forecastlab.experiment.experiment import Experiment
 from forecastlab.experiment.options import take
 from forecastlab.experiment.refit import refit
@@ -62,12 +62,13 @@ def run(args: Sequence[str]) -> int:
     try:
         prepare(allowed)
         rest = with_paths(rest)
-        if rest[0] in COMMANDS:
-            return COMMANDS[rest[0]](rest[1:]) or 0
-        if rest[0] in ("test", "predict") and is_ensemble(rest):
-            ensemble(rest[0], rest[1:])
-        else:
-            refit(Experiment(rest).execute())
+        with notes_once():
+            if rest[0] in COMMANDS:
+                return COMMANDS[rest[0]](rest[1:]) or 0
+            if rest[0] in ("test", "predict") and is_ensemble(rest):
+                ensemble(rest[0], rest[1:])
+            else:
+                refit(Experiment(rest).execute())
     except SystemExit as exit_:  # --help and --print_config
         return int(exit_.code or 0)
     except Stopped as stopped:

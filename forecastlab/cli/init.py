@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
+from forecastlab.data.facts import as_text
 from forecastlab.data.published import PUBLISHED, published_path
 from forecastlab.data.survey import OpenQuestionError, survey
 from forecastlab.errors import ConfigError
 from forecastlab.experiment.proposal import config_for
 from forecastlab.runs.files import write_whole
-from forecastlab.text_columns import aligned
 
 ANSWERS = {
     "target": "column to predict, or several: load,price",
@@ -61,7 +61,7 @@ def init(args: Sequence[str]) -> None:
     text = config_for(seen, shlex.quote(options.file), answers)
     write_whole(path, text)
     made = [("config", str(path)), ("go on", f"forecastlab fit --config {shlex.quote(str(path))}")]
-    print("\n".join(aligned([*seen.facts, *made], (False, False))))
+    print(as_text([*seen.facts, *made]))
 
 
 def parser() -> argparse.ArgumentParser:

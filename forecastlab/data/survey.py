@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.tseries.frequencies import to_offset
 
+from forecastlab.data.facts import as_text, facts_of
 from forecastlab.data.published import PUBLISHED
 from forecastlab.data.reading.columns import USUAL, columns_of_times
 from forecastlab.data.reading.counted import COUNTED
@@ -23,11 +24,9 @@ from forecastlab.data.reading.source import read_source
 from forecastlab.data.reading.values import is_text, numbers_of
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.season import season_of
-from forecastlab.data.spark import spark
 from forecastlab.data.table import Table, calendar_between
-from forecastlab.data.tables import label_of, tables_of
+from forecastlab.data.tables import tables_of
 from forecastlab.errors import ConfigError, DataError
-from forecastlab.text_columns import aligned
 
 _TARGETS = ("y", "target", "value", "values", "sales", "demand", "load", "count", "cnt", "ot", "close")
 """What targets are called, in the order in which they are preferred."""
@@ -98,7 +97,7 @@ class Survey:
     horizon: int | None = None
 
     def __repr__(self) -> str:
-        return "\n".join(aligned(self.facts, (False, False)))
+        return as_text(self.facts)
 
 
 def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) -> Survey:
@@ -151,12 +150,13 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) 
         settings["frequency"] = frequency
         recipe = replace(recipe, frequency=frequency)
     found = tables_of(replace(long_of(long.frame, recipe), notes=[]))
-    facts += [("note", note) for note in found.notes]
+    facts += [("read", note) for note in found.notes]
     tables = found.tables
     settings["missing"] = answers.get("missing") or _missing(tables, found.recipe)
     season = answers.get("season_length") or season_of(tables, found.recipe)
     ahead = min(len(table.ahead) for table in tables) if known else 0
-    facts += _facts(tables, found.recipe, season, ahead)
+    facts += facts_of(tables, replace(found.recipe, missing=settings["missing"]), found.recipe.features, ())
+    facts.append(("season", f"{season} rows" if season > 1 else "none found"))
     others = [name for name in _numeric(long) if name not in (*recipe.targets, *known, *static)]
     if others:
         facts.append(
@@ -370,29 +370,3 @@ def _missing(tables: Sequence[Table], recipe: Recipe) -> str:
     if all(part.all() for part in observed):
         return "error"
     return "ffill" if all(part[0].all() for part in observed) else "mask"
-
-
-def _facts(tables: Sequence[Table], recipe: Recipe, season: int, ahead: int) -> list[tuple[str, str]]:
-    lengths = np.array([len(table.times) for table in tables])
-    step = f"rows ({tables[0].frequency})" if recipe.slots else tables[0].frequency
-    first = label_of(min(table.times[0] for table in tables), recipe)
-    last = label_of(max(table.times[-1] for table in tables), recipe)
-    shown = "counted" if recipe.time_format == COUNTED else f"every {step}"
-    facts = [("time", f"{', '.join(recipe.time_columns) or 'none'}: {first} .. {last}, {shown}")]
-    if recipe.series is None:
-        facts.append(("rows", f"{lengths[0]}"))
-    else:
-        rows = f"rows {lengths.min()} to {lengths.max()}, median {int(np.median(lengths))}"
-        facts.append(("series", f"{len(tables)} by {', '.join(recipe.series_columns)}; {rows}"))
-    for name in recipe.targets:
-        values = np.concatenate([table.values[name].to_numpy()[table.observed[name].to_numpy()] for table in tables])
-        spread = f"minimum {values.min():g}, mean {values.mean():g}, maximum {values.max():g}"
-        facts.append(("target", f"{name}: {spread}; {lengths.sum() - len(values)} of {lengths.sum()} missing"))
-        if len(tables) == 1:
-            facts.append(("", spark(tables[0].values[name].where(tables[0].observed[name]).to_numpy())))
-    facts.append(("season", f"{season} rows" if season > 1 else "none found"))
-    if recipe.known:
-        facts.append(("known", f"{', '.join(recipe.known)}: they have values for {ahead} steps behind the last target"))
-    if recipe.static:
-        facts.append(("static", f"{', '.join(recipe.static)}: they do not change within a series"))
-    return facts

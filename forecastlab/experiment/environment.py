@@ -1,12 +1,13 @@
 """What must be set before a command line is parsed, in every process that parses one."""
 
+import contextlib
 import errno
 import logging
 import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from jsonargparse import Namespace, add_instantiator, set_parsing_settings
@@ -35,6 +36,8 @@ NOT_FOR_USERS = (
 )
 """Parts of messages of Lightning's that are left out."""
 _SHOW = warnings.showwarning
+_SAID: list[set[str]] = []
+"""The notes that were printed within each block of `notes_once` that has begun."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 """What the system says when a file cannot be written for want of room or of leave."""
 
@@ -134,8 +137,24 @@ def _show(message: Warning | str, category: type[Warning], *others: Any, **named
     """Prints what was decided about data or fits in one line, once for all devices; other warnings as Python does."""
     if not issubclass(category, Note):
         _SHOW(message, category, *others, **named)
-    elif not rank():
+        return
+    said = _SAID[-1] if _SAID else set()
+    if not rank() and str(message) not in said:
+        said.add(str(message))
         print(f"forecastlab: note: {message}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def notes_once() -> Iterator[None]:
+    """Prints each note once within the block, however often data are read there, as by each fold's baselines.
+
+    Python's own "once" forgets what was said whenever a filter of warnings changes.
+    """
+    _SAID.append(set())
+    try:
+        yield
+    finally:
+        _SAID.pop()
 
 
 def _is_for_users(record: logging.LogRecord) -> bool:

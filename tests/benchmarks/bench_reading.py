@@ -37,3 +37,29 @@ def test_reading_against_pandas(compare, tmp_path):
         compare(
             table, name, f"{series * rows:,} rows", lambda path=path: read(path), lambda path=path: pd.read_csv(path)
         )
+
+
+DIALECTS = {
+    "decimal comma": lambda frame: frame.to_csv(index=False, sep=";", decimal=","),
+    "thousands, 1,234.50": lambda frame: frame.assign(y=frame["y"].map("{:,.2f}".format)).to_csv(index=False),
+    "1/31/2020 01:00 PM": lambda frame: frame.assign(
+        ds=pd.to_datetime(frame["ds"]).dt.strftime("%m/%d/%Y %I:%M %p")
+    ).to_csv(index=False),
+}
+
+
+def test_dialects_against_the_plain_one(compare, tmp_path):
+    path = written(tmp_path, 1, 250_000)
+    frame = pd.read_csv(path)
+    frame["y"] *= 50
+    frame.to_csv(path, index=False)
+    for name, text in DIALECTS.items():
+        other = tmp_path / "other.csv"
+        other.write_text(text(frame))
+        compare(
+            "reading a file of another dialect, against the plain one",
+            name,
+            "250,000 rows",
+            lambda other=str(other): read(other),
+            lambda: read(path),
+        )

@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -134,3 +135,19 @@ def test_wrong_options_are_named(config, tmp_path, cli, given, named):
     assert named in answer.err
     assert len(answer.err.strip().splitlines()) <= 10
     assert "Traceback" not in answer.err
+
+
+def test_what_was_decided_about_the_data_is_said_once_for_all_folds(cli, tmp_path):
+    days = pd.date_range("2024-01-01", periods=120)
+    newest_first = pd.DataFrame({"ds": days, "y": np.sin(np.arange(120.0))}).iloc[::-1]
+    newest_first.to_csv(tmp_path / "own.csv", index=False)
+    data = {"path": str(tmp_path / "own.csv"), "lookback": 4, "splits": 3, "batch_size": 64}
+    values = {
+        "data": {"class_path": "TableDataModule", "init_args": data},
+        "model": {"backbone": {"class_path": "GRU", "init_args": {"hidden_size": 2}}},
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(values))
+    run = ["crossval", *fit(tmp_path / "own.yaml", tmp_path, "--folds=2,3", "--baselines=persistence", epochs=1)[1:]]
+    answer = cli(*run)
+    assert answer.status == 0
+    assert answer.err.count("note: every row is earlier than the row before: the 120 rows were sorted by time") == 1

@@ -68,6 +68,7 @@ def test_a_file_of_one_series_is_described_as_it_is(cli, tmp_path):
     answer = cli("data", "--data=TableDataModule", f"--data.path={tmp_path / 'own.csv'}", *options)
     assert (answer.status, answer.err) == (0, "")
     assert answer.out.splitlines() == [
+        "time        time, written as ISO",
         "series      series",
         "rows        55 (2024-01-01 .. 2024-01-03 06:00, frequency h)",
         "gaps        4, 6 steps without any value",
@@ -78,10 +79,10 @@ def test_a_file_of_one_series_is_described_as_it_is(cli, tmp_path):
         "line        rest  ▁▁▁▁▂ ▂▃▃▃▄▄▄▄▅ ▅▅▅▆▆▆▆▆▆  ▇▇▇▇▇▇███████",
         "columns     3: 2 features, target rest",
         "derived     rest = load - 2 wind",
-        "known       hour_sin, hour_cos, holiday",
-        "static      height",
-        "values      rest: -2 .. 52, mean 25.2041",  # (0 + ... + 54 - 152) / 49 - 2
-        "values      wind: 1 .. 1, mean 1",
+        "calendar    hour_sin, hour_cos, holiday",
+        "static      height: constant within each series",
+        "target      rest: minimum -2, mean 25.2041, maximum 52; 6 of 55 missing",  # (0 + ... + 54 - 152) / 49 - 2
+        "feature     wind: minimum 1, mean 1, maximum 1; 6 of 55 missing",
         "missing     12 values in 6 rows, filled forward; rest: 6",
         "              wind: 6",
         "season      none found; season_length: 1",
@@ -98,7 +99,7 @@ def test_what_is_known_in_advance_is_described_with_the_steps_that_the_file_hold
     frame.to_csv(tmp_path / "own.csv", index=False)
     path = f"--data.path={tmp_path / 'own.csv'}"
     answer = cli("data", "--data=TableDataModule", path, "--data.known=[price]", "--data.lookback=2")
-    assert "known       price; the file holds 3 steps behind the last row" in answer.out.splitlines()
+    assert "known       price: the data hold values for 3 steps behind the last target" in answer.out.splitlines()
     assert "rows        37 (2024-01-01 .. 2024-02-06, frequency D)" in answer.out.splitlines()
 
 
@@ -109,20 +110,22 @@ def test_a_file_of_several_series_is_described_as_it_is(cli, tmp_path):
     options = [f"--data.{name}={value}" for name, value in given.items()]
     answer = cli("data", "--data=TableDataModule", f"--data.path={tmp_path / 'own.csv'}", *options)
     assert answer.out.splitlines() == [
-        "series      2, 67 rows on 40 steps of the calendar (2020-01-01 .. 2020-02-09, frequency D)",
-        "  a",
-        "    rows        40 (2020-01-01 .. 2020-02-09, frequency D)",
-        "    gaps        1, 1 steps without any value",
-        "                  2020-01-20 .. 2020-01-22",
-        "    line        y  ▁▁▁▁▁▂▂▂▂▂▃▃▃▃▃▄▄▄▄▄ ▅▅▅▅▆▆▆▆▆▇▇▇▇▇█████",
-        "  b",
-        "    rows        27 (2020-01-07 .. 2020-02-02, frequency D)",
-        "    gaps        1, 1 steps without any value",
-        "                  2020-01-16 .. 2020-01-18",
-        "    line        y  ▁▁▁▁▂▂▂▃▃▃ ▄▄▅▅▅▅▆▆▆▇▇▇████",
+        "time        ds, written as ISO",
+        "panel       2 series by id, 27 to 40 rows, median 33; 67 rows on 40 steps of the calendar (2020-01-01 .. "
+        "2020-02-09, frequency D)",
+        "series      a",
+        "rows        40 (2020-01-01 .. 2020-02-09, frequency D)",
+        "gaps        1, 1 steps without any value",
+        "              2020-01-20 .. 2020-01-22",
+        "line        y  ▁▁▁▁▁▂▂▂▂▂▃▃▃▃▃▄▄▄▄▄ ▅▅▅▅▆▆▆▆▆▇▇▇▇▇█████",
+        "series      b",
+        "rows        27 (2020-01-07 .. 2020-02-02, frequency D)",
+        "gaps        1, 1 steps without any value",
+        "              2020-01-16 .. 2020-01-18",
+        "line        y  ▁▁▁▁▂▂▂▃▃▃ ▄▄▅▅▅▅▆▆▆▇▇▇████",
         "columns     2: 1 features, target y",
-        "values      y: 100 .. 1132, mean 519.338",
-        "values      x: 0 .. 1032, mean 419.338",
+        "target      y: minimum 100, mean 519.338, maximum 1132; 2 of 67 missing",
+        "feature     x: minimum 0, mean 419.338, maximum 1032; 2 of 67 missing",
         "missing     4 values in 2 rows, filled forward; y: 2",
         "              x: 2",
         "season      none found; season_length: 1",
@@ -145,10 +148,11 @@ def test_of_many_series_gaps_and_columns_the_first_are_named(cli, tmp_path):
     given = {"series_column": "id", "features": features, "missing": "ffill", "lookback": 2, "splits": 3}
     options = [f"--data.{name}={value}" for name, value in given.items()]
     out = cli("data", "--data=TableDataModule", f"--data.path={tmp_path / 'own.csv'}", *options).out.splitlines()
-    assert "  s9" in out
-    assert "  s10" not in out
-    assert "  ... and 3 more" in out
-    assert out.count("                  ... and 4 more") == 10
+    assert "series      s9" in out
+    assert "series      s10" not in out
+    assert "series      ... and 3 more" in out
+    assert "feature     ... and 5 more" in out
+    assert out.count("              ... and 4 more") == 10
     assert sum(line.endswith(" and 4 more") and "c0: " in line for line in out) == 1
 
 

@@ -22,10 +22,9 @@ def test_a_file_is_described_and_its_config_trains_as_it_is(cli, tmp_path, monke
     assert (answer.status, answer.err) == (0, "")
     for said in (
         "times are read from column day",
-        "season  7 rows",
-        "2020-01-01",
-        "every D",
-        "go on   forecastlab fit",
+        "season      7 rows",
+        "(2020-01-01 .. 2020-07-18, frequency D)",
+        "go on       forecastlab fit",
     ):
         assert said in answer.out
     config = yaml.safe_load((tmp_path / "sales.yaml").read_text())
@@ -73,3 +72,26 @@ def test_a_file_that_is_not_there_is_an_error_of_one_line(cli, tmp_path):
     answer = cli("init", tmp_path / "none.csv")
     assert answer.status == 2
     assert answer.err.startswith(f"forecastlab: error: there is no file {tmp_path / 'none.csv'}")
+
+
+def test_data_prints_the_facts_that_init_has_printed(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    days = pd.date_range("2020-01-01", periods=200)
+    frame = pd.DataFrame({"day": days.strftime("%d/%m/%Y"), "y": 5 + np.sin(2 * np.pi * np.arange(200) / 7), "size": 3})
+    frame.loc[[40, 41], "y"] = np.nan
+    panel = pd.concat([frame.assign(store="a"), frame.iloc[20:].assign(store="b", size=4)])
+    panel.to_csv("panel.csv", index=False)
+    frame.drop(index=[70, 71]).iloc[::-1].to_csv("single.csv", index=False)
+    for name, options in (("panel", ["--series-column", "store"]), ("single", [])):
+        said = cli("init", f"{name}.csv", "--target=y", *options).out.splitlines()
+        shown = cli("data", "--config", f"{name}.yaml").out.splitlines()
+        assert sum(line.startswith("calendar ") for line in shown) == 1  # of the config, and not of the file
+        shown = [line for line in shown if not line.startswith("calendar ")]
+        facts = said[next(row for row, line in enumerate(said) if line.startswith("time ")) :]
+        facts = facts[: next(row for row, line in enumerate(facts) if line.startswith("season "))]
+        begin = shown.index(facts[0])
+        assert shown[begin : begin + len(facts)] == facts
+        assert len(facts) > 7
+        assert shown[begin + len(facts)].startswith("season      7 rows; season_length: 7")
+        sorted_rows = "read        every row is earlier than the row before: the 198 rows were sorted by time"
+        assert (sorted_rows in said) == (sorted_rows in shown) == (name == "single")

@@ -202,7 +202,7 @@ def test_a_survey_reads_as_the_table_of_what_it_saw():
     days = pd.date_range("2023-01-01", periods=50)
     said = repr(survey(pd.DataFrame({"ds": days, "y": np.arange(50.0)}), {}))
     assert said.splitlines()[0].split() == ["shape", "50", "rows,", "2", "columns"]
-    assert "target  y: minimum 0" in said
+    assert "target      y: minimum 0" in said
 
 
 @pytest.mark.parametrize("answer", ["a,b", "a, b", ["a", "b"]])

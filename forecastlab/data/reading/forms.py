@@ -53,6 +53,7 @@ _PATTERNS = {
     "b": r"[A-Za-z]{3}",
     "B": "[A-Za-z]{3,9}",
 }
+_DAY_AND_CLOCK = re.compile(r"(?P<day>\S*%[Yy]\S*) +(?P<clock>%[HI]\S*(?: ?%p)?)")
 _WEEKDAY = r"(?i)(mon|tue|wed|thu|fri|sat|sun)(?P<comma>,?) "
 
 
@@ -87,15 +88,21 @@ def _formats(text: str) -> list[str]:
     if not re.search(r"[T ,]\d{1,2}\b(?:[:.]\d\d|$| ?[AaPp][Mm])", body):
         clocks = [""]
     return list(
-        dict.fromkeys(before + date + clock + after for date in named for clock in clocks if _fits(date + clock, body))
+        dict.fromkeys(
+            before + date + clock + after
+            for date in named
+            if _fits(date, body, whole=False)  # there are 2000 forms, and few dates
+            for clock in clocks
+            if _fits(date + clock, body)
+        )
     )
 
 
-def _fits(form: str, text: str) -> bool:
+def _fits(form: str, text: str, whole: bool = True) -> bool:
     digits = r"\d\d" if re.search(r"%[a-zA-Z]%", form) else r"\d{1,2}"
     parts = re.split(r"%([a-zA-Z])", form)
     pattern = "".join(_PATTERNS.get(part, digits) if place % 2 else re.escape(part) for place, part in enumerate(parts))
-    return re.fullmatch(pattern, text) is not None
+    return (re.fullmatch if whole else re.match)(pattern, text) is not None
 
 
 def parse(form: str, given: "pd.Series[Any]") -> pd.DatetimeIndex:
@@ -127,7 +134,9 @@ def parse(form: str, given: "pd.Series[Any]") -> pd.DatetimeIndex:
     in_order = _in_order(texts, form)
     if in_order is not None:
         texts, form = in_order, "ISO8601"
-    times = pd.DatetimeIndex(pd.to_datetime(texts, format=form, errors="coerce", utc=zones is not None))
+    times = _by_day_and_clock(texts, form) if zones is None else None
+    if times is None:
+        times = pd.DatetimeIndex(pd.to_datetime(texts, format=form, errors="coerce", utc=zones is not None))
     if form != "ISO8601" and re.search(r"%[a-zA-Z]%", form):
         times = pd.DatetimeIndex(times.where(texts.str.len().to_numpy() == len(texts.iloc[0])))
     if zones is not None:
@@ -157,6 +166,31 @@ def _in_order(texts: "pd.Series[Any]", form: str) -> "pd.Series[Any] | None":
     for joint, part in zip("T::", "HMS", strict=True):
         written = written + joint + found.get(part, "00")
     return written
+
+
+def _by_day_and_clock(texts: "pd.Series[Any]", form: str) -> pd.DatetimeIndex | None:
+    """The same times, of which each different day and each different time of day is read once; None for other forms."""
+    parts = _DAY_AND_CLOCK.fullmatch(form)
+    if parts is None:
+        return None
+    times = np.full(len(texts), np.datetime64("NaT", "us"))
+    widths = texts.str.find(" ").to_numpy()
+    for width in np.unique(widths[widths > 0]):  # of days, which are few
+        rows = widths == width
+        chosen = texts if rows.all() else texts[rows]
+        clocks = _each(chosen.str[width:].str.lstrip(), parts["clock"]) - np.datetime64("1900-01-01", "us")
+        times[rows] = _each(chosen.str[:width], parts["day"]) + clocks
+    if (unread := np.isnat(times)).any():  # perhaps for other blanks
+        again = pd.DatetimeIndex(pd.to_datetime(texts[unread], format=form, errors="coerce"))
+        times[unread] = again.as_unit("us").to_numpy()
+    return pd.DatetimeIndex(times)
+
+
+def _each(texts: "pd.Series[Any]", form: str) -> "NDArray[np.datetime64]":
+    """The times of texts, (rows,), of which each different one is read once."""
+    codes, distinct = pd.factorize(texts)
+    times = pd.DatetimeIndex(pd.to_datetime(pd.Series(distinct), format=form, errors="coerce"))
+    return times.as_unit("us").to_numpy()[codes]
 
 
 def texts_of(given: "pd.Series[Any]") -> "pd.Series[Any]":

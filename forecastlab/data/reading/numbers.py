@@ -34,25 +34,37 @@ def as_numbers(texts: "pd.Series[Any]", decimal: Decimal, thousands: str | None 
         decimal: mark before the fraction.
         thousands: mark between thousands; None for the point or comma that is not `decimal`, blanks and apostrophes.
     """
-    form = _form(decimal, thousands)
-    if not all(isinstance(text, str) and form.fullmatch(text) for text in texts.iloc[:_FIRST].dropna()):
-        return None  # which tells nearly all columns that are no numbers, at once
-    codes, distinct = pd.factorize(texts.to_numpy(object))
-    if not len(distinct):
-        return np.full(len(texts), np.nan)
+    if not may_be_numbers(texts, decimal, thousands):
+        return None
+    there = texts.notna().to_numpy(np.bool_)
+    numbers = np.full(len(texts), np.nan)
+    if not there.any():
+        return numbers
     try:
-        together = "\n".join(distinct)
+        together = "\n".join(texts.to_numpy(object)[there])
     except TypeError:  # objects that are no text
         return None
-    if together.count("\n") != len(distinct) - 1 or not form.fullmatch(together):
+    if together.count("\n") != there.sum() - 1 or not _form(decimal, thousands).fullmatch(together):
         return None
     for mark in _marks(decimal, thousands):
         together = together.replace(mark, "")
     for minus in _MINUS:
         together = together.replace(minus, "-")
     plain = together.replace(decimal, ".").split("\n")
-    numbers = np.array([*map(float, plain), np.nan])  # the last one is that of code -1
-    return numbers[codes]
+    numbers[there] = np.fromiter(map(float, plain), np.float64, len(plain))
+    return numbers
+
+
+def may_be_numbers(texts: "pd.Series[Any]", decimal: Decimal, thousands: str | None = None) -> bool:
+    """Whether the first rows of a column are numbers, which tells nearly all columns that are none, at once.
+
+    Args:
+        texts: (rows,), text or missing.
+        decimal: see `as_numbers`.
+        thousands: see `as_numbers`.
+    """
+    form = _form(decimal, thousands)
+    return all(isinstance(text, str) and form.fullmatch(text) for text in texts.iloc[:_FIRST].dropna())
 
 
 def decimal_of(texts: "pd.Series[Any]", thousands: str | None = None) -> Decimal | Literal["either", "any"] | None:

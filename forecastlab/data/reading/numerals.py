@@ -1,7 +1,8 @@
 """How the numbers of a whole file are written: with a decimal point or a decimal comma, never with both."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_numeric_dtype
 
 from forecastlab.data.reading.dialect import Dialect
-from forecastlab.data.reading.numbers import Decimal, ambiguous, as_numbers, decimal_of
+from forecastlab.data.reading.numbers import Decimal, Numbers, ambiguous, as_numbers, decimal_of, may_be_numbers
 from forecastlab.errors import DataError
 
 _MONTH = re.compile(r"(?:0?[1-9]|1[0-2])\.(?:1[89]|20|21)\d\d")
@@ -37,18 +38,50 @@ def in_numbers(
     Raises:
         DataError: if two columns contradict each other, or if no column decides.
     """
+    read = lru_cache(read)
     frame = read(dialect.decimal or ".")
     decimal = dialect.decimal or ("." if dialect.thousands == "," else "," if dialect.thousands == "." else None)
+    columns = {name: _Written(name, frame[name], dialect.thousands, read) for name in _texts(frame, texts)}
     if decimal is None:
-        decimal = _decimal(read, frame, dialect, what, line_of, texts)
+        decimal = _decimal(read, frame, columns, dialect, what, line_of, texts)
     if decimal == "," and dialect.decimal is None:
         pointed, frame = frame, read(",")
         _require_agreement(pointed, frame, dialect, what, line_of, texts)
     for name in _texts(frame, texts):
-        numbers = as_numbers(frame[name], decimal, dialect.thousands)
+        written = columns.get(name)
+        numbers = as_numbers(frame[name], decimal, dialect.thousands) if written is None else written.numbers(decimal)
         if numbers is not None:
             frame[name] = numbers
     return without(frame, dialect.na_values, texts)
+
+
+class _Written:
+    """A column of text and its numbers by either mark, which are made when they are asked for, and once.
+
+    Args:
+        name: of the column.
+        texts: (rows,), text or missing.
+        thousands: mark between thousands.
+        read: see `in_numbers`.
+    """
+
+    def __init__(
+        self, name: Any, texts: "pd.Series[Any]", thousands: str | None, read: Callable[[str], pd.DataFrame]
+    ) -> None:
+        self.name, self.texts, self.thousands, self.read = name, texts, thousands, read
+        self.numbers = lru_cache(self._numbers)
+
+    def _numbers(self, decimal: Decimal) -> Numbers | None:
+        """The numbers, (rows,); None if they are none."""
+        if decimal == "," and self.may_be(",") and is_float_dtype(quick := self.read(",")[self.name]):
+            numbers: Numbers = quick.to_numpy()
+            if not np.isinf(numbers).any():  # which may be a word
+                return numbers
+        return as_numbers(self.texts, decimal, self.thousands)
+
+    def may_be(self, decimal: Decimal) -> bool:
+        """Whether its first rows are numbers."""
+        return may_be_numbers(self.texts, decimal, self.thousands)
 
 
 def without(frame: pd.DataFrame, na_values: Sequence[str | float], texts: Sequence[str]) -> pd.DataFrame:
@@ -77,19 +110,23 @@ def without(frame: pd.DataFrame, na_values: Sequence[str | float], texts: Sequen
 def _decimal(
     read: Callable[[str], pd.DataFrame],
     frame: pd.DataFrame,
+    columns: Mapping[Any, _Written],
     dialect: Dialect,
     what: str,
     line_of: Callable[[int], int],
     texts: Sequence[str],
 ) -> Decimal:
-    found = {name: decimal_of(frame[name], dialect.thousands) for name in _texts(frame, texts)}
-    commas = [name for name, decimal in found.items() if decimal == ","]
-    points = [name for name, decimal in found.items() if decimal == "."]
+    pointed = [name for name, column in columns.items() if column.numbers(",") is None]
+    points = [name for name in pointed if columns[name].numbers(".") is not None]
+    others = [name for name in columns if name not in pointed]
+    if not points and any(not columns[name].may_be(".") for name in others):
+        return ","  # for which the others need not be read with a point
+    commas = [name for name in others if columns[name].numbers(".") is None]
     if commas and points:
         raise _contradiction(what, _cell(frame, commas[0], ",", line_of), _cell(frame, points[0], ".", line_of))
     if commas:
         return ","
-    unsure = [name for name, decimal in found.items() if decimal == "either"]
+    unsure = [name for name in others if decimal_of(frame[name], dialect.thousands) == "either"]
     if not unsure or points or _against_comma(frame, read(","), dialect, texts):
         return "."
     place, text = _cell(frame, unsure[0], "", line_of)

@@ -1,5 +1,6 @@
 """Where rows stand: what messages call the file, the line and the value that are wrong."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -54,11 +55,10 @@ class Places:
         )
 
     def name(self, row: int) -> str:
-        """What messages call a row, by its number, from 0."""
-        for rows, end, call in zip(self.rows, accumulate(self.rows), self.calls, strict=True):
-            if row < end:
-                return call(row - end + rows)
-        raise IndexError(f"expected one of {sum(self.rows)} rows, got row {row}")
+        """What messages call a row, by its number from 0, or by the label that a file of columns may give it."""
+        ends = list(accumulate(self.rows))
+        file = min(bisect_right(ends, row), len(ends) - 1)
+        return self.calls[file](row - ends[file] + self.rows[file])
 
 
 Given = Union["pd.Series[Any]", pd.DataFrame]

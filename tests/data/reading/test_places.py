@@ -121,6 +121,14 @@ def test_a_row_of_a_file_without_lines_is_named_by_its_number(tmp_path):
     assert said.startswith(f"{tmp_path / 'load.parquet'}, row 9, column y: expected a number, got 'many'")
 
 
+def test_a_row_that_a_file_of_columns_labels_is_named_by_its_label(tmp_path):
+    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=9, freq="h"), "y": [*"12345678", "many"]})
+    frame.index = np.arange(100, 109)
+    frame.to_parquet(tmp_path / "load.parquet")
+    said = refused(tmp_path / "load.parquet")
+    assert said.startswith(f"{tmp_path / 'load.parquet'}, row 109, column y: expected a number, got 'many'")
+
+
 def test_a_cell_of_a_column_per_date_is_named_by_its_line_and_its_column(tmp_path):
     days = pd.date_range("2024-01-01", periods=6).astype(str)
     frame = pd.DataFrame(np.arange(12).reshape(2, 6), columns=days).astype(object)

@@ -1,4 +1,5 @@
 import datetime as dt
+import re
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from forecastlab.data.reading.forms import parse
 from forecastlab.data.reading.places import row_name
 from forecastlab.data.reading.times import are_row_numbers, read_times, time_of
 from forecastlab.errors import ConfigError, DataError
@@ -465,3 +467,25 @@ def test_rows_are_called_by_their_line_or_label():
 def test_a_setting_that_is_no_time_is_refused(value):
     with pytest.raises(ConfigError, match="start: expected a time such as 2017-01-01, got"):
         time_of("start", value)
+
+
+@given(
+    seconds=st.lists(st.integers(10**7, 2 * 10**9), min_size=1, max_size=40),
+    form=st.sampled_from(
+        [
+            *("%m/%d/%Y %I:%M %p", "%d.%m.%Y %H:%M", "%d/%m/%y %H:%M:%S", "%Y%m%d %H:%M", "%d-%b-%y %I:%M:%S %p"),
+            *("%d/%m/%Y %H:%M:%S.%f", "%m/%d/%Y %I %p", "%d/%m/%Y  %I:%M%p", "%Y-%m-%d %H.%M"),
+        ]
+    ),
+    damage=st.sampled_from(
+        [str, str.lower, lambda text: text.replace(" ", "   "), lambda text: text.replace(" ", "\t")]
+    ),
+    other=st.sampled_from(["", "rubbish", "31/31/2020 10:00", "1/2/2003 4:05 PM", "01.02.2003 25:00", "01.02.2003"]),
+)
+def test_times_that_are_read_in_parts_are_those_that_pandas_reads_whole(seconds, form, damage, other):
+    texts = [time.strftime(form) for time in pd.to_datetime(seconds, unit="s")]
+    texts = pd.Series([damage(texts[0]), *texts, other], dtype="str")
+    whole = pd.to_datetime(texts, format=form, errors="coerce")
+    if re.search(r"%[a-zA-Z]%", form):  # whose digits stand side by side: there all texts are as long as the first
+        whole = whole.where(texts.str.len() == len(texts[0].strip()))
+    assert parse(form, texts).tolist() == whole.tolist()
