@@ -98,7 +98,9 @@ class RGLRULayer(DiagonalLayer):
 def scale(log_a: Tensor) -> Tensor:
     """sqrt(1 - a²) of the same shape, from log a, which is at most 0: exact where a is near 1.
 
+    1 - a² is -expm1(2 log a), which is -tanh(log a) (1 + a²): ONNX has tanh, and would turn expm1 into exp minus 1.
     Where a gate is shut, log a is 0 and the root has no slope. Its gradient is then 0, which is its limit with respect
     to the pre-activation of the gate.
     """
-    return torch.sqrt(-torch.expm1(2 * log_a.clamp(max=-torch.finfo(log_a.dtype).tiny)))
+    log_a = log_a.clamp(max=-torch.finfo(log_a.dtype).tiny)
+    return torch.sqrt(-torch.tanh(log_a) * (1 + torch.exp(2 * log_a)))

@@ -130,10 +130,11 @@ class S5Layer(StateSpaceLayer):
         pole = (-decay, self.frequency)
         x, y = pole[0] * step, pole[1] * step
         if self.discretisation == "zoh":
-            size, sine = torch.exp(x), torch.sin(y)
-            a = (size * torch.cos(y), size * sine)
-            # a - 1 without loss of digits where a is near 1
-            gained = (torch.expm1(x) * torch.cos(y) - 2 * torch.sin(y / 2).square(), a[1])
+            size = torch.exp(x)
+            a = (size * torch.cos(y), size * torch.sin(y))
+            # a - 1 without loss of digits where a is near 1; exp(x) - 1 by tanh, since ONNX has no expm1
+            grown = torch.tanh(x / 2) * (size + 1)
+            gained = (grown * torch.cos(y) - 2 * torch.sin(y / 2).square(), a[1])
             factor = divided(gained, pole)
         else:
             below = (1 - x / 2, -y / 2)
