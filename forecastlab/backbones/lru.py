@@ -86,9 +86,8 @@ class LRULayer(StateSpaceLayer):
 
     Its parameters are named as in the paper: `nu_log`, `theta_log` and `gamma_log` (state_size,), `B` (2, state_size,
     hidden_size) with its real and imaginary part, `C` (hidden_size, 2, state_size) with its real part and minus its
-    imaginary part, and `D` (hidden_size,). The
-    encoder, the layer norm and the matrices of the GLU are `encoder`, `norm`, `gate_linear` and, with `full_glu`,
-    `value_linear`.
+    imaginary part, and `D` (hidden_size,). The encoder, the layer norm and the matrices of the GLU are `encoder`,
+    `norm`, `gate_linear` and, with `full_glu`, `value_linear`.
     """
 
     def __init__(
