@@ -32,7 +32,7 @@ class DiagonalLayer(InputGatedLayer):
         return linear(x, self.weight_ih, self.bias).to(self.bias.dtype)
 
     def project(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self.project_together(x).split(self.rows, -1)
+        return torch.split(self.project_together(x), self.rows, -1)
 
     def initial_state(self, batch_size: int) -> State:
         return self.bias.new_zeros(batch_size, self.hidden_size)
