@@ -76,8 +76,8 @@ class StateSpaceLayer(Layer):
         u = self.encoder(x)
         v = self.norm(u)
         if self.fused and not keep_parts and usable(v, self.D, cast(Tensor, state)):
-            y, last = self.kernel(v, cast(Tensor, state))
-            return gated_shortcut(u, *self.mix(y)), last, ()
+            y, after = self.kernel(v, cast(Tensor, state))
+            return gated_shortcut(u, *self.mix(y)), after, ()
         a, b, c = self.discretised()
         # under autocast a product has bfloat16, in which a factor near 1 is 1
         s, last = recur_complex(self, a, linear(v, b).to(a.dtype), state)
