@@ -1,5 +1,7 @@
 """Diagonal linear recurrences against sums written out in NumPy, and their kernels against loops in Python."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ from forecastlab.backbones.kernels.choice import MIN_STEPS, usable
 from forecastlab.backbones.kernels.shortcut import gated_shortcut
 from forecastlab.backbones.kernels.state_space import state_space
 from forecastlab.backbones.linear_recurrence import recur, recur_complex
+from forecastlab.backbones.min_gru import MinGRU
+from forecastlab.backbones.min_lstm import MinLSTM
 from forecastlab.backbones.stepping import Stepped
 
 pytest.importorskip("numba", reason="numba is optional")
@@ -138,3 +142,17 @@ def test_a_function_of_the_last_state_alone_has_the_right_gradients(name):
         *(torch.autograd.grad(run(*given)[1].square().sum(), wanted) for run in (kernel, plain)), strict=True
     ):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("cell", [MinGRU, MinLSTM])
+def test_a_factor_near_one_is_not_rounded_to_one_under_autocast(cell):
+    model = cell(WIDTH, UNITS, forget_bias=0.0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.gate(0, "update" if cell is MinGRU else "input").bias.fill_(-8.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        last = model(torch.zeros(1, TIME, WIDTH), (torch.ones(1, UNITS),))[1][0]
+    shut = 1 / (1 + math.exp(8))
+    kept = 1 - shut if cell is MinGRU else 0.5 / (0.5 + shut)  # bfloat16 has nothing between 0.996 and 1
+    torch.testing.assert_close(last, torch.full((1, UNITS), kept**TIME), rtol=1e-4, atol=0)
