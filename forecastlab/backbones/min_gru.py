@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from forecastlab.backbones.base import require_positive
-from forecastlab.backbones.layered import InputGatedLayer, Layered
-from forecastlab.backbones.linear_recurrence import recur
+from forecastlab.backbones.layered import Layered
+from forecastlab.backbones.linear_recurrence import DiagonalLayer, recur
 from forecastlab.backbones.slstm import ForgetBias, forget_biases
 from forecastlab.batch import State
 
@@ -73,7 +73,7 @@ class MinGRU(Layered):
         super().__init__(input_size, layers, hidden_size, dropout)
 
 
-class MinGRULayer(InputGatedLayer):
+class MinGRULayer(DiagonalLayer):
     """One layer of a `MinGRU`."""
 
     gates: ClassVar[tuple[str, ...]] = ("update", "candidate")
@@ -83,9 +83,8 @@ class MinGRULayer(InputGatedLayer):
         self, input_size: int, hidden_size: int, candidate: Candidate, forget_bias: ForgetBias, fused: bool
     ) -> None:
         require_candidate(candidate)
-        super().__init__(input_size, hidden_size)
+        super().__init__(input_size, hidden_size, fused)
         self.candidate = candidate
-        self.fused = fused
         with torch.no_grad():
             self.gate("update").bias.sub_(forget_biases(forget_bias, "sigmoid", hidden_size))
 
@@ -95,9 +94,6 @@ class MinGRULayer(InputGatedLayer):
         n = activated(n, self.candidate)
         h, last = recur(self, keep, z * n, state, self.fused)
         return h, last, (z, n, h)
-
-    def initial_state(self, batch_size: int) -> State:
-        return self.bias.new_zeros(batch_size, self.hidden_size)
 
 
 def require_candidate(candidate: str) -> None:

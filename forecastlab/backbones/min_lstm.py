@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from forecastlab.backbones.base import require_positive
-from forecastlab.backbones.layered import InputGatedLayer, Layered
-from forecastlab.backbones.linear_recurrence import recur
+from forecastlab.backbones.layered import Layered
+from forecastlab.backbones.linear_recurrence import DiagonalLayer, recur
 from forecastlab.backbones.min_gru import Candidate, activated, require_candidate
 from forecastlab.backbones.slstm import ForgetBias, forget_biases
 from forecastlab.batch import State
@@ -73,7 +73,7 @@ class MinLSTM(Layered):
         super().__init__(input_size, layers, hidden_size, dropout)
 
 
-class MinLSTMLayer(InputGatedLayer):
+class MinLSTMLayer(DiagonalLayer):
     """One layer of a `MinLSTM`."""
 
     gates: ClassVar[tuple[str, ...]] = ("forget", "input", "candidate")
@@ -83,9 +83,8 @@ class MinLSTMLayer(InputGatedLayer):
         self, input_size: int, hidden_size: int, candidate: Candidate, forget_bias: ForgetBias, fused: bool
     ) -> None:
         require_candidate(candidate)
-        super().__init__(input_size, hidden_size)
+        super().__init__(input_size, hidden_size, fused)
         self.candidate = candidate
-        self.fused = fused
         with torch.no_grad():
             self.gate("forget").bias.add_(forget_biases(forget_bias, "sigmoid", hidden_size))
 
@@ -96,6 +95,3 @@ class MinLSTMLayer(InputGatedLayer):
         g = activated(g, self.candidate)
         h, last = recur(self, f, i * g, state, self.fused)
         return h, last, (f, i, g, h)
-
-    def initial_state(self, batch_size: int) -> State:
-        return self.bias.new_zeros(batch_size, self.hidden_size)

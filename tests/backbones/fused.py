@@ -7,11 +7,14 @@ import torch
 
 from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.kernels.choice import MIN_STEPS
+from forecastlab.backbones.lru import LRU
 from forecastlab.backbones.min_gru import MinGRU
 from forecastlab.backbones.min_lstm import MinLSTM
 from forecastlab.backbones.peephole_lstm import PeepholeLSTM
 from forecastlab.backbones.residual_lstm import ResidualLSTM
+from forecastlab.backbones.rglru import RGLRU
 from forecastlab.backbones.rnn import RNN
+from forecastlab.backbones.s5 import S5
 from forecastlab.backbones.slstm import SLSTM
 
 WIDTH, HIDDEN, TIME = 5, 11, 2 * MIN_STEPS + 3
@@ -20,11 +23,14 @@ CELLS = {
     "RNN(relu)": partial(RNN, WIDTH, HIDDEN, activation="relu"),
     "GRU": partial(GRU, WIDTH, HIDDEN, 2),
     "GRU(reset before)": partial(GRU, WIDTH, HIDDEN, 2, reset_after=False),
+    "LRU": partial(LRU, WIDTH, HIDDEN, 2),
     "MinGRU": partial(MinGRU, WIDTH, HIDDEN, 2),
     "MinLSTM(positive)": partial(MinLSTM, WIDTH, HIDDEN, 2, candidate="positive"),
     "PeepholeLSTM": partial(PeepholeLSTM, WIDTH, HIDDEN, 2),
     "ResidualLSTM": partial(ResidualLSTM, WIDTH, HIDDEN, 2),
     "ResidualLSTM(bare)": partial(ResidualLSTM, WIDTH, WIDTH, peephole="none", projection=False),
+    "RGLRU": partial(RGLRU, WIDTH, HIDDEN, 2),
+    "S5": partial(S5, WIDTH, HIDDEN, 2),
     "SLSTM": partial(SLSTM, WIDTH, HIDDEN, 2),
     "SLSTM(exp, heads)": partial(SLSTM, WIDTH, 12, forget="exp", num_heads=3),
 }

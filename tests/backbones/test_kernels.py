@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.kernels.choice import MIN_STEPS
-from forecastlab.backbones.kernels.diagonal import complex_diagonal, diagonal
+from forecastlab.backbones.kernels.diagonal import diagonal
 from forecastlab.backbones.kernels.gru import gru
 from forecastlab.backbones.kernels.lstm import lstm
+from forecastlab.backbones.kernels.rglru import rglru
 from forecastlab.backbones.kernels.rnn import rnn
 from forecastlab.backbones.kernels.slstm import slstm
 from forecastlab.backbones.lstm import LSTM
@@ -173,7 +174,7 @@ def kernel_calls(hidden):
         yield 3, lambda x, h, after=reset_after: gru(x, weight[hidden:], weight[0].repeat(3), h, None, after)
     yield 4, lambda x, h: lstm(x, weight, (h, h), None, weight[:3], x[..., :hidden].contiguous(), weight[:hidden])
     yield 2, lambda x, h: diagonal(x[..., :hidden].sigmoid(), x[..., hidden:].contiguous(), h)
-    yield 2, lambda x, h: complex_diagonal(weight[:2, :].flatten(), x, torch.cat([h, h.exp()], 1))
+    yield 3, lambda x, h: rglru(x, weight[0].exp(), h)
     yield 4, lambda x, h: slstm(x, weight, (h, h, h.exp(), h), None, exponential=False)
 
 

@@ -69,6 +69,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"window": 3, "batch_norm": True, "elu": True},
         {"mode": "layer", "batch_norm": True, "max_length": 4},
     ],
+    "LRU": [{"num_layers": 2, "full_glu": True}, {"state_size": 3, "r_min": 0.9, "r_max": 0.999, "max_phase": 0.3}],
     "LSTM": [
         {"num_layers": 2},
         {"activation": "relu", "forget_bias": 1.0},
@@ -84,11 +85,12 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"num_layers": 2, "chunk_size": 4},
         {"forget": "exp", "num_heads": 1, "forget_bias": 1.0},
     ],
-    "Parallel": [{"branches": [GRU]}, {"branches": [GRU, LSTM, partial(Parallel, branches=[RNN, GRU])]}],
-    "Patches": [{"length": 3, "stride": 2, "backbone": LSTM}],
     "MinGRU": [{"num_layers": 2}, {"candidate": "positive", "forget_bias": 1.0}],
     "MinLSTM": [{"num_layers": 2}, {"candidate": "positive", "forget_bias": 1.0}],
+    "Parallel": [{"branches": [GRU]}, {"branches": [GRU, LSTM, partial(Parallel, branches=[RNN, GRU])]}],
+    "Patches": [{"length": 3, "stride": 2, "backbone": LSTM}],
     "PeepholeLSTM": [{"num_layers": 2}, {"peephole": "full", "forget_bias": 1.0}],
+    "RGLRU": [{"num_layers": 2}],
     "RNN": [{"num_layers": 2}, {"activation": "relu"}, {"num_layers": 2, "activation": "softsign"}],
     "Residual": [{"branches": [RNN, LSTM]}, {"branches": [partial(LSTM, hidden_size=INPUT_SIZE)]}],
     "ResidualLSTM": [
@@ -96,6 +98,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"peephole": "none", "projection": False, "forget_bias": 1.0},
         {"hidden_size": INPUT_SIZE},
     ],
+    "S5": [{"num_layers": 2}, {"state_size": 6, "num_blocks": 3, "discretisation": "bilinear", "dt_max": 0.5}],
     "SLSTM": [{"num_layers": 2}, {"forget": "exp", "num_heads": 1, "forget_bias": 1.0}],
     "SelfAttention": [{"num_layers": 2}, {"positional_encoding": "none"}, {"num_heads": 1, "num_layers": 2}],
     "Series": [

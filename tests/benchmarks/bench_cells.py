@@ -18,6 +18,9 @@ SIZES = {
 }
 """Sequences, their steps, inputs, hidden units; two layers, but for cells that have none."""
 LONG = "1 x 1250 steps, 72 to 64"
+MANY = "64 x 336 steps, 72 to 64"
+LINEAR = ["MinGRU", "MinLSTM", "LRU", "RGLRU", "S5"]
+"""Cells with a linear recurrence, which are also measured on long windows in large batches."""
 LAYERS = 2
 CELLS = registered_backbones()
 TORCHS = {"torch.nn.RNN": nn.RNN, "torch.nn.GRU": nn.GRU}
@@ -62,10 +65,22 @@ PASSES = {"forward": forward, "forward and backward": both_ways}
 def test_cell_against_torchs_lstm(name, passes, size, compare):
     batch, time, width, hidden = SIZES[size]
     x = torch.randn(batch, time, width)
-    model, lstm = built(name, width, hidden), nn.LSTM(width, hidden, LAYERS, batch_first=True)
-    assert model(x)[0].isfinite().all()
+    model = built(name, width, hidden)
     if name in SAME:
         require_same(model, SAME[name](width, hidden, LAYERS, batch_first=True), x)
+    against_torchs_lstm(name, model, hidden, passes, size, x, compare)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_linear_recurrence_against_torchs_lstm_on_long_windows(name, compare):
+    x = torch.randn(64, 336, 72)
+    against_torchs_lstm(name, built(name, 72, 64), 64, "forward and backward", MANY, x, compare)
+
+
+def against_torchs_lstm(name, model, hidden, passes, size, x, compare):
+    """Adds a row: two layers of a cell beside two layers of torch's LSTM of as many hidden units."""
+    lstm = nn.LSTM(x.shape[2], hidden, LAYERS, batch_first=True)
+    assert model(x)[0].isfinite().all()
     run = PASSES[passes]
     table = f"time of a cell / time of torch.nn.LSTM, {passes}"
     compare(table, label(name), size, partial(run, model, x), partial(run, lstm, x))

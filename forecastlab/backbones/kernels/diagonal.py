@@ -1,4 +1,4 @@
-"""Diagonal linear recurrences, all steps in one call."""
+"""A diagonal linear recurrence, all steps in one call."""
 
 from typing import Any
 
@@ -24,21 +24,6 @@ def diagonal(a: Tensor, b: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     return y, last
 
 
-def complex_diagonal(a: Tensor, b: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    """Runs h_t = a * h_{t-1} + b_t along time, for complex numbers and factors that are the same at every step.
-
-    Args:
-        a: the factors, (2 * units,): the real parts, then the imaginary parts.
-        b: the summands, (batch, time, 2 * units), likewise.
-        h: (batch, 2 * units), the state before the first step, likewise.
-
-    Returns:
-        The states of all steps, (batch, time, 2 * units), and the last one.
-    """
-    y, last = call(_ComplexDiagonal, a, b, h)
-    return y, last
-
-
 class _Diagonal(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, h: Tensor) -> Any:
@@ -54,20 +39,3 @@ class _Diagonal(torch.autograd.Function):
         da, db, dh = empty(y, *y.shape), empty(y, *y.shape), changing(gradients[1])
         loops().diagonal.backward(*map(array, (gradients[0], a, h, y, da, db, dh)))
         return da, db, dh
-
-
-class _ComplexDiagonal(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, h: Tensor) -> Any:
-        y, last = empty(b, *b.shape), changing(h)
-        loops().complex_diagonal.forward(array(a), array(b), array(last), array(y))
-        ctx.save_for_backward(a, h, y)
-        return y, last
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        refuse_second_derivatives()
-        a, h, y = ctx.saved_tensors
-        da, db, dh = empty(h, *h.shape), empty(y, *y.shape), changing(gradients[1])
-        loops().complex_diagonal.backward(*map(array, (gradients[0], a, h, y, da, db, dh)))
-        return da.sum(0), db, dh

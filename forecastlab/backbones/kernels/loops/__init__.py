@@ -13,6 +13,6 @@ gates of each step in `kept` (batch, time, ...) for the backward kernel. If `kep
 overwrites the one before.
 """
 
-from forecastlab.backbones.kernels.loops import complex_diagonal, diagonal, gru, lstm, rnn, slstm
+from forecastlab.backbones.kernels.loops import complex_diagonal, diagonal, gru, lstm, rglru, rnn, shortcut, slstm
 
-__all__ = ["complex_diagonal", "diagonal", "gru", "lstm", "rnn", "slstm"]
+__all__ = ["complex_diagonal", "diagonal", "gru", "lstm", "rglru", "rnn", "shortcut", "slstm"]

@@ -1,0 +1,177 @@
+"""S5: a diagonal state space model with many inputs and outputs, in a residual block."""
+
+import math
+from typing import ClassVar, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from forecastlab.backbones.base import require_positive
+from forecastlab.backbones.layered import Layered
+from forecastlab.backbones.state_space import Discretised, StateSpaceLayer
+
+Discretisation: TypeAlias = Literal["zoh", "bilinear"]
+"""How the input acts between two steps: it is held (zero-order hold), or the trapezoidal rule is used."""
+
+
+class S5(Layered):
+    """Stack of simplified state space layers: one diagonal system per layer for all units (Smith et al. 2023).
+
+        u_t = W x_t + b                                the encoder, in the first layer; u_t = x_t in the others
+        v_t = LayerNorm(u_t)
+        ds/dt = Λ * s + B v,  y = 2 Re(C s) + D * v    complex and diagonal, in continuous time
+        s_t = a * s_{t-1} + f * (B v_t)                the same at the steps, with a step size Δ for each state
+        a = exp(Λ Δ),  f = (a - 1) / Λ                 "zoh", zero-order hold
+        a = (1 + Λ Δ / 2) / (1 - Λ Δ / 2),  f = Δ / (1 - Λ Δ / 2)      "bilinear"
+        g_t = gelu(y_t)
+        h_t = u_t + g_t * s(W_g g_t + b_g)             gate and shortcut, the output
+
+    The states come in conjugate pairs, of which one is kept; hence 2 Re. They start as the eigenvalues of HiPPO-N, the
+    normal part of HiPPO-LegS: all decay at the rate 1/2, at different frequencies. B and C start as the images of real
+    random matrices under its eigenvectors, so that the layer starts as a real system. Δ starts log-uniform between
+    `dt_min` and `dt_max`. Λ, B, C, D and Δ are trained.
+
+    Deviations: the decay is kept as a logarithm, so that no training step makes a state grow. The paper's layers may
+    have batch or layer norm; here it is layer norm, which sees one step alone: the network stays causal, and can be
+    stepped. All steps last 1; steps of unequal length would need their lengths beside the inputs. The recurrence runs
+    step by step and not as a parallel scan. Dropout acts between the layers alone.
+
+    The state of a layer is s as two reals, (batch, 2 * state_size): the real parts, then the imaginary parts. The
+    signals of `trace` are "state_real" and "state_imaginary", (batch, time, state_size), and "output_gate"
+    s(W_g g + b_g) and "hidden", (batch, time, hidden_size). Nothing of the state enters a gate, so there is no
+    recurrent dropout.
+
+    Args:
+        input_size: width of the inputs.
+        hidden_size: width of the blocks, and of the outputs.
+        num_layers: number of stacked blocks.
+        dropout: probability that an output of a block is dropped before the next block reads it, in training.
+        state_size: number of conjugate pairs of states of a block (half the paper's P); None for half of hidden_size.
+        num_blocks: number of HiPPO-N matrices (the paper's J) on whose diagonal blocks the states start.
+        discretisation: "zoh" or "bilinear".
+        dt_min: the smallest Δ at the start. A state starts by remembering about 2 / Δ steps.
+        dt_max: the largest Δ at the start.
+        fused: whether a compiled kernel runs long sequences on a CPU. It needs numba (see `kernels.choice`). Without
+            it, a loop in Python computes the same up to rounding.
+
+    Raises:
+        ValueError: for a size below 1, states that do not split evenly over the blocks, a dropout outside [0, 1), an
+            unknown discretisation, or step sizes that are not 0 < dt_min <= dt_max.
+    """
+
+    source: ClassVar[str] = "Smith, Warrington and Linderman 2023, Simplified State Space Layers, arXiv:2208.04933"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        state_size: int | None = None,
+        num_blocks: int = 1,
+        discretisation: Discretisation = "zoh",
+        dt_min: float = 0.001,
+        dt_max: float = 0.1,
+        fused: bool = True,
+    ) -> None:
+        require_positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers, num_blocks=num_blocks)
+        states = max(1, hidden_size // 2) if state_size is None else state_size
+        options = (num_blocks, discretisation, dt_min, dt_max, fused)
+        widths = [input_size] + [hidden_size] * (num_layers - 1)
+        layers = [S5Layer(width, hidden_size, states, not n, *options) for n, width in enumerate(widths)]
+        super().__init__(input_size, layers, hidden_size, dropout)
+
+
+class S5Layer(StateSpaceLayer):
+    """One block of an `S5`.
+
+    Its parameters are `log_decay` and `frequency`, which are log(-Re Λ) and Im Λ, and `log_step`, each (state_size,),
+    `B` (2, state_size, hidden_size) with its real and imaginary part, `C` (hidden_size, 2, state_size) with its real
+    part and minus its imaginary part, and `D` (hidden_size,). The encoder, the layer norm and the gate are `encoder`,
+    `norm` and `gate_linear`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        state_size: int,
+        first: bool,
+        num_blocks: int,
+        discretisation: Discretisation,
+        dt_min: float,
+        dt_max: float,
+        fused: bool,
+    ) -> None:
+        super().__init__(input_size, hidden_size, state_size, first, fused)
+        if state_size % num_blocks:
+            raise ValueError(f"state_size must be a multiple of num_blocks = {num_blocks}, got {state_size}")
+        if discretisation not in ("zoh", "bilinear"):
+            raise ValueError(f"discretisation must be 'zoh' or 'bilinear', got {discretisation!r}")
+        if not 0 < dt_min <= dt_max:
+            raise ValueError(f"step sizes must be 0 < dt_min <= dt_max, got dt_min={dt_min!r} and dt_max={dt_max!r}")
+        self.discretisation = discretisation
+        dtype = self.D.dtype
+        poles, vectors = hippo_n(2 * state_size // num_blocks)
+        V = torch.block_diag(*[vectors] * num_blocks)  # (2 * state_size, state_size)
+        B = V.mH @ torch.randn(2 * state_size, hidden_size).to(V.dtype) * hidden_size**-0.5
+        C = torch.randn(hidden_size, 2 * state_size).to(V.dtype) @ V * (2 * state_size) ** -0.5
+        log_step = torch.empty(state_size).uniform_(math.log(dt_min), math.log(dt_max))
+        self.log_decay = nn.Parameter(torch.log(-poles.real).repeat(num_blocks).to(dtype))
+        self.frequency = nn.Parameter(poles.imag.repeat(num_blocks).to(dtype))
+        self.log_step = nn.Parameter(log_step)
+        self.B = nn.Parameter(torch.stack([B.real, B.imag]).to(dtype))
+        self.C = nn.Parameter(torch.stack([C.real, -C.imag], 1).to(dtype))
+        self.gate_linear = nn.Linear(hidden_size, hidden_size)
+
+    def discretised(self) -> Discretised:
+        step, decay = torch.exp(self.log_step), torch.exp(self.log_decay)
+        pole = (-decay, self.frequency)
+        x, y = pole[0] * step, pole[1] * step
+        if self.discretisation == "zoh":
+            size = torch.exp(x)
+            a = (size * torch.cos(y), size * torch.sin(y))
+            # a - 1 without loss of digits where a is near 1; exp(x) - 1 by tanh, since ONNX has no expm1
+            grown = torch.tanh(x / 2) * (size + 1)
+            gained = (grown * torch.cos(y) - 2 * torch.sin(y / 2).square(), a[1])
+            factor = divided(gained, pole)
+        else:
+            below = (1 - x / 2, -y / 2)
+            a = divided((1 + x / 2, y / 2), below)
+            factor = divided((step, torch.zeros_like(step)), below)
+        B, (re, im) = self.B, (part.unsqueeze(-1) for part in factor)
+        b = torch.cat([re * B[0] - im * B[1], re * B[1] + im * B[0]])
+        return Discretised(torch.cat(a), b, 2 * self.C.flatten(1))
+
+    def mix(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        g = gelu(y)
+        return g, self.gate_linear(g)
+
+
+def divided(numerator: tuple[Tensor, Tensor], denominator: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """The quotient of complex numbers, each a real and an imaginary part: files and exports hold reals only."""
+    (a, b), (c, d) = numerator, denominator
+    square = c * c + d * d
+    return (a * c + b * d) / square, (b * c - a * d) / square
+
+
+def hippo_n(size: int) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors of HiPPO-N, one of each conjugate pair, complex128.
+
+    HiPPO-N is -1/2 on the diagonal and ∓sqrt(n + 1/2) sqrt(k + 1/2) below and above it: the part of HiPPO-LegS that is
+    normal, so that its eigenvectors are orthonormal.
+
+    Args:
+        size: number of rows, an even number.
+
+    Returns:
+        The eigenvalues with a positive imaginary part, (size / 2,), and the eigenvectors in the columns of (size,
+        size / 2).
+    """
+    root = torch.sqrt(torch.arange(size, dtype=torch.float64) + 0.5)
+    skew = torch.outer(root, root)
+    skew = skew.triu(1) - skew.tril(-1)
+    imaginary, vectors = torch.linalg.eigh(-1j * skew)  # ascending, so the second half is positive
+    half = size // 2
+    return torch.complex(torch.full((half,), -0.5, dtype=torch.float64), imaginary[half:]), vectors[:, half:]
