@@ -72,10 +72,9 @@ def reconcile(
         else:
             assert errors is not None
             lowest = base @ _projection(sums, _covariance(errors, str(target), nodes)).T
-        parts.append(pd.DataFrame(lowest @ sums.T, rows.index, pd.Index(nodes, name="unique_id")))
-    long = pd.concat(parts).stack().rename(value).reset_index()
-    order = {name: number for number, name in enumerate(nodes)}
-    long = long.sort_values("unique_id", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+        parts.append(pd.DataFrame(lowest @ sums.T, rows.index, nodes))
+    together = pd.concat(parts).reset_index()
+    long = together.melt(id_vars=keys, value_vars=nodes, var_name="unique_id", value_name=value)
     return long[["unique_id", *keys, value]]
 
 
