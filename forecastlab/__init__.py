@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from forecastlab.data.table_datamodule import TableDataModule
     from forecastlab.evaluation.compare import compare
     from forecastlab.evaluation.crossval import crossval
+    from forecastlab.evaluation.reconciliation import reconcile
     from forecastlab.experiment.config import Config
     from forecastlab.export import load_safetensors
     from forecastlab.models.fit import fit
@@ -30,6 +31,7 @@ __all__ = [
     "crossval",
     "fit",
     "load_safetensors",
+    "reconcile",
     "tune",
 ]
 
@@ -45,6 +47,7 @@ _MODULES = {
     "crossval": "forecastlab.evaluation.crossval",
     "fit": "forecastlab.models.fit",
     "load_safetensors": "forecastlab.export",
+    "reconcile": "forecastlab.evaluation.reconciliation",
     "tune": "forecastlab.tuning.tune",
 }
 """Where the public names are; importing the package imports none of them, and no torch."""

@@ -2,8 +2,9 @@
 
 from forecastlab.decoders.attention_pooling import AttentionPooling
 from forecastlab.decoders.base import Decoder
+from forecastlab.decoders.deepar import DeepAR
 from forecastlab.decoders.linear import Linear
 from forecastlab.decoders.segments import Segments
 from forecastlab.decoders.seq2seq import Seq2Seq
 
-__all__ = ["AttentionPooling", "Decoder", "Linear", "Segments", "Seq2Seq"]
+__all__ = ["AttentionPooling", "Decoder", "DeepAR", "Linear", "Segments", "Seq2Seq"]

@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from forecastlab.errors import ConfigError
+
 
 class Decoder(nn.Module, ABC):
     """Maps the encoded history to `outputs` values per origin, step and target, in scaled units.
@@ -55,6 +57,20 @@ class Decoder(nn.Module, ABC):
         Returns:
             (batch, origins, horizon, targets, outputs)
         """
+
+    def paths(self, encoded: Tensor, known: Tensor, last: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
+        """A path for each origin, (batch, origins, horizon, targets), whose steps read the draws of those before them.
+
+        Args:
+            encoded: (batch, time, width), the backbone's output.
+            known: (batch, origins, horizon, known), scaled.
+            last: (batch, origins, targets), as in `forward`.
+            draw: maps the outputs of a step, (batch * origins, targets, outputs), to values in the units of `last`.
+
+        Raises:
+            ConfigError: if later steps do not read earlier ones.
+        """
+        raise ConfigError(f"{type(self).__name__} draws no paths: its later steps do not read the earlier ones")
 
     def trace(self, encoded: Tensor, known: Tensor, last: Tensor) -> dict[str, Tensor]:
         """The inner signals of a forecast, by name, each (batch, origins, ...); empty if the decoder has none.

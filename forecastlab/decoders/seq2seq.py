@@ -123,15 +123,35 @@ class Seq2Seq(Decoder):
     def forward(self, encoded: Tensor, known: Tensor, last: Tensor, target: Tensor | None = None) -> Tensor:
         return self._decode(encoded, known, last, target if self.training else None, None)
 
+    def paths(self, encoded: Tensor, known: Tensor, last: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
+        drawn: list[Tensor] = []
+
+        def feed(outputs: Tensor) -> Tensor:
+            drawn.append(draw(outputs))
+            return drawn[-1]
+
+        self._decode(encoded, known, last, None, None, feed)
+        path = torch.stack(drawn, 1)
+        return path.view(*known.shape[:2], *path.shape[1:])
+
     def trace(self, encoded: Tensor, known: Tensor, last: Tensor) -> dict[str, Tensor]:
         weights: list[Tensor] = []
         self._decode(encoded, known, last, None, weights)
         return {"attention": torch.stack(weights, 1).unflatten(0, known.shape[:2])} if weights else {}
 
     def _decode(
-        self, encoded: Tensor, known: Tensor, last: Tensor, target: Tensor | None, weights: list[Tensor] | None
+        self,
+        encoded: Tensor,
+        known: Tensor,
+        last: Tensor,
+        target: Tensor | None,
+        weights: list[Tensor] | None,
+        feed: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """As `forward`; `target` is for teacher forcing, and attention weights are appended to `weights`."""
+        """As `forward`; `target` is for teacher forcing, and attention weights are appended to `weights`.
+
+        What the next step reads of a forecast is `feed` of it, or the point forecast.
+        """
         batch, origins = known.shape[:2]
         memory = None
         if self.attention is not None:
@@ -141,7 +161,7 @@ class Seq2Seq(Decoder):
         state = self._start(encoded[:, -origins:].flatten(0, 1))
         known, last = known.flatten(0, 1), last.flatten(0, 1)  # from here on every origin is a sequence
         if target is None:
-            y = self._run(last, known, state, attend)
+            y = self._run(last, known, state, attend, feed=feed)
         else:
             truth = target.flatten(0, 1)
             fed = self.sampling(len(truth), self.horizon)
@@ -171,14 +191,18 @@ class Seq2Seq(Decoder):
         attend: Attend,
         truth: Tensor | None = None,
         fed: Tensor | None = None,
+        feed: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """The forecasts step by step from the last value (sequences, targets); the truth is read where it is fed."""
+        """The forecasts step by step from the last value (sequences, targets); the truth is read where it is fed.
+
+        What the next step reads of a forecast is `feed` of it, or the point forecast.
+        """
         forecasts, layers = [], _by_layer(state)
         for t, known_t in enumerate(known.unbind(1)):
             layers = self._step(torch.cat([previous, known_t], -1), layers, attend)
             y_t = self._read(layers[-1][0], known_t, attend)
             forecasts.append(y_t)
-            previous = self.point(y_t)
+            previous = self.point(y_t) if feed is None else feed(y_t)
             if truth is not None and fed is not None:
                 previous = torch.where(fed[:, t, None], truth[:, t], previous)
         return torch.stack(forecasts, 1)

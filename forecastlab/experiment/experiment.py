@@ -30,12 +30,14 @@ from forecastlab.experiment.lr_find import SUFFIX, find_learning_rate
 from forecastlab.experiment.messages import dropped_arguments, in_words_of_users, not_built
 from forecastlab.experiment.options import listed, values_of
 from forecastlab.experiment.outcome import relative, tell_fit, tell_forecast, tell_test
+from forecastlab.experiment.paths_file import Format, write_paths
 from forecastlab.experiment.refitted import MARK, finished
 from forecastlab.experiment.run_config import RunConfig
 from forecastlab.limits import bounded_network
 from forecastlab.metrics import PARTS, Part
 from forecastlab.network import factory
 from forecastlab.network.agreement import require_same_shapes
+from forecastlab.network.paths import Paths
 from forecastlab.runs.run import CHECKPOINTS, LOGS, Run, experiment_of, open_checkpoint
 from forecastlab.runs.signals import Stopped
 from forecastlab.runs.slurm import begun_before, requeue, sign
@@ -184,6 +186,11 @@ class Experiment(CommandLine):
         if subcommand in ("test", "validate"):
             text = "score rows that trained the weights; every place that shows the score says so"
             parser.add_argument("--allow-seen", action="store_true", help=text)
+        if subcommand == "predict":
+            text = "write so many sample paths of each series too, as paths.csv"
+            parser.add_argument("--paths", type=int | None, default=None, help=text)
+            parser.add_argument("--paths-seed", type=int, default=0, help="seed of the paths")
+            parser.add_argument("--paths-format", type=Format, default="csv", help="csv, or parquet")
         if subcommand == "test":
             text = f"print and write the figures of each part too: {', '.join(PARTS)}"
             parser.add_argument("--by", type=Part | None, default=None, help=text)
@@ -308,8 +315,15 @@ class Experiment(CommandLine):
         tell_test(self.trainer, self.model, self.datamodule, self.value(self.config, "by"))
 
     def after_predict(self) -> None:
-        """Says which series are not forecast, and where the predictions are."""
+        """Writes sample paths if they are wanted; says which series are not forecast, and where the predictions are."""
         tell_forecast(self.trainer, self.datamodule)
+        number = self.value(self.config, "paths")
+        if number is None or self.run is None or rank():
+            return
+        data = self.datamodule
+        paths = Paths(self.model, data.panel, data.unscaled, number, self.value(self.config, "paths_seed"))
+        path = write_paths(paths, self.run.folder, self.value(self.config, "paths_format"))
+        print(f"paths       {relative(path)}: {paths.method}")
 
     def _load(self, given: str) -> Path:
         self.checkpoint, self.loaded = open_checkpoint(given, self.root, self.name)

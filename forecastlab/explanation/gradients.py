@@ -13,7 +13,7 @@ from torch import Tensor
 
 from forecastlab.batch import Batch
 from forecastlab.data.windows import Windows
-from forecastlab.errors import ForecastlabError
+from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.explanation.attention import Attention
 from forecastlab.explanation.tracing import sequences_at_once
 from forecastlab.network.network import Network
@@ -69,7 +69,13 @@ def integrated_gradients(
 
     Raises:
         ForecastlabError: if captum is not installed.
+        ConfigError: if the network draws its forecasts, which have no gradient.
     """
+    if model.draws:
+        raise ConfigError(
+            f"{type(model.decoder).__name__} draws its forecasts, so they have no gradients: explain a network with "
+            "the decoder Seq2Seq or Linear"
+        )
 
     def forecasts(history: Tensor, known: Tensor, *others: Tensor) -> Tensor:
         """Forecasts (batch, origins)."""

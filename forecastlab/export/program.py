@@ -144,6 +144,11 @@ def capture(model: Network, step: bool = False) -> Program:
     Raises:
         ConfigError: if it cannot be captured; the message names the operation.
     """
+    if model.draws:
+        raise ConfigError(
+            f"{type(model.decoder).__name__} draws its forecasts, and a program of fixed steps has no random numbers: "
+            "export a network with the decoder Seq2Seq or Linear"
+        )
     twin = Network.rebuild(model.settings, {name: part.cpu() for name, part in model.state_dict().items()})
     twin.requires_grad_(False)  # a program needs no gradients of its weights
     with quiet():

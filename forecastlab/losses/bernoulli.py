@@ -40,6 +40,9 @@ class Bernoulli(Likelihood):
     def log_prob(self, raw: Tensor, target: Tensor) -> Tensor:
         return -binary_cross_entropy_with_logits(raw.squeeze(-1), target.to(raw.dtype), reduction="none")
 
+    def cdf(self, raw: Tensor, target: Tensor) -> Tensor:
+        return torch.sigmoid(-raw.squeeze(-1)).where(target < 1, 1.0).where(target >= 0, 0.0)
+
     def point(self, raw: Tensor) -> Tensor:
         return torch.sigmoid(raw.squeeze(-1))
 

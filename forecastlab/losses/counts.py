@@ -33,10 +33,6 @@ class Counts(Likelihood):
     whole: ClassVar[bool] = True
 
     @abstractmethod
-    def cdf(self, raw: Tensor, count: Tensor) -> Tensor:
-        """The probability (...) of at most so many (...), under forecasts (..., outputs), in double precision."""
-
-    @abstractmethod
     def variance(self, raw: Tensor) -> Tensor:
         """The variance (...) of forecasts (..., outputs)."""
 
@@ -78,8 +74,8 @@ class Poisson(Counts):
         logarithm: Tensor = self.distribution(raw).log_prob(target)
         return logarithm
 
-    def cdf(self, raw: Tensor, count: Tensor) -> Tensor:
-        probability: Tensor = torch.special.gammaincc(count.double() + 1, raw.double().squeeze(-1))
+    def cdf(self, raw: Tensor, target: Tensor) -> Tensor:
+        probability: Tensor = torch.special.gammaincc(target.double() + 1, raw.double().squeeze(-1))
         return probability
 
     def variance(self, raw: Tensor) -> Tensor:
@@ -131,9 +127,9 @@ class NegativeBinomial(Counts):
         ways = torch.lgamma(count + size) - torch.lgamma(size) - torch.lgamma(count + 1)
         return (ways + size * logsigmoid(-odds) + count * logsigmoid(odds)).to(raw.dtype)
 
-    def cdf(self, raw: Tensor, count: Tensor) -> Tensor:
+    def cdf(self, raw: Tensor, target: Tensor) -> Tensor:
         mean, dispersion = raw.double().unbind(-1)
-        return betainc(1 / dispersion, count.double() + 1, -mean.log() - dispersion.log())[0]
+        return betainc(1 / dispersion, target.double() + 1, -mean.log() - dispersion.log())[0]
 
     def variance(self, raw: Tensor) -> Tensor:
         mean, dispersion = raw.unbind(-1)

@@ -57,7 +57,6 @@ class GaussianNLL(Likelihood):
         return -deviation.log() - ((target - mean) / deviation).square() / 2 - math.log(2 * math.pi) / 2
 
     def cdf(self, raw: Tensor, target: Tensor) -> Tensor:
-        """The probability (...) of a value up to the target (...), under forecasts (..., 2)."""
         mean, deviation = raw.unbind(-1)
         probability: Tensor = torch.special.ndtr((target - mean) / deviation)
         return probability

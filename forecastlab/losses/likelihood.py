@@ -44,6 +44,10 @@ class Likelihood(Loss):
         """The logarithm of the probability or density of targets (...) under forecasts (..., outputs)."""
 
     @abstractmethod
+    def cdf(self, raw: Tensor, target: Tensor) -> Tensor:
+        """The probability (...) of a value up to the target (...), under forecasts (..., outputs)."""
+
+    @abstractmethod
     def quantiles_at(self, raw: Tensor, levels: Tensor) -> Tensor:
         """The quantiles, (..., levels), in double precision.
 

@@ -54,6 +54,11 @@ class LogNormal(Likelihood):
         log = target.log()
         return -log - deviation.log() - ((log - mean) / deviation).square() / 2 - math.log(2 * math.pi) / 2
 
+    def cdf(self, raw: Tensor, target: Tensor) -> Tensor:
+        mean, deviation = raw.unbind(-1)
+        probability: Tensor = torch.special.ndtr((target.where(target > 0, self.filled).log() - mean) / deviation)
+        return probability.where(target > 0, 0.0)
+
     def point(self, raw: Tensor) -> Tensor:
         mean, deviation = raw.unbind(-1)
         return torch.exp(mean + deviation.square() / 2)

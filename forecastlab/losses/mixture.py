@@ -57,7 +57,6 @@ class Mixture(Likelihood):
         return torch.logsumexp(weights.log_softmax(-1) + each, -1)
 
     def cdf(self, raw: Tensor, target: Tensor) -> Tensor:
-        """The probability (...) of a value up to the target (...), under forecasts (..., outputs)."""
         weights, parts = self._apart(raw)
         return (weights.softmax(-1) * self.part.cdf(parts, target.unsqueeze(-1).expand(weights.shape))).sum(-1)
 

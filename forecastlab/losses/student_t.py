@@ -50,7 +50,6 @@ class StudentT(Likelihood):
         return logarithm.to(raw.dtype)
 
     def cdf(self, raw: Tensor, target: Tensor) -> Tensor:
-        """The probability (...) of a value up to the target (...), under forecasts (..., 3), in double precision."""
         location, scale, freedom = raw.double().unbind(-1)
         return student_t_cdf(freedom, (target - location) / scale)
 

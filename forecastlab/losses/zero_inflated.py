@@ -42,9 +42,9 @@ class ZeroInflated(Counts):
         counted = logsigmoid(-inflation) + self.counts.log_prob(raw[..., 1:], target)
         return torch.where(target == 0, torch.logaddexp(logsigmoid(inflation), counted), counted)
 
-    def cdf(self, raw: Tensor, count: Tensor) -> Tensor:
+    def cdf(self, raw: Tensor, target: Tensor) -> Tensor:
         zero = torch.sigmoid(raw[..., 0].double())
-        return zero + (1 - zero) * self.counts.cdf(raw[..., 1:], count)
+        return zero + (1 - zero) * self.counts.cdf(raw[..., 1:], target)
 
     def point(self, raw: Tensor) -> Tensor:
         return torch.sigmoid(-raw[..., 0]) * self.counts.point(raw[..., 1:])

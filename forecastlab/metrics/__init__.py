@@ -8,10 +8,13 @@ from forecastlab.metrics.forecast_metrics import PARTS, ForecastMetrics, Part
 from forecastlab.metrics.interval import IntervalCoverage, IntervalWidth, WinklerScore, central_interval
 from forecastlab.metrics.percentage import PercentageError, SymmetricPercentageError, WeightedPercentageError
 from forecastlab.metrics.quantile import PinballLoss, QuantileCRPS, crps_of_quantiles, determines_crps
+from forecastlab.metrics.sample import CRPS, EnergyScore
 from forecastlab.metrics.scaled import MeanAbsoluteScaledError, RootMeanSquaredScaledError, Skill
 
 __all__ = [
+    "CRPS",
     "PARTS",
+    "EnergyScore",
     "ForecastMetrics",
     "IntervalCoverage",
     "IntervalWidth",

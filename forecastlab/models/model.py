@@ -91,22 +91,26 @@ class Model:
         """
         write_output(self._content, Path(path))
 
-    def forecast(self, frame: Any = None) -> pd.DataFrame:
+    def forecast(self, frame: Any = None, paths: int | None = None, seed: int = 0) -> pd.DataFrame:
         """Forecasts the steps beyond the end of each series.
 
         Args:
             frame: newer rows, or other series, with the columns of the training's; of any kind that `fit` takes. A
                 series ends with its last row that has a target; rows after it hold what is known in advance. None for
                 the rows of the training's data.
+            paths: number of sample paths that are wanted in place of the forecast.
+            seed: of their random numbers.
 
         Returns:
             A row per series, target and step: `unique_id, target, ds, cutoff, y` (empty), `forecast` and the bounds of
-            the intervals such as `forecast-lo-90, forecast-hi-90`, in original units.
+            the intervals such as `forecast-lo-90, forecast-hi-90`, in original units. Of paths a row per series,
+            target, sample and step: `unique_id, target, ds, cutoff, sample, value`; `attrs["method"]` says how they
+            are drawn.
 
         Raises:
             DataError: for rows that cannot be read or forecast from.
         """
-        return self.network.forecast(self._rows(frame))
+        return self.network.forecast(self._rows(frame), paths, seed)
 
     def plot(self, frame: Any = None, series: str | Sequence[str] | None = None, history: int | None = None) -> Figure:
         """Draws the forecast beside the rows before it, with all intervals, a panel for each series.

@@ -12,13 +12,14 @@ from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.stepping import compile_steps
 from forecastlab.batch import Batch, Prediction, Scaling, Schema
 from forecastlab.data.transform import Transforms
-from forecastlab.decoders import Decoder, Linear
+from forecastlab.decoders import Decoder, DeepAR, Linear
 from forecastlab.errors import ConfigError
-from forecastlab.losses import MAPE, MSE, Loss
+from forecastlab.losses import MAPE, MSE, Likelihood, Loss
 from forecastlab.network import anchor as anchors
 from forecastlab.network import smoothing as smoothings
 from forecastlab.network import window_norm as window_norms
 from forecastlab.network.agreement import schema_of
+from forecastlab.network.ancestral import ancestral_paths
 from forecastlab.network.around import (
     built_across,
     built_anchor,
@@ -31,10 +32,12 @@ from forecastlab.network.around import (
     own_columns,
 )
 from forecastlab.network.by_name import ByName
+from forecastlab.network.draws import Draws, seeded
 from forecastlab.network.level import Level
 from forecastlab.network.needs import (
     require_causal,
     require_choice,
+    require_likelihood,
     require_steps_apart,
     require_whole_segments,
     require_windows,
@@ -49,7 +52,7 @@ class Run(NamedTuple):
     """The outputs of a network for a batch, in its own units."""
 
     raw: Tensor
-    """(batch, origins, horizon, targets, outputs): the forecast that the decoder's outputs stand for."""
+    """(batch, origins, horizon, targets, outputs): the forecast that the decoder's outputs stand for, or draws."""
     encoded: Tensor
     """(batch, time, width): the backbone's outputs; those at the origins alone where no more is read."""
     dropped: Tensor
@@ -191,6 +194,8 @@ class Composition(nn.Module, metaclass=ByName):
         sizes = self.backbone.output_size, horizon, decoded, known, self.loss.outputs
         self.decoder: Decoder = built("decoder", self.settings["decoder"], Decoder, *sizes)
         self.decoder.point = self.loss.fed_back
+        if self.draws:
+            require_likelihood(self.decoder, self.loss)
         if linear_skip:
             require_steps_apart("linear_skip", self.decoder)
         self.skip = nn.Linear(width, horizon * decoded * self.loss.outputs) if linear_skip else None
@@ -226,6 +231,16 @@ class Composition(nn.Module, metaclass=ByName):
     def levels(self) -> tuple[float, ...]:
         """Probability levels of the quantiles that are forecast, ascending; () if there are none."""
         return self.loss.levels if self.intervals is None else self.intervals.levels
+
+    @property
+    def told_by(self) -> Loss | Draws:
+        """What tells point, quantiles and score of `Run.raw`: the loss, or draws if the decoder draws its forecasts."""
+        return Draws(self.loss.levels) if self.draws else self.loss
+
+    @property
+    def draws(self) -> bool:
+        """Whether forecasts are told from paths that the decoder draws."""
+        return isinstance(self.decoder, DeepAR)
 
     def require_trained(self) -> None:
         """Checks that the network is trained.
@@ -269,7 +284,7 @@ class Composition(nn.Module, metaclass=ByName):
     def forward(self, batch: Batch) -> Tensor:
         """Point forecasts in original units, (batch, origins, horizon, targets)."""
         scaled = self.scaled(batch)
-        return self.transforms.back(self.loss.point(self.run(scaled).raw) * scaled.scale + scaled.offset)
+        return self.transforms.back(self.told_by.point(self.run(scaled).raw) * scaled.scale + scaled.offset)
 
     def scaled(self, batch: Batch) -> Scaled:
         """A batch in the network's units and precision."""
@@ -316,18 +331,27 @@ class Composition(nn.Module, metaclass=ByName):
             unit=unit,
         )
 
-    def run(self, scaled: Scaled, whole: bool = False) -> Run:
+    def run(self, scaled: Scaled, scored: bool = False, whole: bool = False) -> Run:
         """Backbone, dropout and decoder.
 
         Args:
             scaled: the batch.
+            scored: whether the loss is wanted, which a decoder that draws its forecasts has of the truth alone.
             whole: whether the encoding before the origins is asked for, even if no forecast reads it.
+        """
+        return self.decode(scaled, self.encoded(scaled, whole), scored)
+
+    def encoded(self, scaled: Scaled, whole: bool = False) -> Tensor:
+        """The backbone's outputs, (batch, time, width); those of independent channels mixed if that is wanted.
+
+        Args:
+            scaled: the batch.
+            whole: whether those before the origins are asked for, even if no forecast reads them.
         """
         x = self.inputs(scaled)
         drawn = self.training and self.dropout.p > 0  # for the whole encoding, so that a seed gives the same network
         every = whole or drawn or self.decoder.attends
-        encoded = self.backbone(x)[0] if every else self.backbone.latest(x, scaled.last.shape[1])
-        return self.decode(scaled, self._mixed(encoded))
+        return self._mixed(self.backbone(x)[0] if every else self.backbone.latest(x, scaled.last.shape[1]))
 
     def inputs(self, scaled: Scaled) -> Tensor:
         """What the backbone reads, (batch, time, inputs); (batch * targets, ...) for independent channels."""
@@ -337,22 +361,30 @@ class Composition(nn.Module, metaclass=ByName):
             x = self.embeddings.joined(x, scaled.vectors)
         return x if self.channels is None else self.channels.inputs(x)
 
-    def decode(self, scaled: Scaled, encoded: Tensor) -> Run:
+    def decode(self, scaled: Scaled, encoded: Tensor, scored: bool = False) -> Run:
         """Dropout and decoder.
 
         Args:
             scaled: the batch. Only the inputs at the origins are read.
             encoded: (batch, time, width): the backbone's outputs, for what `inputs` gives.
+            scored: as in `run`.
         """
         dropped = self.dropout(encoded)
-        target = scaled.target if self.training and self.decoder.feeds_back else None
+        decoder: Callable[..., Tensor] = self.decoder
+        if isinstance(self.decoder, DeepAR) and not self.training:
+            if not scored:
+                with seeded(self.decoder.seed, dropped.device):
+                    return Run(self.paths(scaled, dropped, self.decoder.samples), encoded, dropped)
+            decoder = self.decoder.conditional
+        forced = self.decoder.feeds_back and (self.training or (scored and self.draws))
+        target = scaled.target if forced else None
         if target is not None and scaled.unit is not None:
             target = target / scaled.unit[:, None]
         known, last = scaled.known, scaled.last
         if self.channels is not None:
             known, last = self.channels.repeated(known), self.channels.apart(last)
             target = None if target is None else self.channels.apart(target)
-        raw: Tensor = self.decoder(dropped, known, last, target)
+        raw = decoder(dropped, known, last, target)
         if self.skip is not None:
             raw = raw + self.skip(self.inputs(scaled)[:, -last.shape[1] :]).view_as(raw)
         if self.channels is not None:
@@ -365,6 +397,17 @@ class Composition(nn.Module, metaclass=ByName):
             raw = self.loss.times(raw, scaled.unit[:, None])
         return Run(raw, encoded, dropped)
 
+    def paths(self, scaled: Scaled, encoded: Tensor, number: int) -> Tensor:
+        """Paths in scaled units, (batch, origins, horizon, targets, paths), whose steps are drawn one after another.
+
+        Args:
+            scaled: the batch.
+            encoded: (batch, time, width): the backbone's outputs.
+            number: number of paths.
+        """
+        assert isinstance(self.loss, Likelihood)
+        return ancestral_paths(self.decoder, self.loss, self.channels, scaled, encoded, number)
+
     def prediction(self, raw: Tensor, batch: Batch, scaled: Scaled, margin: Tensor | None = None) -> Prediction:
         """The forecasts in original units, from the decoder's outputs.
 
@@ -374,7 +417,7 @@ class Composition(nn.Module, metaclass=ByName):
             scaled: the same in the network's units.
             margin: (batch, origins, coverages, horizon, targets): margins of the intervals; None for the validation's.
         """
-        point, quantiles = self.loss.point(raw), self.loss.quantiles(raw)
+        point, quantiles = self.told_by.point(raw), self.told_by.quantiles(raw)
         if self.intervals is not None:
             if not torch.compiler.is_compiling() and not self.intervals.fitted:  # values are unknown in a compilation
                 raise ConfigError(
@@ -421,8 +464,9 @@ class Composition(nn.Module, metaclass=ByName):
         """
         assert self.intervals is not None
         unit = self._unit_of_the_loss(scaled)
-        raw = self.loss.times(raw, 1 / unit)
-        return self.intervals.errors(self.loss.point(raw), self.loss.quantiles(raw), scaled.target / unit)
+        told = self.told_by
+        raw = told.times(raw, 1 / unit)
+        return self.intervals.errors(told.point(raw), told.quantiles(raw), scaled.target / unit)
 
     def margins(self, series: Tensor) -> Tensor:
         """The margins that the validation gave each series, (series, coverages, horizon, targets).
@@ -445,7 +489,7 @@ class Composition(nn.Module, metaclass=ByName):
         if self.channels is not None:
             known, last = self.channels.repeated(known), self.channels.apart(last)
         signals = self.backbone.trace(inputs)
-        decoded = self.decoder.trace(self._mixed(self.backbone(inputs)[0]), known, last)
+        decoded = self.decoder.trace(self.encoded(scaled), known, last)
         signals |= {f"decoder.{name}": signal for name, signal in decoded.items()}
         if self.channels is None:
             return signals

@@ -9,7 +9,7 @@ from forecastlab.batch import Schema
 from forecastlab.decoders import Decoder
 from forecastlab.errors import ConfigError
 from forecastlab.hybrids.patches import Patches
-from forecastlab.losses import Loss
+from forecastlab.losses import Likelihood, Loss
 
 
 def require_choice(setting: str, value: Any, choices: tuple[str, ...]) -> None:
@@ -37,6 +37,15 @@ def require_location(setting: str, loss: Loss) -> None:
     """Raises ConfigError if a setting moves forecasts, and those of a loss cannot be moved."""
     if not loss.has_location:
         raise ConfigError(f"model.{setting} moves forecasts, which {type(loss).__name__} cannot be: leave it out")
+
+
+def require_likelihood(decoder: Decoder, loss: Loss) -> None:
+    """Raises ConfigError if a decoder draws its forecasts, and the loss has no distribution."""
+    if not isinstance(loss, Likelihood):
+        raise ConfigError(
+            f"model.decoder {type(decoder).__name__} draws its forecasts from a distribution, which "
+            f"{type(loss).__name__} has not: set model.loss to a likelihood, such as StudentT"
+        )
 
 
 def require_steps_apart(setting: str, decoder: Decoder) -> None:

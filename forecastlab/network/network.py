@@ -21,6 +21,7 @@ from forecastlab.limits import bounded_network, require_sizes
 from forecastlab.network.composition import Composition
 from forecastlab.network.finite import require_finite
 from forecastlab.network.intervals import RecentMargins
+from forecastlab.network.paths import Paths
 from forecastlab.network.stream import Stream
 from forecastlab.runs.checkpoint import read_checkpoint
 from forecastlab.runs.checkpoint_schema import require_settings
@@ -92,7 +93,7 @@ class Network(Composition):
         network.trained = True
         return network.eval()
 
-    def forecast(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def forecast(self, frame: pd.DataFrame, paths: int | None = None, seed: int = 0) -> pd.DataFrame:
         """Forecasts the steps beyond the end of each series.
 
         A series that cannot be forecast, such as one that is shorter than the lookback, is left out with a warning.
@@ -100,10 +101,13 @@ class Network(Composition):
         Args:
             frame: raw columns with the names of the training's file. A series ends with its last row that has a target.
                 Rows after it hold known covariates.
+            paths: number of sample paths that are wanted in place of the forecast (`Paths`).
+            seed: of their random numbers.
 
         Returns:
             A row per series, target and step, with the columns of `predictions.csv`: `unique_id, target, ds, cutoff,
-            y` (empty), `forecast` and the quantiles', in original units.
+            y` (empty), `forecast` and the quantiles', in original units. Of paths a row per series, target, sample and
+            step: `unique_id, target, ds, cutoff, sample, value`; `attrs["method"]` says how they are drawn.
 
         Raises:
             DataError: for a frame that lacks columns or rows, has values that cannot be used, or no series that can be
@@ -116,10 +120,15 @@ class Network(Composition):
         ends = panel.at_the_end(0, unscaled)
         for sentence in left_out(panel.names, {**panel.not_at_the_end(), **unscaled}):
             warnings.warn(sentence, stacklevel=2)
+        if paths is not None:
+            drawn = Paths(self, panel, unscaled, paths, seed)
+            table = pd.concat(drawn.tables(), ignore_index=True)
+            table.attrs["method"] = drawn.method
+            return table
         recent = self._margins_at(panel.at_the_end(self.calibration_origins, unscaled), last=1)
         with self.evaluating():
             parts = []
-            for batch in self._batches(ends):
+            for batch in self.batches(ends):
                 parts.append(self.predict(batch, recent))
                 require_finite(parts[-1], batch, self, panel.names, panel.times)
         prediction = Prediction(*(torch.cat(part).cpu() for part in zip(*parts, strict=True)))
@@ -169,7 +178,7 @@ class Network(Composition):
             return None
         rows, batches = windows.rows, []
         with self.evaluating():
-            for batch in self._batches(windows):
+            for batch in self.batches(windows):
                 scaled = self.scaled(batch)
                 series, index = batch.series.repeat_interleave(batch.index.shape[1]), batch.index.flatten()
                 observed = rows.observed[rows.base[series.cpu()] + index.cpu()].any(-1).to(self.device)
@@ -185,7 +194,12 @@ class Network(Composition):
             kept.append((number[-len(margins) :], row[-len(margins) :], margins))
         return RecentMargins(*map(torch.cat, zip(*kept, strict=True)))
 
-    def _batches(self, windows: Windows) -> Iterator[Batch]:
-        """The samples in batches on this device. Whole sequences differ in length, so each is a batch."""
-        for chosen in torch.arange(len(windows)).split(1 if self.schema.lookback == "full" else WINDOWS_IN_A_BATCH):
+    def batches(self, windows: Windows, most: int = WINDOWS_IN_A_BATCH) -> Iterator[Batch]:
+        """The samples in batches on this device. Whole sequences differ in length, so each is a batch.
+
+        Args:
+            windows: the samples.
+            most: the largest number of windows in a batch.
+        """
+        for chosen in torch.arange(len(windows)).split(1 if self.schema.lookback == "full" else most):
             yield Batch(*(part.to(self.device) for part in windows[chosen.tolist()]))

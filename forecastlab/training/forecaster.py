@@ -283,10 +283,11 @@ class Forecaster(Network, Module):
 
     def validation_step(self, batch: Batch) -> None:
         scaled = self.scaled(batch)
-        run = self.run(scaled)
+        run = self.run(scaled, scored=True)
         self._means.add("val/loss", self.loss_of(run, batch, scaled), batch)
         if self.intervals is not None and self._calibrates():
-            self._calibration.add(self, run.raw, batch, scaled)
+            raw = self.run(scaled).raw if self.draws else run.raw
+            self._calibration.add(self, raw, batch, scaled)
 
     def on_validation_epoch_end(self) -> None:
         if self.intervals is not None and self._calibrates():
@@ -323,7 +324,7 @@ class Forecaster(Network, Module):
         self._require_finite(prediction, batch, scored_only=True)
         quantiles = prediction.quantiles if self.levels else None
         # the score of a distribution is that of its image under no transform but a linear one
-        crps = None if self.transforms else self.loss.crps(raw.double(), scaled.target.double())
+        crps = None if self.transforms else self.told_by.crps(raw.double(), scaled.target.double())
         self.metrics.update(
             prediction.forecast,
             batch.target,

@@ -9,9 +9,11 @@ from torch import nn
 
 from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.stepping import Stepped
+from forecastlab.decoders import DeepAR
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.export import save_onnx
 from forecastlab.export.program import capture
+from forecastlab.losses import GaussianNLL
 from tests.export.networks import WHOLE, network
 
 
@@ -110,6 +112,13 @@ def test_a_branch_on_values_is_named():
         capture(network(BranchesOnValues))
     with pytest.raises(ConfigError, match=r"cannot be exported: test_obstacles.py, line \d+ \(`if y.mean\(\) > 0:`\)"):
         capture(network(BranchesOnValues, WHOLE), step=True)
+
+
+def test_a_decoder_that_draws_is_not_exported():
+    with pytest.raises(
+        ConfigError, match="DeepAR draws its forecasts, and a program of fixed steps has no random numb"
+    ):
+        capture(network(decoder=DeepAR, loss=GaussianNLL))
 
 
 def test_an_operation_that_onnx_does_not_have_is_named(tmp_path):

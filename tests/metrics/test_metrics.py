@@ -16,6 +16,8 @@ from sklearn.metrics import (
 )
 
 from forecastlab.metrics import (
+    CRPS,
+    EnergyScore,
     IntervalCoverage,
     IntervalWidth,
     MeanAbsoluteScaledError,
@@ -253,6 +255,9 @@ def columns_of(cls):
     quantiles = normal_quantiles(other.numpy(), 4, LEVELS).float()
     if cls in (PinballLoss, QuantileCRPS):
         return cls(LEVELS), [quantiles, truth]
+    if cls in (CRPS, EnergyScore):
+        samples = other.unsqueeze(-1) + torch.linspace(-4, 4, 6)
+        return cls(), [samples, truth] if cls is CRPS else [samples.unsqueeze(-1), truth.unsqueeze(-1)]
     if cls in (IntervalCoverage, WinklerScore, IntervalWidth):
         metric = cls(0.1) if cls is WinklerScore else cls()
         return metric, [other - 4, other + 4, truth][: 2 if cls is IntervalWidth else 3]
@@ -261,6 +266,8 @@ def columns_of(cls):
 
 
 CLASSES = [
+    CRPS,
+    EnergyScore,
     IntervalCoverage,
     IntervalWidth,
     MeanAbsoluteScaledError,
