@@ -13,7 +13,7 @@ from forecastlab.batch import Batch, Schema
 from forecastlab.decoders import Seq2Seq
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.export import save_torch
-from forecastlab.losses import GaussianNLL, Quantile
+from forecastlab.losses import Poisson, Quantile
 from forecastlab.runs.checkpoint import read_checkpoint
 from forecastlab.training.forecaster import Forecaster
 from tests.frames import module
@@ -320,7 +320,7 @@ TRANSFORMED = Schema(("y",), ("y",), lookback=4, recipe={"transform": {"y": ["lo
         ({"smoothing": "none", "smoothing_seasons": [3]}, "smoothing_seasons needs model.smoothing"),
         ({"anchor": "last"}, "as model.anchor: last does: set model.anchor none"),
         ({"anchor": "last", "window_norm": "mean"}, "set model.anchor none"),
-        ({"loss": GaussianNLL}, "whose outputs are all in the target's unit"),
+        ({"loss": Poisson}, "where 0 stays 0: model.smoothing"),
         ({"smoothing": "shared", "schema": WHOLE}, "smoothing: shared needs windows, but lookback: full"),
         ({"smoothing": "shared", "schema": TRANSFORMED}, "multiplicative already, and data.transform changes y"),
         ({"schema": Schema(("y",), ("y",), lookback=4)}, "the data are one series: set it to shared"),
