@@ -215,8 +215,9 @@ def test_the_command_of_a_stored_result_stands_beside_its_table(name):
 
 def test_the_commands_below_the_figures_of_the_readme_made_stored_results():
     shown = list(_commands(README.partition("## Figures")[2]))
-    assert len(shown) == 3
-    assert all(command in COMMANDS.values() for command in shown)
+    stored = [command for command in shown if command[:2] != ["forecastlab", "benchmark"]]  # see tests/suites
+    assert (len(shown), len(stored)) == (4, 3)
+    assert all(command in COMMANDS.values() for command in stored)
 
 
 def test_every_stored_result_has_a_command():

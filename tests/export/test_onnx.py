@@ -78,7 +78,7 @@ def assert_forecasts_alike(model, run, *sizes):
 def test_no_backbone_and_no_decoder_is_left_out():
     assert set(BACKBONES) == set(registered_backbones())
     ours = {name for name, cls in subclasses(Decoder).items() if cls.__module__.startswith("forecastlab.")}
-    assert {name.partition("(")[0] for name in DECODERS} == ours
+    assert {name.partition("(")[0] for name in DECODERS} == ours - {"DeepAR"}, "which is refused: test_obstacles.py"
 
 
 @pytest.mark.parametrize("case", every(BACKBONES, "ALSTM", "LSTM"))
