@@ -134,11 +134,6 @@ class Patches(Backbone):
 
     def _spread(self, held: Tensor, begin: int, end: int) -> Tensor:
         """Values of the segments, the one before them first, at rows begin to end - 1, (batch, rows, ...)."""
-        first = begin + 1 - (self.length - self.stride)  # counted from the row at which the first value begins
-        lowest, highest = (max(row, 0) // self.stride for row in (first, first + end - begin - 1))
-        held = held[:, lowest : highest + 1]
-        repeated = held[:, :, None].expand(-1, -1, self.stride, -1).flatten(1, 2)  # an index has a slow gradient
-        if first < 0:
-            repeated = torch.cat([held[:, :1].expand(-1, -first, -1), repeated], 1)
-        skipped = max(first - lowest * self.stride, 0)
-        return repeated[:, skipped : skipped + end - begin]
+        rows = torch.arange(begin + 1, end + 1, device=held.device)
+        ended = ((rows - self.length).div(self.stride, rounding_mode="floor") + 1).clamp(min=0)
+        return held[:, ended]

@@ -8,7 +8,7 @@ import pandas as pd
 from forecastlab.benchmarks.log import read
 from forecastlab.benchmarks.others import others
 from forecastlab.benchmarks.suites import SUITES
-from forecastlab.benchmarks.tables import LEADING, tables_of
+from forecastlab.benchmarks.tables import LEADING, horizon_table, model_table, tables_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -24,8 +24,8 @@ LEADERS = {
 }
 """The models that README.md names beside ours."""
 SAID = {
-    "gift-offline": "GIFT-Eval, {tasks} tasks: {figure}, relative",
-    "chronos-zs": "Chronos zero-shot, {tasks} tasks: {figure}, relative",
+    "gift-offline": "GIFT-Eval, {group}: {figure}, relative",
+    "chronos-zs": "Chronos zero-shot, {group}: {figure}, relative",
     "m4": "M4 {group}: {figure}",
     "ltsf": "{group}, mean of four horizons: {figure}",
 }
@@ -76,24 +76,27 @@ def rows_of_readme(suite):
     results = stored(suite)
     if results is None:
         return []
-    chosen, tables = SUITES[suite], tables_of(SUITES[suite], results)
+    chosen, cells = SUITES[suite], {}
     if suite in ("gift-offline", "chronos-zs"):
-        found = frame(tables[1]).set_index("model").rename(columns=lambda name: str(name).removeprefix("relative "))
-        cells = {(figure, ""): found[figure] for figure in LEADING[suite]}
+        unseen = results[[not chosen.tasks[name].development for name in results["task_name"]]]
+        for part, said in ((results, "all {} tasks"), (unseen, "{} without the development sets")):
+            found = frame(model_table(chosen, part)).set_index("model")
+            group = said.format(part["task_name"].nunique())
+            cells |= {(figure, group): found[f"relative {figure}"] for figure in LEADING[suite]}
     elif suite == "m4":
         every = others(chosen).set_index(["task", "model"])["OWA"]
         ours = results[results["model_name"] != chosen.baseline].set_index("task_name")
         name = ours["model_name"].iloc[0]
         cells = {("OWA", task): pd.concat([every[task], pd.Series({name: ours["OWA"][task]})]) for task in ours.index}
     else:
-        found = frame(tables[2]).set_index("model")
+        found = frame(horizon_table(results, chosen)).set_index("model")
         cells = {("MSE", group): found[group] for group in found if group in ("ETTh1", "ETTm1", "weather")}
     ours = results.loc[results["model_name"] != chosen.baseline, "model_name"].iloc[0]
     lines = []
     for (figure, group), values in cells.items():
         beside = [(name, values.get(name)) for name in LEADERS[suite]]
         said = ", ".join(f"{name} {value:.3f}" for name, value in beside if value is not None and pd.notna(value))
-        about = SAID[suite].format(tasks=len(chosen.tasks), figure=figure, group=group)
+        about = SAID[suite].format(figure=figure, group=group)
         lines.append(f"| {about} | {values[ours]:.3f} | {said} |")
     return lines
 
