@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LONGEST = 512
-"""Rows that are read at most."""
+"""Rows that are read at most; twice as many for horizons of more than `LONG` steps."""
 STEPS = 24
 """Steps of the recurrent network at most, if the season allows: longer histories are read in longer segments."""
 WINDOWS_PER_WEIGHT = 4
@@ -28,7 +28,9 @@ VALUES_OF_A_BATCH = 50_000
 VALIDATED = 500
 """Windows of a series that validate at most."""
 LONG = 48
-"""Steps beyond which horizons with known covariates are forecast in segments, since linear weights are too many."""
+"""Steps beyond which there is no calendar, and horizons with known covariates are forecast in segments.
+
+Linear weights from each covariate of each step to each step would be too many."""
 LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Quantiles that are forecast."""
 
@@ -47,7 +49,8 @@ def lookback(lengths: NDArray[np.int64], horizon: int, season: int) -> int:
     """
     windows = int(np.maximum(lengths - horizon, 1).sum())
     most = int(np.quantile(lengths, 0.9)) - horizon
-    wanted = min(LONGEST if season > 1 else LONGEST // 4, most, windows // WINDOWS_PER_WEIGHT)
+    longest = LONGEST if horizon <= LONG else 2 * LONGEST
+    wanted = min(longest if season > 1 else longest // 4, most, windows // WINDOWS_PER_WEIGHT)
     least = season if season > 1 else 4
     wanted = max(wanted, min(least, int(lengths.max()) - horizon), 1)
     if wanted < season:

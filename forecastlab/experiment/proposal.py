@@ -131,7 +131,7 @@ def _data(seen: Survey, answers: Mapping[str, Any]) -> tuple[dict[str, Any], int
             **({"min_history": least} if least < rows else {}),
             "season_length": seen.season,
             **folds,
-            **_calendar(step, seen),
+            **_calendar(step, seen, horizon),
         }
         if len(lengths) > 1:
             data["scale_by"] = "global"
@@ -166,8 +166,8 @@ def _folds(seen: Survey, horizon: int, usual: int) -> dict[str, int]:
     return {"test_size": test, "splits": splits, "val_size": validation}
 
 
-def _calendar(step: str, seen: Survey) -> dict[str, Sequence[str]]:
-    if seen.settings.get("time_format") == "number" or step.endswith("s"):
+def _calendar(step: str, seen: Survey, horizon: int) -> dict[str, Sequence[str]]:
+    if horizon > auto.LONG or seen.settings.get("time_format") == "number" or step.endswith("s"):
         return {}
     if step.endswith(("h", "min")):
         return {"calendar": ["hour", "day_of_week"]}

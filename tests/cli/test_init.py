@@ -74,6 +74,18 @@ def test_a_file_that_is_not_there_is_an_error_of_one_line(cli, tmp_path):
     assert answer.err.startswith(f"forecastlab: error: there is no file {tmp_path / 'none.csv'}")
 
 
+def test_a_long_horizon_is_forecast_without_a_calendar(cli, tmp_path):
+    days = pd.date_range("2020-01-01", periods=900)
+    pd.DataFrame({"day": days, "y": 5 + np.sin(2 * np.pi * np.arange(900) / 7)}).to_csv(tmp_path / "y.csv", index=False)
+    data = {}
+    for horizon in (48, 49):
+        config = tmp_path / f"{horizon}.yaml"
+        assert cli("init", tmp_path / "y.csv", "--horizon", str(horizon), "--output", config).status == 0
+        data[horizon] = yaml.safe_load(config.read_text())["data"]["init_args"]
+    assert data[48]["calendar"] == ["day_of_week", "day_of_year"]
+    assert "calendar" not in data[49]
+
+
 def test_data_prints_the_facts_that_init_has_printed(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     days = pd.date_range("2020-01-01", periods=200)

@@ -11,6 +11,7 @@ from forecastlab.experiment import auto
     [
         ([7000], 30, 7, 504),  # 72 of at most 73 weeks: 24 segments of three
         ([8640] * 7, 48, 24, 504),
+        ([8640] * 7, 96, 24, 1008),  # twice as many for a long horizon
         ([700] * 400, 48, 24, 504),
         ([115] * 1000, 18, 12, 96),  # 8 years of 115 - 18 months
         ([44] * 700, 8, 4, 36),
