@@ -16,7 +16,7 @@ _SEASONS = {"h": 24, "D": 7, "B": 5, "W": 52, "MS": 12, "ME": 12, "BME": 12, "BM
 
 
 def season_of(tables: Sequence[Table], recipe: Recipe) -> int:
-    """Rows in a season: by the step of the calendar, if the values repeat so; of counted rows, what repeats most.
+    """Rows in a season: by the step of the calendar, if a target repeats so; of counted rows, what repeats most.
 
     Args:
         tables: the series.
@@ -31,7 +31,7 @@ def season_of(tables: Sequence[Table], recipe: Recipe) -> int:
         candidates = [_season_by_step(step)]
     longest = sorted(tables, key=lambda table: -len(table.times))[:50]
     strengths = {
-        lag: float(np.median([_repeats(_observed(table, recipe), lag) for table in longest]))
+        lag: float(np.median([max(_repeats(values, lag) for values in _observed(table, recipe)) for table in longest]))
         for lag in candidates
         if lag > 1
     }
@@ -53,10 +53,10 @@ def _season_by_step(frequency: str) -> int:
     return int(day / step) if step < day and day % step == pd.Timedelta(0) and day / step <= 1440 else 1
 
 
-def _observed(table: Table, recipe: Recipe) -> NDArray[np.float64]:
-    """The first target in the rows before any that a proposal tests, which have no say in a choice."""
-    values = np.asarray(table.values[recipe.targets[0]], np.float64)
-    return values[: len(values) * 5 // 8]
+def _observed(table: Table, recipe: Recipe) -> list[NDArray[np.float64]]:
+    """Each target in the rows before any that a proposal tests, which have no say in a choice."""
+    rows = len(table.times) * 5 // 8
+    return [np.asarray(table.values[target], np.float64)[:rows] for target in recipe.targets]
 
 
 def _repeats(values: NDArray[np.float64], lag: int) -> float:

@@ -149,6 +149,17 @@ def test_a_polars_parquet_with_a_zone_is_read(tmp_path):
     assert seen.season == 24
 
 
+@pytest.mark.parametrize(("seasonal", "season"), [((), 1), ((1,), 24), ((0, 2), 24)])
+def test_a_season_counts_if_one_target_repeats_so(seasonal, season):
+    times = pd.date_range("2024-01-01", periods=1000, freq="h")
+    steps = np.random.default_rng(0).normal(size=(3, 1000)).cumsum(1)
+    values = {
+        name: wave(1000) if number in seasonal else steps[number]
+        for number, name in enumerate(("load", "price", "rain"))
+    }
+    assert survey(pd.DataFrame({"when": times, **values}), {"target": list(values)}).season == season
+
+
 @pytest.mark.parametrize(
     ("columns", "option", "choices"),
     [
