@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from forecastlab import __version__
 from forecastlab.data.trained_on import records_of
 from forecastlab.errors import DataError, ForecastlabError
@@ -42,7 +44,7 @@ def save_safetensors(model: Network, path: str | Path, config: Mapping[str, Any]
     """
     path = with_ending(path, ".safetensors")
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-    content: bytes = _safetensors().save(weights)
+    content: bytes = safetensors().save(weights)
     about = {
         "format": "forecastlab",
         "version": VERSION,
@@ -92,16 +94,36 @@ def load_safetensors(path: str | Path) -> Forecaster:
         )
     if about.get("sha256") != hashlib.sha256(content).hexdigest():
         raise DataError(f"{path} and {described} do not belong together, or one is damaged: export the network again")
-    try:
-        weights = _safetensors().load(content)
-    except Exception as error:  # safetensors raises its own kind of error, and others
-        raise DataError(f"{path} is not a safetensors file: {error}") from None
+    weights = _tensors(path, content)
     try:
         model = Forecaster.rebuild(about["model"], weights)
         model.trained_on = records_of(about)
         return model
     except DataError as error:
         raise DataError(f"{path} and {described}: {error}") from None
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name.
+
+    Args:
+        path: where it is.
+
+    Raises:
+        DataError: if it is missing, damaged, or no safetensors file.
+        ForecastlabError: if safetensors is not installed.
+    """
+    content = _read(path)
+    _require_header(path, content)
+    return _tensors(path, content)
+
+
+def _tensors(path: Path, content: bytes) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = safetensors().load(content)
+    except Exception as error:  # safetensors raises its own kind of error, and others
+        raise DataError(f"{path} is not a safetensors file: {error}") from None
+    return tensors
 
 
 def _require_header(path: Path, content: bytes) -> None:
@@ -126,7 +148,7 @@ def _read(path: Path, most: int | None = None) -> bytes:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _safetensors() -> Any:
+def safetensors() -> Any:
     """The module of safetensors for torch, which is an extra."""
     try:
         return importlib.import_module("safetensors.torch")

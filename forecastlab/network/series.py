@@ -28,19 +28,21 @@ class SeriesRows:
         self._schema = schema
         self._learned = learned
         self.names = schema.series or (schema.panel if learned else ())
+        # looked up for each row of a stream, so that they are not made anew there
+        self._numbers = {name: number for number, name in enumerate(schema.panel)}
+        self._scaled = {name: number for number, name in enumerate(schema.series)}
         self._told: set[str] = set()
         self._scaling: Tensor | None = None
         self._margins: Tensor | None = None
 
     def find(self, names: Sequence[str], all_of_them: bool) -> dict[int, str]:
         """See `Network.find_scalings`."""
-        margins = {name: number for number, name in enumerate(self._schema.panel)}
-        self._margins = torch.tensor([margins.get(name, -1) for name in names])
+        self._margins = torch.tensor([self._numbers.get(name, -1) for name in names])
         if not self._schema.series:
             self._scaling = None
             self._tell(names)
             return {}
-        place = {name: number for number, name in enumerate(self._schema.series)}
+        place = self._scaled
         why = (
             " was not among those the network was trained on, and scale_by: series gave each of them a scaling of "
             "its own; train with scale_by: global to forecast new series"
@@ -55,7 +57,7 @@ class SeriesRows:
         """Notes, once for each, the series that the network has no weights for."""
         if not self._learned:
             return
-        new = sorted({*names} - {*self._schema.panel} - self._told)
+        new = sorted(name for name in {*names} - self._told if name not in self._numbers)
         if not new:
             return
         self._told |= {*new}

@@ -9,10 +9,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from forecastlab.batch import Batch, Prediction, State
+from forecastlab.batch import Batch, Prediction
 from forecastlab.data.calendar import calendar_of
 from forecastlab.data.panel import steps_after
 from forecastlab.data.predictions import predictions_table
@@ -24,10 +23,8 @@ from forecastlab.data.tables import label_of
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.network.composition import Composition
 from forecastlab.network.finite import require_finite
-from forecastlab.network.intervals import SplitConformal
+from forecastlab.network.kept import Array, Kept, Recent
 from forecastlab.network.row_values import value_of
-
-Array = NDArray[np.float64]
 
 
 class Stream:
@@ -56,24 +53,16 @@ class Stream:
                     "rows so far, model.forecast(frame)"
                 )
         self._time_columns = self._recipe.time_columns or ("time",)
-        self._name: str | None = None
-        self._time: pd.Timestamp | None = None
-        self._held: Array | None = None
-        """(columns,): the last value of each; NaN before the first."""
-        self._seen: list[tuple[pd.Timestamp, float] | None] = []
-        """The time and the value of each column's last observation."""
         self._columns = list(dict.fromkeys([*self._recipe.features, *self._recipe.targets]))
-        self._past: list[tuple[pd.Timestamp, Array, Array]] = []
-        """Rows of the window: time, inputs (features,) in original units, targets (targets,)."""
         self._known_sources = replace(self._recipe, features=(), targets=(), static=()).sources
         self._constants = {name: value for name, value in self._recipe.fill.items() if value != "ffill"}
         """What is known in advance of a step that is left out, where it is no held value."""
-        self._in_advance: dict[str, Any] = {}
-        """What was known in advance of the last row, which holds at the steps that are left out."""
-        self._static: dict[str, float] = {}
-        self._state: State | None = None
-        self._encoded: Tensor | None = None
-        self._recent = _Recent(network) if network.calibration_origins else None
+        self.kept = Kept(recent=Recent(network) if network.calibration_origins else None)
+
+    @property
+    def series(self) -> str | None:
+        """The name of the series; None before its first row."""
+        return self.kept.series
 
     def update(self, row: Mapping[str, Any], ahead: Sequence[Mapping[str, Any]] = ()) -> pd.DataFrame | None:
         """Takes in the next row of the series.
@@ -95,21 +84,21 @@ class Stream:
                 is not a number.
             ConfigError: for a series without a scaling in the network.
         """
-        saved = dict(vars(self))
-        self._recent = copy(self._recent)
+        saved, self.kept = self.kept, copy(self.kept)
+        self.kept.recent = copy(saved.recent)
         try:
             with self.network.evaluating():
                 return self._update(row, ahead)
         except Exception:
-            vars(self).update(saved)
+            self.kept = saved
             raise
 
     def _update(self, row: Mapping[str, Any], ahead: Sequence[Mapping[str, Any]]) -> pd.DataFrame | None:
         self._recognise(row)
         time = self._time_of(row)
         for between in self._left_out(time):
-            self._take({**self._in_advance, **self._constants}, between)
-        self._in_advance = {name: row[name] for name in self._known_sources if name in row}
+            self._take({**self.kept.in_advance, **self._constants}, between)
+        self.kept.in_advance = {name: row[name] for name in self._known_sources if name in row}
         if not self._take(row, time):
             return None
         if not self._full:
@@ -123,16 +112,16 @@ class Stream:
             named = ", ".join(self._recipe.series_columns)
             raise DataError(f"the row has no {named}, the name of its series; it has {', '.join(map(str, row))}")
         name = "/".join(str(label) for label in labels if not pd.isna(label)) if labels else self._recipe.name
-        if self._name is not None and name != self._name:
-            raise DataError(f"a stream takes one series: it has {self._name}, but the row is of {name}")
+        if self.kept.series is not None and name != self.kept.series:
+            raise DataError(f"a stream takes one series: it has {self.kept.series}, but the row is of {name}")
         self.network.find_scalings([name])  # another stream may have changed them
         static = {column: value_of(row, column, self._recipe) for column in self._recipe.static}
         for column, value in static.items():
-            held = self._static.get(column, float("nan"))
+            held = self.kept.static.get(column, float("nan"))
             static[column] = held if np.isnan(value) else value
             if np.isnan(static[column]) or (not np.isnan(held) and static[column] != held):
                 raise DataError(f"static covariate {column} must have one value, got {held} and then {value}")
-        self._name, self._static = name, static
+        self.kept.series, self.kept.static = name, static
 
     def _time_of(self, row: Mapping[str, Any]) -> pd.Timestamp:
         for column in self._time_columns:
@@ -140,11 +129,12 @@ class Stream:
                 raise DataError(f"the row has no {column}; it has {', '.join(map(str, row))}")
         time = self._recipe.in_zone(pd.DatetimeIndex([self._read_time(row)]), "the row")[0]
         try:
-            later = self._time is None or time > self._time
+            later = self.kept.time is None or time > self.kept.time
         except TypeError as error:  # only one of the two has a time zone
-            raise DataError(f"the row is at {time}, but the one before it at {self._time}: {error}") from None
+            raise DataError(f"the row is at {time}, but the one before it at {self.kept.time}: {error}") from None
         if not later:
-            raise DataError(f"the row is at {time}, but the one before it at {self._time}: rows come in order of time")
+            last = self.kept.time
+            raise DataError(f"the row is at {time}, but the one before it at {last}: rows come in order of time")
         return time
 
     def _has_time(self, row: Mapping[str, Any]) -> bool:
@@ -165,14 +155,14 @@ class Stream:
             return read_times(frame, self._time_columns, self._recipe.time_format or None).times[0]
         except DataError:
             written = values[0] if len(values) == 1 else " ".join(map(str, values))
-            example = "2024-01-31 13:00" if self._time is None else label_of(self._time, self._recipe)
+            example = "2024-01-31 13:00" if self.kept.time is None else label_of(self.kept.time, self._recipe)
             raise DataError(f"cannot read {written!r} as a time; expected one such as {example}") from None
 
     def _left_out(self, time: pd.Timestamp) -> pd.DatetimeIndex:
         """The steps of the calendar between the last row and this one."""
         if not self._recipe.regular:
             return pd.DatetimeIndex([])
-        start = time if self._time is None else self._time
+        start = time if self.kept.time is None else self.kept.time
         calendar = calendar_between(start, time, self._recipe.frequency)
         if not len(calendar) or calendar[-1] != time:
             raise DataError(f"{time} is not on the calendar of the series, {self._recipe.frequency} from {start}")
@@ -180,26 +170,26 @@ class Stream:
 
     def _take(self, row: Mapping[str, Any], time: pd.Timestamp) -> bool:
         """Takes in a row. Returns whether it has a target."""
-        self._time = time
+        self.kept.time = time
         values = np.array([value_of(row, column, self._recipe) for column in self._columns])
         observed = ~np.isnan(values)
         targets = [self._columns.index(name) for name in self._recipe.targets]
         has_target = bool(observed[targets].any())
         missing = self._recipe.missing
-        if self._held is None:
+        if self.kept.held is None:
             if missing == "mask" and not has_target:
                 return False  # a series begins with its first target
-            self._held, self._seen = np.full(len(values), np.nan), [None] * len(values)
+            self.kept.held, self.kept.seen = np.full(len(values), np.nan), [None] * len(values)
         if missing == "error" and not observed.all():
             raise DataError(f"{self._columns[int(np.argmin(observed))]} is missing at {time}, and missing: error")
-        self._held = np.where(observed, values, self._held)
+        self.kept.held = np.where(observed, values, self.kept.held)
         if missing == "mask":
-            filled = np.nan_to_num(self._held)
-        elif np.isnan(self._held).any():
-            lacking = self._columns[int(np.isnan(self._held).argmax())]
+            filled = np.nan_to_num(self.kept.held)
+        elif np.isnan(self.kept.held).any():
+            lacking = self._columns[int(np.isnan(self.kept.held).argmax())]
             raise DataError(f"{lacking} is missing at {time}, and there is no value before it: begin with a whole row")
         else:
-            filled = self._held
+            filled = self.kept.held
         if missing == "interpolate":
             self._interpolate(time, values)
         features = [self._columns.index(name) for name in self._recipe.features]
@@ -208,34 +198,34 @@ class Stream:
         x = np.concatenate([filled[features], indicators, self._known([row], pd.DatetimeIndex([time]))[0], padded])
         if self._schema.lookback == "full":
             self._step(x)
-            self._past = [(time, x, filled[targets])]
+            self.kept.past = [(time, x, filled[targets])]
         else:
-            self._past = [*self._past, (time, x, filled[targets])][-int(self._schema.lookback) :]
-        if self._recent is not None:
-            self._recent.observe(filled[targets], observed[targets])
+            self.kept.past = [*self.kept.past, (time, x, filled[targets])][-int(self._schema.lookback) :]
+        if self.kept.recent is not None:
+            self.kept.recent.observe(filled[targets], observed[targets])
             if self._full:
-                self._recent.add()
+                self.kept.recent.add()
         return has_target
 
     @property
     def _full(self) -> bool:
         """Whether there are enough rows for a forecast."""
-        return len(self._past) >= self._schema.least_history
+        return len(self.kept.past) >= self._schema.least_history
 
     def _interpolate(self, time: pd.Timestamp, values: Array) -> None:
         """Draws a line through the gaps that this row closes, in the rows that are kept."""
-        self._seen = list(self._seen)
-        self._past = [(when, x.copy(), targets) for when, x, targets in self._past]
+        self.kept.seen = list(self.kept.seen)
+        self.kept.past = [(when, x.copy(), targets) for when, x, targets in self.kept.past]
         for position, value in enumerate(values):
             if np.isnan(value):
                 continue
-            last_seen = self._seen[position]
-            self._seen[position] = (time, float(value))
+            last_seen = self.kept.seen[position]
+            self.kept.seen[position] = (time, float(value))
             name = self._columns[position]
             if last_seen is None or name not in self._recipe.features:
                 continue
             column = self._recipe.features.index(name)
-            for when, x, _ in self._past:
+            for when, x, _ in self.kept.past:
                 if when > last_seen[0]:
                     x[column] = last_seen[1] + (value - last_seen[1]) * ((when - last_seen[0]) / (time - last_seen[0]))
 
@@ -251,16 +241,16 @@ class Stream:
         """Runs the network for one step."""
         inputs = self.network.inputs(self.network.scaled(self._batch(torch.as_tensor(x)[None, None])))
         backbone = self.network.backbone
-        state = backbone.initial_state(len(inputs)) if self._state is None else self._state
-        encoded, self._state = backbone.step(inputs[:, 0], state)
+        state = backbone.initial_state(len(inputs)) if self.kept.state is None else self.kept.state
+        encoded, self.kept.state = backbone.step(inputs[:, 0], state)
         encoded = encoded[:, None]
-        if self._encoded is not None and self.network.decoder.attends:
-            encoded = torch.cat([self._encoded, encoded], 1)
-        self._encoded = encoded
+        if self.kept.encoded is not None and self.network.decoder.attends:
+            encoded = torch.cat([self.kept.encoded, encoded], 1)
+        self.kept.encoded = encoded
 
     def _forecast(self, time: pd.Timestamp, ahead: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         """The forecast from the last row."""
-        horizon, name = self._schema.horizon, cast(str, self._name)
+        horizon, name = self._schema.horizon, cast(str, self.kept.series)
         if self._recipe.known and len(ahead) < horizon:
             raise DataError(
                 f"the forecast needs the known covariates ({', '.join(self._recipe.known)}) of the next {horizon} "
@@ -276,13 +266,13 @@ class Stream:
                 )
         known = self._known(ahead[:horizon] if self._recipe.known else [{}] * horizon, times[1:])
         history = torch.as_tensor(self._history())[None]
-        batch = self._batch(history, known, self._past[-1][2])
+        batch = self._batch(history, known, self.kept.past[-1][2])
         scaled = self.network.scaled(batch)
         if self._schema.lookback == "full":
-            run = self.network.decode(scaled, cast(Tensor, self._encoded))
+            run = self.network.decode(scaled, cast(Tensor, self.kept.encoded))
         else:
             run = self.network.run(scaled)
-        margin = None if self._recent is None else self._recent.margin(run.raw, batch)
+        margin = None if self.kept.recent is None else self.kept.recent.margin(run.raw, batch)
         prediction = self.network.prediction(run.raw, batch, scaled, margin)
         require_finite(prediction, batch, self.network, [name], times)
         alone = Prediction(*(part.cpu() for part in prediction))._replace(series=torch.zeros(1, dtype=torch.int64))
@@ -291,7 +281,7 @@ class Stream:
 
     def _history(self) -> Array:
         """The rows of the window, (time, features); those before the first one repeat it."""
-        rows = np.stack([x for _, x, _ in self._past])
+        rows = np.stack([x for _, x, _ in self.kept.past])
         lacking = 0 if self._schema.lookback == "full" else int(self._schema.lookback) - len(rows)
         if lacking:
             before = np.repeat(rows[:1], lacking, 0)
@@ -308,7 +298,7 @@ class Stream:
         batch = Batch(
             history=history,
             known=torch.as_tensor(known)[None, None],
-            static=torch.tensor([list(self._static.values())], dtype=torch.float64).view(1, -1),
+            static=torch.tensor([list(self.kept.static.values())], dtype=torch.float64).view(1, -1),
             last=torch.as_tensor(last)[None, None],
             target=nothing,
             weight=nothing.float(),
@@ -316,55 +306,6 @@ class Stream:
             series=torch.zeros(1, dtype=torch.int64),
         )
         return Batch(*(part.to(self.network.device) for part in batch))
-
-
-class _Recent:
-    """The errors of a stream's last forecasts, and the margins of its intervals.
-
-    Args:
-        network: a network with an `interval_window`.
-    """
-
-    def __init__(self, network: Composition) -> None:
-        self._network = network
-        intervals = cast(SplitConformal, network.intervals)
-        self._intervals = intervals
-        coverages, horizon, targets = intervals.margin.shape
-        self._errors = torch.zeros(0, horizon, targets, coverages, device=network.device)
-        self._weight = torch.zeros(0, horizon, targets, device=network.device)
-        self._forecasts: list[tuple[Tensor, Batch] | None] = []
-        """The decoder's outputs at the last origins, one for each step, and their batches."""
-
-    def observe(self, values: Array, observed: NDArray[np.bool_]) -> None:
-        """Takes in the targets of the next row, (targets,). They are the truth of one step of each forecast."""
-        waiting = [(steps, made) for steps, made in enumerate(reversed(self._forecasts), 1) if made is not None]
-        if not waiting:
-            return
-        batch = Batch(*map(torch.cat, zip(*(batch for _, (_, batch) in waiting), strict=True)))
-        truth = torch.as_tensor(values, device=batch.target.device)
-        raw = torch.cat([raw for _, (raw, _) in waiting])
-        scaled = self._network.scaled(batch._replace(target=truth.expand_as(batch.target)))
-        errors = self._network.errors(raw, scaled)
-        steps = torch.tensor([steps for steps, _ in waiting])
-        self._errors, self._weight = self._errors.clone(), self._weight.clone()
-        self._errors[-steps, steps - 1] = errors[torch.arange(len(steps)), 0, steps - 1]
-        self._weight[-steps, steps - 1] = torch.as_tensor(observed, dtype=torch.float32, device=self._weight.device)
-
-    def add(self) -> None:
-        """Adds the row as an origin without a forecast."""
-        kept, horizon = self._network.calibration_origins, self._errors.shape[1]
-        self._errors, self._weight = (
-            torch.cat([part[-kept:], part.new_zeros(1, *part.shape[1:])]) for part in (self._errors, self._weight)
-        )
-        self._forecasts = [*self._forecasts, None][-horizon:]
-
-    def margin(self, raw: Tensor, batch: Batch) -> Tensor:
-        """The margins at the last origin, (1, 1, coverages, horizon, targets). Stores the forecast there."""
-        lookback = self._network.schema.lookback
-        kept = 1 if lookback == "full" else int(lookback)  # anchors may read the whole window
-        self._forecasts = [*self._forecasts[:-1], (raw, batch._replace(history=batch.history[:, -kept:]))]
-        margin = self._network.margins(batch.series)[0]
-        return self._intervals.recent(self._errors, self._weight, margin, last=1)[None]
 
 
 def _timestamp(given: Any) -> pd.Timestamp:

@@ -7,7 +7,7 @@ from scipy.special import expit as sigmoid
 from torch.nn.functional import layer_norm
 
 from forecastlab.backbones.slstm import NOTHING, SLSTMLayer
-from forecastlab.backbones.xlstm import XLSTM, CausalConv, MBlock, SBlock, block_linear
+from forecastlab.backbones.xlstm import XLSTM, MBlock, SBlock, block_linear
 from tests.backbones.states import leaves
 
 erf = np.vectorize(math.erf)
@@ -181,17 +181,6 @@ def test_blocks_that_give_nothing_leave_the_stream_alone():
             block.down.weight.zero_()
             block.down.bias.zero_()
     torch.testing.assert_close(model(x)[0], model.norm(model.embed(x)))
-
-
-def test_a_convolution_sees_its_last_inputs_only():
-    conv, x = CausalConv(2, 4).double(), torch.zeros(1, 10, 2, dtype=torch.float64)
-    quiet, _ = conv(x, conv.initial_state(1))
-    x[0, 3] = 1
-    loud, past = conv(x, conv.initial_state(1))
-    assert (loud != quiet).any(2).squeeze(0).tolist() == [False] * 3 + [True] * 4 + [False] * 3
-    torch.testing.assert_close((loud - quiet)[0, 3:7], conv.weight.T.flip(0))
-    torch.testing.assert_close(past, x[:, -3:])
-    torch.testing.assert_close(conv.initial_state(5), torch.zeros(5, 3, 2, dtype=torch.float64))
 
 
 def test_block_linear_maps_block_by_block():

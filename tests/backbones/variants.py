@@ -50,6 +50,10 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"grid": (2, 2), "hidden_channels": 2, "peephole": False},
         {"grid": (2,), "kernel_size": 1},
     ],
+    "DeltaProduct": [
+        {"num_layers": 2, "num_writes": 3, "chunk_size": 2},
+        {"num_writes": 1, "gated": True, "negative_eigenvalues": False, "kernel_size": 1},
+    ],
     "DilatedRNN": [
         {"backbone": GRU, "dilations": (3,)},
         {"backbone": partial(SLSTM, num_layers=2), "dilations": (2, 5)},
@@ -59,6 +63,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"num_layers": 2, "reset_after": False},
         {"activation": "softsign", "gate_activation": "hard_sigmoid", "initialization": "orthogonal"},
     ],
+    "GatedDeltaNet": [{"num_layers": 2, "chunk_size": 4}, {"num_heads": 1, "kernel_size": 2}],
     "GridLSTM": [
         {"num_layers": 1, "priority": True},
         {"num_layers": 3, "tie_weights": True, "squash_gated": True},

@@ -48,7 +48,7 @@ def test_a_row_costs_the_same_however_many_there_were(tmp_path, backbone, decode
     model = network(tmp_path, frame, BACKBONES[backbone], decoder=DECODERS[decoder], lookback=lookback)
     work, stream = work_of(model, rows_of(frame.iloc[:20]))
     assert len(set(work[6:])) == 1
-    assert len(stream._past) == (1 if lookback == "full" else 4)
+    assert len(stream.kept.past) == (1 if lookback == "full" else 4)
 
 
 def test_a_step_is_taken_from_the_kept_state_and_not_the_whole_past_again(tmp_path):

@@ -2,7 +2,9 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -22,28 +24,50 @@ def memory() -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def soaked(config, root, cli, runs, warm_up):
-    """Trains and tests again and again; returns how many files and megabytes each run adds after the first ones."""
-    files, megabytes = [], []
+class Growth(NamedTuple):
+    """What each run adds to a process after the first ones.
+
+    Attributes:
+        files: open files.
+        objects: what Python's collector knows of.
+        blocks: pieces of memory that Python has given out, of which an object takes one or more.
+        megabytes: memory.
+    """
+
+    files: float
+    objects: float
+    blocks: float
+    megabytes: float
+
+
+def soaked(config, root, cli, caplog, runs, warm_up):
+    """Trains and tests again and again; returns what each run adds after the first ones."""
+    measured = []
     for version in range(runs):
         assert cli(*fit(config, root, *SMALL, epochs=1)).status == 0
         assert cli("test", "--ckpt_path", folder(root, version) / "checkpoints" / "best.ckpt").status == 0
-        files.append(open_files())
-        megabytes.append(memory())
-    return files[-1] - files[warm_up], (megabytes[-1] - megabytes[warm_up]) / (runs - warm_up)
+        caplog.clear()  # pytest keeps every line of the log until the end of a test, nine of each run
+        megabytes = memory()  # collects what is left over
+        measured.append((open_files(), len(gc.get_objects()), sys.getallocatedblocks(), megabytes))
+    first, last = measured[warm_up], measured[-1]
+    return Growth(*((after - before) / (runs - 1 - warm_up) for before, after in zip(first, last, strict=True)))
 
 
-def test_ten_runs_leave_no_file_open(tmp_path, config, cli):
-    files, _ = soaked(config, tmp_path, cli, 10, 3)
-    assert files <= 0
+def test_ten_runs_leave_no_file_open_and_no_object_behind(tmp_path, config, cli, caplog):
+    growth = soaked(config, tmp_path, cli, caplog, 10, 6)
+    assert growth.files <= 0
+    assert growth.objects < 30
+    assert growth.blocks < 300
     assert {path.name for path in folder(tmp_path).parent.iterdir()} == {f"version_{number}" for number in range(10)}
 
 
 @pytest.mark.slow
-def test_two_hundred_runs_leave_neither_files_open_nor_memory_taken(tmp_path, config, cli):
-    files, megabytes = soaked(config, tmp_path, cli, 200, 40)
-    assert files <= 0
-    assert megabytes < 0.2
+def test_two_hundred_runs_leave_neither_files_open_nor_memory_taken(tmp_path, config, cli, caplog):
+    growth = soaked(config, tmp_path, cli, caplog, 200, 40)
+    assert growth.files <= 0
+    assert growth.objects < 3
+    assert growth.blocks < 40
+    assert growth.megabytes < 0.05
 
 
 def test_processes_that_begin_at_once_get_a_run_each(tmp_path, config):
