@@ -135,8 +135,10 @@ class TemporalFusionDecoder(Decoder):
         seen = causal_mask(encoded[:, None, -origins:], encoded[:, None])
         to_past = to_past.masked_fill(~seen.unsqueeze(1), -torch.inf)
         to_steps = to_steps.masked_fill(~causal_mask(theta, theta), -torch.inf)
-        return torch.cat([to_past, to_steps], -1).softmax(-1).mean(1)
+        weights: Tensor = torch.cat([to_past, to_steps], -1).softmax(-1).mean(1)
+        return weights
 
     def _heads(self, values: Tensor) -> Tensor:
         """(batch, ..., steps, heads * size) -> (batch, heads, ..., steps, size)."""
-        return values.unflatten(-1, (self.num_heads, self.size)).movedim(-2, 1)
+        heads: Tensor = values.unflatten(-1, (self.num_heads, self.size))
+        return heads.movedim(-2, 1)

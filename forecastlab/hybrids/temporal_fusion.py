@@ -103,7 +103,9 @@ class TemporalFusion(Composed):
         """(..., input_size) -> what the backbone reads, step by step: nothing depends on other steps."""
         varying = x[..., self._varying]
         if self.select_static is None:
-            return _Selected(*self.select(varying), None, None, None)
+            values, weights = self.select(varying)
+            return _Selected(values, weights, None, None, None)
         static, static_weights = self.select_static(x[..., self._static])
         selection, start, enrichment = (context(static) for context in self.contexts)
-        return _Selected(*self.select(varying, selection), start, enrichment, static_weights)
+        values, weights = self.select(varying, selection)
+        return _Selected(values, weights, start, enrichment, static_weights)
