@@ -24,10 +24,13 @@ class Backbone(nn.Module, ABC):
         output_size: width of the outputs.
         causal: whether the output at step t depends on inputs up to t only.
         source: where the equations come from (a citation of one line).
+        reads_static: whether the constructor takes `static`, the positions of the inputs that are the same in every
+            row, which a `Network` fills in.
         zero_gradient: ends of the names of parameters whose gradient the equations make zero by symmetry.
     """
 
     source: ClassVar[str]
+    reads_static: ClassVar[bool] = False
     zero_gradient: ClassVar[tuple[str, ...]] = ()
 
     input_size: int

@@ -3,9 +3,9 @@
 import glob
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import pandas as pd
 import yaml
@@ -13,11 +13,12 @@ import yaml
 from forecastlab.batch import Schema
 from forecastlab.data.predictions import predictions_table
 from forecastlab.errors import ConfigError
-from forecastlab.evaluation.ensemble import forecast_together
+from forecastlab.evaluation.ensemble import PooledPaths, forecast_together
 from forecastlab.experiment.config_files import config_of
 from forecastlab.experiment.data_part import data_module
 from forecastlab.experiment.options import take
 from forecastlab.experiment.outcome import tell_scores
+from forecastlab.experiment.paths_file import Format, write_paths
 from forecastlab.metrics import PARTS, Part
 from forecastlab.network.agreement import require_alike
 from forecastlab.runs.files import write_whole
@@ -26,6 +27,7 @@ from forecastlab.training.callbacks.predictions import PREDICTIONS, write_foreca
 from forecastlab.training.forecaster import Forecaster
 
 ALLOW_SEEN = "--allow-seen"
+PATHS = ("--paths", "--paths-seed", "--paths-format")
 MEMBERS = "members.csv"
 """The metrics of each checkpoint and of the mean forecast."""
 
@@ -36,7 +38,8 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     Args:
         command: "test" or "predict".
         args: the command line after it: --ckpt_path for each checkpoint (or a pattern), --experiment,
-            --trainer.default_root_dir, settings of the data and, for "test", --by and --allow-seen.
+            --trainer.default_root_dir, settings of the data; for "test" --by and --allow-seen, for "predict" --paths,
+            --paths-seed and --paths-format.
 
     Raises:
         ConfigError: for other options, or checkpoints that cannot forecast the same rows.
@@ -47,10 +50,14 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     allowed = command == "test" and ALLOW_SEEN in rest
     rest = [word for word in rest if not (allowed and word == ALLOW_SEEN)]
     parts, rest = take(rest, "--by") if command == "test" else ([], rest)
+    drawn: dict[str, list[str]] = {}
+    for option in PATHS if command == "predict" else ():
+        drawn[option], rest = take(rest, option)
+    number, seed, kind = _paths(drawn)
     if other := [word for word in rest if word.startswith("-") and not word.startswith("--data")]:
         raise ConfigError(
             f"{command} with several checkpoints takes --ckpt_path, --experiment, --trainer.default_root_dir, "
-            f"{'--by ' if command == 'test' else ''}and --data.*, got {other[0]}"
+            f"{'--by' if command == 'test' else ', '.join(PATHS)} and --data.*, got {other[0]}"
         )
     paths = [path for pattern in given for path in _matching(pattern)]
     checkpoints = [load_checkpoint(path) for path in paths]
@@ -99,6 +106,9 @@ def ensemble(command: str, args: Sequence[str]) -> None:
         for sentence in data.without_forecast():
             print(f"note        {sentence}")
         print(f"forecast    {os.path.relpath(write_forecast(run.folder, table)[0])}")
+        if number is not None:
+            paths_of = PooledPaths(models, data.panel, data.unscaled, number, seed)
+            print(f"paths       {os.path.relpath(write_paths(paths_of, run.folder, kind))}: {paths_of.method}")
 
 
 def _require_together(
@@ -120,6 +130,25 @@ def _require_together(
                 f"data.{key} is {settings[key]} in {path} and {first.get(key)} in {paths[0]}: a test needs checkpoints "
                 "of the same rows, or one of them may have been trained on what is scored"
             )
+
+
+def _paths(given: Mapping[str, Sequence[str]]) -> tuple[int | None, int, Format]:
+    """How many paths are wanted, their seed and the format of their file.
+
+    Raises:
+        ConfigError: for a value that cannot be one.
+    """
+    numbers = []
+    for option, default in (("--paths", None), ("--paths-seed", 0)):
+        value = given[option][-1] if given.get(option) else default
+        try:
+            numbers.append(None if value is None else int(value))
+        except ValueError:
+            raise ConfigError(f"{option}: expected a whole number, got {value!r}") from None
+    kind = given["--paths-format"][-1] if given.get("--paths-format") else "csv"
+    if kind not in get_args(Format):
+        raise ConfigError(f"--paths-format: expected {' or '.join(get_args(Format))}, got {kind!r}")
+    return numbers[0], numbers[1] or 0, cast(Format, kind)
 
 
 def _part(given: Sequence[str]) -> Part | None:

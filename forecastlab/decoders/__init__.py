@@ -6,5 +6,6 @@ from forecastlab.decoders.deepar import DeepAR
 from forecastlab.decoders.linear import Linear
 from forecastlab.decoders.segments import Segments
 from forecastlab.decoders.seq2seq import Seq2Seq
+from forecastlab.decoders.temporal_fusion_decoder import TemporalFusionDecoder
 
-__all__ = ["AttentionPooling", "Decoder", "DeepAR", "Linear", "Segments", "Seq2Seq"]
+__all__ = ["AttentionPooling", "Decoder", "DeepAR", "Linear", "Segments", "Seq2Seq", "TemporalFusionDecoder"]

@@ -15,6 +15,24 @@ class AttentionSizeError(ConfigError, ValueError):
     """The attention weights of a batch would not fit in memory."""
 
 
+def require_room(needed: int, attention: str, choice: str) -> None:
+    """Checks that attention weights fit in memory.
+
+    Args:
+        needed: bytes that are held.
+        attention: what of how many, for the message.
+        choice: what else may be chosen, for its end; "" for nothing.
+
+    Raises:
+        AttentionSizeError: if they are more than 2 GiB.
+    """
+    if isinstance(needed, int) and needed > _LIMIT:  # an exported program learns its sizes later
+        raise AttentionSizeError(
+            f"{attention} would hold {needed} bytes, more than {_LIMIT}. Set --data.lookback to a number of rows or a "
+            f"smaller --data.batch_size{choice}"
+        )
+
+
 class Memory(NamedTuple):
     """The history that is attended to, prepared once per batch."""
 
@@ -80,12 +98,11 @@ class EncoderAttention(nn.Module):
         batch, time, _ = encoded.shape
         hidden = self.size if self.score == "additive" else 1
         needed = batch * origins * steps * time * hidden * encoded.element_size()
-        if isinstance(needed, int) and needed > _LIMIT:  # an exported program learns its sizes later
-            raise AttentionSizeError(
-                f"attention {self.score!r} of {batch} sequences, {origins} origins and {steps} steps to {time} rows "
-                f"would hold {needed} bytes, more than {_LIMIT}. Set --data.lookback to a number of rows or a smaller "
-                "--data.batch_size, or choose attention 'none'" + (" or 'general'" if hidden > 1 else "")
-            )
+        require_room(
+            needed,
+            f"attention {self.score!r} of {batch} sequences, {origins} origins and {steps} steps to {time} rows",
+            ", or choose attention 'none'" + (" or 'general'" if hidden > 1 else ""),
+        )
         keys = encoded if self.key is None else self.key(encoded)
         seen = None
         if origins > 1:

@@ -1,16 +1,20 @@
 """Several networks as one forecaster: the mean of their forecasts, and how far they are apart."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from forecastlab.batch import Batch, Prediction
 from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.panel import Panel
+from forecastlab.errors import ConfigError
 from forecastlab.metrics import ForecastMetrics
 from forecastlab.network.finite import require_finite
 from forecastlab.network.network import Network
+from forecastlab.network.paths import Paths
 
 
 class Ensemble(NamedTuple):
@@ -34,6 +38,54 @@ class Ensemble(NamedTuple):
     def metrics(self, data: ForecastDataModule, levels: Sequence[float]) -> list[ForecastMetrics]:
         """The test metrics of each member, and of the mean forecast at last."""
         return [_metrics(found, self.last, data, levels) for found in (*self.members, self.mean())]
+
+
+class PooledPaths:
+    """Sample paths of several networks in equal shares: draws from the mixture of their distributions (linear pool).
+
+    So the paths are as far apart as the members' distributions together, and where members disagree, wider than the
+    quantiles of `Ensemble.mean`, which are means of the members' quantiles.
+
+    Args:
+        networks: trained networks that forecast the same.
+        panel: the series.
+        unscaled: numbers of series without a scaling, which are left out.
+        number: number of paths of each series, at least one of each network. The first networks draw one more if it is
+            no multiple.
+        seed: of the random numbers of the first network; the second has the next, and so on.
+
+    Attributes:
+        method: how the paths are drawn, in words.
+
+    Raises:
+        ConfigError: for fewer paths than networks, and as `Paths`.
+        DataError: as `Paths`.
+    """
+
+    def __init__(
+        self, networks: Sequence[Network], panel: Panel, unscaled: Collection[int], number: int, seed: int
+    ) -> None:
+        if number < len(networks):
+            raise ConfigError(
+                f"paths: each of {len(networks)} checkpoints draws one or more: expected --paths {len(networks)} or "
+                f"more, got {number}"
+            )
+        share, more = divmod(number, len(networks))
+        self._numbers = [share + (place < more) for place in range(len(networks))]
+        self._parts = [
+            Paths(network, panel, unscaled, own, seed + place)
+            for place, (network, own) in enumerate(zip(networks, self._numbers, strict=True))
+        ]
+        ways = dict.fromkeys(part.method for part in self._parts)
+        self.method = f"{len(networks)} checkpoints draw in equal shares; {'; or '.join(ways)}"
+
+    def tables(self) -> Iterator[pd.DataFrame]:
+        """The paths, as `Paths.tables`: those of one network after another, whose samples go on counting."""
+        before = 0
+        for part, number in zip(self._parts, self._numbers, strict=True):
+            for table in part.tables():
+                yield table.assign(sample=table["sample"] + before)
+            before += number
 
 
 @torch.no_grad()

@@ -1,17 +1,29 @@
 """The file of sample paths that `forecastlab predict --paths` writes."""
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
+
+import pandas as pd
 
 from forecastlab.errors import ConfigError
-from forecastlab.network.paths import Paths
 from forecastlab.runs.files import whole
 
 Format = Literal["csv", "parquet"]
 
 
-def write_paths(paths: Paths, folder: Path, kind: Format) -> Path:
+class Drawn(Protocol):
+    """Paths of one network, or of several."""
+
+    method: str
+    """How they are drawn, in words."""
+
+    def tables(self) -> Iterator[pd.DataFrame]:
+        """The paths, some rows at a time."""
+
+
+def write_paths(paths: Drawn, folder: Path, kind: Format) -> Path:
     """Writes paths as a whole file, some series at a time, so that they need not all be in memory.
 
     Args:
@@ -32,12 +44,12 @@ def write_paths(paths: Paths, folder: Path, kind: Format) -> Path:
     return path
 
 
-def _write_csv(paths: Paths, file: Any) -> None:
+def _write_csv(paths: Drawn, file: Any) -> None:
     for number, table in enumerate(paths.tables()):
         file.write(table.to_csv(index=False, header=number == 0).encode())
 
 
-def _write_parquet(paths: Paths, file: Any) -> None:
+def _write_parquet(paths: Drawn, file: Any) -> None:
     try:
         pyarrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
     except ImportError:

@@ -118,6 +118,7 @@ def explain(
     findings = [
         *_signals(traced, label),
         *(_attention(name, one, traced.rows["cutoff"]) for name, one in traced.attention.items()),
+        *(_selection(name, table) for name, table in traced.selection.items()),
         _permuted(single, joint, label),
     ]
     lines = [
@@ -126,6 +127,7 @@ def explain(
         words.signals(traced.signals),
         "\n".join(unused(model, traced.peaks, threshold)),
         words.attention(traced.attention),
+        words.selection(traced.selection),
     ]
     if attributed is not None:
         findings += _attributed(attributed, features, groups, label)
@@ -191,6 +193,17 @@ def _attention(name: str, attention: Attention, cutoff: pd.Series) -> Finding:
     return Finding(
         Picture(f"attention_{signal.key}", caption, draw, colours=None), attention.table(pd.DatetimeIndex(cutoff))
     )
+
+
+def _selection(name: str, table: pd.DataFrame) -> Finding:
+    signal = SignalName.of(name)
+
+    def draw(theme: Theme) -> Figure:
+        text = f"mean weight of a variable in the {signal.label} of {signal.place}"
+        return figures.importance(table, table.iloc[:0], value="mean", label=text, theme=theme)
+
+    caption = f"How much {signal.place} reads each variable ({signal.label}), as a share of all, over the forecasts."
+    return Finding(Picture(f"{signal.signal}_{signal.key}", caption, draw), table.reset_index(names="variable"))
 
 
 def _permuted(single: pd.DataFrame, joint: pd.DataFrame, label: str) -> Finding:

@@ -7,7 +7,7 @@ from typing import Literal
 
 _NAME = re.compile(r"((?:[^.]+\.)*?)(?:layers\.(\d+)\.)?([^.]+)")
 
-Kind = Literal["gate", "state", "attention"]
+Kind = Literal["gate", "state", "attention", "selection"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,11 @@ class SignalName:
 
     @property
     def kind(self) -> Kind:
-        """The kind of the signal: gate, attention or state."""
+        """The kind of the signal: gate, attention, selection of variables, or state."""
         if self.signal.endswith("_gate"):
             return "gate"
+        if self.signal in ("selection", "static_selection"):
+            return "selection"
         return "attention" if self.signal == "attention" else "state"
 
     @property

@@ -14,6 +14,7 @@ from forecastlab.batch import Batch
 from forecastlab.data.windows import Windows
 from forecastlab.explanation.attention import Attention
 from forecastlab.explanation.names import SignalName, shown
+from forecastlab.explanation.variables import shares, variables
 from forecastlab.network.network import Network
 
 ROWS_IN_A_BATCH = 1 << 14
@@ -32,12 +33,14 @@ class Trace:
         signals: (origins, units) each, by name: the gates and states at the origins.
         peaks: (units,) each, by name: the largest magnitude over all steps.
         attention: the attention weights, by name.
+        selection: the weights of variables that are selected, by name (`shares`).
     """
 
     rows: pd.DataFrame
     signals: dict[str, NDArray[np.float64]]
     peaks: dict[str, NDArray[np.float64]]
     attention: dict[str, Attention]
+    selection: dict[str, pd.DataFrame]
 
 
 def trace(model: Network, windows: Windows, times: pd.DatetimeIndex, target: int = 0) -> Trace:
@@ -64,21 +67,29 @@ def trace(model: Network, windows: Windows, times: pd.DatetimeIndex, target: int
             if signal.kind == "attention":
                 heads = values if values.dim() == 4 else values.unsqueeze(2)
                 signals.setdefault(name, []).append(_numpy(heads[:, -origins:].flatten(0, 1)))
+            elif signal.kind == "selection":
+                signals.setdefault(name, []).append(_numpy(values[:, -origins:].flatten(0, -2)))
             else:
                 units = values.flatten(2)
                 signals.setdefault(name, []).append(_numpy(units[:, -origins:].flatten(0, 1)))
                 peaks.setdefault(name, []).append(_numpy(units.abs().amax((0, 1))))
     index, truth, forecast = np.concatenate(rows).T
     joined = {name: np.concatenate(parts) for name, parts in signals.items()}
+    kinds = {name: SignalName.of(name).kind for name in joined}
     at = index.astype(np.int64)
     return Trace(
         pd.DataFrame({"cutoff": times[at], "ds": times[at + 1], "y": truth, "forecast": forecast}),
-        {name: values for name, values in joined.items() if SignalName.of(name).kind != "attention"},
+        {name: values for name, values in joined.items() if kinds[name] in ("gate", "state")},
         {name: np.max(parts, 0) for name, parts in peaks.items()},
         {
             name: _attention(model, name, values, windows, times)
             for name, values in joined.items()
-            if SignalName.of(name).kind == "attention"
+            if kinds[name] == "attention"
+        },
+        {
+            name: shares(values, variables(model, SignalName.of(name), target))
+            for name, values in joined.items()
+            if kinds[name] == "selection"
         },
     )
 

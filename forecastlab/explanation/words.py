@@ -82,6 +82,24 @@ def attention(values: Mapping[str, Attention]) -> str:
     return _text(pd.concat(tables)[["attention", "head", "steps", "mean lag", "half within", "even"]])
 
 
+def selection(values: Mapping[str, pd.DataFrame]) -> str:
+    """The variables that each selection reads most.
+
+    Args:
+        values: the tables of `shares`, by name of the signal.
+    """
+    tables = [
+        table.head(FEATURES_NAMED)
+        .reset_index(names="variable")
+        .assign(selection=f"{SignalName.of(name).place}: {SignalName.of(name).label}")
+        for name, table in values.items()
+    ]
+    if not tables:
+        return ""
+    columns = {"mean": "mean weight", "10 %": "10 %", "90 %": "90 %"}
+    return _text(pd.concat(tables)[["selection", "variable", *columns]].rename(columns=columns))
+
+
 def importance(
     single: pd.DataFrame,
     joint: pd.DataFrame,

@@ -1,7 +1,7 @@
 """Builds the parts around a backbone, a decoder and a loss head from their settings."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -17,6 +17,8 @@ from forecastlab.network.across import Across
 from forecastlab.network.anchor import Anchor
 from forecastlab.network.channels import Channels
 from forecastlab.network.embeddings import SERIES, TARGET, Embeddings, text_columns
+from forecastlab.network.factory import find_class
+from forecastlab.network.inputs import Input
 from forecastlab.network.intervals import SplitConformal
 from forecastlab.network.level import Level
 from forecastlab.network.needs import require_location, require_steps_apart, require_targets, require_windows
@@ -158,6 +160,21 @@ def built_channels(
     if embeddings is not None:
         own, inputs = [embeddings.kept.index(place) for place in own], embeddings.width
     return Channels(own, inputs, sizes.get(TARGET, 0))
+
+
+def built_backbone(part: dict[str, Any], inputs: Sequence[Input]) -> Backbone:
+    """The backbone; it is told which inputs are static if it reads them apart.
+
+    Raises:
+        ConfigError: for a class that is not allowed, a value that it refuses, or static inputs that are given.
+    """
+    if not find_class(part["class_path"], Backbone).reads_static:  # type: ignore[attr-defined]  # a subclass of it
+        return cast(Backbone, built("backbone", part, Backbone, len(inputs)))
+    if part["init_args"].get("static"):
+        raise ConfigError("model.backbone.static: the data tell which inputs are static: leave it out")
+    static = [place for place, one in enumerate(inputs) if one.static]
+    told = {**part, "init_args": {**part["init_args"], "static": static}}
+    return cast(Backbone, built("backbone", told, Backbone, len(inputs)))
 
 
 def built_across(

@@ -19,27 +19,31 @@ class Channels(nn.Module):
         size: size of the vector of each target; 0 for none.
 
     Attributes:
+        own: positions of the targets among the inputs, in the targets' order.
+        others: positions of the other inputs.
+        size: size of the vector of each target.
         width: number of inputs of each sample.
     """
 
     def __init__(self, own: Sequence[int], inputs: int, size: int = 0) -> None:
         super().__init__()
-        self._own = list(own)
-        self._others = [number for number in range(inputs) if number not in self._own]
-        self.width = 1 + len(self._others) + size
-        self.embedding = nn.Parameter(torch.zeros(len(self._own), size)) if size else None
+        self.own = list(own)
+        self.others = [number for number in range(inputs) if number not in self.own]
+        self.size = size
+        self.width = 1 + len(self.others) + size
+        self.embedding = nn.Parameter(torch.zeros(len(self.own), size)) if size else None
 
     def inputs(self, x: Tensor) -> Tensor:
         """(batch, time, inputs) -> (batch * targets, time, width); the targets of a sample follow each other."""
-        own = x[..., self._own].movedim(-1, 1).unsqueeze(-1)
-        parts = [own, x[:, None, :, self._others].expand(-1, len(self._own), -1, -1)]
+        own = x[..., self.own].movedim(-1, 1).unsqueeze(-1)
+        parts = [own, x[:, None, :, self.others].expand(-1, len(self.own), -1, -1)]
         if self.embedding is not None:
             parts.append(self.embedding[:, None].expand(*own.shape[:3], -1))
         return torch.cat(parts, -1).flatten(0, 1)
 
     def repeated(self, values: Tensor) -> Tensor:
         """(batch, ...), the same for every target -> (batch * targets, ...)."""
-        return values.repeat_interleave(len(self._own), 0)
+        return values.repeat_interleave(len(self.own), 0)
 
     def apart(self, values: Tensor) -> Tensor:
         """(batch, ..., targets) -> (batch * targets, ..., 1)."""
@@ -47,10 +51,10 @@ class Channels(nn.Module):
 
     def together(self, raw: Tensor) -> Tensor:
         """(batch * targets, origins, horizon, 1, outputs) -> (batch, origins, horizon, targets, outputs)."""
-        samples: Tensor = raw.squeeze(-2).unflatten(0, (-1, len(self._own)))
+        samples: Tensor = raw.squeeze(-2).unflatten(0, (-1, len(self.own)))
         return samples.movedim(1, -2)
 
     def of_target(self, signal: Tensor, target: int) -> Tensor:
         """(batch * targets, ...) -> (batch, ...) of one target."""
-        samples: Tensor = signal.unflatten(0, (-1, len(self._own)))
+        samples: Tensor = signal.unflatten(0, (-1, len(self.own)))
         return samples[:, target]

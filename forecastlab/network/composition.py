@@ -23,6 +23,7 @@ from forecastlab.network.ancestral import ancestral_paths
 from forecastlab.network.around import (
     built_across,
     built_anchor,
+    built_backbone,
     built_channels,
     built_embeddings,
     built_intervals,
@@ -33,6 +34,7 @@ from forecastlab.network.around import (
 )
 from forecastlab.network.by_name import ByName
 from forecastlab.network.draws import Draws, seeded
+from forecastlab.network.inputs import Input, inputs_of
 from forecastlab.network.level import Level
 from forecastlab.network.needs import (
     require_causal,
@@ -176,10 +178,9 @@ class Composition(nn.Module, metaclass=ByName):
         vectors, independent = self.settings["embeddings"], channels == "independent"
         self.embeddings = built_embeddings(vectors, self.schema, independent)
         self.channels = built_channels(independent, vectors, self.schema, self.embeddings)
-        width = features + static if self.embeddings is None else self.embeddings.width
-        width = width if self.channels is None else self.channels.width
+        width = len(self.inputs_by_name())
         known = known if self.embeddings is None else self.embeddings.known
-        self.backbone: Backbone = built("backbone", self.settings["backbone"], Backbone, width)
+        self.backbone: Backbone = built_backbone(self.settings["backbone"], self.inputs_by_name())
         if compile:
             compile_steps(self.backbone)
         self.across = built_across(self.settings["across"], self.schema, self.channels, self.backbone)
@@ -231,6 +232,10 @@ class Composition(nn.Module, metaclass=ByName):
     def levels(self) -> tuple[float, ...]:
         """Probability levels of the quantiles that are forecast, ascending; () if there are none."""
         return self.loss.levels if self.intervals is None else self.intervals.levels
+
+    def inputs_by_name(self, target: int = 0) -> list[Input]:
+        """What the backbone reads; of independent channels, for the target of that number."""
+        return inputs_of(self.schema, self.embeddings, self.channels, target)
 
     @property
     def told_by(self) -> Loss | Draws:

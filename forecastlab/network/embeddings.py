@@ -39,6 +39,8 @@ class Embeddings(nn.Module):
 
     Attributes:
         kept: positions of the inputs that are read beside the vectors, among features and static covariates.
+        known_kept: positions of the known covariates that are read beside the vectors.
+        vectors: in their order, what each belongs to, its size, and the inputs in whose place it stands.
         width: number of inputs with the vectors.
         known: number of known covariates with the vectors.
     """
@@ -61,9 +63,11 @@ class Embeddings(nn.Module):
             _positions(values, schema.known) if values[0] in schema.known else [] for values in columns.values()
         ]
         self.kept = [place for place, name in enumerate(inputs) if name not in made]
-        self._known_kept = [place for place, name in enumerate(schema.known) if name not in made]
-        self.width = len(self.kept) + (size or 0) + sum(sizes[name] for name in columns)
-        self.known = len(self._known_kept) + sum(
+        self.known_kept = [place for place, name in enumerate(schema.known) if name not in made]
+        self.vectors: list[tuple[str, int, tuple[str, ...]]] = [] if size is None else [(SERIES, size, ())]
+        self.vectors += [(name, sizes[name], values) for name, values in columns.items()]
+        self.width = len(self.kept) + sum(size for _, size, _ in self.vectors)
+        self.known = len(self.known_kept) + sum(
             sizes[name] for name, known in zip(columns, self._of_known, strict=True) if known
         )
 
@@ -82,7 +86,7 @@ class Embeddings(nn.Module):
         rows, dtype = batch.history.shape[1], known.dtype
         static = batch.static[:, None].expand(-1, rows, -1)
         inputs = torch.cat([batch.history, static], -1) if static.shape[-1] else batch.history
-        vectors, ahead = [], [known[..., self._known_kept]]
+        vectors, ahead = [], [known[..., self.known_kept]]
         if self.series is not None:
             there = (series >= 0).to(dtype)[:, None] * self._there(known)
             vectors.append((self.series[series.clamp(min=0)] * there)[:, None].expand(-1, rows, -1))

@@ -111,6 +111,11 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"branches": [LSTM, partial(Residual, branches=[GRU]), RNN]},
         {"branches": [RNN, Bidirectional]},
     ],
+    "TemporalFusion": [
+        {"static": (2,), "backbone": GRU},
+        {"static": (3, 0)},
+        {"backbone": Bidirectional},
+    ],
     "Stack": [{"branches": [RNN, GRU, LSTM]}, {"branches": [Bidirectional, GRU]}],
     "XLSTM": [
         {"pattern": ["s"], "forget": "exp", "kernel_size": 2},

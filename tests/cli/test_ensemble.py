@@ -59,6 +59,52 @@ def test_a_pattern_names_several_checkpoints(cli, two):
     assert table["forecast-std"].iloc[0] > 0
 
 
+@pytest.fixture
+def drawing(cli, config, root):
+    """Two checkpoints whose forecasts are distributions, and the root."""
+    for seed in (0, 7):
+        assert cli(*fit(config, root, "--model.loss=GaussianNLL", f"--seed_everything={seed}")).status == 0
+    return [best(root, version) for version in (1, 2)], root
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_several_checkpoints_draw_paths_in_equal_shares(cli, drawing, kind):
+    checkpoints, root = drawing
+    place = root / "lightning_logs"
+    alone = []
+    for version, number, seed in ((1, 3, 5), (2, 2, 6)):
+        options = [f"--paths={number}", f"--paths-seed={seed}", f"--trainer.default_root_dir={root}"]
+        assert cli("predict", "--ckpt_path", checkpoints[version - 1], *options).status == 0
+        alone.append(pd.read_csv(place / f"tiny/version_{version}/paths.csv"))
+    named = [word for path in checkpoints for word in ("--ckpt_path", path)]
+    options = ["--paths=5", "--paths-seed", "5", f"--paths-format={kind}", f"--trainer.default_root_dir={root}"]
+    answer = cli("predict", *named, *options)
+    assert (answer.status, answer.err) == (0, "")
+    assert f"paths.{kind}: 2 checkpoints draw in equal shares; each step is drawn" in answer.out
+    file = place / f"tiny-ensemble/version_0/paths.{kind}"
+    found = pd.read_csv(file) if kind == "csv" else pd.read_parquet(file)
+    expected = pd.concat([alone[0], alone[1].assign(sample=alone[1]["sample"] + 3)])
+    assert found["sample"].tolist() == expected["sample"].tolist()
+    np.testing.assert_allclose(found["value"], expected["value"])
+    assert alone[0]["value"].iloc[0] != alone[1]["value"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--paths=1"], "each of 2 checkpoints draws one or more: expected --paths 2 or more, got 1"),
+        (["--paths=many"], "--paths: expected a whole number, got 'many'"),
+        (["--paths=4", "--paths-format=xlsx"], "--paths-format: expected csv or parquet, got 'xlsx'"),
+    ],
+)
+def test_paths_that_several_checkpoints_cannot_draw_are_refused(cli, drawing, options, said):
+    checkpoints, root = drawing
+    named = [word for path in checkpoints for word in ("--ckpt_path", path)]
+    answer = cli("predict", *named, *options, f"--trainer.default_root_dir={root}")
+    assert answer.status == 2
+    assert said in answer.err
+
+
 def test_checkpoints_of_different_folds_are_not_tested_together(cli, config, root):
     assert cli(*fit(config, root, "--data.fold=4")).status == 0
     answer = cli("test", "--ckpt_path", best(root, 0), "--ckpt_path", best(root, 1))

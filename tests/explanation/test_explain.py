@@ -9,10 +9,12 @@ from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.rnn import RNN
 from forecastlab.decoders.seq2seq import Seq2Seq
+from forecastlab.decoders.temporal_fusion_decoder import TemporalFusionDecoder
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.explanation import gradients
 from forecastlab.explanation.explain import explain
 from forecastlab.figures.drawing import LIGHT
+from forecastlab.hybrids.temporal_fusion import TemporalFusion
 from forecastlab.losses import Quantile
 from forecastlab.network.registry import registered_backbones
 from forecastlab.training.forecaster import Forecaster
@@ -227,3 +229,19 @@ def test_the_inputs_of_a_column_of_text_are_one_feature(tmp_path, embeddings):
         assert list(single["name"]) == ["x", "sky"]
         assert single[number].abs().min() > 0
     assert "sky=wet" not in explanation.summary
+
+
+def test_variables_that_are_selected_are_named_with_their_shares():
+    module = Series(weather(), features=COLUMNS, recipe={"known": ("wind",)}, lookback=4, horizon=2)
+    parts = {"backbone": partial(TemporalFusion, hidden_size=4), "decoder": TemporalFusionDecoder}
+    explanation = explain(network(module, **parts), module, **QUICK)
+    found = tables(explanation)
+    for name, expected in (("selection_backbone", set(COLUMNS)), ("selection_decoder", {"wind", "number of the step"})):
+        assert set(found[name]["variable"]) == expected
+        assert found[name]["mean"].sum() == pytest.approx(1)
+        assert found[name]["mean"].is_monotonic_decreasing
+        assert (found[name]["10 %"] <= found[name]["90 %"]).all()
+    assert "decoder: selection" in explanation.summary
+    assert "attention_decoder" in found
+    for finding in explanation.findings:
+        assert finding.picture.draw(LIGHT).axes

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.rnn import RNN
 from forecastlab.batch import Schema
-from forecastlab.decoders import AttentionPooling, Decoder, Linear, Segments, Seq2Seq
+from forecastlab.decoders import AttentionPooling, Decoder, Linear, Segments, Seq2Seq, TemporalFusionDecoder
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.export import save_onnx
 from forecastlab.export.program import capture, nested
@@ -49,6 +49,8 @@ DECODERS = {
         for score in ("none", "additive", "dot", "general", "scaled_dot")
     },
     "Seq2Seq(gru)": partial(Seq2Seq, cell="gru", num_layers=2),
+    "TemporalFusionDecoder": TemporalFusionDecoder,
+    "TemporalFusionDecoder(gru)": partial(TemporalFusionDecoder, cell="gru", num_heads=2),
 }
 
 
@@ -253,7 +255,10 @@ def test_every_causal_backbone_is_streamed_with_numpy_alone(tmp_path, case):
 
 
 @pytest.mark.parametrize(
-    "decoder", every({cls.__name__: cls for cls in (Linear, AttentionPooling, Segments, Seq2Seq)}, "Seq2Seq")
+    "decoder",
+    every(
+        {cls.__name__: cls for cls in (Linear, AttentionPooling, Segments, Seq2Seq, TemporalFusionDecoder)}, "Seq2Seq"
+    ),
 )
 def test_steps_end_where_the_whole_history_does(tmp_path, decoder):
     """With every kind of input, a batch, and a decoder that attends to the past or not."""
