@@ -21,6 +21,8 @@ from forecastlab.benchmarks.training import TRAINED, Training, read_json, train
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.evaluation.tables import Table
 from forecastlab.network.factory import allowed_imports
+from forecastlab.runs.engines.engine import Engine
+from forecastlab.runs.engines.named import engine_of
 from forecastlab.runs.files import write_output, write_whole
 from forecastlab.runs.jobs import Job, run_jobs
 from forecastlab.runs.run import LOGS, Run
@@ -79,7 +81,12 @@ class _Plan:
     ready: list[str] = field(default_factory=list)
 
     def folder(self, task: str) -> Path:
-        return self.run.folder / task.replace("/", "_")
+        return self.run.folder.absolute() / task.replace("/", "_")
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of each job."""
+        return int(self.settings.get("threads", 1))
 
     def untrained(self, task: str) -> list[int]:
         folder = self.folder(task)
@@ -101,7 +108,7 @@ class _Plan:
                 argument = Training(
                     place, self.suite.name, task, seed, self.recipe, self.settings, self.data, allowed_imports()
                 )
-                yield Job(f"{task}, seed {seed}", train, argument, place / "log")
+                yield Job(f"{task}, seed {seed}", train, argument, place / "log", self.threads)
         yield from self.scorings()
 
     def scorings(self) -> Iterator[Job]:
@@ -110,7 +117,7 @@ class _Plan:
             task = self.ready.pop(0)
             place = self.folder(task)
             argument = Scoring(place, self.suite.name, task, self.seeds, self.data, allowed_imports())
-            yield Job(f"{task}, scores", score, argument, place / "log")
+            yield Job(f"{task}, scores", score, argument, place / "log", self.threads)
 
     def ended(self, job: Job, error: str | None) -> str:
         """Notes that a job has ended; says how."""
@@ -197,6 +204,7 @@ def benchmark(
     log: str | Path = LOG,
     new: bool = False,
     report: Callable[[str], object] = lambda text: print(f"forecastlab: {text}", file=sys.stderr),
+    engine: str | Engine = "local",
 ) -> Benchmarked:
     """Trains a recipe on each task of a public suite, and scores it by the suite's own protocol.
 
@@ -217,12 +225,13 @@ def benchmark(
         log: the log of scorings, a CSV file.
         new: begins a new run instead of going on with an equal one.
         report: told what must be known about the scores.
+        engine: where they run: "local", "ray", "ray:ADDRESS", "slurm", or an engine.
 
     Raises:
         ConfigError: for a setting that cannot be used.
         DataError: for published files, or files of an earlier call, that cannot be used.
     """
-    found, own = suite_of(suite), dict(settings or {})
+    found, own, engine = suite_of(suite), dict(settings or {}), engine_of(engine)
     chosen = found.chosen(tasks)
     if jobs < 1:
         raise ConfigError(f"--jobs must be positive, got {jobs}")
@@ -242,8 +251,9 @@ def benchmark(
         for task in chosen:
             plan.keep_in_log(task)  # of a call that was stopped between a scoring and its line
         total = sum(len(plan.untrained(task.name)) + 1 for task in chosen if not plan.result(task.name))
-        failed = run_jobs(plan.jobs(), jobs, PRELOAD, total, plan.ended)
-        failed |= run_jobs(list(plan.scorings()), jobs, PRELOAD, ended=plan.ended)  # of the trainings that ended last
+        failed = run_jobs(plan.jobs(), jobs, PRELOAD, total, plan.ended, engine, run.folder)
+        last = list(plan.scorings())  # of the trainings that ended last
+        failed |= run_jobs(last, jobs, PRELOAD, ended=plan.ended, engine=engine, folder=run.folder)
         results = plan.results()
         done = Benchmarked(run.folder, found, results, failed)
         if len(results):

@@ -14,6 +14,7 @@ from forecastlab.benchmarks.recipes import RECIPES
 from forecastlab.benchmarks.suites import SUITES
 from forecastlab.cli.crossval import numbers
 from forecastlab.errors import ConfigError
+from forecastlab.runs.engines.named import HELP as ENGINE_HELP
 
 
 def benchmark(args: Sequence[str]) -> int:
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--tasks", type=_names, help="tasks to score, separated by commas (default: all)")
     parser.add_argument("--seeds", type=numbers, default=[0], help="seeds whose forecasts are averaged, such as 0,1,2")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, one thread each")
+    parser.add_argument("--engine", default="local", help=ENGINE_HELP)
     parser.add_argument("--data", type=Path, help="folder of the published files (default: found or downloaded)")
     parser.add_argument(
         "--log", type=Path, default=LOG, help=f"CSV file to which each scoring adds a line (default: {LOG})"

@@ -9,6 +9,7 @@ from forecastlab.evaluation import baseline_names
 from forecastlab.evaluation.crossval import crossval as cross_validate
 from forecastlab.experiment.config import Config
 from forecastlab.experiment.options import values_of
+from forecastlab.runs.engines.named import HELP as ENGINE_HELP
 
 
 def crossval(args: Sequence[str]) -> int:
@@ -40,7 +41,8 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--folds", type=numbers, help="folds to run, such as 1,3 (default: all)")
     parser.add_argument("--seeds", type=numbers, help="seeds to run, such as 0,1,2 (default: the config's)")
-    parser.add_argument("--jobs", type=int, default=1, help="folds trained at once, one thread each")
+    parser.add_argument("--jobs", type=int, default=1, help="folds trained at once, with the config's threads each")
+    parser.add_argument("--engine", default="local", help=ENGINE_HELP)
     parser.add_argument(
         "--baselines",
         type=baseline_names.split,

@@ -10,6 +10,7 @@ from forecastlab.papers.van_diepen.configs import Protocol
 from forecastlab.papers.van_diepen.reproduce import EXPERIMENT, REPORT
 from forecastlab.papers.van_diepen.reproduce import reproduce as reproduce_paper
 from forecastlab.papers.van_diepen.tables import PUBLISHED, SPLITS
+from forecastlab.runs.engines.named import HELP as ENGINE_HELP
 from forecastlab.runs.run import LOGS
 
 
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--splits", type=numbers, default=list(SPLITS), help="which splits, such as 1,3")
     parser.add_argument("--seeds", type=numbers, default=[0], help="seeds, such as 0,1,2; the tables give their mean")
     parser.add_argument("--jobs", type=int, default=1, help="models trained at once, one thread each")
+    parser.add_argument("--engine", default="local", help=ENGINE_HELP)
     parser.add_argument(
         "--honest", action="store_true", help="also choose the epoch on a validation tail, and score the test rows once"
     )

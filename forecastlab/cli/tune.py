@@ -10,6 +10,7 @@ from forecastlab.cli.crossval import numbers
 from forecastlab.errors import ConfigError
 from forecastlab.experiment.config import Config
 from forecastlab.experiment.options import values_of
+from forecastlab.runs.engines.named import HELP as ENGINE_HELP
 from forecastlab.tuning.results import best_of
 from forecastlab.tuning.search import BEST, IN_A_ROW, TRIALS
 from forecastlab.tuning.study import PRUNERS, SAMPLERS
@@ -50,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, default=30, help="trials in total, those of earlier calls among them")
     parser.add_argument("--folds", type=numbers, help="folds whose mean loss counts, such as 1,2; the config's if none")
     parser.add_argument("--jobs", type=int, default=1, help="trials at once, one thread each")
+    parser.add_argument("--engine", default="local", help=ENGINE_HELP)
     parser.add_argument("--storage", help="database, such as sqlite:///study.db; a journal in the run folder if none")
     parser.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="how values are chosen")
     parser.add_argument("--pruner", choices=PRUNERS, default="median", help="what ends trials that lag behind")

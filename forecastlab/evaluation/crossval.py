@@ -22,6 +22,8 @@ from forecastlab.evaluation.units import units_table
 from forecastlab.experiment.config import Config
 from forecastlab.network import factory
 from forecastlab.runs.checkpoint import read_checkpoint
+from forecastlab.runs.engines.engine import Engine
+from forecastlab.runs.engines.named import engine_of
 from forecastlab.runs.files import write_whole
 from forecastlab.runs.jobs import Job, run_jobs
 from forecastlab.runs.run import CONFIG, Run
@@ -69,6 +71,7 @@ def crossval(
     new: bool = False,
     allow_seen: bool = False,
     report: Callable[[str], object] = print,
+    engine: str | Engine = "local",
 ) -> Crossval:
     """Fits and tests every fold and seed, and scores baselines on the same rows.
 
@@ -81,16 +84,17 @@ def crossval(
         folds: numbers of the folds; None for all.
         seeds: None for the config's.
         baselines: names, with settings as in "ridge(lags=28)"; None for the config's, or else the usual ones.
-        jobs: folds trained at once, one thread each.
+        jobs: folds trained at once, with the config's threads each.
         new: begins a new run instead of going on with an equal one.
         allow_seen: scores test rows that trained the weights of `model.weights_from`; every table says so.
         report: told what is left out.
+        engine: where the folds are trained: "local", "ray", "ray:ADDRESS", "slurm", or an engine.
 
     Raises:
         ConfigError: for a setting that cannot be used.
         DataError: for data, or files of an earlier call, that cannot be used.
     """
-    config = Config.of(config)
+    config, engine = Config.of(config), engine_of(engine)
     if jobs < 1:
         raise ConfigError(f"--jobs must be positive, got {jobs}")
     torch.set_num_threads(config.values["threads"])
@@ -114,7 +118,7 @@ def crossval(
             for fold in folds
             if not is_tested(run.folder, fold, seed)
         ]
-        failed = run_jobs(waiting, min(jobs, len(waiting) or 1), PRELOAD)
+        failed = run_jobs(waiting, jobs, PRELOAD, engine=engine, folder=run.folder)
         finished = finished_folds(run.folder)
         if finished:
             tested = sorted({fold for fold, _, _ in finished})
@@ -142,10 +146,10 @@ def fold_job(
         fingerprint: of the data that the run is about.
         allow_seen: whether test rows that trained the network are scored.
     """
-    place = _place(folder, fold, seed)
+    place = _place(folder.absolute(), fold, seed)
     own = config.with_values({"data.fold": fold, "seed_everything": seed, "trainer.devices": 1})
     argument = Fold(place, own, factory.allowed_imports(), fingerprint, allow_seen)
-    return Job(name, fit_and_test, argument, place / "log")
+    return Job(name, fit_and_test, argument, place / "log", config.values["threads"])
 
 
 def require_folds(folds: Sequence[int | str], module: ForecastDataModule) -> None:

@@ -1,32 +1,22 @@
-"""Independent jobs in processes of their own, with one live display."""
+"""Independent jobs on an engine, with one live display."""
 
-import contextlib
-import multiprocessing
 import os
-import signal
-import sys
-import threading
-import traceback
+import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from forecastlab.errors import ForecastlabError
-from forecastlab.runs.signals import Stopped, stoppable
+from forecastlab.runs.engines.engine import Ending, Engine, Report, Unit
+from forecastlab.runs.engines.local import Local
 
-PATIENCE = 30.0
-"""Seconds that a process gets to keep its work when it is told to end."""
-
-Report = Callable[[float, str], None]
-"""Takes the share of a job that is done, 0 .. 1, and a few words about it."""
+LIVES = 3
+"""How often a job may die before it counts as failed."""
 
 
 @dataclass(frozen=True)
@@ -34,161 +24,117 @@ class Job:
     """One piece of work.
 
     Attributes:
-        name: what the display calls it.
+        name: what the display calls it; no two jobs have the same.
         work: called with `argument` and a `Report` in a process of its own; a function of a module.
-        argument: anything that can be pickled.
+        argument: anything that can be pickled; paths in it are absolute.
         log: file that takes what the job prints.
+        threads: CPU threads that it uses.
+        lives: how often it may die with its process or its machine; it is begun again, and goes on where it was.
     """
 
     name: str
     work: Callable[[Any, Report], None]
     argument: Any
     log: Path
-
-
-@dataclass
-class _Running:
-    job: Job
-    process: BaseProcess
-    connection: Connection
-    task: TaskID
-    error: str | None = None
+    threads: int = 1
+    lives: int = LIVES
 
 
 def run_jobs(
     jobs: Iterable[Job],
-    processes: int,
+    places: int,
     preload: Sequence[str] = (),
     total: int | None = None,
     ended: Callable[[Job, str | None], str] = lambda job, error: error or "done",
+    engine: Engine | None = None,
+    folder: Path | None = None,
 ) -> dict[str, str]:
     """Runs jobs, several at a time, each in a fresh process; one that fails or is killed does not touch the others.
 
-    On a machine with GPUs the processes are spread over them. A live display is drawn if standard output is a
-    terminal; otherwise a line is printed as each job ends. When this process is interrupted or ends, so do they.
+    A live display is drawn if standard output is a terminal; otherwise a line is printed as each job ends. When this
+    process is interrupted or ends, so do they.
 
     Args:
-        jobs: the jobs, in the order in which they are begun; an iterator is asked for one when a process is free.
-        processes: the most that run at once.
+        jobs: the jobs, in the order in which they are begun; an iterator is asked for one when a place is free.
+        places: the most that run at once.
         preload: modules that are imported once for all processes.
         total: how many jobs there are, for the display, where `jobs` is an iterator.
         ended: told when a job has ended and what went wrong with it, None for nothing; gives what is printed of it.
+        engine: where they run; None for this machine.
+        folder: the folder of the run, which every machine of the engine sees; None for the working folder.
 
     Returns:
         What went wrong, by the name of the job; empty if nothing did.
+
+    Raises:
+        ConfigError: if the engine cannot be used.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    waiting = enumerate(jobs)
-    running: dict[int, _Running] = {}
+    numbered = enumerate(jobs)
+    if not (first := list(islice(numbered, 1))):
+        return {}
+    waiting = chain(first, numbered)
+    running: dict[int, tuple[Job, TaskID]] = {}
+    died: list[tuple[int, Job]] = []
+    deaths: Counter[int] = Counter()
     failed: dict[str, str] = {}
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
     console = Console()
-    with Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as progress:
+    with (
+        (engine or Local()).open((folder or Path()).absolute(), preload) as workers,
+        Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as progress,
+    ):
         everything = progress.add_task("all", total=len(jobs) if isinstance(jobs, Sequence) else total, note="")
+        over = 0
         try:
             while True:
-                for number, job in islice(waiting, processes - len(running)):
-                    begun = _begin(context, number, job, progress)
-                    running[begun.process.sentinel] = begun
+                begun = {**dict(died), **dict(islice(waiting, places - len(running) - len(died)))}
+                died = []
+                workers.submit({number: _unit(job, preload) for number, job in begun.items()})
+                for number, job in begun.items():
+                    running[number] = job, progress.add_task(job.name, total=1.0, note="")
                 if not running:
                     break
-                ready = wait([*running, *(one.connection for one in running.values())], timeout=0.5)
-                for sentinel, one in list(running.items()):
-                    is_over = sentinel in ready
-                    _listen(one, progress)  # also what it said just before it ended
-                    if not is_over:
-                        continue
-                    one.process.join()
-                    del running[sentinel]
-                    error = _error(one)
-                    if error is not None:
-                        failed[one.job.name] = error
-                    progress.remove_task(one.task)
-                    progress.advance(everything)
-                    ended_how = f"{one.job.name}: {ended(one.job, error)}"
-                    progress.console.print(ended_how, markup=False, highlight=False, soft_wrap=True)
+                news = workers.news(timeout=0.5)
+                for number, (share, text) in news.progress.items():
+                    progress.update(running[number][1], completed=share, note=text)
+                for number, ending in news.ended.items():
+                    job, task = running.pop(number)
+                    progress.remove_task(task)
+                    deaths[number] += ending.how == "died"
+                    if ending.how == "died" and deaths[number] < job.lives:
+                        died.append((number, job))
+                        said = f"{ending.text}; it is begun again"
+                    else:
+                        over += 1
+                        error = _error(ending, deaths[number])
+                        if error is not None:
+                            failed[job.name] = error
+                        said = ended(job, error)
+                    progress.console.print(f"{job.name}: {said}", markup=False, highlight=False, soft_wrap=True)
+                at_work = sum(task.completed for task in progress.tasks if task.id != everything)
+                progress.update(everything, completed=over + at_work)
         finally:
-            for one in running.values():
-                one.process.terminate()
-            for one in running.values():
-                one.process.join(PATIENCE)
-                one.process.kill()
-                one.process.join()
+            workers.stop()
     return failed
 
 
-def _begin(context: Any, number: int, job: Job, progress: Progress) -> _Running:
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, number, sender))
-    process.start()
-    sender.close()
-    return _Running(job, process, receiver, progress.add_task(job.name, total=1.0, note=""))
+def _unit(job: Job, preload: Sequence[str]) -> Unit:
+    """A job as it travels."""
+    work = pickle.dumps((job.work, job.argument))
+    return Unit(job.name, work, job.log.absolute(), Path(os.getcwd()), job.threads, tuple(preload))
 
 
-def _listen(one: _Running, progress: Progress) -> None:
-    with contextlib.suppress(EOFError, OSError):  # the process has ended
-        while one.connection.poll():
-            kind, share, text = one.connection.recv()
-            if kind == "error":
-                one.error = text
-            else:
-                progress.update(one.task, completed=share, note=text)
-
-
-def _error(one: _Running) -> str | None:
-    """What went wrong with a job that has ended; None if nothing did."""
-    code = one.process.exitcode
-    if code == 0:
+def _error(ending: Ending, deaths: int) -> str | None:
+    """What went wrong with a job that is not begun again; None if nothing did."""
+    if ending.how == "done":
         return None
-    if one.error is not None:
-        return f"failed: {one.error}"
-    how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+    if ending.how == "stopped":
         return "stopped; run again, it goes on where it was"
-    return f"failed: the process {how}; see {one.job.log}"
-
-
-def _work(job: Job, number: int, connection: Connection) -> None:
-    """What runs in the process of a job."""
-    job.log.parent.mkdir(parents=True, exist_ok=True)
-    with job.log.open("a", encoding="utf-8") as log:
-        os.dup2(log.fileno(), sys.__stdout__.fileno() if sys.__stdout__ else 1)
-        os.dup2(log.fileno(), sys.__stderr__.fileno() if sys.__stderr__ else 2)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = visible.split(",") if visible else [str(device) for device in range(torch.cuda.device_count())]
-    if devices:
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
-
-    def report(share: float, text: str) -> None:
-        with contextlib.suppress(OSError):  # nobody listens any more
-            connection.send(("progress", share, text))
-
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        with stoppable():
-            job.work(job.argument, report)
-    except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        sys.exit(stopped.status)
-    except ForecastlabError as error:
-        connection.send(("error", 0.0, str(error)))
-        sys.exit(1)
-    except Exception as error:
-        traceback.print_exc()
-        connection.send(("error", 0.0, f"{type(error).__name__}: {error}; see {job.log}"))
-        sys.exit(1)
-
-
-def _end_with_parent() -> None:
-    """Stops this process when the one that began it is gone: a second call must find its work lying still."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
+    return f"failed: {ending.text}" + (f" (it died {deaths} times)" if deaths > 1 else "")

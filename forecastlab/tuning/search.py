@@ -13,6 +13,7 @@ from forecastlab.experiment.config import Config
 from forecastlab.figures.drawing import png
 from forecastlab.figures.searches import importances, study_history
 from forecastlab.network import factory
+from forecastlab.runs.engines.engine import Engine
 from forecastlab.runs.files import write_output, write_whole
 from forecastlab.runs.jobs import Job, run_jobs
 from forecastlab.runs.run import Run
@@ -102,17 +103,18 @@ class Search:
         """Whether so many trials failed that no further one is begun."""
         return self._in_a_row >= IN_A_ROW
 
-    def run(self, processes: int) -> None:
+    def run(self, places: int, engine: Engine) -> None:
         """Runs trials until the study has all of them, and writes what came out.
 
         Args:
-            processes: the most trials at once.
+            places: the most trials at once.
+            engine: where they run.
         """
         with self.worker.at_work():
             while not self.given_up:
                 self._begun = 0
                 missing = max(0, self.worker.trials - self.worker.finished)
-                run_jobs(self._jobs(), processes, PRELOAD, missing, self._ended)
+                run_jobs(self._jobs(), places, PRELOAD, missing, self._ended, engine, self.folder)
                 if not self._begun:  # trials that were lost last are begun anew in another round
                     break
         self._draw()
@@ -143,7 +145,7 @@ class Search:
                 self.report(f"trial {asked.number}: failed: {error}")
                 continue
             asked.set_user_attr("config", config.to_yaml())
-            folder = self.folder / "trials" / str(asked.number)
+            folder = self.folder.absolute() / "trials" / str(asked.number)
             trial = Trial(
                 asked.number,
                 self.worker.id_of(asked.number),
@@ -154,7 +156,9 @@ class Search:
                 factory.allowed_imports(),
                 self.fingerprint,
             )
-            yield Job(f"trial {asked.number}", train, trial, folder.with_suffix(".log"))
+            threads = config.values["threads"]
+            # A trial that dies is lost, and the study begins another.
+            yield Job(f"trial {asked.number}", train, trial, folder.with_suffix(".log"), threads, lives=1)
 
     def _ended(self, job: Job, error: str | None) -> str:
         """Takes note of a trial's end, and says how it ended."""

@@ -18,6 +18,8 @@ from forecastlab.evaluation.crossval import require_folds, require_unseen
 from forecastlab.experiment.config import Config
 from forecastlab.experiment.config_files import read_config
 from forecastlab.experiment.shipped import path_of
+from forecastlab.runs.engines.engine import Engine
+from forecastlab.runs.engines.named import engine_of
 from forecastlab.runs.files import write_whole
 from forecastlab.runs.run import CONFIG, Run
 from forecastlab.tuning.results import best_of
@@ -69,6 +71,7 @@ def tune(
     keep_weights: bool = False,
     new: bool = False,
     report: Callable[[str], object] = print,
+    engine: str | Engine = "local",
 ) -> Tuned:
     """Runs the trials of a study, in processes of their own, and writes what came out.
 
@@ -79,7 +82,7 @@ def tune(
         space: what is searched: a file, the name of a shipped one, or its content.
         trials: trials in total, those of earlier calls among them.
         folds: folds whose mean loss counts; None for the config's.
-        jobs: trials at once, one thread each.
+        jobs: trials at once, with the config's threads each.
         storage: address of a database; None for a journal in the run folder.
         sampler: how values are chosen.
         pruner: what ends trials that lag behind.
@@ -87,6 +90,7 @@ def tune(
         keep_weights: keeps checkpoints and curves of every trial.
         new: begins a new study instead of going on with an equal one.
         report: told what goes wrong.
+        engine: where the trials run: "local", "ray", "ray:ADDRESS", "slurm", or an engine.
 
     Raises:
         ConfigError: for a setting that cannot be used.
@@ -99,7 +103,7 @@ def tune(
         raise ConfigError(f"--seed must be 0 or more, got {seed}")
     if storage and new:
         raise ConfigError("--new: the study is in the database; to begin another there, give another --experiment")
-    config = Config.of(config)
+    config, engine = Config.of(config), engine_of(engine)
     module = config.data_module()
     _require_honest(module)
     folds = list(folds or [module.fold])
@@ -120,13 +124,13 @@ def tune(
     digest = hashlib.sha256(
         json.dumps({**settings, "rows": module.about}, sort_keys=True, default=str).encode()
     ).hexdigest()
-    address = Address(f"{config.experiment}-{digest[:8]}", run.folder, storage, pruner)
+    address = Address(f"{config.experiment}-{digest[:8]}", run.folder.absolute(), storage, pruner)
     try:
         study, kept = address.open()
         worker = Worker(study, kept, run.folder, entries, trials, sampler, seed)
         ranges: dict[int | str, Fold] = {fold: module.ranges_of(fold) for fold in folds}
         search = Search(worker, address, config, run, ranges, keep_weights, module.fingerprint, report)
-        search.run(jobs)
+        search.run(jobs, engine)
     except StorageInternalError as error:
         raise ConfigError(f"--storage: the database cannot be used any more: {error.__cause__ or error}") from error
     return Tuned(run.folder, study, trials, worker.finished, search.given_up)

@@ -1,11 +1,16 @@
+import dataclasses
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
 from forecastlab.errors import DataError
 from forecastlab.runs.jobs import Job, run_jobs
+
+PRELOAD = ("torch",)
+"""Which counts GPUs; each process would import it."""
 
 
 def work(argument, report):
@@ -21,6 +26,9 @@ def work(argument, report):
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "exit":
         sys.exit(3)
+    if what == "killed once" and not path.exists():
+        path.write_text("begun")
+        os.kill(os.getpid(), signal.SIGKILL)
     path.write_text(str(os.getpid()))
 
 
@@ -33,32 +41,50 @@ def jobs(tmp_path, *whats):
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_every_job_runs_in_a_process_of_its_own(tmp_path, processes):
-    assert run_jobs(jobs(tmp_path, *["fine"] * 4), processes) == {}
+    assert run_jobs(jobs(tmp_path, *["fine"] * 4), processes, PRELOAD) == {}
     pids = {path.read_text() for path in tmp_path.glob("*.out")}
     assert len(pids) == 4
     assert str(os.getpid()) not in pids
 
 
 def test_what_a_job_prints_goes_to_its_log(tmp_path, capfd):
-    run_jobs(jobs(tmp_path, "fine"), 1)
+    run_jobs(jobs(tmp_path, "fine"), 1, PRELOAD)
     assert (tmp_path / "0.log").read_text() == "printed by fine\n"
     assert "printed by" not in capfd.readouterr().out
 
 
 def test_a_job_that_fails_or_is_killed_does_not_touch_the_others(tmp_path, capsys):
-    failed = run_jobs(jobs(tmp_path, "data", "killed", "bug", "exit", "fine", "fine"), 2)
+    failed = run_jobs(jobs(tmp_path, "data", "killed", "bug", "exit", "fine", "fine"), 2, PRELOAD)
     assert failed == {
         "data 0": "failed: row 7 is missing",
-        "killed 1": f"failed: the process was killed by signal 9; see {tmp_path / '1.log'}",
+        "killed 1": f"failed: the process was killed by signal 9; see {tmp_path / '1.log'} (it died 3 times)",
         "bug 2": f"failed: ZeroDivisionError: a bug; see {tmp_path / '2.log'}",
         "exit 3": f"failed: the process ended with status 3; see {tmp_path / '3.log'}",
     }
     assert "ZeroDivisionError" in (tmp_path / "2.log").read_text()
     assert {path.name for path in tmp_path.glob("*.out")} == {"4.out", "5.out"}
     printed = capsys.readouterr().out.splitlines()
+    again = f"killed 1: the process was killed by signal 9; see {tmp_path / '1.log'}; it is begun again"
     assert sorted(printed) == sorted(
-        [f"{name}: {why}" for name, why in failed.items()] + ["fine 4: done", "fine 5: done"]
+        [f"{name}: {why}" for name, why in failed.items()] + ["fine 4: done", "fine 5: done"] + [again] * 2
     )
+
+
+def test_a_job_whose_process_is_killed_is_begun_again_unless_it_has_one_life(tmp_path, capsys):
+    (one,) = jobs(tmp_path, "killed once")
+    assert run_jobs([one], 1, PRELOAD) == {}
+    assert (tmp_path / "0.out").read_text().isdigit()
+    assert capsys.readouterr().out.splitlines()[-1] == "killed once 0: done"
+    (tmp_path / "0.out").unlink()
+    assert list(run_jobs([dataclasses.replace(one, lives=1)], 1, PRELOAD)) == ["killed once 0"]
+    assert (tmp_path / "0.out").read_text() == "begun"
+
+
+def test_a_job_runs_in_the_working_folder_and_its_log_is_named_from_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_jobs([Job("one", work, ("fine", Path("one.out")), Path("logs/one.log"))], 1, PRELOAD) == {}
+    assert (tmp_path / "one.out").read_text().isdigit()
+    assert (tmp_path / "logs" / "one.log").read_text() == "printed by fine\n"
 
 
 def test_jobs_are_asked_for_when_a_process_is_free_and_their_ends_are_told(tmp_path, capsys):
@@ -73,6 +99,7 @@ def test_jobs_are_asked_for_when_a_process_is_free_and_their_ends_are_told(tmp_p
         ends.append((job.name, error is None))
         return "over"
 
-    assert set(run_jobs(more(), 2, total=4, ended=ended)) == {"killed 1"}
+    assert set(run_jobs(more(), 2, PRELOAD, total=4, ended=ended)) == {"killed 1"}
     assert sorted(ends) == [("fine 0", True), ("fine 2", True), ("fine 3", True), ("killed 1", False)]
-    assert sorted(capsys.readouterr().out.splitlines()) == sorted(f"{name}: over" for name, _ in ends)
+    printed = [line for line in capsys.readouterr().out.splitlines() if "begun again" not in line]
+    assert sorted(printed) == sorted(f"{name}: over" for name, _ in ends)

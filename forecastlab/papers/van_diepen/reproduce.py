@@ -20,6 +20,8 @@ from forecastlab.evaluation.tables import Table, fold_table, write_table
 from forecastlab.experiment.config import Config
 from forecastlab.papers.van_diepen.configs import HONEST, Protocol, config_of
 from forecastlab.papers.van_diepen.tables import PUBLISHED, SPLITS, paper_tables
+from forecastlab.runs.engines.engine import Engine
+from forecastlab.runs.engines.named import engine_of
 from forecastlab.runs.files import write_output, write_whole
 from forecastlab.runs.jobs import run_jobs
 from forecastlab.runs.run import CONFIG, LOGS, Run
@@ -54,6 +56,7 @@ def reproduce(
     root: str | Path = ".",
     new: bool = False,
     report: Callable[[str], object] = print,
+    engine: str | Engine = "local",
 ) -> Reproduced:
     """Trains the models, and writes the paper's tables and figures and a report.
 
@@ -70,12 +73,13 @@ def reproduce(
         root: folder that the folder of all runs is in.
         new: begins a new run instead of going on with an equal one.
         report: told which baselines are left out.
+        engine: where the models are trained: "local", "ray", "ray:ADDRESS", "slurm", or an engine.
 
     Raises:
         ConfigError: for a setting that cannot be used.
         DataError: for data, or files of an earlier call, that cannot be used.
     """
-    protocol = protocol or Protocol()
+    protocol, engine = protocol or Protocol(), engine_of(engine)
     if jobs < 1:
         raise ConfigError(f"--jobs must be positive, got {jobs}")
     if unknown := [model for model in models if model not in PUBLISHED]:
@@ -102,7 +106,7 @@ def reproduce(
             if not is_tested(run.folder / name, split, seed)
             for rated in [_with_rate(configs[name], name, split)]
         ]
-        failed = run_jobs(waiting, min(jobs, len(waiting) or 1), PRELOAD)
+        failed = run_jobs(waiting, jobs, PRELOAD, engine=engine, folder=run.folder)
         every = [name + suffix for suffix in ("", HONEST) for name in PUBLISHED]
     finished = [name for name in every if finished_folds(run.folder / name)]  # earlier calls' too
     tables: list[Table] = []
