@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 
-from forecastlab.data.folds import Fold, origins
+from forecastlab.data.folds import Fold
 from forecastlab.data.windows import Rows, Windows
 
 
@@ -34,21 +34,25 @@ def cut(
         score_gaps: as for `Windows`.
         before: origins before the first of each series that are wanted too, as far as there are so many.
     """
-    parts = []
-    for number, fold in enumerate(folds):
-        targets: range = getattr(fold, stage)
-        start = fold.train_start if stage == "fit" else targets.start if cold else 0
-        first, stop = int(rows.first[number]), int(rows.stop[number])
-        begin = max(start, first)
-        earliest = begin + least - 1
-        of_series = origins(range(targets.start, min(targets.stop, stop)), rows.horizon, earliest)
-        if not of_series:
-            continue
-        of_series = range(max(of_series.start - before, earliest), of_series.stop)
-        if lookback == "full":
-            parts.append(torch.tensor([[number], [begin], [of_series[0]], [of_series[-1]]]))
-        else:
-            ends = torch.arange(of_series.start, of_series.stop, stride if stage == "fit" else 1)
-            parts.append(torch.stack([torch.full_like(ends, number), ends + 1 - lookback, ends, ends]))
-    series, begins, firsts, ends = torch.cat(parts, 1) if parts else torch.empty(4, 0, dtype=torch.int64)
-    return Windows(rows, series, begins, firsts, ends, score_gaps)
+    ranges: list[range] = [getattr(fold, stage) for fold in folds]
+    start = torch.tensor([targets.start for targets in ranges])
+    stop = torch.tensor([targets.stop for targets in ranges])
+    if stage == "fit":
+        begin = torch.tensor([fold.train_start for fold in folds])
+    else:
+        begin = start if cold else torch.zeros_like(start)
+    begin = torch.maximum(begin, rows.first)
+    earliest = begin + least - 1
+    # as `origins` has it, of all series at once
+    first = torch.maximum(start - 1, earliest)
+    behind = torch.maximum(torch.minimum(stop, rows.stop) - rows.horizon, earliest)
+    series = torch.nonzero(first < behind).flatten()
+    begin, behind = begin[series], behind[series]
+    first = torch.maximum(first - before, earliest)[series]
+    if lookback == "full":
+        return Windows(rows, series, begin, first, behind - 1, score_gaps)
+    step = stride if stage == "fit" else 1
+    counts = (behind - first + step - 1) // step
+    ends = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+    ends = first.repeat_interleave(counts) + step * ends
+    return Windows(rows, series.repeat_interleave(counts), ends + 1 - lookback, ends, ends, score_gaps)

@@ -43,7 +43,8 @@ class TableDataModule(ForecastDataModule):
     of them. In Python a pandas, polars or pyarrow frame may stand in the place of a path, an array of NumPy, or records
     of GluonTS or Hugging Face `datasets`; a checkpoint remembers the columns, and not the rows. There is a row per time
     (and series), or a row per series and a column per time. How the file is written is found out where it can be read
-    in one way only; what was decided, or done to rows, is said.
+    in one way only; what was decided, or done to rows, is said. Of a folder that is partitioned, such as
+    store=7/year=2024/part-0.parquet, the names of the folders hold columns.
 
     Rows are sorted by time. Steps of the calendar that have no row are rows of missing values; what is `known` in
     advance holds its last value there. A series ends with its last row that has a target; rows after it tell what is

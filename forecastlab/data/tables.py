@@ -81,7 +81,8 @@ def tables_of(long: Long) -> Tables:
     if order.moved:
         which = "every row is" if order.reversed else f"{order.moved} of {len(times)} rows are"
         notes.append(f"{which} earlier than the row before: the {len(times)} rows were sorted by time")
-    times, codes, numbers = times[order.rows], codes[order.rows], numbers[order.rows]
+    if not order.kept:
+        times, codes, numbers = times[order.rows], codes[order.rows], numbers[order.rows]
     if not order.first.all():
         _require_policy(long, order.rows, order.first)
         changing = list(recipe.places)

@@ -98,11 +98,12 @@ class Rows:
         periods[own] = steps[on_axis]
         periods[behind] = periods[behind[:, :1] - 1] + np.arange(1, horizon + 1)
 
-        def laid(frames: Iterable[pd.DataFrame], names: Sequence[str]) -> Flat:
-            return _laid((_columns(frame, names) for frame in frames), stops, len(names))
+        def laid(frames: Iterable[pd.DataFrame], names: Sequence[str], out: NDArray[Any]) -> None:
+            _lay((_columns(frame, names) for frame in frames), stops, out)
 
         known = np.empty((stops[-1], len(schema.known)))
-        axis_rows = np.arange(stops[-1]) - np.repeat(begins - firsts, lengths + horizon)
+        if len(calendar.columns):
+            axis_rows = np.arange(stops[-1]) - np.repeat(begins - firsts, lengths + horizon)
         for place, name in enumerate(schema.known):
             if name in calendar.columns:
                 known[:, place] = calendar[name].to_numpy()[axis_rows]
@@ -111,24 +112,40 @@ class Rows:
                 np.concatenate([_columns(table.values, in_file), _columns(table.ahead, in_file)[:horizon]])
                 for table in tables
             )
-            known[:, [schema.known.index(name) for name in in_file]] = _laid(whole, stops, len(in_file))
+            given = np.empty((stops[-1], len(in_file)))
+            _lay(whole, stops, given)
+            known[:, [schema.known.index(name) for name in in_file]] = given
 
         past = [name for name in schema.features if name in tables[0].values.columns and name not in schema.known]
-        told = [laid((table.observed for table in tables), past)] if mask else []
-        features = np.concatenate([laid((table.values for table in tables), past), *told, known], axis=1)
+        width = len(past)
+
+        def inputs(frames: Iterable[pd.DataFrame]) -> Flat:
+            # laid where they stay: of many rows, parts that are put together afterwards would be there twice
+            features = np.empty((stops[-1], (2 if mask else 1) * width + known.shape[1]))
+            laid(frames, past, features[:, :width])
+            if mask:
+                laid((table.observed for table in tables), past, features[:, width : 2 * width])
+            features[:, features.shape[1] - known.shape[1] :] = known
+            return features
+
+        features = inputs(table.values for table in tables)
         later = settled = None
         if any(table.later is not None for table in tables):
-            filled = (table.values if table.later is None else table.later for table in tables)
-            later = torch.from_numpy(np.concatenate([laid(filled, past), *told, known], axis=1))
-            settled = torch.from_numpy(_settled(tables, past, stops, later.shape[1]))
-        observed = laid((table.observed for table in tables), schema.targets)
+            filled = inputs(table.values if table.later is None else table.later for table in tables)
+            later = torch.from_numpy(filled)
+            settled = torch.from_numpy(_settled(tables, past, stops, filled.shape[1]))
+        target = np.empty((stops[-1], len(schema.targets)))
+        laid((table.values for table in tables), schema.targets, target)
+        observed = np.empty(target.shape, np.bool_)
+        laid((table.observed for table in tables), schema.targets, observed)
+        observed[behind] = False
         static = np.array([[table.static[name] for name in schema.static] for table in tables], np.float64)
         known_ahead = [min(len(table.ahead), horizon) if in_file else horizon for table in tables]
         return cls(
             features=torch.from_numpy(features),
             known=torch.from_numpy(known),
-            target=torch.from_numpy(laid((table.values for table in tables), schema.targets)),
-            observed=torch.from_numpy(observed.astype(np.bool_) & own[:, None]),
+            target=torch.from_numpy(target),
+            observed=torch.from_numpy(observed),
             elapsed=torch.from_numpy(periods),
             static=torch.from_numpy(static),
             base=torch.from_numpy(begins - firsts),
@@ -148,15 +165,13 @@ def _columns(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[Any]:
     return frame.to_numpy().T[places].T  # a frame holds its columns one after another
 
 
-def _laid(parts: Iterable[NDArray[Any]], stops: NDArray[np.int64], width: int) -> Flat:
+def _lay(parts: Iterable[NDArray[Any]], stops: NDArray[np.int64], laid: NDArray[Any]) -> None:
     """Puts series one behind another, the last row of each repeated up to where the next begins."""
-    laid = np.empty((stops[-1], width))
     begin = 0
     for part, stop in zip(parts, stops.tolist(), strict=True):
         laid[begin : begin + len(part)] = part
         laid[begin + len(part) : stop] = part[-1]
         begin = stop
-    return laid
 
 
 def _settled(tables: Sequence[Table], names: Sequence[str], stops: NDArray[np.int64], width: int) -> NDArray[np.int32]:
@@ -242,12 +257,22 @@ class Windows(Dataset[Batch]):
         keep = []
         longest = int((self.ends - self.origins).max()) + 1
         for chosen in torch.arange(len(self)).split(max(1, _ORIGINS_AT_ONCE // longest)):
-            history, steps, counts = self._cut(chosen)
-            index = self.rows.base[self.series[chosen], None] + history[:, -steps:]
+            origins, counts = self._origins(chosen)
+            index = self.rows.base[self.series[chosen], None] + origins
             keep.append(self._weight(index, index[:, :, None] + self._steps, counts).flatten(1).any(1))
         kept = torch.cat(keep)
+        if kept.all():
+            return self  # of many windows a copy would take as much memory again
         series, begins, origins, ends = (part[kept] for part in (self.series, self.begins, self.origins, self.ends))
         return Windows(self.rows, series, begins, origins, ends, self.score_gaps)
+
+    def _origins(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Rows of the origins, (samples, origins), and which of them count; a history, which is longer, is not cut."""
+        if self._alike:
+            last, first = self._alike
+            return self.ends[chosen, None] + torch.arange(first - last, 1), None
+        history, count, counts = self._cut(chosen)
+        return history[:, -count:], counts
 
     def _cut(self, chosen: Tensor) -> tuple[Tensor, int, Tensor | None]:
         """Rows of the histories, (samples, time); number of origins; which of them count, (samples, origins)."""

@@ -126,7 +126,11 @@ def _series_of(frame: pd.DataFrame, recipe: Recipe) -> tuple[NDArray[np.int64], 
             "it, leave the row out, or name another column: --data.series_column"
         )
     if len(columns) == 1:
-        codes, names = pd.factorize(parts[columns[0]].astype(str).to_numpy())
+        given = parts[columns[0]]
+        kind = given.dtype.categories.dtype if isinstance(given.dtype, pd.CategoricalDtype) else given.dtype
+        if not (pd.api.types.is_integer_dtype(kind) or isinstance(kind, pd.StringDtype)):
+            given = given.astype(str)  # 1 and 1.0 are equal, but two names
+        codes, names = pd.factorize(given)
         return np.asarray(codes, np.int64), [str(name) for name in names]
     groups = parts.groupby(list(columns), dropna=False, sort=False)
     labels = np.asarray(groups.ngroup(), np.int64)

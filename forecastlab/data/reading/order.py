@@ -19,6 +19,8 @@ class Order(NamedTuple):
     """How many rows have an earlier time than the row of their series before them."""
     reversed: bool
     """Whether every row does."""
+    kept: bool
+    """Whether the rows are in this order already, so that none needs to be copied."""
 
 
 def order_of(codes: NDArray[np.int64], stamps: NDArray[np.int64]) -> Order:
@@ -35,7 +37,8 @@ def order_of(codes: NDArray[np.int64], stamps: NDArray[np.int64]) -> Order:
         rows = np.lexsort((stamps, codes))
     first = np.ones(len(rows), np.bool_)
     first[1:] = (np.diff(codes[rows]) != 0) | (np.diff(stamps[rows]) != 0)
-    return Order(rows, first, int(moved.sum()), bool(moved.any() and moved[same].all()))
+    kept = bool((rows[1:] > rows[:-1]).all())
+    return Order(rows, first, int(moved.sum()), bool(moved.any() and moved[same].all()), kept)
 
 
 def merged(

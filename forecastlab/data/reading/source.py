@@ -16,6 +16,7 @@ from forecastlab.data.reading.excel import read_excel
 from forecastlab.data.reading.frames import from_frame
 from forecastlab.data.reading.numerals import without
 from forecastlab.data.reading.packed import content_of
+from forecastlab.data.reading.partitions import files_of, with_partitions
 from forecastlab.data.reading.places import PLACES, Places
 from forecastlab.data.reading.records import from_records
 from forecastlab.data.reading.text import in_utf8, read_text
@@ -36,9 +37,10 @@ def read_source(
     The kind of a file is told by its content, so its name may be any.
 
     Args:
-        source: a file (text, Excel, Parquet, Arrow or Feather, tsf; also packed), a folder, a pattern such as
-            "data/*.csv" or a list of files, which are one panel; a frame or series of pandas, polars or pyarrow; an
-            array of NumPy; or records of GluonTS or Hugging Face `datasets`.
+        source: a file (text, Excel, Parquet, Arrow or Feather, tsf; also packed), a folder, also one of folders such
+            as store=7 whose names hold values, a pattern such as "data/*.csv" or a list of files, which are one panel;
+            a frame or series of pandas, polars or pyarrow; an array of NumPy; or records of GluonTS or Hugging Face
+            `datasets`.
         dialect: how the files are written; None to find out everything.
         texts: columns whose text is taken as it stands, such as the names of series: one may be called NA or 007.
         start: time of the first row of an array; None for rows that are counted.
@@ -58,7 +60,7 @@ def read_source(
         path = Path(source).expanduser()
         if _is_file(path):
             return _read_file(path, dialect, texts)
-        return _read_panel(_found(path), dialect, texts)
+        return _read_panel(_found(path), dialect, texts, path)
     if isinstance(source, list | tuple) and source and all(isinstance(path, str | os.PathLike) for path in source):
         return _read_panel([Path(path).expanduser() for path in source], dialect, texts)
     frame, notes = _in_memory(source, start, frequency)
@@ -119,9 +121,10 @@ def _found(path: Path) -> list[Path]:
     """The files of a folder, or those that a pattern finds, in the order of their names."""
     if path.is_dir():
         found = [inner for inner in path.iterdir() if not inner.name.startswith(".") and inner.is_file()]
+        found = files_of(path) or sorted(found)
         if not found:
             raise DataError(f"{path} is a folder without files: expected a file, or a folder of files of one panel")
-        return sorted(found)
+        return found
     if not any(mark in str(path) for mark in "*?["):
         raise DataError(f"there is no file {path}")
     found = [Path(inner) for inner in glob.glob(str(path), recursive=True) if Path(inner).is_file()]
@@ -130,8 +133,17 @@ def _found(path: Path) -> list[Path]:
     return sorted(found)
 
 
-def _read_panel(paths: Sequence[Path], dialect: Dialect, texts: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Several files below each other; a column names the file of each row if no other one names its series."""
+def _read_panel(
+    paths: Sequence[Path], dialect: Dialect, texts: Sequence[str], source: Path | None = None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Several files below each other; a column names the file of each row if no other one names its series.
+
+    Args:
+        paths: the files.
+        dialect: how they are written.
+        texts: columns whose text is taken as it stands.
+        source: the folder or pattern that they were found by.
+    """
     frames: list[pd.DataFrame] = []
     notes: list[str] = []
     for path in paths:
@@ -146,7 +158,10 @@ def _read_panel(paths: Sequence[Path], dialect: Dialect, texts: Sequence[str]) -
         frames.append(frame[frames[0].columns] if frames else frame)
     names, notes = _names(paths), _once(notes, paths)
     kinds = "files are" if len(frames) > 1 else "file is"
-    if FILE not in frames[0] and not any(name in frames[0] for name in texts):
+    partitioned = [] if source is None or not source.is_dir() else with_partitions(frames, paths, source, texts)
+    if partitioned:
+        notes.append(f"{len(frames)} {kinds} one panel: {', '.join(partitioned)} from the names of their folders")
+    elif FILE not in frames[0] and not any(name in frames[0] for name in texts):
         notes.append(f"{len(frames)} {kinds} one panel: column {FILE} names the file of each row")
         for frame, name in zip(frames, names, strict=True):
             frame.insert(0, FILE, name)

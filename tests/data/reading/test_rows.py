@@ -116,3 +116,20 @@ def test_a_marker_that_nobody_named_is_shown_with_its_count_and_stays():
 )
 def test_other_values_are_not_called_markers(values):
     read_tables(daily([float(value) for value in values]), recipe())  # a warning would be an error
+
+
+def test_names_that_are_equal_numbers_and_other_words_stay_apart():
+    ids = pd.Series([1, "1", 1.0, True, 1], dtype=object)
+    tables = read_tables(daily([1.0, 2, 3, 4, 5]).assign(id=ids), recipe(series="id", missing="ffill", frequency="D"))
+    there = {table.name: table.values["y"][table.observed["y"]].tolist() for table in tables}
+    assert there == {"1": [1, 2, 5], "1.0": [3], "True": [4]}
+
+
+@pytest.mark.parametrize("kind", ["int64", "Int16", "str", "category", "float64", object])
+def test_names_of_every_kind_of_column_are_their_texts_in_the_order_of_their_first_rows(kind):
+    ids = pd.Series([30, 7, 30, 7, 12]).astype(kind)
+    if kind == "category":
+        ids = pd.Series(["30", "7", "30", "7", "12"], dtype="category")
+    tables = read_tables(daily([1.0, 2, 3, 4, 5]).assign(id=ids), recipe(series="id", missing="ffill", frequency="D"))
+    ending = ".0" if kind == "float64" else ""
+    assert [table.name for table in tables] == [f"{name}{ending}" for name in (30, 7, 12)]
