@@ -19,7 +19,17 @@ SIZES = {
 """Sequences, their steps, inputs, hidden units; two layers, but for cells that have none."""
 LONG = "1 x 1250 steps, 72 to 64"
 MANY = "64 x 336 steps, 72 to 64"
-WITHOUT_RECURRENT_GATES = ["MinGRU", "MinLSTM", "LRU", "RGLRU", "S5", "MLSTM", "GatedDeltaNet", "DeltaProduct"]
+WITHOUT_RECURRENT_GATES = [
+    "MinGRU",
+    "MinLSTM",
+    "LRU",
+    "RGLRU",
+    "S5",
+    "MLSTM",
+    "Mamba2",
+    "GatedDeltaNet",
+    "DeltaProduct",
+]
 """Cells whose gates do not read the state, which are also measured on long windows in large batches."""
 LAYERS = 2
 CELLS = registered_backbones()
