@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 from forecastlab.backbones.activations import Activation, activation_function
 from forecastlab.backbones.attention import causal_attention, causal_weights
 from forecastlab.backbones.base import require_positive
-from forecastlab.backbones.layered import Layer, Layered
+from forecastlab.backbones.layered import Layer, Layered, input_widths
 from forecastlab.batch import State
 
 
@@ -60,10 +60,9 @@ class ALSTM(Layered):
         activation: Activation = "tanh",
         dropout: float = 0.0,
     ) -> None:
-        require_positive(num_layers=num_layers)
         key_size = hidden_size if key_size is None else key_size
-        sizes = [input_size] + [hidden_size] * (num_layers - 1)
-        layers = [ALSTMLayer(size, hidden_size, num_heads, key_size, scale, activation) for size in sizes]
+        widths = input_widths(input_size, hidden_size, num_layers)
+        layers = [ALSTMLayer(width, hidden_size, num_heads, key_size, scale, activation) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)
 
 

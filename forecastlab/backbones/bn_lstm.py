@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.batch_norm import StepBatchNorm
-from forecastlab.backbones.layered import GatedLayer, Layered
+from forecastlab.backbones.layered import GatedLayer, Layered, input_widths
 from forecastlab.batch import State
 
 
@@ -99,9 +98,8 @@ class BNLSTM(Layered):
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> None:
-        require_positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         layers = [
             BNLSTMLayer(width, hidden_size, recurrent_dropout, max_length, momentum, eps)
-            for width in [input_size] + [hidden_size] * (num_layers - 1)
+            for width in input_widths(input_size, hidden_size, num_layers)
         ]
         super().__init__(input_size, layers, hidden_size, dropout)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.delta_rule import DeltaLayer
-from forecastlab.backbones.layered import Layered
+from forecastlab.backbones.layered import Layered, input_widths
 
 
 class DeltaProduct(Layered):
@@ -61,8 +61,8 @@ class DeltaProduct(Layered):
         kernel_size: int = 4,
         chunk_size: int = 16,
     ) -> None:
-        require_positive(num_layers=num_layers, num_writes=num_writes)
-        widths = [input_size] + [hidden_size] * (num_layers - 1)
+        require_positive(num_writes=num_writes)
+        widths = input_widths(input_size, hidden_size, num_layers)
         options = (num_heads, num_writes, gated, 2.0 if negative_eigenvalues else 1.0, kernel_size, chunk_size)
         super().__init__(
             input_size, [DeltaLayer(width, hidden_size, *options) for width in widths], hidden_size, dropout

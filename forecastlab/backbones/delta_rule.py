@@ -1,6 +1,5 @@
 """A layer whose matrix state is written by the delta rule: what `GatedDeltaNet` and `DeltaProduct` share."""
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar, cast
 
@@ -11,7 +10,8 @@ from torch.nn.functional import rms_norm, silu, softplus
 from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.causal_conv import CausalConv
 from forecastlab.backbones.layered import InputGatedLayer
-from forecastlab.backbones.matrix_memory import Writes, exactly, remember
+from forecastlab.backbones.mamba2 import start_decays
+from forecastlab.backbones.matrix_memory import Writes, exactly, memory, remember
 from forecastlab.backbones.slstm import require_heads
 from forecastlab.batch import State
 
@@ -70,11 +70,9 @@ class DeltaLayer(InputGatedLayer):
         self.chunk_size = chunk_size
         self.conv = CausalConv(sum(rows[:3]), kernel_size)
         self.norm = nn.Parameter(torch.ones(hidden_size // num_heads))
-        self.A_log = nn.Parameter(torch.empty(num_heads).uniform_(1, 16).log()) if gated else None
-        if gated:
-            rate = torch.empty(num_heads).uniform_(math.log(1e-3), math.log(1e-1)).exp()
-            with torch.no_grad():
-                self.gate("decay").bias.copy_(rate + torch.log(-torch.expm1(-rate)))  # whose softplus is the rate
+        self.A_log = nn.Parameter(torch.empty(num_heads)) if gated else None
+        if self.A_log is not None:
+            start_decays(self.A_log, self.gate("decay").bias)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
         past, S = cast(tuple[Tensor, Tensor], state)
@@ -94,10 +92,7 @@ class DeltaLayer(InputGatedLayer):
 
     def initial_state(self, batch_size: int) -> State:
         width = self.hidden_size // self.num_heads
-        # what is added up over thousands of steps needs more digits than bfloat16 has
-        dtype = torch.promote_types(self.bias.dtype, torch.float32)
-        S = self.bias.new_zeros(batch_size, self.num_heads, width, width, dtype=dtype)
-        return self.conv.initial_state(batch_size), S
+        return self.conv.initial_state(batch_size), memory(self.bias, batch_size, self.num_heads, width, width)
 
 
 def unit(x: Tensor) -> Tensor:

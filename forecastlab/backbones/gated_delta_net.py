@@ -2,9 +2,8 @@
 
 from typing import ClassVar
 
-from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.delta_rule import DeltaLayer
-from forecastlab.backbones.layered import Layered
+from forecastlab.backbones.layered import Layered, input_widths
 
 
 class GatedDeltaNet(Layered):
@@ -64,8 +63,7 @@ class GatedDeltaNet(Layered):
         kernel_size: int = 4,
         chunk_size: int = 32,
     ) -> None:
-        require_positive(num_layers=num_layers)
-        widths = [input_size] + [hidden_size] * (num_layers - 1)
+        widths = input_widths(input_size, hidden_size, num_layers)
         options = (num_heads, 1, True, 1.0, kernel_size, chunk_size)
         super().__init__(
             input_size, [DeltaLayer(width, hidden_size, *options) for width in widths], hidden_size, dropout

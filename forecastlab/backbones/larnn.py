@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 
 from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.batch_norm import StepBatchNorm
-from forecastlab.backbones.layered import GatedLayer, Layered, dropout_mask
+from forecastlab.backbones.layered import GatedLayer, Layered, dropout_mask, input_widths
 from forecastlab.batch import State
 
 
@@ -210,7 +210,6 @@ class LARNN(Layered):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
     ) -> None:
-        require_positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         require_positive(num_heads=num_heads, window=window, max_length=max_length)
         if hidden_size % num_heads:
             raise ValueError(f"hidden_size must be a multiple of num_heads = {num_heads}, got {hidden_size}")
@@ -229,7 +228,7 @@ class LARNN(Layered):
                 max_length,
                 recurrent_dropout,
             )
-            for width in [input_size] + [hidden_size] * (num_layers - 1)
+            for width in input_widths(input_size, hidden_size, num_layers)
         ]
         super().__init__(input_size, layers, hidden_size, dropout)
 

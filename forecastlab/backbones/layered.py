@@ -30,6 +30,16 @@ def dropout_mask(like: Tensor, probability: float, training: bool) -> Tensor | N
     return dropout(torch.ones_like(like), probability) if training and probability else None
 
 
+def input_widths(input_size: int, hidden_size: int, num_layers: int) -> list[int]:
+    """What each layer of a stack of equal layers reads: the inputs, then the output of the layer below.
+
+    Raises:
+        ValueError: for a size that is not positive.
+    """
+    require_positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+    return [input_size] + [hidden_size] * (num_layers - 1)
+
+
 class Layer(Stepped, ABC):
     """One layer of a `Layered` backbone: a cell and its loop over time.
 

@@ -6,9 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.kernels.lru import lru
-from forecastlab.backbones.layered import Layered
+from forecastlab.backbones.layered import Layered, input_widths
 from forecastlab.backbones.state_space import Discretised, StateSpaceLayer
 
 
@@ -73,11 +72,11 @@ class LRU(Layered):
         full_glu: bool = False,
         fused: bool = True,
     ) -> None:
-        require_positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         ring = (r_min, r_max, max_phase)
-        states = max(1, hidden_size // 2) if state_size is None else state_size
-        widths = [input_size] + [hidden_size] * (num_layers - 1)
-        layers = [LRULayer(width, hidden_size, states, not n, ring, full_glu, fused) for n, width in enumerate(widths)]
+        widths = input_widths(input_size, hidden_size, num_layers)
+        layers = [
+            LRULayer(width, hidden_size, state_size, not n, ring, full_glu, fused) for n, width in enumerate(widths)
+        ]
         super().__init__(input_size, layers, hidden_size, dropout)
 
 
@@ -94,19 +93,20 @@ class LRULayer(StateSpaceLayer):
         self,
         input_size: int,
         hidden_size: int,
-        state_size: int,
+        state_size: int | None,
         first: bool,
         ring: tuple[float, float, float],
         full_glu: bool,
         fused: bool,
     ) -> None:
         super().__init__(input_size, hidden_size, state_size, first, fused)
-        nu, theta = on_a_ring(state_size, *ring)
+        states = self.state_size
+        nu, theta = on_a_ring(states, *ring)
         self.nu_log = nn.Parameter(nu.log().to(self.D.dtype))
         self.theta_log = nn.Parameter(theta.log().to(self.D.dtype))
         self.gamma_log = nn.Parameter(log_norm(nu).to(self.D.dtype))
-        self.B = nn.Parameter(torch.randn(2, state_size, hidden_size) * (2 * hidden_size) ** -0.5)
-        self.C = nn.Parameter(torch.randn(hidden_size, 2, state_size) * state_size**-0.5)
+        self.B = nn.Parameter(torch.randn(2, states, hidden_size) * (2 * hidden_size) ** -0.5)
+        self.C = nn.Parameter(torch.randn(hidden_size, 2, states) * states**-0.5)
         self.gate_linear = nn.Linear(hidden_size, hidden_size)
         self.value_linear = nn.Linear(hidden_size, hidden_size) if full_glu else None
 

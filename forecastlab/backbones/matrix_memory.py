@@ -115,6 +115,15 @@ def chunkwise(q: Tensor, writes: Writes, S: Tensor, chunk_size: int, erase: bool
     return y.unflatten(0, (batch, heads)).flatten(2, 3)[:, :, :time].transpose(1, 2), state.unflatten(0, (batch, heads))
 
 
+def memory(like: Tensor, batch_size: int, heads: int, values: int, keys: int) -> Tensor:
+    """Memories that hold nothing, (batch, heads, value size, key size), on the device of `like`.
+
+    They are float32 or float64: what is added up over thousands of steps needs more digits than bfloat16 has.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    return like.new_zeros(batch_size, heads, values, keys, dtype=dtype)
+
+
 def exactly(x: Tensor) -> AbstractContextManager[object]:
     """Switches autocast off: under it the products would have bfloat16, in which a decay near 1 is 1."""
     kind = x.device.type

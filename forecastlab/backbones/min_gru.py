@@ -6,8 +6,7 @@ from typing import ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from forecastlab.backbones.base import require_positive
-from forecastlab.backbones.layered import Layered
+from forecastlab.backbones.layered import Layered, input_widths
 from forecastlab.backbones.linear_recurrence import DiagonalLayer, recur
 from forecastlab.backbones.slstm import ForgetBias, forget_biases
 from forecastlab.batch import State
@@ -67,8 +66,7 @@ class MinGRU(Layered):
         forget_bias: ForgetBias = None,
         fused: bool = True,
     ) -> None:
-        require_positive(num_layers=num_layers)
-        widths = [input_size] + [hidden_size] * (num_layers - 1)
+        widths = input_widths(input_size, hidden_size, num_layers)
         layers = [MinGRULayer(width, hidden_size, candidate, forget_bias, fused) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)
 

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from forecastlab.backbones.base import require_positive
-from forecastlab.backbones.layered import Layered
+from forecastlab.backbones.layered import Layered, input_widths
 from forecastlab.backbones.linear_recurrence import DiagonalLayer, recur
 from forecastlab.backbones.min_gru import Candidate, activated, require_candidate
 from forecastlab.backbones.slstm import ForgetBias, forget_biases
@@ -67,8 +66,7 @@ class MinLSTM(Layered):
         forget_bias: ForgetBias = None,
         fused: bool = True,
     ) -> None:
-        require_positive(num_layers=num_layers)
-        widths = [input_size] + [hidden_size] * (num_layers - 1)
+        widths = input_widths(input_size, hidden_size, num_layers)
         layers = [MinLSTMLayer(width, hidden_size, candidate, forget_bias, fused) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)
 

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from forecastlab.backbones.any_length import loop, of_any_length
 from forecastlab.backbones.base import require_positive
-from forecastlab.backbones.layered import InputGatedLayer, Layered
+from forecastlab.backbones.layered import InputGatedLayer, Layered, input_widths
 from forecastlab.backbones.slstm import (
     NOTHING,
     Forget,
@@ -83,8 +83,7 @@ class MLSTM(Layered):
         forget_bias: ForgetBias = None,
         chunk_size: int = 32,
     ) -> None:
-        require_positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        widths = [input_size] + [hidden_size] * (num_layers - 1)
+        widths = input_widths(input_size, hidden_size, num_layers)
         options = (num_heads, forget, forget_bias, chunk_size)
         layers = [MLSTMLayer(width, hidden_size, *options) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.kernels.choice import usable
 from forecastlab.backbones.kernels.lstm import lstm
-from forecastlab.backbones.layered import GatedLayer, Layered
+from forecastlab.backbones.layered import GatedLayer, Layered, input_widths
 from forecastlab.batch import State
 
 
@@ -59,12 +58,11 @@ class PeepholeLSTM(Layered):
         forget_bias: float = 0.0,
         fused: bool = True,
     ) -> None:
-        require_positive(num_layers=num_layers)
         if peephole not in ("diagonal", "full"):
             raise ValueError(f"peephole must be 'diagonal' or 'full', got {peephole!r}")
-        sizes = [input_size] + [hidden_size] * (num_layers - 1)
+        widths = input_widths(input_size, hidden_size, num_layers)
         options = (recurrent_dropout, peephole, forget_bias, fused)
-        layers = [PeepholeLSTMLayer(size, hidden_size, *options) for size in sizes]
+        layers = [PeepholeLSTMLayer(width, hidden_size, *options) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)
 
 

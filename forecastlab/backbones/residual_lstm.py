@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.kernels.choice import usable
 from forecastlab.backbones.kernels.lstm import lstm
-from forecastlab.backbones.layered import GatedLayer, Layered
+from forecastlab.backbones.layered import GatedLayer, Layered, input_widths
 from forecastlab.batch import State
 
 
@@ -65,12 +64,11 @@ class ResidualLSTM(Layered):
         forget_bias: float = 0.0,
         fused: bool = True,
     ) -> None:
-        require_positive(num_layers=num_layers)
         if peephole not in ("none", "diagonal"):
             raise ValueError(f"peephole must be 'none' or 'diagonal', got {peephole!r}")
-        sizes = [input_size] + [hidden_size] * (num_layers - 1)
+        widths = input_widths(input_size, hidden_size, num_layers)
         options = (recurrent_dropout, peephole == "diagonal", projection, forget_bias, fused)
-        layers = [ResidualLSTMLayer(size, hidden_size, *options) for size in sizes]
+        layers = [ResidualLSTMLayer(width, hidden_size, *options) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)
 
 

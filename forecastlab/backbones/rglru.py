@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.kernels.choice import usable
 from forecastlab.backbones.kernels.rglru import rglru
-from forecastlab.backbones.layered import Layered
+from forecastlab.backbones.layered import Layered, input_widths
 from forecastlab.backbones.linear_recurrence import DiagonalLayer, recur
 from forecastlab.batch import State
 
@@ -65,8 +64,7 @@ class RGLRU(Layered):
         dropout: float = 0.0,
         fused: bool = True,
     ) -> None:
-        require_positive(num_layers=num_layers)
-        widths = [input_size] + [hidden_size] * (num_layers - 1)
+        widths = input_widths(input_size, hidden_size, num_layers)
         layers = [RGLRULayer(width, hidden_size, fused) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)
 

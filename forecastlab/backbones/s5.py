@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from forecastlab.backbones.base import require_positive
-from forecastlab.backbones.layered import Layered
+from forecastlab.backbones.layered import Layered, input_widths
 from forecastlab.backbones.state_space import Discretised, StateSpaceLayer
 
 Discretisation: TypeAlias = Literal["zoh", "bilinear"]
@@ -75,11 +75,10 @@ class S5(Layered):
         dt_max: float = 0.1,
         fused: bool = True,
     ) -> None:
-        require_positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers, num_blocks=num_blocks)
-        states = max(1, hidden_size // 2) if state_size is None else state_size
+        require_positive(num_blocks=num_blocks)
         options = (num_blocks, discretisation, dt_min, dt_max, fused)
-        widths = [input_size] + [hidden_size] * (num_layers - 1)
-        layers = [S5Layer(width, hidden_size, states, not n, *options) for n, width in enumerate(widths)]
+        widths = input_widths(input_size, hidden_size, num_layers)
+        layers = [S5Layer(width, hidden_size, state_size, not n, *options) for n, width in enumerate(widths)]
         super().__init__(input_size, layers, hidden_size, dropout)
 
 
@@ -96,7 +95,7 @@ class S5Layer(StateSpaceLayer):
         self,
         input_size: int,
         hidden_size: int,
-        state_size: int,
+        state_size: int | None,
         first: bool,
         num_blocks: int,
         discretisation: Discretisation,
@@ -105,6 +104,7 @@ class S5Layer(StateSpaceLayer):
         fused: bool,
     ) -> None:
         super().__init__(input_size, hidden_size, state_size, first, fused)
+        state_size = self.state_size
         if state_size % num_blocks:
             raise ValueError(f"state_size must be a multiple of num_blocks = {num_blocks}, got {state_size}")
         if discretisation not in ("zoh", "bilinear"):

@@ -9,7 +9,7 @@ from torch.nn.functional import linear
 
 from forecastlab.backbones.attention import causal_attention, causal_weights, sinusoidal_positions
 from forecastlab.backbones.base import require_positive
-from forecastlab.backbones.layered import Layer, Layered
+from forecastlab.backbones.layered import Layer, Layered, input_widths
 from forecastlab.batch import State
 
 
@@ -59,10 +59,10 @@ class SelfAttention(Layered):
             raise ValueError(f"hidden_size must be a multiple of num_heads, got {hidden_size} and {num_heads}")
         if positional_encoding not in ("sinusoidal", "none"):
             raise ValueError(f"positional_encoding must be 'sinusoidal' or 'none', got {positional_encoding!r}")
-        sizes = [input_size] + [hidden_size] * (num_layers - 1)
+        widths = input_widths(input_size, hidden_size, num_layers)
         layers = [
-            SelfAttentionLayer(size, hidden_size, num_heads, positions=not number and positional_encoding != "none")
-            for number, size in enumerate(sizes)
+            SelfAttentionLayer(width, hidden_size, num_heads, positions=not number and positional_encoding != "none")
+            for number, width in enumerate(widths)
         ]
         super().__init__(input_size, layers, hidden_size, dropout)
 

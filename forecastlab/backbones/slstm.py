@@ -10,7 +10,7 @@ from torch.nn.functional import logsigmoid
 from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.kernels.choice import usable
 from forecastlab.backbones.kernels.slstm import slstm
-from forecastlab.backbones.layered import GatedLayer, Layered
+from forecastlab.backbones.layered import GatedLayer, Layered, input_widths
 from forecastlab.batch import State
 
 Forget: TypeAlias = Literal["sigmoid", "exp"]
@@ -81,8 +81,7 @@ class SLSTM(Layered):
         forget_bias: ForgetBias = None,
         fused: bool = True,
     ) -> None:
-        require_positive(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        widths = [input_size] + [hidden_size] * (num_layers - 1)
+        widths = input_widths(input_size, hidden_size, num_layers)
         options = (recurrent_dropout, num_heads, forget, forget_bias, fused)
         layers = [SLSTMLayer(width, hidden_size, *options) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)

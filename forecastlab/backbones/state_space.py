@@ -43,18 +43,19 @@ class StateSpaceLayer(Layer):
     Args:
         input_size: width of the inputs.
         hidden_size: width of u, v, y and h.
-        state_size: number of complex states.
+        state_size: number of complex states; None for half of hidden_size.
         first: whether the layer is the first of a stack.
         fused: whether a compiled kernel may run the recurrence.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("state_real", "state_imaginary", "output_gate", "hidden")
 
-    def __init__(self, input_size: int, hidden_size: int, state_size: int, first: bool, fused: bool) -> None:
+    def __init__(self, input_size: int, hidden_size: int, state_size: int | None, first: bool, fused: bool) -> None:
         super().__init__()
-        require_positive(input_size=input_size, hidden_size=hidden_size, state_size=state_size)
+        states = max(1, hidden_size // 2) if state_size is None else state_size
+        require_positive(input_size=input_size, hidden_size=hidden_size, state_size=states)
         self.hidden_size = hidden_size
-        self.state_size = state_size
+        self.state_size = states
         self.fused = fused
         self.encoder = nn.Linear(input_size, hidden_size) if first else nn.Identity()
         self.norm = nn.LayerNorm(hidden_size)

@@ -90,6 +90,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"num_layers": 2, "chunk_size": 4},
         {"forget": "exp", "num_heads": 1, "forget_bias": 1.0},
     ],
+    "Mamba2": [{"num_layers": 2, "chunk_size": 4, "state_size": 5}, {"num_heads": 1, "kernel_size": 2}],
     "MinGRU": [{"num_layers": 2}, {"candidate": "positive", "forget_bias": 1.0}],
     "MinLSTM": [{"num_layers": 2}, {"candidate": "positive", "forget_bias": 1.0}],
     "Parallel": [{"branches": [GRU]}, {"branches": [GRU, LSTM, partial(Parallel, branches=[RNN, GRU])]}],

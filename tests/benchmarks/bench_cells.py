@@ -19,8 +19,18 @@ SIZES = {
 """Sequences, their steps, inputs, hidden units; two layers, but for cells that have none."""
 LONG = "1 x 1250 steps, 72 to 64"
 MANY = "64 x 336 steps, 72 to 64"
-LINEAR = ["MinGRU", "MinLSTM", "LRU", "RGLRU", "S5"]
-"""Cells with a linear recurrence, which are also measured on long windows in large batches."""
+WITHOUT_RECURRENT_GATES = [
+    "MinGRU",
+    "MinLSTM",
+    "LRU",
+    "RGLRU",
+    "S5",
+    "MLSTM",
+    "Mamba2",
+    "GatedDeltaNet",
+    "DeltaProduct",
+]
+"""Cells whose gates do not read the state, which are also measured on long windows in large batches."""
 LAYERS = 2
 CELLS = registered_backbones()
 TORCHS = {"torch.nn.RNN": nn.RNN, "torch.nn.GRU": nn.GRU}
@@ -71,8 +81,8 @@ def test_cell_against_torchs_lstm(name, passes, size, compare):
     against_torchs_lstm(name, model, hidden, passes, size, x, compare)
 
 
-@pytest.mark.parametrize("name", LINEAR)
-def test_linear_recurrence_against_torchs_lstm_on_long_windows(name, compare):
+@pytest.mark.parametrize("name", WITHOUT_RECURRENT_GATES)
+def test_cell_without_recurrent_gates_against_torchs_lstm_on_long_windows(name, compare):
     x = torch.randn(64, 336, 72)
     against_torchs_lstm(name, built(name, 72, 64), 64, "forward and backward", MANY, x, compare)
 

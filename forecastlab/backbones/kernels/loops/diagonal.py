@@ -1,6 +1,6 @@
 """The loops over time of a diagonal linear recurrence, h_t = a_t * h_{t-1} + b_t."""
 
-from forecastlab.backbones.kernels.loops.blocks import add, copy, multiply
+from forecastlab.backbones.kernels.loops.blocks import copy, multiply
 from forecastlab.backbones.kernels.loops.compiling import Array, compiled
 
 
@@ -30,11 +30,12 @@ def backward(dy: Array, a: Array, h: Array, y: Array, da: Array, db: Array, dh: 
         db: where those of the summands go, likewise.
         dh: (batch, units); the gradients of the last state before the call, of the first state after it.
     """
-    batch, time, _ = dy.shape
+    batch, time, units = dy.shape
     for r in range(batch):
-        d = dh[r]
+        later = dh[r]
         for t in range(time - 1, -1, -1):
-            add(d, dy[r, t])
-            copy(db[r, t], d)
+            d, dy_t = db[r, t], dy[r, t]
+            for j in range(units):
+                d[j] = later[j] + dy_t[j]
             multiply(da[r, t], d, y[r, t - 1] if t > 0 else h[r])
-            multiply(d, d, a[r, t])
+            multiply(later, d, a[r, t])
