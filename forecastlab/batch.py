@@ -1,4 +1,4 @@
-"""The types that every room of the package shares: `Batch`, `Schema`, `State` and `Scaling`."""
+"""The types that every room of the package shares: `Batch`, `Schema`, `State`, `LayerStates` and `Scaling`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,6 +14,10 @@ PADDED = "padded"
 
 State: TypeAlias = Tensor | tuple["State", ...]
 """Recurrent state: a tensor or a nested tuple of tensors, each with the batch as its first dimension."""
+
+
+LayerStates: TypeAlias = tuple[Tensor, ...]
+"""h and c, or h alone, of the layers of a recurrent network, (batch, layers, hidden_size) each."""
 
 
 class Batch(NamedTuple):

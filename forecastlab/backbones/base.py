@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from forecastlab.batch import State
+from forecastlab.batch import LayerStates, State
 
 
 class Backbone(nn.Module, ABC):
@@ -82,6 +82,17 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
         """The state before the first step; `()` for a backbone that is not causal."""
+
+    def layer_states(self, state: State) -> LayerStates | None:
+        """What an encoder hands over to a decoder with the cell of an LSTM or a GRU: h and c, or h, of its layers.
+
+        Args:
+            state: what `forward` or `initial_state` returned.
+
+        Returns:
+            (h, c) or (h,), (batch, layers, hidden_size) each; None if the state holds something else.
+        """
+        return None
 
     def trace(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
         """The inner signals for an input: gates, cell and hidden states, attention weights, by name.

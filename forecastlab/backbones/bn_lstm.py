@@ -16,6 +16,7 @@ class BNLSTMLayer(GatedLayer):
     """One layer of `BNLSTM`; `normalise_input`, `normalise_hidden` and `normalise_cell` are its batch norms."""
 
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
+    hidden_and_cell: ClassVar[bool] = True
     parts: ClassVar[tuple[str, ...]] = ("input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden")
 
     def __init__(

@@ -41,6 +41,7 @@ class LARNNLayer(GatedLayer):
     """
 
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
+    hidden_and_cell: ClassVar[bool] = True
     parts: ClassVar[tuple[str, ...]] = (
         "input_gate",
         "forget_gate",

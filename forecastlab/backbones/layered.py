@@ -10,7 +10,7 @@ from torch.nn.functional import dropout, linear
 
 from forecastlab.backbones.base import Backbone, GateParameters, require_positive, require_probability
 from forecastlab.backbones.stepping import Stepped
-from forecastlab.batch import State
+from forecastlab.batch import LayerStates, State
 
 
 def dropout_mask(like: Tensor, probability: float, training: bool) -> Tensor | None:
@@ -45,9 +45,11 @@ class Layer(Stepped, ABC):
 
     Attributes:
         parts: names of the inner signals that `run` gives, in order.
+        hidden_and_cell: whether its state begins with the h and c of an LSTM, (batch, hidden_size) each.
     """
 
     parts: ClassVar[tuple[str, ...]]
+    hidden_and_cell: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
@@ -85,6 +87,12 @@ class Layered(Backbone):
 
     def initial_state(self, batch_size: int) -> State:
         return tuple(layer.initial_state(batch_size) for layer in self._layers)
+
+    def layer_states(self, state: State) -> LayerStates | None:
+        if not all(layer.hidden_and_cell for layer in self._layers):
+            return None
+        states = cast("tuple[tuple[Tensor, ...], ...]", state)
+        return tuple(torch.stack(part, 1) for part in zip(*(layer[:2] for layer in states), strict=True))
 
     def gate(self, layer: int, name: str) -> GateParameters:
         """The parameters of one gate of a layer, as views.

@@ -74,6 +74,7 @@ class PeepholeLSTMLayer(GatedLayer):
     """
 
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
+    hidden_and_cell: ClassVar[bool] = True
     parts: ClassVar[tuple[str, ...]] = ("input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden")
 
     def __init__(

@@ -14,7 +14,7 @@ from forecastlab.backbones.base import Backbone, require_positive, require_proba
 from forecastlab.backbones.kernels.choice import usable
 from forecastlab.backbones.layered import dropout_mask
 from forecastlab.backbones.stepping import Stepped
-from forecastlab.batch import State
+from forecastlab.batch import LayerStates, State
 
 Initialization: TypeAlias = Literal["uniform", "orthogonal"]
 """How weights start. "uniform": weights and biases uniform in +-1/sqrt(hidden_size), as torch.nn does. "orthogonal":
@@ -145,6 +145,9 @@ class Recurrent(Backbone, Stepped):
 
     def initial_state(self, batch_size: int) -> State:
         return self.new_zeros(batch_size, self.num_layers, self.hidden_size)
+
+    def layer_states(self, state: State) -> LayerStates | None:
+        return tuple(_leaves(state))
 
     def _faster_than_torch(self, x: Tensor) -> bool:
         if not (self.fused and self.fused_up_to):

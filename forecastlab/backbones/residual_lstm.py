@@ -81,6 +81,7 @@ class ResidualLSTMLayer(GatedLayer):
     """
 
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
+    hidden_and_cell: ClassVar[bool] = True
     parts: ClassVar[tuple[str, ...]] = (
         "input_gate",
         "forget_gate",

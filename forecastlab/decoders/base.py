@@ -25,12 +25,17 @@ class Decoder(nn.Module, ABC):
         feeds_back: whether later steps read the forecasts of earlier ones. If so, no other part may add to the
             forecasts.
         attends: whether forecasts read the encoding before their origin, not only at it.
+        starts_from: (layers, size) of h and c, or of h, of the backbone, from which the decoder starts; () if it starts
+            from the encoding alone. If it has them, `forward`, `paths` and `trace` also take `state`: what the
+            backbone's `layer_states` gives after the last row, (batch, layers, size) each. Each sample then has one
+            origin.
         point: maps outputs (..., outputs) to point forecasts (...). It gives the first output, until the network
             replaces it by the method of its loss. It is not part of the state_dict.
     """
 
     feeds_back: ClassVar[bool] = False
     attends: bool = False
+    starts_from: tuple[tuple[int, int], ...] = ()
     point: Callable[[Tensor], Tensor]
 
     def __init__(self, width: int, horizon: int, targets: int, known: int, outputs: int) -> None:

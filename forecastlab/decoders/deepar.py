@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from forecastlab.batch import LayerStates
 from forecastlab.decoders.seq2seq import Seq2Seq
 
 MOST_SAMPLES = 100_000
@@ -24,8 +25,8 @@ class DeepAR(Seq2Seq):
     as its loss.
 
     Source: Salinas et al. 2020, arXiv:1704.04110. There encoder and decoder share their weights. Here any backbone
-    encodes the past, and the decoder starts from the bridge of `Seq2Seq`. The scaling of the paper is `window_norm:
-    level`.
+    encodes the past, and the decoder starts from the bridge of `Seq2Seq`, or goes on from the state of the backbone, as
+    in the paper. The scaling of the paper is `window_norm: level`.
 
     The draws follow from `seed` and the batch, so a forecast can be repeated. The same windows in other batches have
     other draws of the same distributions.
@@ -40,11 +41,12 @@ class DeepAR(Seq2Seq):
         hidden_size: width of the states; None for `width`.
         num_layers: number of stacked layers.
         dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
+        initial_state: where the first state comes from, "bridge" or "encoder" (see `Seq2Seq`).
         samples: number of paths that a forecast draws, at most 100,000.
         seed: of their random numbers.
 
     Raises:
-        ValueError: for a size below 1, a dropout outside [0, 1), or an unknown cell.
+        ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.
     """
 
     def __init__(
@@ -58,21 +60,30 @@ class DeepAR(Seq2Seq):
         hidden_size: int | None = None,
         num_layers: int = 1,
         dropout: float = 0.0,
+        initial_state: Literal["bridge", "encoder"] = "bridge",
         samples: int = 100,
         seed: int = 0,
     ) -> None:
         if not 1 <= samples <= MOST_SAMPLES:
             raise ValueError(f"samples must be 1 to {MOST_SAMPLES}, got {samples!r}")
         super().__init__(
-            *(width, horizon, targets, known, outputs), cell, hidden_size, num_layers, dropout, attention="none"
+            *(width, horizon, targets, known, outputs),
+            cell,
+            hidden_size,
+            num_layers,
+            dropout,
+            attention="none",
+            initial_state=initial_state,
         )
         self.samples = samples
         self.seed = seed
 
-    def conditional(self, encoded: Tensor, known: Tensor, last: Tensor, target: Tensor) -> Tensor:
+    def conditional(
+        self, encoded: Tensor, known: Tensor, last: Tensor, target: Tensor, state: LayerStates | None = None
+    ) -> Tensor:
         """The outputs of each step given the truth before it, as in training; the arguments are those of `forward`."""
         batch, origins = known.shape[:2]
-        state = self._start(encoded[:, -origins:].flatten(0, 1))
+        start = self._start(encoded[:, -origins:].flatten(0, 1), state)
         previous = torch.cat([last.unsqueeze(2), target[:, :, :-1]], 2).flatten(0, 1)
-        y = self._run_forced(previous, known.flatten(0, 1), state, partial(self._attend, None, None))
+        y = self._run_forced(previous, known.flatten(0, 1), start, partial(self._attend, None, None))
         return y.view(batch, origins, *y.shape[1:])

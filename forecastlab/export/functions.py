@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from forecastlab.adapters.torch import tree_flatten, tree_leaves, tree_unflatten
 from forecastlab.batch import Batch, Prediction, State
+from forecastlab.network.composition import Encoding
 from forecastlab.network.network import Network
 
 
@@ -93,7 +94,7 @@ class Stepping(nn.Module):
         backbone_state, *past = tree_unflatten(state, self.form)
         y, after = self.model.backbone.step(self.model.inputs(scaled)[:, 0], backbone_state)
         encoded = torch.cat([*past, y.unsqueeze(1)], 1)
-        raw = self.model.decode(scaled, encoded).raw
+        raw = self.model.decode(scaled, Encoding(encoded)).raw
         outputs = _outputs(self.model, self.model.prediction(raw, batch, scaled))
         return {**outputs, "state": self._leaves((after, encoded) if past else (after,))}
 

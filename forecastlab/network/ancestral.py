@@ -1,8 +1,12 @@
 """Ancestral sampling: each step of a path is drawn given the steps before it."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from forecastlab.batch import LayerStates
 from forecastlab.decoders import Decoder
 from forecastlab.losses import Likelihood
 from forecastlab.network.channels import Channels
@@ -13,7 +17,13 @@ AT_ONCE = 1 << 14
 
 
 def ancestral_paths(
-    decoder: Decoder, loss: Likelihood, channels: Channels | None, scaled: Scaled, encoded: Tensor, number: int
+    decoder: Decoder,
+    loss: Likelihood,
+    channels: Channels | None,
+    scaled: Scaled,
+    encoded: Tensor,
+    state: LayerStates | None,
+    number: int,
 ) -> Tensor:
     """Paths in scaled units, (batch, origins, horizon, targets, paths), from torch's global generator.
 
@@ -27,6 +37,7 @@ def ancestral_paths(
         channels: the targets one by one; None for all together.
         scaled: the batch.
         encoded: (batch, time, width): the backbone's outputs, for each target if there are channels.
+        state: the backbone's `layer_states` after them; None for a decoder that does not start from them.
         number: number of paths.
     """
     known, last = scaled.known, scaled.last
@@ -47,7 +58,10 @@ def ancestral_paths(
             values.append(loss.sample(loss.times(loss.parameters_of(outputs), each)))
             return (values[-1] / each).to(outputs.dtype)
 
-        decoder.paths(h, ahead, y, draw)
+        paths: Callable[..., Tensor] = decoder.paths
+        if state is not None:
+            paths = partial(paths, state=tuple(part.repeat_interleave(count, 0) for part in state))
+        paths(h, ahead, y, draw)
         path: Tensor = torch.stack(values, 1).unflatten(0, (-1, count, origins))
         drawn = path.movedim(1, -1)
         parts.append(channels.together(drawn) if channels is not None else drawn)

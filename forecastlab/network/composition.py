@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from forecastlab.backbones.base import Backbone
 from forecastlab.backbones.lstm import LSTM
 from forecastlab.backbones.stepping import compile_steps
-from forecastlab.batch import Batch, Prediction, Scaling, Schema
+from forecastlab.batch import Batch, LayerStates, Prediction, Scaling, Schema
 from forecastlab.data.transform import Transforms
 from forecastlab.decoders import Decoder, DeepAR, Linear
 from forecastlab.errors import ConfigError
@@ -39,6 +40,7 @@ from forecastlab.network.level import Level
 from forecastlab.network.needs import (
     require_causal,
     require_choice,
+    require_layer_states,
     require_likelihood,
     require_steps_apart,
     require_whole_segments,
@@ -48,6 +50,15 @@ from forecastlab.network.original_units import require_original_units
 from forecastlab.network.parts import built, described
 from forecastlab.network.scaled import Scaled
 from forecastlab.network.series import SeriesRows
+
+
+class Encoding(NamedTuple):
+    """What the backbone makes of a batch."""
+
+    outputs: Tensor
+    """(batch, time, width)"""
+    state: LayerStates | None = None
+    """Its `layer_states` after the last row; None for a decoder that does not start from them."""
 
 
 class Run(NamedTuple):
@@ -195,6 +206,8 @@ class Composition(nn.Module, metaclass=ByName):
         sizes = self.backbone.output_size, horizon, decoded, known, self.loss.outputs
         self.decoder: Decoder = built("decoder", self.settings["decoder"], Decoder, *sizes)
         self.decoder.point = self.loss.fed_back
+        if self.decoder.starts_from:
+            require_layer_states(self.decoder, self.backbone, self.across)
         if self.draws:
             require_likelihood(self.decoder, self.loss)
         if linear_skip:
@@ -346,8 +359,8 @@ class Composition(nn.Module, metaclass=ByName):
         """
         return self.decode(scaled, self.encoded(scaled, whole), scored)
 
-    def encoded(self, scaled: Scaled, whole: bool = False) -> Tensor:
-        """The backbone's outputs, (batch, time, width); those of independent channels mixed if that is wanted.
+    def encoded(self, scaled: Scaled, whole: bool = False) -> Encoding:
+        """The backbone's outputs, those of independent channels mixed if that is wanted, and its state.
 
         Args:
             scaled: the batch.
@@ -355,8 +368,11 @@ class Composition(nn.Module, metaclass=ByName):
         """
         x = self.inputs(scaled)
         drawn = self.training and self.dropout.p > 0  # for the whole encoding, so that a seed gives the same network
+        if self.decoder.starts_from:
+            y, state = self.backbone(x)
+            return Encoding(y, self.backbone.layer_states(state))
         every = whole or drawn or self.decoder.attends
-        return self._mixed(self.backbone(x)[0] if every else self.backbone.latest(x, scaled.last.shape[1]))
+        return Encoding(self._mixed(self.backbone(x)[0] if every else self.backbone.latest(x, scaled.last.shape[1])))
 
     def inputs(self, scaled: Scaled) -> Tensor:
         """What the backbone reads, (batch, time, inputs); (batch * targets, ...) for independent channels."""
@@ -366,20 +382,21 @@ class Composition(nn.Module, metaclass=ByName):
             x = self.embeddings.joined(x, scaled.vectors)
         return x if self.channels is None else self.channels.inputs(x)
 
-    def decode(self, scaled: Scaled, encoded: Tensor, scored: bool = False) -> Run:
+    def decode(self, scaled: Scaled, encoding: Encoding, scored: bool = False) -> Run:
         """Dropout and decoder.
 
         Args:
             scaled: the batch. Only the inputs at the origins are read.
-            encoded: (batch, time, width): the backbone's outputs, for what `inputs` gives.
+            encoding: what the backbone makes of `inputs`.
             scored: as in `run`.
         """
+        encoded, state = encoding
         dropped = self.dropout(encoded)
         decoder: Callable[..., Tensor] = self.decoder
         if isinstance(self.decoder, DeepAR) and not self.training:
             if not scored:
                 with seeded(self.decoder.seed, dropped.device):
-                    return Run(self.paths(scaled, dropped, self.decoder.samples), encoded, dropped)
+                    return Run(self.paths(scaled, dropped, state, self.decoder.samples), encoded, dropped)
             decoder = self.decoder.conditional
         forced = self.decoder.feeds_back and (self.training or (scored and self.draws))
         target = scaled.target if forced else None
@@ -389,6 +406,8 @@ class Composition(nn.Module, metaclass=ByName):
         if self.channels is not None:
             known, last = self.channels.repeated(known), self.channels.apart(last)
             target = None if target is None else self.channels.apart(target)
+        if state is not None:
+            decoder = partial(decoder, state=state)
         raw = decoder(dropped, known, last, target)
         if self.skip is not None:
             raw = raw + self.skip(self.inputs(scaled)[:, -last.shape[1] :]).view_as(raw)
@@ -402,16 +421,17 @@ class Composition(nn.Module, metaclass=ByName):
             raw = self.loss.times(raw, scaled.unit[:, None])
         return Run(raw, encoded, dropped)
 
-    def paths(self, scaled: Scaled, encoded: Tensor, number: int) -> Tensor:
+    def paths(self, scaled: Scaled, encoded: Tensor, state: LayerStates | None, number: int) -> Tensor:
         """Paths in scaled units, (batch, origins, horizon, targets, paths), whose steps are drawn one after another.
 
         Args:
             scaled: the batch.
             encoded: (batch, time, width): the backbone's outputs.
+            state: as in `Encoding`.
             number: number of paths.
         """
         assert isinstance(self.loss, Likelihood)
-        return ancestral_paths(self.decoder, self.loss, self.channels, scaled, encoded, number)
+        return ancestral_paths(self.decoder, self.loss, self.channels, scaled, encoded, state, number)
 
     def prediction(self, raw: Tensor, batch: Batch, scaled: Scaled, margin: Tensor | None = None) -> Prediction:
         """The forecasts in original units, from the decoder's outputs.
@@ -494,7 +514,11 @@ class Composition(nn.Module, metaclass=ByName):
         if self.channels is not None:
             known, last = self.channels.repeated(known), self.channels.apart(last)
         signals = self.backbone.trace(inputs)
-        decoded = self.decoder.trace(self.encoded(scaled), known, last)
+        encoded, state = self.encoded(scaled)
+        trace: Callable[..., dict[str, Tensor]] = self.decoder.trace
+        if state is not None:
+            trace = partial(trace, state=state)
+        decoded = trace(encoded, known, last)
         signals |= {f"decoder.{name}": signal for name, signal in decoded.items()}
         if self.channels is None:
             return signals
@@ -506,6 +530,8 @@ class Composition(nn.Module, metaclass=ByName):
             require_whole_segments(self.backbone, int(data.lookback))
             return
         require_causal(self.backbone)
+        if self.decoder.starts_from:
+            require_windows("decoder.init_args.initial_state: encoder", data)
         for name in ("window_norm", "smoothing", "across"):
             if getattr(self, name) is not None:
                 require_windows(name, data)

@@ -48,6 +48,31 @@ def require_likelihood(decoder: Decoder, loss: Loss) -> None:
         )
 
 
+def require_layer_states(decoder: Decoder, backbone: Backbone, across: nn.Module | None) -> None:
+    """Raises ConfigError if a decoder starts from the state of a backbone, and that state does not fit it."""
+    setting = f"model.decoder.init_args.initial_state: encoder of {type(decoder).__name__}"
+    if across is not None:
+        raise ConfigError(f"{setting} starts from a state that model.across does not mix: set bridge, or no across")
+    states = backbone.layer_states(backbone.initial_state(1)) if backbone.causal else None
+    if states is None:
+        raise ConfigError(
+            f"{setting} needs a backbone whose state is h and c, or h, of its layers, such as LSTM or GRU; "
+            f"{type(backbone).__name__} has none: set initial_state: bridge"
+        )
+    found = tuple(tuple(part.shape[1:]) for part in states)
+    if found != decoder.starts_from:
+        raise ConfigError(
+            f"{setting} starts from {_told(decoder.starts_from)}, and the state of {type(backbone).__name__} is "
+            f"{_told(found)}: choose cell, num_layers and hidden_size of the decoder to match, or initial_state: bridge"
+        )
+
+
+def _told(states: tuple[tuple[int, ...], ...]) -> str:
+    """The shapes of h and c, or of h, in words."""
+    layers, size = states[0]
+    return f"{'h and c' if len(states) > 1 else 'h alone'} of {layers} layer{'s' * (layers > 1)} of width {size}"
+
+
 def require_steps_apart(setting: str, decoder: Decoder) -> None:
     """Raises ConfigError if a setting adds to a decoder's outputs, and its later steps read the earlier ones."""
     if decoder.feeds_back:

@@ -104,7 +104,7 @@ class Paths:
         network = self._network
         scaled = network.scaled(batch)
         if self._copula is None:
-            paths = network.paths(scaled, network.encoded(scaled), self._number)
+            paths = network.paths(scaled, *network.encoded(scaled), self._number)
         elif isinstance(network.loss, Likelihood):
             raw = network.run(scaled).raw.unsqueeze(-2)
             many = raw.expand(*raw.shape[:-2], self._number, raw.shape[-1])

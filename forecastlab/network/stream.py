@@ -21,7 +21,7 @@ from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import calendar_between
 from forecastlab.data.tables import label_of
 from forecastlab.errors import ConfigError, DataError
-from forecastlab.network.composition import Composition
+from forecastlab.network.composition import Composition, Encoding
 from forecastlab.network.finite import require_finite
 from forecastlab.network.kept import Array, Kept, Recent
 from forecastlab.network.row_values import value_of
@@ -269,7 +269,7 @@ class Stream:
         batch = self._batch(history, known, self.kept.past[-1][2])
         scaled = self.network.scaled(batch)
         if self._schema.lookback == "full":
-            run = self.network.decode(scaled, cast(Tensor, self.kept.encoded))
+            run = self.network.decode(scaled, Encoding(cast(Tensor, self.kept.encoded)))
         else:
             run = self.network.run(scaled)
         margin = None if self.kept.recent is None else self.kept.recent.margin(run.raw, batch)

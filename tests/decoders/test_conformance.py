@@ -31,6 +31,7 @@ VARIANTS = {
         {"cell": "gru", "hidden_size": 6},
         {"sampling": "linear", "slope": 0.25},
         {"teacher_forcing": 0.0, "num_layers": 2},
+        {"input_feeding": True},
     ],
     "TemporalFusionDecoder": [{"cell": "gru", "num_heads": 2}],
 }

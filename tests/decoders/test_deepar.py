@@ -61,8 +61,8 @@ class Linear:
 def autoregressive():
     """A DeepAR whose mean is 0.8 of the value before it and whose deviation is 0.5."""
     decoder = DeepAR(1, 5, 1, 0, 2).double().eval()
-    decoder._read = lambda s, known, attend: s
-    decoder._step = lambda x, layers, attend: [
+    decoder._read = lambda s, known: s
+    decoder._step = lambda x, attentional, layers, attend: [
         (torch.cat([Linear.slope * x, torch.full_like(x, Linear.deviation)], -1).unsqueeze(1),)
     ]
     return decoder

@@ -60,6 +60,7 @@ class Reference:
         self.cell = arguments.get("cell", "lstm")
         self.layers = arguments.get("num_layers", 1)
         self.attention = arguments.get("attention", "general")
+        self.feeds_vectors = arguments.get("input_feeding", False)
 
     def linear(self, name, x):
         return self.weight[f"{name}.weight"] @ x + self.weight.get(f"{name}.bias", 0)
@@ -104,16 +105,20 @@ class Reference:
     def __call__(self, h, known, last, point, truth=None, fed=None):
         """h (time up to the origin, width), known (horizon, known), last (targets,) -> outputs, attention weights."""
         state, previous, forecasts, weights = self.start(h[-1]), last, [], []
+        vector = np.zeros(self.weight["rnn.weight_hh_l0"].shape[1])
         for t, known_t in enumerate(known):
             x = np.concatenate([previous, known_t])
             if self.attention == "additive":
                 context, alpha = self.context(state[-1][0], h)
                 x = np.concatenate([x, context])
+            if self.feeds_vectors:
+                x = np.concatenate([x, vector])
             state = self.step(x, state)
             s = state[-1][0]
             if self.attention not in ("none", "additive"):
                 context, alpha = self.context(s, h)
                 s = np.tanh(self.linear("combine", np.concatenate([context, s])))
+                vector = s
             y = self.linear("output", np.concatenate([s, known_t])).reshape(TARGETS, -1)
             previous = truth[t] if fed is not None and fed[t] else point(y)
             forecasts.append(y)
@@ -140,6 +145,8 @@ VARIANTS = [
     {"attention": "none", "num_layers": 2, "hidden_size": 3},
     {"attention": "additive", "num_layers": 2, "hidden_size": 3, "attention_size": 5},
     {"attention": "general", "num_layers": 3, "hidden_size": 3, "cell": "gru"},
+    {"attention": "general", "num_layers": 2, "hidden_size": 3, "input_feeding": True},
+    {"attention": "dot", "cell": "gru", "input_feeding": True},
 ]
 each_variant = pytest.mark.parametrize(
     "arguments", VARIANTS, ids=lambda arguments: "-".join(map(str, arguments.values()))
@@ -295,6 +302,26 @@ def test_the_history_is_projected_once_and_not_at_every_step(attention, training
     assert len(calls) == 1
 
 
+def test_input_feeding_feeds_the_attentional_vector_and_neither_the_state_nor_the_context():
+    arguments = {"attention": "general", "input_feeding": True}
+    net, given = build(**arguments).eval(), inputs()
+    net.point = middle
+    encoded = array(given[0])
+    fed = []
+    step = net._step
+    net._step = lambda x, vector, layers, attend: fed.append((vector, layers)) or step(x, vector, layers, attend)
+    net(*given[:3])
+    assert (fed[0][0] == 0).all()
+    reference = Reference(net, arguments)
+    for b in range(BATCH):
+        s = array(fed[1][1][-1][0][b])  # the state after the first step
+        context, _ = reference.context(s, encoded[b])
+        vector = np.tanh(reference.linear("combine", np.concatenate([context, s])))
+        np.testing.assert_allclose(array(fed[1][0][b]), vector, atol=1e-12)
+        assert not np.isclose(vector, s).any()
+        assert not np.isclose(vector, context).any()
+
+
 def test_training_steps_are_counted_saved_and_counted_on():
     net, given = build(sampling="exponential", k=0.5).train(), inputs()
     for _ in range(3):
@@ -388,6 +415,9 @@ def test_what_is_refused_in_training_passes_where_each_step_forgets_its_weights(
         ({"num_layers": 0}, "num_layers must be a positive integer"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
         ({"k": 0.5}, "k belongs to exponential"),
+        ({"initial_state": "zeros"}, "initial_state must be 'bridge' or 'encoder', got 'zeros'"),
+        ({"attention": "none", "input_feeding": True}, "input_feeding belongs to the attentional vector"),
+        ({"attention": "additive", "input_feeding": True}, "input_feeding belongs to the attentional vector"),
         ({"sampling": "cosine"}, "sampling must be none"),
     ],
 )
