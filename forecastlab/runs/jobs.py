@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from forecastlab.errors import ForecastlabError
+from forecastlab.runs.live_line import LiveLine
 from forecastlab.runs.signals import Stopped, stoppable
+from forecastlab.runs.work_left import work_left
 
 PATIENCE = 30.0
 """Seconds that a process gets to keep its work when it is told to end."""
@@ -52,6 +55,9 @@ class _Running:
     process: BaseProcess
     connection: Connection
     task: TaskID
+    begun: float
+    share: float = 0.0
+    note: str = ""
     error: str | None = None
 
 
@@ -65,7 +71,8 @@ def run_jobs(
     """Runs jobs, several at a time, each in a fresh process; one that fails or is killed does not touch the others.
 
     On a machine with GPUs the processes are spread over them. A live display is drawn if standard output is a
-    terminal; otherwise a line is printed as each job ends. When this process is interrupted or ends, so do they.
+    terminal; otherwise a line is printed as each job ends, and every half minute one of how far they are. Both say how
+    long all of them still take (`work_left`). When this process is interrupted or ends, so do they.
 
     Args:
         jobs: the jobs, in the order in which they are begun; an iterator is asked for one when a process is free.
@@ -89,14 +96,19 @@ def run_jobs(
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
     )
+    number_of_jobs = len(jobs) if isinstance(jobs, Sequence) else total
+    took: list[float] = []
     console = Console()
+    line = LiveLine(console.file)
     with Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as progress:
-        everything = progress.add_task("all", total=len(jobs) if isinstance(jobs, Sequence) else total, note="")
+        everything = progress.add_task("all", total=number_of_jobs, note="")
+        begun_jobs = 0
         try:
             while True:
                 for number, job in islice(waiting, processes - len(running)):
                     begun = _begin(context, number, job, progress)
                     running[begun.process.sentinel] = begun
+                    begun_jobs += 1
                 if not running:
                     break
                 ready = wait([*running, *(one.connection for one in running.values())], timeout=0.5)
@@ -110,11 +122,21 @@ def run_jobs(
                     error = _error(one)
                     if error is not None:
                         failed[one.job.name] = error
+                    else:
+                        took.append(time.monotonic() - one.begun)
                     progress.remove_task(one.task)
                     progress.advance(everything)
+                    line.end()
                     ended_how = f"{one.job.name}: {ended(one.job, error)}"
                     progress.console.print(ended_how, markup=False, highlight=False, soft_wrap=True)
+                ages = [(time.monotonic() - one.begun, one.share) for one in running.values()]
+                left = "" if number_of_jobs is None else work_left(took, ages, number_of_jobs - begun_jobs, processes)
+                progress.update(everything, note=left)
+                if running and not console.is_terminal and line.due:
+                    of = "" if number_of_jobs is None else f" of {number_of_jobs}"
+                    line.show([f"{begun_jobs - len(running)}{of} ended", left, *map(_how_far, running.values())])
         finally:
+            line.end()
             for one in running.values():
                 one.process.terminate()
             for one in running.values():
@@ -129,7 +151,11 @@ def _begin(context: Any, number: int, job: Job, progress: Progress) -> _Running:
     process = context.Process(target=_work, args=(job, number, sender))
     process.start()
     sender.close()
-    return _Running(job, process, receiver, progress.add_task(job.name, total=1.0, note=""))
+    return _Running(job, process, receiver, progress.add_task(job.name, total=1.0, note=""), time.monotonic())
+
+
+def _how_far(one: _Running) -> str:
+    return f"{one.job.name}: {one.note or f'{one.share:.0%}'}"
 
 
 def _listen(one: _Running, progress: Progress) -> None:
@@ -139,6 +165,7 @@ def _listen(one: _Running, progress: Progress) -> None:
             if kind == "error":
                 one.error = text
             else:
+                one.share, one.note = share, text
                 progress.update(one.task, completed=share, note=text)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from forecastlab.errors import ConfigError, DataError
+from forecastlab.errors import ConfigError, DataError, similar_file
 from forecastlab.limits import read_yaml
 from forecastlab.runs.checkpoint import read_checkpoint
 from forecastlab.runs.files import write_whole
@@ -257,7 +257,9 @@ def open_checkpoint(given: str, root: Path, experiment: str | None) -> tuple[Pat
     if given not in ("last", "best"):
         path = Path(given).expanduser()
         if not path.is_file():
-            raise ConfigError(f"there is no checkpoint {given}; give the path of one, or last, or best")
+            raise ConfigError(
+                f"there is no checkpoint {given}; give the path of one, or last, or best{similar_file(path)}"
+            )
         return path, load_checkpoint(path)
     passed_over: list[str] = []
     damaged: DataError | None = None
