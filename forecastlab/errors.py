@@ -1,5 +1,13 @@
 """Our own errors: what the command line prints without a traceback before it ends in status 2."""
 
+import difflib
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+MOST_FILES = 2000
+"""Files of a folder that are looked at for one of a similar name."""
+
 
 class ForecastlabError(Exception):
     """An error that whoever runs the tool can put right: in a configuration, a file, or the data in it.
@@ -35,3 +43,30 @@ class NotFiniteError(ForecastlabError):
 
 class ConfigError(ForecastlabError):
     """A setting cannot be used: unknown, of the wrong type or range, or at odds with another one or with the data."""
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """The end of a sentence that names what was probably meant; empty where nothing is similar.
+
+    Args:
+        name: what was given.
+        known: what could have been given.
+    """
+    lower = {str(one).lower(): str(one) for one in known}
+    close = difflib.get_close_matches(str(name).lower(), lower, 1)
+    return f"; did you mean {lower[close[0]]}?" if close else ""
+
+
+def similar_file(path: str | Path) -> str:
+    """The end of a sentence about a file that is not there: the file of its folder whose name is most similar.
+
+    Args:
+        path: where it was looked for.
+    """
+    folder, name = Path(path).parent, Path(path).name
+    try:
+        found = {one.name: str(folder / one.name) for one in islice(folder.iterdir(), MOST_FILES) if one.name != name}
+    except (OSError, ValueError):  # ValueError: a name with a null byte
+        return ""
+    close = difflib.get_close_matches(name, found, 1, 0.75)
+    return f"; did you mean {found[close[0]]}?" if close else ""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from forecastlab import __version__
+from forecastlab.cli.help import HELPS, asked, short
 from forecastlab.runs.signals import Stopped, stoppable
 
 COMMANDS = {
@@ -33,7 +34,7 @@ HELP = """usage: forecastlab COMMAND [options]
 
 {commands}
 
-  forecastlab COMMAND --help   every option (takes some seconds: it reads all classes)
+  forecastlab COMMAND --help   the options that people use; --help all for every one
   forecastlab --version
 
 First steps:
@@ -60,6 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"; did you mean {close[0]}?" if close else "."
         print(f"forecastlab: unknown command {args[0]!r}{hint} Available: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    topic = asked(args[1:])
+    if args[0] in HELPS and topic == "":
+        print(short(args[0]))
+        return 0
     try:
         with stoppable():
             from forecastlab.cli.dispatch import run

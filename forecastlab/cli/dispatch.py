@@ -14,9 +14,12 @@ from forecastlab.cli.data import data
 from forecastlab.cli.ensemble import ensemble, is_ensemble
 from forecastlab.cli.explain import explain
 from forecastlab.cli.export import export
+from forecastlab.cli.help import HELPS, asked
+from forecastlab.cli.help_topics import topic_help
 from forecastlab.cli.init import init
 from forecastlab.cli.reproduce import reproduce
 from forecastlab.cli.run_table import runs
+from forecastlab.evaluation.beside_baselines import beside_baselines
 from forecastlab.experiment.environment import notes_once, our_error, prepare
 from forecastlab.experiment.experiment import Experiment
 from forecastlab.experiment.options import take
@@ -52,6 +55,16 @@ GOES_ON = ("benchmark", "crossval", "reproduce", "tune")
 """The commands that, run again, skip what is finished and resume what is not."""
 
 
+def tell_figures(ended: Experiment) -> None:
+    """Prints the figures of a test, if that is what has ended, beside the simplest forecasts on the same rows."""
+    trainer = ended.trainer
+    if ended.command == "test" and trainer.is_global_zero:
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
+        name = type(ended.model.backbone).__name__
+        whole = not trainer.fast_dev_run and trainer.limit_test_batches == 1.0  # type: ignore[attr-defined]
+        print(beside_baselines(figures, name, ended.datamodule, whole))
+
+
 def run(args: Sequence[str]) -> int:
     """Runs a command line that begins with a sub-command; returns its exit status.
 
@@ -62,13 +75,20 @@ def run(args: Sequence[str]) -> int:
     try:
         prepare(allowed)
         rest = with_paths(rest)
+        if rest[0] in HELPS and (topic := asked(rest[1:])):
+            if topic != "all":
+                print(topic_help(rest[0], topic))
+                return 0
+            rest = [rest[0], "--help"]
         with notes_once():
             if rest[0] in COMMANDS:
                 return COMMANDS[rest[0]](rest[1:]) or 0
             if rest[0] in ("test", "predict") and is_ensemble(rest):
                 ensemble(rest[0], rest[1:])
             else:
-                refit(Experiment(rest).execute())
+                ended = Experiment(rest).execute()
+                refit(ended)
+                tell_figures(ended)
     except SystemExit as exit_:  # --help and --print_config
         return int(exit_.code or 0)
     except Stopped as stopped:

@@ -11,8 +11,9 @@ from forecastlab.errors import ConfigError
 from forecastlab.experiment.config import Config
 from forecastlab.experiment.options import values_of
 from forecastlab.runs.engines.named import HELP as ENGINE_HELP
+from forecastlab.runs.run import TRIALS
 from forecastlab.tuning.results import best_of
-from forecastlab.tuning.search import BEST, IN_A_ROW, TRIALS
+from forecastlab.tuning.search import BEST, IN_A_ROW
 from forecastlab.tuning.study import PRUNERS, SAMPLERS
 from forecastlab.tuning.tune import Tuned
 from forecastlab.tuning.tune import tune as search

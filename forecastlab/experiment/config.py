@@ -14,7 +14,7 @@ from lightning.fabric.utilities.seed import max_seed_value
 
 from forecastlab.adapters.jsonargparse import subcommands_of
 from forecastlab.data.datamodule import ForecastDataModule
-from forecastlab.errors import ConfigError
+from forecastlab.errors import ConfigError, similar_file
 from forecastlab.experiment.checks import checked_threads
 from forecastlab.experiment.config_files import experiment_name, read_configs
 from forecastlab.experiment.data_part import data_module
@@ -61,7 +61,7 @@ class Config:
                 return replace(cls._checked(_parser().parse_object(copy.deepcopy(values))), held=held)
         path = path_of(str(config))
         if not os.path.isfile(path):
-            raise ConfigError(f"there is no config {path}")
+            raise ConfigError(f"there is no config {path}{similar_file(path)}")
         return cls.from_args(["--config", path])
 
     @classmethod

@@ -31,6 +31,10 @@ OF_LIGHTNING = (
 """Warnings about what Lightning itself calls."""
 NOT_FOR_USERS = (
     "litlogger",  # an advertisement
+    "GPU available: ",  # that one is there and is not used is another message
+    "TPU available: ",
+    "HPU available: ",
+    "`Trainer.fit` stopped: ",  # the command line says why
     "Detected KeyboardInterrupt",  # the command line says what happened, and how to go on
     "Received SIGTERM",
 )

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from jsonargparse import ArgumentError
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
@@ -45,6 +45,7 @@ from forecastlab.training.callbacks import (
     AtomicCheckpointIO,
     Checkpoints,
     EarlyStopping,
+    EpochLine,
     ForecastFigure,
     GivenSettings,
     PredictionWriter,
@@ -164,6 +165,12 @@ class Experiment(CommandLine):
             if self.command != "fit" or not values_of(given, "--config", "-c"):
                 return ["--config", config_of(self.loaded, self.command, given, checkpoint), *given]
         return given
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The sub-commands, and for each the arguments of the trainer's method that are no options."""
+        own = {"validate": {"verbose"}, "test": {"verbose"}}  # it would print a second table
+        return {name: skipped | own.get(name, set()) for name, skipped in CommandLine.subcommands().items()}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--experiment", type=str | None, default=self.name, help="name of the run's folder")
@@ -305,10 +312,24 @@ class Experiment(CommandLine):
         else:
             find_learning_rate(self.trainer, model, datamodule)
 
+    def validate(self, model: Forecaster, datamodule: ForecastDataModule, **options: Any) -> None:
+        """Scores the validation range, without the table that Lightning would print."""
+        self.trainer.validate(model, datamodule=datamodule, verbose=False, **options)
+
+    def test(self, model: Forecaster, datamodule: ForecastDataModule, **options: Any) -> None:
+        """Scores the test range, without the table that Lightning would print."""
+        self.trainer.test(model, datamodule=datamodule, verbose=False, **options)
+
     def after_fit(self) -> None:
         """Says what came out and how to go on."""
         if self.run is not None and not self.value(self.config, "lr_find"):
             tell_fit(self.trainer, self.datamodule, self.run)
+
+    def after_validate(self) -> None:
+        """Says what the validation came to."""
+        if self.trainer.is_global_zero:
+            for name, value in self.trainer.callback_metrics.items():
+                print(f"{name:<11} {float(value):.4g}")
 
     def after_test(self) -> None:
         """Says what was scored, and where the predictions are."""
@@ -346,11 +367,11 @@ class Experiment(CommandLine):
         if self.run is not None:
             callbacks.append(RunFolder(self.run.folder))
         shows_progress = any(isinstance(callback, ProgressBar) for callback in callbacks)
-        if config["enable_progress_bar"] is not False and sys.stdout.isatty() and not shows_progress:
-            callbacks.append(RichProgressBar())
         callbacks.append(self.value(self.config_init, "early_stopping"))
         if config["enable_checkpointing"] is not False:
             callbacks.append(self.value(self.config_init, "checkpoints"))
+        if config["enable_progress_bar"] is not False and not shows_progress:
+            callbacks.append(EpochLine())  # after early stopping, whose count it tells
         return [*callbacks, ForecastFigure()]
 
     def _take_folder(self, config: Any) -> None:

@@ -35,6 +35,8 @@ _BASES = {
 }
 _PLAIN = {"NoneType": "null", "collections.abc.Sequence": "list", "tuple": "list"}
 """How YAML calls types."""
+_NO_SETTINGS = ("input_size", "params", "optimizer", "self", "args", "kwargs")
+"""Parameters of classes that are given to them, and are not set by a config."""
 
 
 @contextmanager
@@ -65,12 +67,18 @@ def explain(message: str, options: Iterable[str], most: int = 9) -> str:
         options: every option that it knows, without the leading dashes.
         most: the most lines to give.
     """
+    options = list(options)
     keys = re.findall(r'Parser key "([^"]+)"', message)
     key = ".".join(keys)
     message = re.sub(r"Group '([^']+)' does not accept option '([^']+)'", r"unrecognized arguments: \1.\2", message)
     if match := re.search(r"unrecognized arguments: (.*)|(?:does not accept o|^O)ption '([^']+)'", message):
         unknown = (match.group(1) or match.group(2)).split()[0]
-        return f"unknown option {unknown}" + _suggest(unknown.lstrip("-").partition("=")[0], list(options))
+        name = unknown.lstrip("-").partition("=")[0]
+        last = name.rpartition(".")[2]
+        same = (option for option in options if option.rpartition(".")[2] == last and option != name)
+        if meant := next(same, None) or _argument_of_a_part(last):
+            return f"unknown option {unknown}; did you mean --{meant}? See --help all for all options"
+        return f"unknown option {unknown}" + suggestion(name, options)
     if match := re.search(r"Importing '([^']+)' is not allowed", message):
         path = match.group(1)
         if path.partition(".")[0] in BUILT_IN:
@@ -89,6 +97,13 @@ def explain(message: str, options: Iterable[str], most: int = 9) -> str:
         missing = match.group(1)
         return f"{key}: missing {missing}" if key else f"missing {missing.partition('.')[2]}: give --config FILE"
     if wrong := re.findall(r"Expected '([^']+)' to be a subclass of <class '(\w+)'>", message):
+        base = _BASES.get(key)
+        if base is not None and wrong[-1][0].rpartition(".")[2] == base.__name__:  # no class was named
+            return (
+                f"{key}: its settings need the name of their class: write class_path and, below init_args, the "
+                f"settings, or give --{key} NAME before --{key}.SETTING. Available: {', '.join(classes_of(key))}"
+                + ("; TableDataModule reads a file of your own" if key == "data" else "")
+            )
         return f"{key}: {wrong[-1][0]} is not a {wrong[-1][1]}"
     match = re.search(r"Expected a dot import path string: (\S+?)\.?(\s|$)", message)
     if match and not re.search(r"Expected a <class '(int|float)'>", message):  # a number or a tensor, as of an lr
@@ -185,28 +200,58 @@ def _unknown_argument(key: str, name: str, class_paths: Sequence[str]) -> str:
             if name == "class_path":
                 return f"{key}: expected class_path and init_args only: move the arguments of {cls} below init_args"
             known = list(inspect.signature(getattr(sys.modules[module], cls)).parameters)
-            known = [option for option in known if option not in ("input_size", "params", "optimizer")]  # not settings
-            return f"{key}: {cls} has no argument {name!r}" + _suggest(name, known)
+            known = [option for option in known if option not in _NO_SETTINGS]
+            return f"{key}: {cls} has no argument {name!r}" + suggestion(name, known)
     return f"{key}: unknown argument {name!r}"
+
+
+def classes_of(key: str) -> dict[str, type]:
+    """The classes that a part of the config can name, by their names; empty for a part that is no class.
+
+    Args:
+        key: the part, such as "model.backbone".
+    """
+    if key == "model.backbone":
+        return dict(registered_backbones())
+    return dict(sorted(subclasses(_BASES[key]).items())) if key in _BASES else {}
+
+
+def _argument_of_a_part(name: str) -> str | None:
+    """The option that sets an argument of a part of the model, such as model.backbone.hidden_size; None for no such.
+
+    Args:
+        name: the last word of an option that there is not, such as hidden_size.
+    """
+    for key in _BASES:
+        for cls in classes_of(key).values() if key.startswith("model.") else ():
+            if name in inspect.signature(cls).parameters and name not in _NO_SETTINGS:
+                return f"{key}.{name}"
+    return None
 
 
 def _unknown_class(key: str, name: str) -> str:
     if not key:  # of an option such as --model.backbone.help NAME
         known = {*registered_backbones(), *(name for base in _BASES.values() for name in subclasses(base))}
-        return f"unknown class {name!r}" + _suggest(name, sorted(known))
+        return f"unknown class {name!r}" + suggestion(name, sorted(known))
     if key.startswith("model.backbone"):
-        return f"{key}: unknown backbone {name!r}" + _suggest(name, list(registered_backbones()))
+        return f"{key}: unknown backbone {name!r}" + suggestion(name, list(registered_backbones()))
     for prefix, base in _BASES.items():
         if key.startswith(prefix):
-            return f"{key}: unknown {base.__name__} {name!r}" + _suggest(name, sorted(subclasses(base)))
+            return f"{key}: unknown {base.__name__} {name!r}" + suggestion(name, sorted(subclasses(base)))
     return f"{key}: there is no class {name!r} of the kind that is expected here; give its name or its import path"
 
 
-def _suggest(name: str, known: Sequence[str]) -> str:
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """The end of a sentence about an unknown name: what was probably meant, and what there is.
+
+    Args:
+        name: what was given.
+        known: what could have been given.
+    """
     lower = {option.lower(): option for option in known if option != name}
     close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, 1, 0.5)]
     hint = f"; did you mean {close[0]}?" if close else "."
-    return hint + (f" Available: {', '.join(known)}" if len(known) <= 40 else " See --help for all options")
+    return hint + (f" Available: {', '.join(known)}" if len(known) <= 40 else " See --help all for all options")
 
 
 def _shortened(message: str, most: int) -> str:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.levels import beyond_training
@@ -38,11 +39,31 @@ def tell_fit(trainer: Trainer, data: ForecastDataModule, run: Run) -> None:
     if data.fold == "all":
         test = ""  # no row is left
     print(
+        f"{why_it_ended(trainer)}\n"
         f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}\n"
         f"run        {relative(run.folder)}{test}"
     )
     if trainer.loggers:
         print(f"curves     tensorboard --logdir {relative(run.root)}")
+
+
+def why_it_ended(trainer: Trainer) -> str:
+    """Why a training that has ended did so."""
+    epochs = f"{trainer.current_epoch} epoch" + ("" if trainer.current_epoch == 1 else "s")
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+        if isinstance(callback, EarlyStopping) and 0 < callback.patience <= callback.wait_count:
+            checks = "epochs" if trainer.check_val_every_n_epoch == 1 else "validations"
+            waited = f"{callback.wait_count} {checks}"
+            return f"stopped early after {epochs}: {waited} without improvement of {callback.monitor}"
+        if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
+            return f"stopped early after {epochs}: {callback.stopping_reason_message}"
+        if isinstance(callback, Timer) and (callback.time_remaining() or 0.0) <= 0:
+            return f"stopped after {epochs}: the time of trainer.max_time is over"
+    if 0 <= trainer.max_steps <= trainer.global_step:
+        return f"ended after {epochs}: all {trainer.max_steps} steps of trainer.max_steps are done"
+    if trainer.max_epochs == trainer.current_epoch:
+        return f"ended after {epochs}: as many as trainer.max_epochs allows"
+    return f"stopped after {epochs}"
 
 
 def tell_test(trainer: Trainer, model: Forecaster, data: ForecastDataModule, by: Part | None) -> None:

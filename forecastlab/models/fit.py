@@ -23,7 +23,6 @@ from forecastlab.experiment.refit import refit
 from forecastlab.models.model import Model
 from forecastlab.models.quiet import within_a_program
 from forecastlab.runs.run import Run
-from forecastlab.training.callbacks import EpochLine
 
 _SAID = {"markers": "na_values", "known": "known", "static": "static"}
 """What was seen that changes how the data are read, and the argument that would have said it."""
@@ -89,8 +88,7 @@ def trained(config: Config, experiment: str | None = None, notes: Sequence[str] 
     with within_a_program(), _run(experiment) as run:
         for note in notes:
             warnings.warn(note, ReadingNote, stacklevel=3)
-        line = [EpochLine()] if config.values["trainer"]["enable_progress_bar"] is not False else []
-        training = _Training(config.arguments("fit"), run, line, held=config.held).execute()
+        training = _Training(config.arguments("fit"), run, held=config.held).execute()
         if run is None:
             refit(training)
         else:

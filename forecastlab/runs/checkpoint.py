@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from forecastlab.errors import DataError
+from forecastlab.errors import DataError, similar_file
 from forecastlab.limits import require_file, require_plain
 from forecastlab.runs.checkpoint_schema import require_structure
 
@@ -43,7 +43,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             readers expect.
     """
     if not Path(path).is_file():  # an address, a folder, a pipe
-        raise DataError(f"there is no checkpoint {path}")
+        raise DataError(f"there is no checkpoint {path}{similar_file(path)}")
     require_intact(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from forecastlab.runs.engines.engine import Ending, Engine, Report, Unit
 from forecastlab.runs.engines.local import Local
+from forecastlab.runs.live_line import LiveLine
+from forecastlab.runs.work_left import work_left
 
 LIVES = 3
 """How often a job may die before it counts as failed."""
@@ -40,6 +43,15 @@ class Job:
     lives: int = LIVES
 
 
+@dataclass
+class _Running:
+    job: Job
+    task: TaskID
+    begun: float
+    share: float = 0.0
+    note: str = ""
+
+
 def run_jobs(
     jobs: Iterable[Job],
     places: int,
@@ -51,8 +63,9 @@ def run_jobs(
 ) -> dict[str, str]:
     """Runs jobs, several at a time, each in a fresh process; one that fails or is killed does not touch the others.
 
-    A live display is drawn if standard output is a terminal; otherwise a line is printed as each job ends. When this
-    process is interrupted or ends, so do they.
+    A live display is drawn if standard output is a terminal; otherwise a line is printed as each job ends, and every
+    half minute one of how far they are. Both say how long all of them still take (`work_left`). When this process is
+    interrupted or ends, so do they.
 
     Args:
         jobs: the jobs, in the order in which they are begun; an iterator is asked for one when a place is free.
@@ -73,7 +86,7 @@ def run_jobs(
     if not (first := list(islice(numbered, 1))):
         return {}
     waiting = chain(first, numbered)
-    running: dict[int, tuple[Job, TaskID]] = {}
+    running: dict[int, _Running] = {}
     died: list[tuple[int, Job]] = []
     deaths: Counter[int] = Counter()
     failed: dict[str, str] = {}
@@ -82,15 +95,17 @@ def run_jobs(
         BarColumn(bar_width=24),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
+    number_of_jobs = len(jobs) if isinstance(jobs, Sequence) else total
+    took: list[float] = []
     console = Console()
+    line = LiveLine(console.file)
     with (
         (engine or Local()).open((folder or Path()).absolute(), preload) as workers,
         Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as progress,
     ):
-        everything = progress.add_task("all", total=len(jobs) if isinstance(jobs, Sequence) else total, note="")
+        everything = progress.add_task("all", total=number_of_jobs, note="")
         over = 0
         try:
             while True:
@@ -98,15 +113,18 @@ def run_jobs(
                 died = []
                 workers.submit({number: _unit(job, preload) for number, job in begun.items()})
                 for number, job in begun.items():
-                    running[number] = job, progress.add_task(job.name, total=1.0, note="")
+                    running[number] = _Running(job, progress.add_task(job.name, total=1.0, note=""), time.monotonic())
                 if not running:
                     break
                 news = workers.news(timeout=0.5)
                 for number, (share, text) in news.progress.items():
-                    progress.update(running[number][1], completed=share, note=text)
+                    one = running[number]
+                    one.share, one.note = share, text
+                    progress.update(one.task, completed=share, note=text)
                 for number, ending in news.ended.items():
-                    job, task = running.pop(number)
-                    progress.remove_task(task)
+                    one = running.pop(number)
+                    job = one.job
+                    progress.remove_task(one.task)
                     deaths[number] += ending.how == "died"
                     if ending.how == "died" and deaths[number] < job.lives:
                         died.append((number, job))
@@ -116,13 +134,27 @@ def run_jobs(
                         error = _error(ending, deaths[number])
                         if error is not None:
                             failed[job.name] = error
+                        else:
+                            took.append(time.monotonic() - one.begun)
                         said = ended(job, error)
+                    line.end()
                     progress.console.print(f"{job.name}: {said}", markup=False, highlight=False, soft_wrap=True)
-                at_work = sum(task.completed for task in progress.tasks if task.id != everything)
-                progress.update(everything, completed=over + at_work)
+                ages = [(time.monotonic() - one.begun, one.share) for one in running.values()]
+                waits = 0 if number_of_jobs is None else number_of_jobs - over - len(running)
+                left = "" if number_of_jobs is None else work_left(took, ages, waits, places)
+                at_work = sum(one.share for one in running.values())
+                progress.update(everything, completed=over + at_work, note=left)
+                if running and not console.is_terminal and line.due:
+                    of = "" if number_of_jobs is None else f" of {number_of_jobs}"
+                    line.show([f"{over}{of} ended", left, *map(_how_far, running.values())])
         finally:
+            line.end()
             workers.stop()
     return failed
+
+
+def _how_far(one: _Running) -> str:
+    return f"{one.job.name}: {one.note or f'{one.share:.0%}'}"
 
 
 def _unit(job: Job, preload: Sequence[str]) -> Unit:

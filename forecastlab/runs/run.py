@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from forecastlab.errors import ConfigError, DataError
+from forecastlab.errors import ConfigError, DataError, similar_file
 from forecastlab.limits import read_yaml
 from forecastlab.runs.checkpoint import read_checkpoint
 from forecastlab.runs.files import write_whole
@@ -25,6 +25,8 @@ from forecastlab.runs.files import write_whole
 LOGS = "lightning_logs"
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+TRIALS = "trials.csv"
+"""The trials of a study, in the folder of a `tune`."""
 JOB = "slurm_job"
 """The job of SLURM that began a run."""
 EVENTS = "events.out."
@@ -62,8 +64,10 @@ class Run:
     @property
     def begun(self) -> int:
         """When the run was last begun or resumed, in nanoseconds; 0 if it has not been yet."""
-        config = self.folder / CONFIG
-        return config.stat().st_mtime_ns if config.exists() else 0
+        for name in (CONFIG, SETTINGS):  # a benchmark or a reproduction has a config for each of its parts
+            if (self.folder / name).exists():
+                return (self.folder / name).stat().st_mtime_ns
+        return 0
 
     @classmethod
     def new(cls, root: Path, experiment: str) -> "Run":
@@ -247,22 +251,32 @@ if hasattr(os, "register_at_fork"):  # a loader's process lives on for seconds w
 def open_checkpoint(given: str, root: Path, experiment: str | None) -> tuple[Path, dict[str, Any]]:
     """The checkpoint that `--ckpt_path` names, and what is in it.
 
-    It is a path, or "last" or "best" of the newest run that has one. A last.ckpt that cannot be used is passed over
+    It is a path, or "last" or "best" of the newest run that has one; that of a cross-validation of a single fold is the
+    fold's. A last.ckpt that cannot be used is passed over
     for that of the run before, which is said on standard error.
 
     Raises:
-        ConfigError: if there is none.
+        ConfigError: if there is none, or the newest run is a cross-validation with several.
         DataError: if it cannot be used.
     """
     if given not in ("last", "best"):
         path = Path(given).expanduser()
         if not path.is_file():
-            raise ConfigError(f"there is no checkpoint {given}; give the path of one, or last, or best")
+            raise ConfigError(
+                f"there is no checkpoint {given}; give the path of one, or last, or best{similar_file(path)}"
+            )
         return path, load_checkpoint(path)
     passed_over: list[str] = []
     damaged: DataError | None = None
     for run in reversed(find_runs(root, experiment)):
         path = run.folder / CHECKPOINTS / f"{given}.ckpt"
+        if not path.exists() and (of_folds := sorted(run.folder.glob(f"fold_*/seed_*/{CHECKPOINTS}/{given}.ckpt"))):
+            if len(of_folds) > 1:
+                raise ConfigError(
+                    f"--ckpt_path {given}: the newest run, {run.folder}, is a cross-validation of {len(of_folds)} "
+                    f"trainings: name one of them, such as --ckpt_path {of_folds[-1]}"
+                )
+            path = of_folds[0]
         if not path.exists():
             passed_over.append(f"{run.folder} has no {path.name}")
             continue

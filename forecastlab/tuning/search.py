@@ -16,13 +16,12 @@ from forecastlab.network import factory
 from forecastlab.runs.engines.engine import Engine
 from forecastlab.runs.files import write_output, write_whole
 from forecastlab.runs.jobs import Job, run_jobs
-from forecastlab.runs.run import Run
+from forecastlab.runs.run import TRIALS, Run
 from forecastlab.tuning.results import best_of, importance_of, trials_table
 from forecastlab.tuning.space import Space, Value
 from forecastlab.tuning.study import Address, Worker
 from forecastlab.tuning.trial import Trial, train
 
-TRIALS = "trials.csv"
 BEST = "best.yaml"
 PRELOAD = ("forecastlab.tuning.trial",)
 IN_A_ROW = 5

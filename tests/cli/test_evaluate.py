@@ -361,3 +361,21 @@ def test_a_test_at_levels_that_did_not_train_names_the_remedy(cli, tmp_path, mon
     assert told in cli("test", "--ckpt_path=best", "--experiment=plain").out
     assert cli(*fit, "--experiment=anchored", "--model.anchor=last", "--model.window_norm=last").status == 0
     assert told not in cli("test", "--ckpt_path=best", "--experiment=anchored").out
+
+
+def test_a_test_prints_each_figure_once_with_its_unit_beside_persistence(evaluate):
+    answer = evaluate("test", "--ckpt_path=best")
+    lines = answer.out.splitlines()
+    rows = {line.split()[0]: line.split() for line in lines if line.startswith("test/")}
+    assert set(rows) == {f"test/{name}" for name in METRICS}
+    assert sum(line.startswith("test/") for line in lines) == len(METRICS)
+    ours, persistence = map(float, rows["test/mse_scaled"][1:3])
+    assert float(rows["test/skill"][1]) == pytest.approx(1 - ours / persistence, abs=1e-3)
+    assert rows["test/mae"][-3:-1] == ["unit", "of"]
+    assert "DataLoader" not in answer.out
+    assert not {word for word in ("GPU available", "TPU available") if word in answer.err}
+
+
+def test_a_validation_prints_its_loss(evaluate):
+    answer = evaluate("validate", "--ckpt_path=best")
+    assert [line.split()[0] for line in answer.out.splitlines() if "loss" in line] == ["val/loss"]

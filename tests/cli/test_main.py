@@ -51,7 +51,8 @@ def test_help_version_and_unknown_commands_import_nothing_heavy():
     program = (
         "import sys\n"
         "from forecastlab.cli import main\n"
-        "assert [main(args) for args in ([], ['--help'], ['--version'], ['fti'])] == [0, 0, 0, 2]\n"
+        "calls = ([], ['--help'], ['fit', '--help'], ['--version'], ['fti'])\n"
+        "assert [main(args) for args in calls] == [0, 0, 0, 0, 2]\n"
         "print(sorted({'torch', 'lightning', 'numpy', 'pandas', 'jsonargparse', 'yaml'} & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment())
@@ -65,8 +66,8 @@ def test_arguments_are_the_process_own_unless_given(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("forecastlab ")
 
 
-def test_help_of_fit_lists_settings_of_every_part(cli):
-    answer = cli("fit", "--help")
+def test_the_whole_help_of_fit_lists_settings_of_every_part(cli):
+    answer = cli("fit", "--help", "all")
     assert (answer.status, answer.err) == (0, "")
     for option in ("--config", "--print_config", "--experiment", "--ckpt_path", "--seed_everything", "--threads"):
         assert option in answer.out

@@ -73,3 +73,22 @@ def test_arguments_that_the_new_class_has_no_use_for_are_named():
 def test_nothing_is_said_when_nothing_is_dropped():
     model = {"backbone": {"class_path": "LSTM", "init_args": {"hidden_size": 3}}}
     assert dropped_arguments([{"model": model}, {}, {"model": None}], model) == []
+
+
+def test_an_argument_of_a_part_that_is_given_elsewhere_is_pointed_to():
+    assert explain("unrecognized arguments: --model.hidden_size 3", OPTIONS).startswith(
+        "unknown option --model.hidden_size; did you mean --model.backbone.hidden_size?"
+    )
+    assert "did you mean --model.optimizer.lr?" in explain("unrecognized arguments: --lr=0.1", OPTIONS)
+    assert "did you mean --trainer.max_epochs?" in explain("unrecognized arguments: --max_epochs 3", OPTIONS)
+
+
+def test_settings_of_data_without_a_class_are_explained():
+    wrong = (
+        "Parser key \"data\": Expected 'forecastlab.data.datamodule.ForecastDataModule' to be a subclass of "
+        "<class 'ForecastDataModule'>"
+    )
+    said = explain(wrong, OPTIONS)
+    assert said.startswith("data: its settings need the name of their class")
+    assert "--data NAME" in said
+    assert "TableDataModule reads a file of your own" in said

@@ -1,4 +1,5 @@
 import os
+import shutil
 import threading
 
 import pytest
@@ -121,6 +122,26 @@ def test_a_kind_of_checkpoint_that_no_run_has_is_an_error(tmp_path):
         open_checkpoint("best", tmp_path, "a")
     with pytest.raises(ConfigError, match=r"--ckpt_path last: no run in .* has a last.ckpt"):
         open_checkpoint("last", tmp_path / "none", None)
+
+
+def of_folds(trained, root, *folds):
+    """A cross-validation, newer than the run that it lies beside, with the checkpoints of some folds."""
+    run = begin(root, "tiny")
+    for fold in folds:
+        shutil.copytree(folder(trained) / "checkpoints", run.folder / f"fold_{fold}" / "seed_0" / "checkpoints")
+    return run.folder
+
+
+def test_the_checkpoint_of_the_newest_run_is_that_of_its_only_fold(trained, tmp_path):
+    made = of_folds(trained, tmp_path, 3)
+    path, _ = open_checkpoint("best", tmp_path, "tiny")
+    assert path == made / "fold_3" / "seed_0" / "checkpoints" / "best.ckpt"
+
+
+def test_the_folds_of_the_newest_run_are_named_where_there_are_several(trained, tmp_path):
+    of_folds(trained, tmp_path, 1, 2)
+    with pytest.raises(ConfigError, match=r"a cross-validation of 2 trainings: name one .*fold_2/seed_0/checkpoints"):
+        open_checkpoint("best", tmp_path, "tiny")
 
 
 def test_a_path_that_is_no_checkpoint_is_an_error(tmp_path):

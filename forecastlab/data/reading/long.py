@@ -17,7 +17,7 @@ from forecastlab.data.reading.shape import turned
 from forecastlab.data.reading.times import are_row_numbers, holds_lists, read_times
 from forecastlab.data.reading.values import is_text
 from forecastlab.data.recipe import Recipe
-from forecastlab.errors import DataError
+from forecastlab.errors import DataError, did_you_mean
 
 _MOST_CATEGORIES = 100
 
@@ -105,7 +105,8 @@ def require_columns(frame: pd.DataFrame, recipe: Recipe) -> None:
     needed = dict.fromkeys([*recipe.time_columns, *recipe.series_columns, *recipe.sources, *by])
     if unknown := [name for name in needed if name not in frame.columns]:
         columns = ", ".join(map(str, frame.columns[:20])) + (" ..." if len(frame.columns) > 20 else "")
-        raise DataError(f"unknown column {', '.join(unknown)}; the data have {columns}")
+        meant = did_you_mean(unknown[0], frame.columns)
+        raise DataError(f"unknown column {', '.join(unknown)}; the data have {columns}{meant}")
 
 
 def _as_given(columns: tuple[str, ...]) -> str | tuple[str, ...]:

@@ -21,7 +21,7 @@ from forecastlab.data.reading.places import PLACES, Places
 from forecastlab.data.reading.records import from_records
 from forecastlab.data.reading.text import in_utf8, read_text
 from forecastlab.data.reading.tsf import read_tsf
-from forecastlab.errors import DataError
+from forecastlab.errors import DataError, similar_file
 
 FRAME = "<frame>"
 """What a config holds in the place of the path of data that were a frame."""
@@ -83,7 +83,7 @@ def _in_memory(source: Any, start: Any, frequency: str) -> tuple[pd.DataFrame, l
 
 def _read_file(path: Path, dialect: Dialect, texts: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     if not _is_file(path):  # nor is an address, a device or a pipe
-        raise DataError(f"there is no file {path}")
+        raise DataError(f"there is no file {path}{similar_file(path)}")
     try:
         content = content_of(path)
         if content.startswith(b"PAR1"):
@@ -126,7 +126,7 @@ def _found(path: Path) -> list[Path]:
             raise DataError(f"{path} is a folder without files: expected a file, or a folder of files of one panel")
         return found
     if not any(mark in str(path) for mark in "*?["):
-        raise DataError(f"there is no file {path}")
+        raise DataError(f"there is no file {path}{similar_file(path)}")
     found = [Path(inner) for inner in glob.glob(str(path), recursive=True) if Path(inner).is_file()]
     if not found:
         raise DataError(f"no file is called {path}: expected a pattern such as data/*.csv that finds some")

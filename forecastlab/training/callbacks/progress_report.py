@@ -10,7 +10,8 @@ class ProgressReport(Callback):
     """Reports how far the training is.
 
     Args:
-        report: called with the share of the epochs that are done, 0 .. 1, and the validation loss so far as text.
+        report: called with the share of the epochs that are done, 0 .. 1, and the epoch and the validation loss
+            as text.
         interval: seconds between reports.
     """
 
@@ -25,5 +26,6 @@ class ProgressReport(Callback):
             return
         self._last = now
         loss = trainer.callback_metrics.get("val/loss")
-        text = "" if loss is None else f"val/loss {float(loss):.4f}"
+        of = f" of at most {trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
+        text = f"epoch {trainer.current_epoch}{of}" + ("" if loss is None else f", val/loss {float(loss):.4f}")
         self.report((trainer.current_epoch + 1) / (trainer.max_epochs or 1), text)
