@@ -16,7 +16,8 @@ from forecastlab.errors import ConfigError, DataError
 
 Cycle = Literal["hour", "day_of_week", "day_of_year"]
 
-_CYCLES: dict[Cycle, float] = {"hour": 24, "day_of_week": 7, "day_of_year": 365.25}
+CYCLES: dict[Cycle, float] = {"hour": 24, "day_of_week": 7, "day_of_year": 365.25}
+"""The period of each cycle, in hours or days."""
 _DAY = pd.Timedelta(days=1)
 _ENDS = (
     *(offsets.MonthEnd, offsets.QuarterEnd, offsets.YearEnd, offsets.SemiMonthEnd),
@@ -135,7 +136,7 @@ def _covariates(times: pd.DatetimeIndex, cycles: Sequence[Cycle], country: str |
     """Of the rows' own days and hours."""
     columns = {}
     for cycle in cycles:
-        angle = 2 * np.pi * _position(times, cycle) / _CYCLES[cycle]
+        angle = 2 * np.pi * _position(times, cycle) / CYCLES[cycle]
         columns[f"{cycle}_sin"], columns[f"{cycle}_cos"] = np.sin(angle), np.cos(angle)
     if country is not None:
         columns["holiday"] = _holiday_share(times, country)

@@ -19,10 +19,14 @@ from forecastlab.adapters.torch import tree_leaves
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.export.functions import Forecasting, Stepping, example, read
 from forecastlab.export.obstacles import LengthWatch, first_line, obstacle
+from forecastlab.export.raw_rows import described_rows
 from forecastlab.network.network import Network
 
-VERSION = 2
-"""The version of the description of a program. Since version 2, original units are in double precision."""
+VERSION = 3
+"""The version of the description of a program.
+
+Since version 2, original units are in double precision. Since version 3, `rows` says how the inputs are made.
+"""
 
 WORST = 1e-3
 """The largest allowed difference from the network, relative to its largest scaled output."""
@@ -253,6 +257,7 @@ def _program(model: Network, function: Forecasting | Stepping, exported: Exporte
         "series": list(model.series_told_apart),
         "horizon": model.schema.horizon,
         "lookback": model.schema.lookback,
+        "rows": described_rows(model.schema),
         "levels": list(model.levels),
         "inputs": inputs,
         "outputs": outputs,

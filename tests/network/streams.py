@@ -20,7 +20,7 @@ SMALL = partial(LSTM, hidden_size=4)
 
 def network(folder, frame, backbone=SMALL, anchor="none", dropout=0.0, window_norm="none", **arguments):
     """A network of random weights, with the scaling of its data."""
-    parts = {name: arguments.pop(name) for name in ("decoder", "loss") if name in arguments}
+    parts = {name: arguments.pop(name) for name in ("decoder", "loss", "embeddings") if name in arguments}
     data = module(folder, frame, **{"frequency": "D", **arguments})
     torch.manual_seed(0)
     settings = {"anchor": anchor, "dropout": dropout, "window_norm": window_norm}
