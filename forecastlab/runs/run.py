@@ -32,7 +32,7 @@ EVENTS = "events.out."
 """What the names of TensorBoard's files begin with."""
 SETTINGS = "settings.yaml"
 """What a repeated call of `crossval` or `reproduce` must agree on to go on with a run."""
-LOCK = ".lock"
+LOCK = "lock"
 """The file that is locked by whoever works on a run; it goes when the work is done."""
 PATIENCE = 15.0
 """Seconds to wait for a process that is still writing to a run: one that was stopped ends within a few."""

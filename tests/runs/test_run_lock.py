@@ -55,12 +55,12 @@ def test_a_lock_on_a_file_that_was_taken_away_does_not_count(run, monkeypatch):
     def taken_away(file, how):
         real(file, how)
         if not seen:
-            (run.folder / ".lock").unlink()  # by the one who held it until just now
+            (run.folder / "lock").unlink()  # by the one who held it until just now
         seen.append(os.fstat(file).st_ino)
 
     monkeypatch.setattr(fcntl, "flock", taken_away)
     with run.alone():
-        assert (run.folder / ".lock").stat().st_ino == seen[-1]
+        assert (run.folder / "lock").stat().st_ino == seen[-1]
         assert len(seen) == 2
 
 
