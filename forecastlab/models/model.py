@@ -28,6 +28,7 @@ from forecastlab.experiment.words import in_words
 from forecastlab.models.figure import forecast_figure
 from forecastlab.models.quiet import within_a_program
 from forecastlab.runs.checkpoint import read_checkpoint
+from forecastlab.runs.engines.engine import Engine
 from forecastlab.runs.files import write_output
 from forecastlab.training.callbacks import SeenRows
 from forecastlab.training.forecaster import Forecaster
@@ -178,11 +179,12 @@ class Model:
         jobs: int = 1,
         new: bool = False,
         experiment: str | None = None,
+        engine: str | Engine = "local",
     ) -> Crossval:
         """Trains the config anew on every fold, and scores it beside baselines (`forecastlab.crossval`).
 
         The folds run in processes of their own, each of which gets a copy of the frame. Their results go to
-        lightning_logs, where a repeated call goes on; the frame itself is not written. A script needs
+        lightning_logs, where a repeated call goes on; the frame itself is not kept there. A script needs
         `if __name__ == "__main__":` around it.
 
         Args:
@@ -193,6 +195,7 @@ class Model:
             jobs: folds trained at once.
             new: begins a new run instead of going on with an equal one.
             experiment: name of the run's folder; None for the config's, or "default".
+            engine: where the folds are trained: "local", "ray", "ray:ADDRESS", "slurm", or an engine.
 
         Raises:
             ConfigError: for a setting that cannot be used.
@@ -202,7 +205,7 @@ class Model:
         if config.values["data"]["init_args"]["fold"] == "all":
             config = config.with_values({"data.fold": "last"})
         with within_a_program():
-            return crossval(config, folds, seeds, baselines, jobs, new)
+            return crossval(config, folds, seeds, baselines, jobs, new, engine=engine)
 
     def __repr__(self) -> str:
         schema, record = self.network.schema, self._record

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import glob
 import os
 import re
@@ -33,6 +34,8 @@ EVENTS = "events.out."
 """What the names of TensorBoard's files begin with."""
 SETTINGS = "settings.yaml"
 """What a repeated call of `crossval` or `reproduce` must agree on to go on with a run."""
+LOCK = "lock"
+"""The file that is locked by whoever works on a run; it goes when the work is done."""
 PATIENCE = 15.0
 """Seconds to wait for a process that is still writing to a run: one that was stopped ends within a few."""
 
@@ -153,35 +156,45 @@ class Run:
     def alone(self) -> Iterator[None]:
         """Keeps other processes from working on the run within the block; the system ends it with the process.
 
+        Processes of other machines are kept out too where the file system is shared and can lock. Where it cannot, that
+        is said on standard error.
+
         Raises:
-            ConfigError: if another process is working on the run.
+            ConfigError: if another process is working on the run, or its folder cannot be written to.
         """
         try:
             import fcntl
         except ImportError:  # not on every system
             yield
             return
-        folder = os.open(self.folder, os.O_RDONLY)
-        _held.add(folder)
+        path = self.folder / LOCK
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # NFS locks no file that is open for reading only
+            except OSError as error:
+                raise ConfigError(f"cannot write to the run folder {self.folder}: {error.strerror}") from None
+            _held.add(file)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held = _is_same(file, path)  # whoever held the lock has taken the file away
+            except OSError as error:
+                held = error.errno not in TAKEN
+                if held:
+                    _say_unlocked(self.folder)
+            if held:
+                break
+            _let_go(file)
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"another process is working on {self.folder}: wait for it or stop it, or begin a new run"
+                )
+            time.sleep(0.1)
         try:
-            deadline = time.monotonic() + PATIENCE
-            while True:
-                try:
-                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    if error.errno != errno.EWOULDBLOCK:  # a file system without locks
-                        break
-                    if time.monotonic() > deadline:
-                        raise ConfigError(
-                            f"another process is working on {self.folder}: wait for it or stop it, or begin a new run"
-                        ) from None
-                    time.sleep(0.1)
-                else:
-                    break
             yield
         finally:
-            _held.discard(folder)
-            os.close(folder)
+            path.unlink(missing_ok=True)
+            _let_go(file)
 
     def require_room(self, size: int) -> None:
         """Finds out before the training whether its files can be written.
@@ -209,7 +222,7 @@ class Run:
 
     def discard_if_not_begun(self) -> None:
         """Removes the folder of a run that failed before it began, that is, before anything came of its first epoch."""
-        if all(path.name in (CONFIG, JOB) or path.name.startswith(EVENTS) for path in self.folder.glob("*")):
+        if all(path.name in (CONFIG, JOB, LOCK) or path.name.startswith(EVENTS) for path in self.folder.glob("*")):
             shutil.rmtree(self.folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # there are other runs
                 self.folder.parent.rmdir()
@@ -234,18 +247,40 @@ def find_runs(root: Path, experiment: str | None = None) -> list[Run]:
     return sorted(runs, key=lambda run: run.number if experiment else run.begun)
 
 
+TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
+"""What the system says when somebody else holds a lock; other errors mean a file system without locks."""
 _held: set[int] = set()
-"""Open folders that are locked."""
+"""Open files that are locked."""
 
 
-def _let_go() -> None:
-    for folder in _held:
-        os.close(folder)
-    _held.clear()
+def _let_go(file: int) -> None:
+    _held.discard(file)
+    os.close(file)
+
+
+def _let_all_go() -> None:
+    for file in list(_held):
+        _let_go(file)
 
 
 if hasattr(os, "register_at_fork"):  # a loader's process lives on for seconds when the training is killed
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_let_all_go)
+
+
+def _is_same(file: int, path: Path) -> bool:
+    """Whether an open file is still the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@functools.cache
+def _say_unlocked(folder: Path) -> None:
+    note(
+        f"the file system of {folder} cannot lock files: nothing keeps two commands from working on this run at once, "
+        "so begin no second one"
+    )
 
 
 def open_checkpoint(given: str, root: Path, experiment: str | None) -> tuple[Path, dict[str, Any]]:
@@ -346,7 +381,7 @@ def resumable(folder: Path) -> str | None:
     for remains in folder.iterdir():
         if remains.is_dir():
             shutil.rmtree(remains)
-        elif remains.name != "log":  # which this process writes
+        elif remains.name not in ("log", LOCK):  # which this process writes and holds
             remains.unlink()
     return None
 

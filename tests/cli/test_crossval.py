@@ -124,6 +124,7 @@ def test_a_failed_fold_is_reported_and_the_others_finish(config, tmp_path, cli):
         ("--folds=4", "--folds: expected numbers from 1 to 3, got 4"),
         ("--folds=a", "--folds: expected numbers such as 1,3, got 'a'"),
         ("--jobs=0", "--jobs must be positive, got 0"),
+        ("--engine=dask", "--engine: expected local, ray, ray:ADDRESS or slurm, got 'dask'"),
         ("--baselines=ridg", "unknown baseline 'ridg'"),
         ("--ckpt_path=last", "leave --ckpt_path out"),
         ("--model.backbone=LTSM", "did you mean LSTM?"),

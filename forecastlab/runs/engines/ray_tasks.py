@@ -61,7 +61,7 @@ def _connect(ray: Any, address: str | None) -> None:
     before = signal.getsignal(signal.SIGTERM) if main else None
     try:
         ray.init(address or "local", log_to_driver=False, logging_level="error", **own)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except Exception as error:  # of many kinds, plain ones among them
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"--engine ray:{address or ''}: no connection ({said}); start a cluster with ray start --head, give the "
