@@ -10,7 +10,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import LightningDataModule
@@ -25,7 +24,7 @@ from forecastlab.data.loading import loader
 from forecastlab.data.options import DataOptions
 from forecastlab.data.panel import Panel, left_out
 from forecastlab.data.sampling import WindowSampling
-from forecastlab.data.scaling import fit_scaling, fitting_rows
+from forecastlab.data.scaling import fit_scaling, fitting_counts, fitting_rows
 from forecastlab.data.seen import Seen, seen
 from forecastlab.data.table import Table
 from forecastlab.data.trained_on import TrainedOn
@@ -141,7 +140,10 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
     @property
     def folds(self) -> list[Fold]:
         """Of each series, the target rows of the panel's axis, as `of_series` gives them."""
-        return [self.of_series(number) for number in range(len(self.tables))]
+        ranges = self.ranges
+        if self.fold_by == "calendar":
+            return [ranges] * len(self.tables)
+        return [ranges.shifted(rows) for rows in (self.rows.stop - self._longest).tolist()]
 
     @property
     def _longest(self) -> int:
@@ -213,23 +215,23 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
     @cached_property
     def scaling(self) -> Scaling:
         """The scaling fitted on the rows before the end of the fitting targets, and on no other."""
-        parts = fitting_rows(self.panel, self.folds, len(self.features), self.recipe.missing == "mask")
+        counts = fitting_counts(self.panel, self.folds)
+        if self.scale_by == "series" and not all(counts):
+            raise ConfigError(
+                f"series {self.panel.names[counts.index(0)]} has no row that trains in fold {self.fold}, so it cannot "
+                "be scaled by itself: set scale_by: global, choose a later fold or leave the series out"
+            )
+        together, mask = self.scale_by == "global", self.recipe.missing == "mask"
+        parts = fitting_rows(self.panel, self.folds, len(self.features), mask, together)
         transforms = Transforms(Schema.from_dict(self.schema))
         parts = [{name: transforms.of_columns(name, columns) for name, columns in part.items()} for part in parts]
-        fitted = [len(part["target"]) > 0 for part in parts]
-        if self.scale_by == "series" and not all(fitted):
-            raise ConfigError(
-                f"series {self.panel.names[fitted.index(False)]} has no row that trains in fold {self.fold}, so it "
-                "cannot be scaled by itself: set scale_by: global, choose a later fold or leave the series out"
-            )
-        if self.scale_by == "global":
-            parts = [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}]
+        fitted = [count > 0 for count in counts]
         return fit_scaling(self.scaler, parts, self.rows.static.numpy()[fitted])
 
     @cached_property
     def reference(self) -> Reference:
         """The units of scaled metrics, from all training rows of the fold, the validation tail included."""
-        return fit_reference(self.panel, self.folds, self.targets, self.season_length, self.fold)
+        return fit_reference(self.panel, self.folds, self.season_length, self.fold)
 
     def views(self) -> list["ForecastDataModule"]:
         """Each series of the panel by itself, with its share of the fold's rows; the one series as it is."""
@@ -268,11 +270,12 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
         view.fold = fold
         view.__dict__.pop("ranges", None)
         windows = view._cut("test").scored()
-        counts = [0] * len(self.tables)
-        for number in windows.series.unique().tolist():
-            test = view.of_series(number).test
+        counts, folds = [0] * len(self.tables), view.folds
+        numbers, samples = windows.series.unique_consecutive(return_counts=True)
+        firsts = windows.origins[samples.cumsum(0) - samples] + 1  # the samples of a series are in order
+        for number, first in zip(numbers.tolist(), firsts.tolist(), strict=True):
+            test = folds[number].test
             base, stop = int(self.rows.base[number]), int(self.rows.stop[number])
-            first = int(windows.origins[windows.series == number].min()) + 1
             own = slice(base + max(test.start, first), base + min(test.stop, stop))
             counts[number] = int(self.rows.observed[own].any(1).sum())
         return counts

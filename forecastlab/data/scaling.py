@@ -1,7 +1,7 @@
 """Fitting of scalers: scikit-learn's, on the rows of one fold only, as the affine `Scaling` that models apply."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,29 +17,52 @@ Columns = NDArray[np.float64]
 """(rows, columns)"""
 
 
-def fitting_rows(panel: Panel, folds: Sequence[Fold], features: int, mask: bool) -> list[dict[str, Columns]]:
-    """The rows of each series before the end of its fitting targets, and no other; what was filled in is NaN.
+def fitting_counts(panel: Panel, folds: Sequence[Fold]) -> list[int]:
+    """How many rows each series has before the end of its fitting targets; arguments as `fitting_rows`."""
+    return [len(own) for own in _own(panel, folds)]
+
+
+def fitting_rows(
+    panel: Panel, folds: Sequence[Fold], features: int, mask: bool, together: bool
+) -> list[dict[str, Columns]]:
+    """The rows before the end of the fitting targets, and no other; what was filled in is NaN.
 
     Args:
         panel: the series.
         folds: of each series, its target rows.
         features: number of features that are measured; with `mask`, as many more tell whether they were observed.
         mask: whether the data have such indicators.
+        together: whether the rows of all series are one part, or each series is a part of its own.
     """
-    rows, parts = panel.rows, []
-    for number, fold in enumerate(folds):
-        own = rows.clip(number, fold.train_start, fold.fit.stop)
-        begin = int(rows.base[number]) + int(rows.first[number])
-        fitting = slice(begin + own.start, begin + own.stop)
-        columns = {"feature": rows.features, "known": rows.known, "target": rows.target}
-        part = {name: tensor[fitting].numpy().copy() for name, tensor in columns.items()}
-        if mask:  # what was filled in is no value
-            part["feature"][:, :features][part["feature"][:, features : 2 * features] == 0] = np.nan
-            part["target"][~rows.observed[fitting].numpy()] = np.nan
-        if rows.padded:  # the feature that tells so has nothing to scale
-            part["feature"] = np.pad(part["feature"], ((0, 0), (0, 1)))
-        parts.append(part)
-    return parts
+    own = _own(panel, folds)
+    if not together:
+        return [_columns(panel, np.arange(part.start, part.stop), features, mask) for part in own]
+    chosen = np.zeros(len(panel.rows.target), np.bool_)
+    for part in own:
+        chosen[part.start : part.stop] = True
+    return [_columns(panel, chosen, features, mask)]
+
+
+def _own(panel: Panel, folds: Sequence[Fold]) -> list[range]:
+    """Of each series, the flat rows before the end of its fitting targets."""
+    rows, own = panel.rows, []
+    for number, (begin, fold) in enumerate(zip((rows.base + rows.first).tolist(), folds, strict=True)):
+        fitting = rows.clip(number, fold.train_start, fold.fit.stop)
+        own.append(range(begin + fitting.start, begin + fitting.stop))
+    return own
+
+
+def _columns(panel: Panel, chosen: NDArray[Any], features: int, mask: bool) -> dict[str, Columns]:
+    """A copy of some flat rows, which numbers or booleans choose; further arguments as `fitting_rows`."""
+    rows = panel.rows
+    columns = {"feature": rows.features, "known": rows.known, "target": rows.target}
+    part = {name: tensor.numpy()[chosen] for name, tensor in columns.items()}
+    if mask:  # what was filled in is no value
+        part["feature"][:, :features][part["feature"][:, features : 2 * features] == 0] = np.nan
+        part["target"][~rows.observed.numpy()[chosen]] = np.nan
+    if rows.padded:  # the feature that tells so has nothing to scale
+        part["feature"] = np.pad(part["feature"], ((0, 0), (0, 1)))
+    return part
 
 
 def fit_scaling(scaler: Scaler, series: Sequence[Mapping[str, Columns]], static: Columns) -> Scaling:

@@ -231,11 +231,13 @@ def _with_slots(recipe: Recipe, times: pd.DatetimeIndex, notes: list[str]) -> Re
 
 def _say_suspicious(tables: list[Table], recipe: Recipe, notes: list[str]) -> None:
     """Notes values that may mark missing ones."""
+    looked_at = [(table.values.to_numpy(), table.observed.to_numpy()) for table in tables[:_LOOKED_AT]]
     for name in dict.fromkeys([*recipe.targets, *recipe.features]):
+        place = recipe.places[name]
         counts: dict[float, int] = {}
         others: list[float] = []
-        for table in tables[:_LOOKED_AT]:
-            values = table.values[name].to_numpy()[table.observed[name].to_numpy()]
+        for columns, observed in looked_at:
+            values = columns[observed[:, place], place]
             found = suspicious(values)
             if found is not None:
                 counts[found[0]] = counts.get(found[0], 0) + found[1]
@@ -266,6 +268,10 @@ class _Layer:
         self._common: Callable[[str], pd.DatetimeIndex | None] = lru_cache(maxsize=1)(partial(_common_calendar, times))
         self._union = times.unique().sort_values() if recipe.slots and self._several else None
         self._frequencies: dict[bytes, str] = {}
+        self._last: tuple[NDArray[np.int64], str, pd.DatetimeIndex, NDArray[np.int64]] | None = None
+        """The times of the series before, its frequency, its calendar and the steps of its rows."""
+        self._nothing: tuple[pd.DatetimeIndex, pd.DataFrame] | None = None
+        """Times after which nothing is known, and the frame that says so."""
         self._held: dict[str, int] = {}
         self._inserted = 0
         self._closed = 0.0
@@ -278,13 +284,11 @@ class _Layer:
             static = {column: _constant(column, constants[:, place]) for place, column in enumerate(recipe.static)}
             frequency = self._frequency(times)
             if recipe.regular:
-                common = self._common(frequency) if self._several else None
-                calendar, periods = lay_out(times, frequency, within=common)
-                require_steady(times, periods, frequency, inferred=not recipe.frequency)
+                calendar, periods = self._calendar(times, frequency)
                 times, values = self._placed(times, calendar, values, periods)
             elif self._union is not None:
                 begin, end = self._union.searchsorted([times[0], times[-1]])
-                calendar = self._union[begin : end + 1]
+                calendar = self._union[begin : end + 1].rename(times.name)
                 times, values = self._placed(times, calendar, values, calendar.get_indexer(times).astype(np.int64))
             targets = values[:, [recipe.places[target] for target in recipe.targets]]
             observed = np.flatnonzero(~np.isnan(targets).all(axis=1))
@@ -292,8 +296,9 @@ class _Layer:
                 raise DataError(f"the targets ({', '.join(recipe.targets)}) have no value at all")
             first, stop = int(observed[0]) if recipe.missing == "mask" else 0, int(observed[-1]) + 1
             ahead = self._ahead(times, values, first, stop)
-            times, values, columns = times[first:stop], values[first:stop], recipe.labels[0]
-            return Table.from_numbers(name, times, columns, values, frequency, recipe.missing, ahead, static)
+            if (first, stop) != (0, len(times)):
+                times, values = times[first:stop], values[first:stop]
+            return Table.from_numbers(name, times, recipe.labels[0], values, frequency, recipe.missing, ahead, static)
         except DataError as error:
             raise DataError(f"series {name}: {error}") from None
 
@@ -326,6 +331,22 @@ class _Layer:
         steps, counts = np.unique(np.diff(times.as_unit("s").asi8), return_counts=True)
         return frequency_of(int(steps[counts.argmax()]))
 
+    def _calendar(self, times: pd.DatetimeIndex, frequency: str) -> tuple[pd.DatetimeIndex, NDArray[np.int64]]:
+        """Every step from the first time to the last, and the step of each row.
+
+        Series of the same times that follow each other share both, which saves most of the work of a large panel.
+        """
+        if self._last is not None:
+            stamps, of, calendar, periods = self._last
+            if of == frequency and np.array_equal(stamps, times.asi8):
+                return calendar, periods
+        common = self._common(frequency) if self._several else None
+        calendar, periods = lay_out(times, frequency, within=common)
+        require_steady(times, periods, frequency, inferred=not self.recipe.frequency)
+        calendar = calendar.rename(times.name)
+        self._last = times.asi8, frequency, calendar, periods
+        return calendar, periods
+
     def _placed(
         self,
         times: pd.DatetimeIndex,
@@ -336,7 +357,7 @@ class _Layer:
         """Times and values of every step: NaN where there is no row, but for what is known in advance, which holds."""
         inserted = periods[-1] + 1 - len(values)
         if not inserted:
-            return calendar.rename(times.name), values
+            return calendar, values
         placed = np.full((periods[-1] + 1, values.shape[1]), np.nan)
         placed[periods] = values
         self._inserted += inserted
@@ -351,11 +372,15 @@ class _Layer:
                 constant = self.recipe.fill.get(name, "ffill")
                 placed[absent, place] = values[before[absent], place] if constant == "ffill" else constant
                 self._held[name] = self._held.get(name, 0) + int(inserted)
-        return calendar.rename(times.name), placed
+        return calendar, placed
 
     def _ahead(self, times: pd.DatetimeIndex, values: NDArray[np.float64], first: int, stop: int) -> pd.DataFrame:
         """What is known in advance of the steps after a table's rows; nothing promised as known has holes."""
         recipe = self.recipe
+        if not recipe.known and stop == len(times):  # so it is of most series, which share a frame without rows
+            if self._nothing is None or self._nothing[0] is not times:
+                self._nothing = times, pd.DataFrame(np.empty((0, 0)), times[stop:], recipe.labels[1])
+            return self._nothing[1]
         known = values[:, [recipe.places[name] for name in recipe.known]]
         complete = np.flatnonzero(~np.isnan(known).any(axis=1))
         end = max([stop, *complete[-1:] + 1])

@@ -120,7 +120,7 @@ class TrainedOn:
         keys, has = row_keys(panel.rows, panel.times)
         trained = within(panel, [range(each.train_start, each.fit.stop) for each in folds])
         choosing = within(panel, [each.validation for each in folds])
-        kept = np.unique(keys[has & (trained | choosing)])
+        kept = _lowest(keys[has & (trained | choosing)], MAX_KEYS + 1)
         if len(kept) > MAX_KEYS:
             kept = kept[:MAX_KEYS]
             record = replace(record, bound=int(kept[-1]))
@@ -174,6 +174,18 @@ class TrainedOn:
     def chosen_by(self) -> NDArray[np.uint64]:
         """The keys of `choosing` as numbers."""
         return _as_numbers(self.choosing)
+
+
+def _lowest(keys: NDArray[np.uint64], count: int) -> NDArray[np.uint64]:
+    """The lowest keys that differ, ascending: so many, or all that there are.
+
+    Of many keys most are not sorted.
+    """
+    if len(keys) > 2 * count:
+        low = np.unique(np.partition(keys, 2 * count)[: 2 * count])
+        if len(low) >= count:
+            return low[:count]
+    return np.unique(keys)[:count]
 
 
 def _as_text(keys: NDArray[np.uint64]) -> str:

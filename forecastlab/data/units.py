@@ -15,32 +15,31 @@ Columns = NDArray[np.float64]
 """(rows, targets)"""
 
 
-def fit_reference(
-    panel: Panel, folds: Sequence[Fold], targets: Sequence[str], season_length: int, fold: int | str
-) -> Reference:
+def fit_reference(panel: Panel, folds: Sequence[Fold], season_length: int, fold: int | str) -> Reference:
     """The units of each series, from all its training rows, the validation tail included.
 
     Args:
         panel: the series.
         folds: of each series, its target rows.
-        targets: names of the columns to predict.
         season_length: rows in a season.
         fold: the number of the fold, for messages.
 
     Raises:
         ConfigError: if the one series trains on no more rows than a season has.
     """
-    units = []
-    for number, (table, own) in enumerate(zip(panel.tables, folds, strict=True)):
-        trained = panel.rows.clip(number, own.train_start, own.train_stop)
-        target = table.values[list(targets)].to_numpy()[trained]
+    units, rows = [], panel.rows
+    begins = (rows.base + rows.first).tolist()
+    for number, (begin, own) in enumerate(zip(begins, folds, strict=True)):
+        trained = rows.clip(number, own.train_start, own.train_stop)
+        flat = slice(begin + trained.start, begin + trained.stop)
+        target = np.asfortranarray(rows.target[flat].numpy())
         if len(target) <= season_length and len(folds) == 1:
             raise ConfigError(
                 f"season_length is {season_length}, but fold {fold} trains on {len(target)} rows only: "
                 "choose a later fold or a shorter season"
             )
         # what was filled in is no value, and no step from or to it is one of the series
-        target = np.where(table.observed[list(targets)].to_numpy()[trained], target, np.nan)
+        target = np.where(np.asfortranarray(rows.observed[flat].numpy()), target, np.nan)
         seasonal = target[season_length:] - target[:-season_length]
         units.append((_variance(target), _mean(np.abs(seasonal)), _mean(np.square(seasonal))))
     return Reference(*(torch.as_tensor(np.stack(unit)) for unit in zip(*units, strict=True)))

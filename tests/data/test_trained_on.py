@@ -272,3 +272,11 @@ def test_a_training_does_not_go_on_with_other_rows(other, said):
     assert said in str(caught.value)
     assert "--model.weights_from" in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 10
+
+
+@pytest.mark.parametrize("different", [3, 40, 10_000])
+@pytest.mark.parametrize("count", [10, 100])
+def test_the_lowest_keys_are_found_without_sorting_all(different, count):
+    random = np.random.default_rng(different)
+    keys = random.integers(0, 2**64, different, np.uint64)[random.integers(0, different, 5000)]
+    np.testing.assert_array_equal(trained_on._lowest(keys, count), np.unique(keys)[:count])

@@ -133,3 +133,24 @@ def test_names_of_every_kind_of_column_are_their_texts_in_the_order_of_their_fir
     tables = read_tables(daily([1.0, 2, 3, 4, 5]).assign(id=ids), recipe(series="id", missing="ffill", frequency="D"))
     ending = ".0" if kind == "float64" else ""
     assert [table.name for table in tables] == [f"{name}{ending}" for name in (30, 7, 12)]
+
+
+def test_series_of_the_same_times_and_of_others_are_laid_out_as_each_alone():
+    whole = daily([float(row) for row in range(8)])
+    parts = {
+        "a": whole,
+        "b": whole.assign(y=-whole["y"]),  # the times of the one before
+        "c": whole.drop(index=[3]),
+        "d": whole.drop(index=[3]).assign(y=7.0),
+        "e": whole.iloc[2:],
+        "f": whole.assign(y=[1.0, 2, 3, 4, 5, 6, NAN, NAN]),  # ends before its times do
+        "g": whole,
+    }
+    frame = pd.concat([part.assign(id=name) for name, part in parts.items()], ignore_index=True)
+    tables = read_tables(frame, recipe(series="id", missing="ffill"))
+    for table, (name, part) in zip(tables, parts.items(), strict=True):
+        (alone,) = read_tables(part, recipe(name=name, missing="ffill"))
+        assert table.name == name
+        for of in ("values", "observed", "ahead"):
+            pd.testing.assert_frame_equal(getattr(table, of), getattr(alone, of), check_freq=False)
+        pd.testing.assert_index_equal(table.times, alone.times)
