@@ -76,7 +76,7 @@ class TemporalFusion(Composed):
         context = hidden_size if static else 0
         inner = backbone(hidden_size + context)
         super().__init__(input_size, [inner], hidden_size)
-        self._static, self._varying = list(static), varying
+        self.static, self._varying = list(static), varying
         self.select_static = VariableSelection(len(static), hidden_size, dropout=dropout) if static else None
         self.contexts = nn.ModuleList(
             GatedResidual(hidden_size, hidden_size, hidden_size, dropout=dropout) for _ in range(3 if static else 0)
@@ -105,7 +105,7 @@ class TemporalFusion(Composed):
         if self.select_static is None:
             values, weights = self.select(varying)
             return _Selected(values, weights, None, None, None)
-        static, static_weights = self.select_static(x[..., self._static])
+        static, static_weights = self.select_static(x[..., self.static])
         selection, start, enrichment = (context(static) for context in self.contexts)
         values, weights = self.select(varying, selection)
         return _Selected(values, weights, start, enrichment, static_weights)

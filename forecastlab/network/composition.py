@@ -248,7 +248,12 @@ class Composition(nn.Module, metaclass=ByName):
 
     def inputs_by_name(self, target: int = 0) -> list[Input]:
         """What the backbone reads; of independent channels, for the target of that number."""
-        return inputs_of(self.schema, self.embeddings, self.channels, target)
+        return inputs_of(self.schema, self.embeddings, self.channels, self.reads_level, target)
+
+    @property
+    def reads_level(self) -> bool:
+        """Whether the logarithm of the level is an input: of counts, whose scatter depends on their level."""
+        return self.settings["window_norm"] == "level" and self.loss.whole
 
     @property
     def told_by(self) -> Loss | Draws:
@@ -380,7 +385,13 @@ class Composition(nn.Module, metaclass=ByName):
         if self.embeddings is not None:
             assert scaled.vectors is not None
             x = self.embeddings.joined(x, scaled.vectors)
-        return x if self.channels is None else self.channels.inputs(x)
+        x = x if self.channels is None else self.channels.inputs(x)
+        if not self.reads_level:
+            return x
+        assert scaled.unit is not None
+        level = scaled.unit.log()
+        level = level if self.channels is None else self.channels.apart(level)
+        return torch.cat([x, level.expand(-1, x.shape[1], -1)], -1)
 
     def decode(self, scaled: Scaled, encoding: Encoding, scored: bool = False) -> Run:
         """Dropout and decoder.

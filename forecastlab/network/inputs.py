@@ -16,13 +16,16 @@ class Input(NamedTuple):
     """Whether it is the same in every row."""
 
 
-def inputs_of(schema: Schema, embeddings: Embeddings | None, channels: Channels | None, target: int = 0) -> list[Input]:
+def inputs_of(
+    schema: Schema, embeddings: Embeddings | None, channels: Channels | None, levels: bool = False, target: int = 0
+) -> list[Input]:
     """The inputs of the backbone, in order.
 
     Args:
         schema: names and sizes of the data.
         embeddings: the learned vectors, if there are any.
         channels: the independent channels, if there are any.
+        levels: whether the logarithm of the level of each target is read too (`Level`).
         target: number of the target whose channel is asked for.
     """
     inputs = [Input(name, False) for name in schema.features] + [Input(name, True) for name in schema.static]
@@ -31,10 +34,12 @@ def inputs_of(schema: Schema, embeddings: Embeddings | None, channels: Channels 
         for name, size, columns in embeddings.vectors:
             static = name == SERIES or columns[0] in schema.static
             inputs += [Input(f"{name}, {number}", static) for number in range(1, size + 1)]
+    heights = [Input(f"level of {name}", True) for name in schema.targets] if levels else []
     if channels is None:
-        return inputs
+        return inputs + heights
     own = [inputs[channels.own[target]], *(inputs[place] for place in channels.others)]
-    return own + [Input(f"{TARGET}, {number}", True) for number in range(1, channels.size + 1)]
+    own += [Input(f"{TARGET}, {number}", True) for number in range(1, channels.size + 1)]
+    return own + heights[target : target + 1]
 
 
 def known_of(schema: Schema, embeddings: Embeddings | None) -> list[str]:

@@ -232,7 +232,8 @@ def test_the_inputs_of_a_column_of_text_are_one_feature(tmp_path, embeddings):
 
 
 def test_variables_that_are_selected_are_named_with_their_shares():
-    module = Series(weather(), features=COLUMNS, recipe={"known": ("wind",)}, lookback=4, horizon=2)
+    recipe = {"known": ("wind",)}
+    module = Series(weather(), features=("T0", "T1", "y"), recipe=recipe, lookback=4, horizon=2)
     parts = {"backbone": partial(TemporalFusion, hidden_size=4), "decoder": TemporalFusionDecoder}
     explanation = explain(network(module, **parts), module, **QUICK)
     found = tables(explanation)

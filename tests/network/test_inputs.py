@@ -10,6 +10,7 @@ from forecastlab.decoders import TemporalFusionDecoder
 from forecastlab.errors import ConfigError
 from forecastlab.hybrids.stack import Stack
 from forecastlab.hybrids.temporal_fusion import TemporalFusion
+from forecastlab.losses import NegativeBinomial
 from forecastlab.network.inputs import inputs_of, known_of
 from forecastlab.runs.checkpoint import read_checkpoint
 from forecastlab.training.forecaster import Forecaster
@@ -50,7 +51,7 @@ def test_inputs_that_never_change_within_a_window_are_the_static_ones(settings, 
     assert inputs.shape[-1] == len(names) == len({name for name, _ in names})
     constant = (inputs == inputs[:, :1]).all(1).all(0)
     assert constant.tolist() == [static for _, static in names]
-    assert model.backbone._static == [place for place, (_, static) in enumerate(names) if static]
+    assert model.backbone.static == [place for place, (_, static) in enumerate(names) if static]
 
 
 @every
@@ -81,6 +82,17 @@ def test_a_known_covariate_has_the_name_of_the_column_that_changes_it(settings):
         assert found == {column if "embeddings" not in settings else column.partition("=")[0]}
 
 
+@pytest.mark.parametrize("channels", ["mixed", "independent"])
+def test_the_level_of_a_window_is_read_as_its_logarithm(channels):
+    model, samples = network(None, window_norm="level", loss=NegativeBinomial, channels=channels), batch(30)
+    for target, column in enumerate(SCHEMA.targets):
+        position = [name for name, _ in model.inputs_by_name(target)].index(f"level of {column}")
+        own = samples.history[..., SCHEMA.features.index(column)]
+        expected = (1 + own.abs().mean(1)).log()
+        torch.testing.assert_close(read(model, samples, target)[..., position], expected[:, None].expand(-1, 3))
+        assert model.inputs_by_name(target)[position].static
+
+
 def test_without_vectors_and_channels_static_columns_come_last():
     names = inputs_of(SCHEMA, None, None)
     assert [name for name, _ in names] == [*SCHEMA.features, *SCHEMA.static]
@@ -94,7 +106,7 @@ def test_static_inputs_are_found_again_when_a_checkpoint_is_loaded(tmp_path):
     running.save_checkpoint(tmp_path / "x.ckpt")
     assert "static" not in read_checkpoint(tmp_path / "x.ckpt")["hyper_parameters"]["backbone"]["init_args"]
     loaded = Forecaster.load(tmp_path / "x.ckpt")
-    assert loaded.backbone._static == [len(data.schema["features"])]
+    assert loaded.backbone.static == [len(data.schema["features"])]
     (batch,) = [next(iter(data.val_dataloader()))]
     assert torch.equal(loaded(batch), model.eval()(batch))
 
@@ -102,7 +114,7 @@ def test_static_inputs_are_found_again_when_a_checkpoint_is_loaded(tmp_path):
 def test_within_another_hybrid_all_inputs_are_read_as_if_they_changed():
     parts = [partial(TemporalFusion, hidden_size=4), LSTM]
     model = Forecaster(partial(Stack, branches=parts), schema=SCHEMA.as_dict())
-    assert model.backbone.branches[0]._static == []
+    assert model.backbone.branches[0].static == []
 
 
 def test_static_inputs_cannot_be_given_to_a_network():

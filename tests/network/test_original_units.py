@@ -82,7 +82,7 @@ def test_the_mean_is_softplus_of_the_output_times_the_level_of_the_window():
 def decoded(model, x):
     """What the decoder of a network is given."""
     scaled = model.scaled(x)
-    return model.backbone(scaled.inputs)[0], scaled.known, scaled.last
+    return model.backbone(model.inputs(scaled))[0], scaled.known, scaled.last
 
 
 def test_without_a_level_the_mean_is_softplus_of_the_output_times_the_unit_of_the_scaler():
