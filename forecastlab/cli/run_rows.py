@@ -39,7 +39,7 @@ def row_of(run: Run, notes: list[str]) -> dict[str, Any]:
     except DataError as error:
         notes.append(f"{error}")
         begun_with = None
-    parts = sorted({path.parent.parent.parent for path in run.folder.glob("*/fold_*/seed_*")})
+    parts = sorted({path.parent.parent for path in run.folder.glob("*/fold_*/seed_*")})
     if isinstance(begun_with, dict) and "suite" in begun_with:
         return row | _benchmark(run.folder, begun_with, notes)
     if (run.folder / TRIALS).exists():
