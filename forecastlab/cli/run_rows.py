@@ -84,7 +84,7 @@ def _crossval(folder: Path, optimistic: bool, notes: list[str]) -> dict[str, Any
         begun = len({path.parent.name for path in folder.glob("fold_*/seed_*")})
         return {"state": f"{begun} folds begun"} if begun else {}
     folds = results[results["seed"].notna()]
-    figures = {name: folds[name].mean() for name in folds if str(name).startswith("test/")}
+    figures = {str(name): folds[name].mean() for name in folds if str(name).startswith("test/")}
     return {**figures, "state": f"{folds['fold'].nunique()} folds", "note": _note(folds, optimistic)}
 
 
