@@ -39,7 +39,7 @@ def row_of(run: Run, notes: list[str]) -> dict[str, Any]:
     except DataError as error:
         notes.append(f"{error}")
         begun_with = None
-    parts = sorted({path.parent.parent.parent for path in run.folder.glob("*/fold_*/seed_*")})
+    parts = sorted({path.parent.parent for path in run.folder.glob("*/fold_*/seed_*")})
     if isinstance(begun_with, dict) and "suite" in begun_with:
         return row | _benchmark(run.folder, begun_with, notes)
     if (run.folder / TRIALS).exists():
@@ -84,7 +84,7 @@ def _crossval(folder: Path, optimistic: bool, notes: list[str]) -> dict[str, Any
         begun = len({path.parent.name for path in folder.glob("fold_*/seed_*")})
         return {"state": f"{begun} folds begun"} if begun else {}
     folds = results[results["seed"].notna()]
-    figures = {name: folds[name].mean() for name in folds if str(name).startswith("test/")}
+    figures = {str(name): folds[name].mean() for name in folds if str(name).startswith("test/")}
     return {**figures, "state": f"{folds['fold'].nunique()} folds", "note": _note(folds, optimistic)}
 
 

@@ -108,10 +108,13 @@ def chosen(table: pd.DataFrame, condition: str) -> pd.DataFrame:
     values = table[column]
     if pd.api.types.is_numeric_dtype(values):
         try:
-            return table[values.notna() & CONDITIONS[sign](values, float(text))]
+            holds = CONDITIONS[sign](values, float(text))
         except ValueError:
             raise ConfigError(f"--where {condition}: expected a number, got {text!r}") from None
-    return table[values.notna() & CONDITIONS[sign](values.astype(str), text)]
+    else:
+        holds = CONDITIONS[sign](values.astype(str), text)
+    kept: pd.DataFrame = table[values.notna() & holds]
+    return kept
 
 
 def _parts(condition: str) -> tuple[str, str, str]:

@@ -329,7 +329,7 @@ class Experiment(CommandLine):
         """Says what the validation came to."""
         if self.trainer.is_global_zero:
             for name, value in self.trainer.callback_metrics.items():
-                print(f"{name:<11} {float(value):.4g}")
+                print(f"{name:<11} {float(value):.6g}")
 
     def after_test(self) -> None:
         """Says what was scored, and where the predictions are."""

@@ -91,7 +91,7 @@ def made(root, name, **files):
     return folder
 
 
-def tested(root, name, backbone, mase):
+def scored(root, name, backbone, mase):
     """A run of some backbone whose test came to some MASE."""
     return made(
         root,
@@ -134,7 +134,7 @@ def test_a_crossval_that_has_no_results_yet_says_how_many_folds_are_begun(cli, t
 
 def test_runs_are_sorted_by_any_figure_which_is_shown_then(cli, tmp_path):
     for name, mase in (("a", 0.9), ("b", 0.7), ("c", 0.8)):
-        tested(tmp_path, name, "GRU", mase)
+        scored(tmp_path, name, "GRU", mase)
     head, *rows = listed(cli, tmp_path, "--sort", "test/mase").splitlines()
     assert "test/mase" in head.split()
     assert [row.split()[0][0] for row in rows] == ["b", "c", "a"]
@@ -144,7 +144,7 @@ def test_runs_are_sorted_by_any_figure_which_is_shown_then(cli, tmp_path):
 
 def test_runs_are_chosen_by_words_and_figures_of_which_all_must_hold(cli, tmp_path):
     for name, backbone, mase in (("a", "GRU", 0.9), ("b", "GRU", 0.7), ("c", "LSTM", 0.6)):
-        tested(tmp_path, name, backbone, mase)
+        scored(tmp_path, name, backbone, mase)
     made(tmp_path, "d", config_yaml="model: {backbone: {class_path: x.GRU}}\n")  # it has no figure
     rows = listed(cli, tmp_path, "--where", "model=GRU", "--where", "test/mase<0.8").splitlines()[1:]
     assert [row.split()[0] for row in rows] == ["b/version_0"]
@@ -164,7 +164,7 @@ def test_runs_are_chosen_by_words_and_figures_of_which_all_must_hold(cli, tmp_pa
     ],
 )
 def test_what_cannot_be_done_is_an_error_in_one_line(cli, tmp_path, args, word):
-    folder = tested(tmp_path, "a", "GRU", 0.9)
+    folder = scored(tmp_path, "a", "GRU", 0.9)
     answer = cli("runs", *args, f"--trainer.default_root_dir={tmp_path}")
     assert answer.status == 2
     assert word in answer.err
@@ -179,7 +179,7 @@ def test_the_size_of_a_run_counts_its_files(tmp_path):
 
 @pytest.mark.parametrize(("answer", "is_left"), [("n", True), ("", True), ("y", False)])
 def test_a_run_is_deleted_when_the_question_is_answered_with_yes(cli, tmp_path, monkeypatch, answer, is_left):
-    one, other = tested(tmp_path, "a", "GRU", 0.9), tested(tmp_path, "b", "GRU", 0.9)
+    one, other = scored(tmp_path, "a", "GRU", 0.9), scored(tmp_path, "b", "GRU", 0.9)
     monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
     monkeypatch.setattr("builtins.input", lambda text: answer)
     assert cli("runs", "rm", "a/version_0", f"--trainer.default_root_dir={tmp_path}").status == 0
@@ -188,7 +188,7 @@ def test_a_run_is_deleted_when_the_question_is_answered_with_yes(cli, tmp_path, 
 
 
 def test_several_runs_are_deleted_without_a_question_if_that_is_asked_for(cli, tmp_path):
-    folders = [tested(tmp_path, name, "GRU", 0.9) for name in ("a", "b", "c")]
+    folders = [scored(tmp_path, name, "GRU", 0.9) for name in ("a", "b", "c")]
     root = f"--trainer.default_root_dir={tmp_path}"
     said = cli("runs", "rm", "--yes", "a/version_0", "lightning_logs/b/version_0", root)
     assert said.status == 0

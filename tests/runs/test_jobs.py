@@ -1,8 +1,10 @@
 import dataclasses
 import os
+import re
 import signal
 import sys
 from pathlib import Path
+import time
 
 import pytest
 
@@ -11,6 +13,7 @@ from forecastlab.runs.jobs import Job, run_jobs
 
 PRELOAD = ("torch",)
 """Which counts GPUs; each process would import it."""
+PROGRESS = r"\d+ of \d+ ended  "
 
 
 def work(argument, report):
@@ -24,6 +27,8 @@ def work(argument, report):
         raise ZeroDivisionError("a bug")
     if what == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if what == "slow":
+        time.sleep(2)  # it is looked at twice a second
     if what == "exit":
         sys.exit(3)
     if what == "killed once" and not path.exists():
@@ -37,6 +42,11 @@ def jobs(tmp_path, *whats):
         Job(f"{what} {number}", work, (what, tmp_path / f"{number}.out"), tmp_path / f"{number}.log")
         for number, what in enumerate(whats)
     ]
+
+
+def ends_in(text):
+    """The lines about jobs that have ended; on a slow machine there are lines about those that run among them."""
+    return [line for line in text.splitlines() if not re.match(PROGRESS, line)]
 
 
 @pytest.mark.parametrize("processes", [1, 3])
@@ -63,7 +73,7 @@ def test_a_job_that_fails_or_is_killed_does_not_touch_the_others(tmp_path, capsy
     }
     assert "ZeroDivisionError" in (tmp_path / "2.log").read_text()
     assert {path.name for path in tmp_path.glob("*.out")} == {"4.out", "5.out"}
-    printed = capsys.readouterr().out.splitlines()
+    printed = ends_in(capsys.readouterr().out)
     again = f"killed 1: the process was killed by signal 9; see {tmp_path / '1.log'}; it is begun again"
     assert sorted(printed) == sorted(
         [f"{name}: {why}" for name, why in failed.items()] + ["fine 4: done", "fine 5: done"] + [again] * 2
@@ -87,6 +97,15 @@ def test_a_job_runs_in_the_working_folder_and_its_log_is_named_from_there(tmp_pa
     assert (tmp_path / "logs" / "one.log").read_text() == "printed by fine\n"
 
 
+def test_how_far_the_jobs_are_is_told_by_time(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("forecastlab.runs.live_line.INTERVAL", 0.0)  # each time that it looks
+    run_jobs(jobs(tmp_path, "slow", "slow"), 1)
+    told = [line for line in capsys.readouterr().out.splitlines() if re.match(PROGRESS, line)]
+    assert told[0].startswith("0 of 2 ended  ")
+    assert any("slow 0: half way" in line for line in told)
+    assert any(line.startswith("1 of 2 ended  about ") for line in told)
+
+
 def test_jobs_are_asked_for_when_a_process_is_free_and_their_ends_are_told(tmp_path, capsys):
     ends = []
 
@@ -101,5 +120,5 @@ def test_jobs_are_asked_for_when_a_process_is_free_and_their_ends_are_told(tmp_p
 
     assert set(run_jobs(more(), 2, PRELOAD, total=4, ended=ended)) == {"killed 1"}
     assert sorted(ends) == [("fine 0", True), ("fine 2", True), ("fine 3", True), ("killed 1", False)]
-    printed = [line for line in capsys.readouterr().out.splitlines() if "begun again" not in line]
+    printed = [line for line in ends_in(capsys.readouterr().out) if "begun again" not in line]
     assert sorted(printed) == sorted(f"{name}: over" for name, _ in ends)

@@ -34,7 +34,7 @@ class EpochLine(ProgressBar):
         self._begun = 0.0
         self._took: deque[float] = deque(maxlen=EPOCHS)
         self._rows = 0
-        self._speed = ""
+        self._speed = 0.0
 
     def disable(self) -> None:
         self._enabled = False
@@ -58,8 +58,8 @@ class EpochLine(ProgressBar):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         seconds = self.line.clock() - self._begun
         self._took.append(seconds)
+        self._speed = self._rows / max(seconds, 1e-9)
         if self.line.due:
-            self._speed = f"{_short(self._rows / max(seconds, 1e-9))} rows/s"
             self._show_training(trainer, 1.0, self._took)
 
     def on_validation_batch_end(
@@ -142,7 +142,7 @@ class EpochLine(ProgressBar):
                 *(f"{name} {loss:.4f}" for name, loss in losses.items() if loss == loss),
                 "" if best is None or in_epoch < 0 else f"best {best:.4f} in epoch {in_epoch}",
                 f"lr {rates[0]:.3g}" if rates else "",
-                self._speed,
+                f"{_short(self._speed)} rows/s" if self._speed else "",
             ]
         )
 
