@@ -128,6 +128,14 @@ def test_an_engine_that_cannot_be_named_is_refused(text, said):
         engine_of(text)
 
 
+@pytest.mark.parametrize(("engine", "package"), [(Ray(), "ray"), (Slurm(), "submitit")])
+def test_an_engine_whose_package_is_missing_names_the_extra(tmp_path, monkeypatch, engine, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    extra = {"ray": "ray", "submitit": "slurm"}[package]
+    with pytest.raises(ConfigError, match=rf"pip install 'forecastlab\[{extra}\]'"):
+        run_jobs(jobs(tmp_path, "one"), 1, engine=engine, folder=tmp_path)
+
+
 def test_slurm_is_refused_where_there_is_none(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="this machine has no srun"):

@@ -33,7 +33,7 @@ def engine_of(engine: str | Engine) -> Engine:
     if name not in ENGINES:
         raise ConfigError(f"--engine: expected local, ray, ray:ADDRESS or slurm, got {engine!r}")
     kind = ENGINES[name]
-    known = {field.name: type(field.default) for field in fields(kind)}
+    known: dict[str, type[Any]] = {field.name: type(field.default) for field in fields(kind)}
     settings: dict[str, Any] = {}
     for part in filter(None, rest.split(",")):
         key, equals, value = part.partition("=")

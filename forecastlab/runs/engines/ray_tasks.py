@@ -32,6 +32,8 @@ class Ray(Engine):
     @contextlib.contextmanager
     def open(self, folder: Path, preload: Sequence[str]) -> Iterator[Workers]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to others
+        if self.address is None:  # nobody else reaches it: Ray then takes the loopback address; read at its import
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         try:
             import ray
         except ImportError:
@@ -54,9 +56,7 @@ def _connect(ray: Any, address: str | None) -> None:
     Raises:
         ConfigError: if that cannot be done.
     """
-    own: dict[str, Any] = {}
-    if address is None:  # nobody else is to reach it
-        own = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    own = {"include_dashboard": False} if address is None else {}
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if main else None
     try:
