@@ -117,7 +117,7 @@ def _sha256(tensors: Mapping[str, Tensor], text: str = "") -> str:
     digest = hashlib.sha256(text.encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -224,7 +224,7 @@ def _stamps(times: Sequence[pd.Timestamp]) -> Tensor:
 
 def _times(stamps: Tensor, zone: str) -> list[pd.Timestamp]:
     """The inverse of `_stamps`, in a time zone; "" for none."""
-    times = [pd.Timestamp(np.datetime64(stamp, _UNITS[unit])) for stamp, unit in stamps.tolist()]
+    times = [pd.Timestamp(np.array([stamp]).view(f"datetime64[{_UNITS[unit]}]")[0]) for stamp, unit in stamps.tolist()]
     return [time.tz_localize("UTC").tz_convert(zone) for time in times] if zone else times
 
 
