@@ -55,11 +55,14 @@ def predictions_table(
             "forecast": forecast[..., number].ravel(),
         }
         columns |= {label: quantiles[..., number, level].ravel() for label, level in quantile_columns(levels).items()}
-        frames.append(pd.DataFrame(columns).assign(series=np.repeat(series, horizon)))
+        frames.append(pd.DataFrame(columns))
+    if len(frames) == 1:
+        return frames[0]
     table = pd.concat(frames, ignore_index=True)
-    if len(names) > 1 and len(targets) > 1:
-        table = table.sort_values("series", kind="stable", ignore_index=True)
-    return table.drop(columns="series")
+    if len(names) == 1:
+        return table
+    together = np.argsort(np.tile(np.repeat(series, horizon), len(targets)), kind="stable")
+    return table.iloc[together].reset_index(drop=True)
 
 
 def quantile_columns(levels: Sequence[float]) -> dict[str, int]:

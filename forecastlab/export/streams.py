@@ -84,8 +84,9 @@ def load_streams(network: Network, path: str | Path) -> list[Stream]:
     path = with_ending(path, ".safetensors")
     packed = read_safetensors(path)
     try:
-        about = json.loads(bytes(packed.pop(_ABOUT).numpy()))
-        require_plain(about, str(path), sum(part.numel() for part in packed.values()) + 2**16)
+        text = bytes(packed.pop(_ABOUT).numpy())
+        about = json.loads(text)
+        require_plain(about, str(path), len(text))
         if about["format"] != FORMAT or about["version"] != VERSION:
             raise ValueError(f"its form is {about['format']!r} of version {about['version']!r}")
         if about["sha256"] != _sha256(packed):
@@ -117,7 +118,7 @@ def _sha256(tensors: Mapping[str, Tensor], text: str = "") -> str:
     digest = hashlib.sha256(text.encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -224,7 +225,7 @@ def _stamps(times: Sequence[pd.Timestamp]) -> Tensor:
 
 def _times(stamps: Tensor, zone: str) -> list[pd.Timestamp]:
     """The inverse of `_stamps`, in a time zone; "" for none."""
-    times = [pd.Timestamp(np.datetime64(stamp, _UNITS[unit])) for stamp, unit in stamps.tolist()]
+    times = [pd.Timestamp(np.array([stamp]).view(f"datetime64[{_UNITS[unit]}]")[0]) for stamp, unit in stamps.tolist()]
     return [time.tz_localize("UTC").tz_convert(zone) for time in times] if zone else times
 
 

@@ -67,8 +67,9 @@ def with_partitions(
         distinct = list(dict.fromkeys(there))
         codes = {value: code for code, value in enumerate(distinct)}
         for frame, value in zip(frames, given, strict=True):  # a number for each row, and not a text
-            code = -1 if value is None else codes[value]
-            frame.insert(place, name, pd.Categorical.from_codes(np.full(len(frame), code), categories=distinct))
+            repeated = np.full(len(frame), -1 if value is None else codes[value], np.int64)
+            column = pd.Categorical.from_codes(repeated, categories=pd.Index(distinct))
+            frame.insert(place, name, pd.Series(column, frame.index))
     return names
 
 

@@ -47,6 +47,17 @@ def test_a_series_that_is_spread_over_folders_is_one_series(tmp_path):
     assert {table.name: table.values["y"].tolist() for table in tables} == {"north": [*range(6)], "south": [*range(6)]}
 
 
+def test_names_of_series_that_look_like_numbers_stay_texts_and_other_numbers_do_not(tmp_path):
+    for store in ("007", "12"):
+        path = tmp_path / f"store={store}" / "price=1.50" / "rows.parquet"
+        path.parent.mkdir(parents=True)
+        days(1).to_parquet(path)
+    frame, _ = read_source(tmp_path, texts=["store"])
+    assert frame["store"].tolist() == ["007", "12"]
+    assert frame["price"].tolist() == [1.5, 1.5]
+    assert read_source(tmp_path)[0]["store"].tolist() == [7, 12]
+
+
 def test_text_files_are_partitioned_too_and_a_default_partition_has_no_value(tmp_path):
     for folder in ("region=x", "region=__HIVE_DEFAULT_PARTITION__"):
         (tmp_path / folder).mkdir()

@@ -142,6 +142,7 @@ def test_series_of_the_same_times_and_of_others_are_laid_out_as_each_alone():
         "b": whole.assign(y=-whole["y"]),  # the times of the one before
         "c": whole.drop(index=[3]),
         "d": whole.drop(index=[3]).assign(y=7.0),
+        "h": whole.drop(index=[5]),  # as many rows, at other times
         "e": whole.iloc[2:],
         "f": whole.assign(y=[1.0, 2, 3, 4, 5, 6, NAN, NAN]),  # ends before its times do
         "g": whole,
