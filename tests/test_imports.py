@@ -30,7 +30,7 @@ MAY_IMPORT = {
         *("data", "runs", "batch", "errors", "limits"),
     },
     "training": {
-        *("network", "data", "metrics", "runs"),
+        *("network", "data", "metrics", "figures", "runs"),
         *("backbones", "decoders", "losses", "penalties", "batch", "errors", "adapters"),
     },
     "baselines": {"data", "errors"},
@@ -44,7 +44,7 @@ MAY_IMPORT = {
         *("experiment", "training", "network", "figures", "baselines", "data", "metrics", "runs"),
         *("batch", "errors", "limits", "text_columns"),
     },
-    "models": {"evaluation", "experiment", "training", "network", "figures", "data", "runs", "errors"},
+    "models": {"evaluation", "experiment", "training", "network", "data", "runs", "errors"},
     "benchmarks": {
         *("evaluation", "experiment", "training", "network", "figures", "data", "runs", "errors"),
     },

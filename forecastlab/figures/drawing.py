@@ -100,22 +100,31 @@ def styles(models: Sequence[str], order: Sequence[str], theme: Theme) -> list[di
 
 
 def panels_of(
-    panels: int, height: float, theme: Theme, *, sharex: bool = False, ratios: Sequence[float] | None = None
+    panels: int,
+    height: float,
+    theme: Theme,
+    *,
+    columns: int = 1,
+    sharex: bool = False,
+    ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of some panels, one above the other.
+    """A figure of some panels, one above the other, or row by row in several columns.
 
     Args:
         panels: how many.
         height: of the figure, in inches.
         theme: colours.
+        columns: panels in a row. The figure is as many times as wide.
         sharex: whether the panels share their horizontal axis.
-        ratios: heights of the panels, relative to each other; None for equal ones.
+        ratios: heights of the rows of panels, relative to each other; None for equal ones.
     """
-    figure = Picture(figsize=(WIDTH, height), layout="constrained", facecolor=theme.paper)
-    grid = figure.subplots(panels, 1, sharex=sharex, squeeze=False, height_ratios=ratios)
-    for axes in grid[:, 0]:
+    figure = Picture(figsize=(WIDTH * columns, height), layout="constrained", facecolor=theme.paper)
+    grid = figure.subplots(-(-panels // columns), columns, sharex=sharex, squeeze=False, height_ratios=ratios)
+    for axes in grid.flat[panels:]:
+        axes.remove()
+    for axes in grid.flat[:panels]:
         dress(axes, theme)
-    return figure, list(grid[:, 0])
+    return figure, list(grid.flat[:panels])
 
 
 def dress(axes: Axes, theme: Theme) -> None:

@@ -25,12 +25,12 @@ from forecastlab.experiment.believed import believed
 from forecastlab.experiment.config import Config
 from forecastlab.experiment.refitted import MARK
 from forecastlab.experiment.words import in_words
-from forecastlab.models.figure import forecast_figure
 from forecastlab.models.quiet import within_a_program
 from forecastlab.runs.checkpoint import read_checkpoint
 from forecastlab.runs.engines.engine import Engine
 from forecastlab.runs.files import write_output
 from forecastlab.training.callbacks import SeenRows
+from forecastlab.training.forecast_panels import forecast_figure
 from forecastlab.training.forecaster import Forecaster
 
 

@@ -15,7 +15,7 @@ from forecastlab.errors import ConfigError
 from forecastlab.figures.drawing import LIGHT, Theme, date_axis, legend, panel_title, panels_of
 
 MOST = 6
-"""Panels of a figure unless series are named."""
+"""Panels of a figure unless series are named; of more there are three in a row."""
 _LOW = re.compile(r"forecast-lo-([\d.]+)")
 _SHADES = (0.16, 0.28, 0.4)
 
@@ -26,15 +26,17 @@ def forecast_figure(
     *,
     series: Sequence[str] | None = None,
     history: int | None = None,
+    choice: str = "series=[...]",
     theme: Theme = LIGHT,
 ) -> Figure:
-    """The last rows of series, and their forecasts, as panels one above the other.
+    """The last rows of series, and their forecasts, as panels one above the other, or as small multiples.
 
     Args:
         panel: the series.
         forecast: one row per forecast value, as `Network.forecast` gives it.
         series: names of the series; None for the first ones that have a forecast. A line says if that leaves any out.
         history: rows before the forecast; None for four horizons, and at least 30.
+        choice: what chooses series, for the line that says that some are left out.
         theme: colours.
 
     Raises:
@@ -54,7 +56,8 @@ def forecast_figure(
     targets = list(dict.fromkeys(forecast["target"]))
     keys = [(name, target) for name in chosen for target in targets]
     shown = keys if series is not None else keys[: max(MOST, len(targets))]
-    figure, panels = panels_of(len(shown), 0.7 + 1.7 * len(shown), theme)
+    columns = 1 if len(shown) <= MOST else 3
+    figure, panels = panels_of(len(shown), 0.7 + 1.7 * -(-len(shown) // columns), theme, columns=columns)
     levels = sorted((float(found[1]) for found in map(_LOW.fullmatch, forecast.columns) if found), reverse=True)
     if len(levels) > len(_SHADES):  # a fan of more cannot be told apart
         levels = [levels[0], levels[len(levels) // 2]]
@@ -73,7 +76,7 @@ def forecast_figure(
     legend(figure, [*lines, *shades], theme)
     left = len(dict.fromkeys(names)) - len(dict.fromkeys(name for name, _ in shown))
     if series is None and left:
-        text = f"{len(names) - left} of {len(names)} series; series=[...] chooses others"
+        text = f"{len(names) - left} of {len(names)} series; {choice} chooses others"
         figure.supxlabel(text, fontsize=9, color=theme.muted, x=0.02, ha="left")
     return figure
 
