@@ -3,8 +3,8 @@ import os
 import re
 import signal
 import sys
-from pathlib import Path
 import time
+from pathlib import Path
 
 import pytest
 
