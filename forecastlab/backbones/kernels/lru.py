@@ -44,19 +44,19 @@ class _LRU(torch.autograd.Function):
         D: Tensor,
         s: Tensor,
     ) -> Any:
-        nu, theta, gamma = nu_log.exp(), theta_log.exp(), gamma_log.exp().unsqueeze(-1)
-        size = nu.neg().exp_()
-        a, b, c = torch.cat([size * theta.cos(), size * theta.sin()]), (gamma * B).flatten(0, 1), C.flatten(1)
+        nu, theta, gamma = torch.stack([nu_log, theta_log, gamma_log]).exp_()
+        factors = torch.polar(nu.neg().exp_(), theta)
+        a, b, c = torch.view_as_real(factors).T.flatten(), (gamma.unsqueeze(-1) * B).flatten(0, 1), C.flatten(1)
         y, last, states = run_forward(v, a, b, c, D, s)
-        ctx.save_for_backward(v, a, b, c, D, s, states, nu, theta, gamma, B)
+        ctx.save_for_backward(v, a, b, c, D, s, states, factors, nu, theta, gamma, B)
         return y, last
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         refuse_second_derivatives()
-        *run, nu, theta, gamma, B = ctx.saved_tensors
+        *run, factors, nu, theta, gamma, B = ctx.saved_tensors
         dv, da, db, dc, dD, ds = run_backward(*run, *gradients)
-        (re, im), (dre, dim), dscaled = run[1].chunk(2), da.chunk(2), db.view_as(B)
-        dnu, dtheta = nu * (re * dre + im * dim).neg_(), theta * (re * dim - im * dre)
-        dgamma = gamma.squeeze(-1) * (dscaled * B).sum((0, 2))
-        return dv, dnu, dtheta, dgamma, gamma * dscaled, dc.unflatten(1, (2, -1)), dD, ds
+        turned, dscaled = torch.complex(*da.chunk(2)) * factors.conj(), db.view_as(B)
+        dgamma = gamma * (dscaled * B).sum((0, 2))
+        dB = gamma.unsqueeze(-1) * dscaled
+        return dv, -nu * turned.real, theta * turned.imag, dgamma, dB, dc.unflatten(1, (2, -1)), dD, ds

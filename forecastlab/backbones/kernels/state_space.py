@@ -45,9 +45,8 @@ class _StateSpace(torch.autograd.Function):
 
 def run_forward(v: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """As `state_space`, without derivatives; also gives the states of all steps, (batch, time, 2 * states)."""
-    written, last = linear(v, b), changing(s)
-    states = empty(v, *written.shape)
-    loops().complex_diagonal.forward(array(a), array(written), array(last), array(states))
+    states, last = linear(v, b).contiguous(), changing(s)
+    loops().complex_diagonal.forward(array(a), array(last), array(states))  # in place
     return linear(states, c).addcmul_(d, v), last, states
 
 
@@ -64,9 +63,7 @@ def run_backward(
 ) -> tuple[Tensor, ...]:
     """The gradients of v, a, b, c, d and s, given those of y and of the last state."""
     dy, flat, ds = dy.flatten(0, 1), v.flatten(0, 1), changing(dlast)
-    da, dwritten = empty(s, *s.shape), empty(v, *states.shape)
-    dstates = (dy @ c).view(states.shape)
-    loops().complex_diagonal.backward(*map(array, (dstates, a, s, states, da, dwritten, ds)))
-    dw = dwritten.flatten(0, 1)
+    da, dw = empty(s, *s.shape), dy @ c
+    loops().complex_diagonal.backward(*map(array, (a, s, states, dw.view(states.shape), da, ds)))  # dw in place
     dv = (dw @ b).addcmul_(d, dy).view(v.shape)
     return dv, da.sum(0), dw.T @ flat, dy.T @ states.flatten(0, 1), (dy * flat).sum(0), ds

@@ -10,28 +10,42 @@ from forecastlab.backbones.kernels.loops.compiling import Array, compiled
 
 
 @compiled
-def forward(a: Array, b: Array, h: Array, y: Array) -> None:
-    """Runs all steps: a (2 * units,), b and y (batch, time, 2 * units); h (batch, 2 * units) becomes the last state."""
-    (batch, time, _), units = b.shape, a.shape[0] // 2
+def forward(a: Array, h: Array, y: Array) -> None:
+    """Runs all steps in place.
+
+    Args:
+        a: the factors, (2 * units,).
+        h: (batch, 2 * units); the state before the first step before the call, the last state after it.
+        y: (batch, time, 2 * units); the summands b before the call, the states after it.
+    """
+    (batch, time, _), units = y.shape, a.shape[0] // 2
     real, imaginary = a[:units], a[units:]
     for r in range(batch):
         h_re, h_im = h[r][:units], h[r][units:]
         for t in range(time):
-            b_re, b_im = b[r, t][:units], b[r, t][units:]
             y_re, y_im = y[r, t][:units], y[r, t][units:]
             for j in range(units):
-                y_re[j] = real[j] * h_re[j] - imaginary[j] * h_im[j] + b_re[j]
+                y_re[j] += real[j] * h_re[j] - imaginary[j] * h_im[j]
             for j in range(units):
-                y_im[j] = real[j] * h_im[j] + imaginary[j] * h_re[j] + b_im[j]
+                y_im[j] += real[j] * h_im[j] + imaginary[j] * h_re[j]
             copy(h[r], y[r, t])
 
 
 @compiled
-def backward(dy: Array, a: Array, h: Array, y: Array, da: Array, db: Array, dh: Array) -> None:
-    """As `diagonal.backward`; da (batch, 2 * units) receives the sums over the steps of each row."""
+def backward(a: Array, h: Array, y: Array, dy: Array, da: Array, dh: Array) -> None:
+    """Gradients of the factors, of the summands and of the first state.
+
+    Args:
+        a: the factors, (2 * units,).
+        h: the state before the first step, (batch, 2 * units).
+        y: the states, (batch, time, 2 * units).
+        dy: likewise; the gradients of the states before the call, of the summands after it.
+        da: where the gradients of the factors go, (batch, 2 * units): the sums over the steps of each row.
+        dh: (batch, 2 * units); the gradients of the last state before the call, of the first state after it.
+    """
     (batch, time, _), units = dy.shape, a.shape[0] // 2
     real, imaginary = a[:units], a[units:]
-    before = np.empty(units, dy.dtype)
+    later = np.empty(units, dy.dtype)
     for r in range(batch):
         d_re, d_im = dh[r][:units], dh[r][units:]
         da_re, da_im = da[r][:units], da[r][units:]
@@ -40,13 +54,13 @@ def backward(dy: Array, a: Array, h: Array, y: Array, da: Array, db: Array, dh: 
             seen = y[r, t - 1] if t > 0 else h[r]
             h_re, h_im = seen[:units], seen[units:]
             add(dh[r], dy[r, t])
-            copy(db[r, t], dh[r])
+            copy(dy[r, t], dh[r])
             for j in range(units):
                 da_re[j] += d_re[j] * h_re[j] + d_im[j] * h_im[j]
             for j in range(units):
                 da_im[j] += d_im[j] * h_re[j] - d_re[j] * h_im[j]
             for j in range(units):
-                before[j] = real[j] * d_re[j] + imaginary[j] * d_im[j]
+                later[j] = real[j] * d_re[j] + imaginary[j] * d_im[j]
             for j in range(units):
                 d_im[j] = real[j] * d_im[j] - imaginary[j] * d_re[j]
-            copy(d_re, before)
+            copy(d_re, later)
