@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "runs": {"errors", "limits"},
     "backbones": {"batch", "adapters"},
     "hybrids": {"backbones", "batch"},
-    "decoders": {"backbones", "errors"},
+    "decoders": {"backbones", "batch", "errors"},
     "losses": set(),
     "penalties": set(),
     "metrics": {"losses", "batch"},

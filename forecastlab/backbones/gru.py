@@ -23,7 +23,7 @@ class GRU(Recurrent):
     `rnn` is torch's module, with its parameters (rows in the order reset, update, candidate); both forms use the same.
     Some texts, such as the course module, write h_t = (1 - z_t) * h_{t-1} + z_t * n_t: their z_t is 1 - z_t here. Other
     functions and `trace` need our own loop over time, which is several times slower. The reset-before candidate and
-    recurrent dropout in training need it too, unless a compiled kernel fits.
+    recurrent or weight dropout in training need it too, unless a compiled kernel fits.
 
     The state is h, (batch, num_layers, hidden_size). The signals of `trace` are "reset_gate", "update_gate",
     "candidate" and "hidden"; the gates are called "reset", "update" and "candidate".
@@ -42,6 +42,9 @@ class GRU(Recurrent):
             from the input and orthogonal from the hidden state, biases zero).
         fused: whether a compiled kernel runs long sequences on a CPU. It needs numba (see `kernels.choice`). Without
             it, torch.nn or a loop in Python computes the same up to rounding.
+        weight_dropout: probability that an entry of the hidden-to-hidden matrices is dropped, in training (DropConnect;
+            Merity et al. 2018, arXiv:1708.02182). The same entries are dropped at every step and in all sequences of a
+            batch.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.
@@ -64,6 +67,7 @@ class GRU(Recurrent):
         gate_activation: Activation = "sigmoid",
         initialization: Initialization = "uniform",
         fused: bool = True,
+        weight_dropout: float = 0.0,
     ) -> None:
         usual = (activation, gate_activation) == ("tanh", "sigmoid")
         super().__init__(
@@ -73,6 +77,7 @@ class GRU(Recurrent):
             num_layers,
             dropout,
             recurrent_dropout,
+            weight_dropout,
             initialization,
             usual and reset_after,
             fused and usual,

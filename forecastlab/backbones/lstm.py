@@ -25,7 +25,7 @@ class LSTM(Recurrent):
     `rnn` is that module, with its parameters (rows in the order input, forget, candidate, output; each bias b is the
     sum of two). s is the logistic function, a and a' are tanh by default; they are the free functions of van Diepen's
     eq. 1 (its sigma_z and sigma_H). Other functions and `trace` need our own loop over time, which is several times
-    slower. Recurrent dropout in training needs it too, unless a compiled kernel fits.
+    slower. Recurrent and weight dropout in training need it too, unless a compiled kernel fits.
 
     The state is (h, c), each (batch, num_layers, hidden_size): the batch comes first, unlike torch.nn's. The signals of
     `trace` are "input_gate", "forget_gate", "candidate", "output_gate", "cell" and "hidden"; the gates are called
@@ -44,8 +44,11 @@ class LSTM(Recurrent):
         forget_bias: added to the forget gate's bias at the start (1 makes a fresh network remember).
         initialization: how weights start: "uniform" in +-1/sqrt(hidden_size), or "orthogonal" (per gate, Xavier-uniform
             from the input and orthogonal from the hidden state, biases zero).
-        fused: whether a compiled kernel runs recurrent dropout in training, for long sequences on a CPU. It needs numba
-            (see `kernels.choice`). Without it, a loop in Python computes the same up to rounding.
+        fused: whether a compiled kernel runs recurrent and weight dropout in training, for long sequences on a CPU. It
+            needs numba (see `kernels.choice`). Without it, a loop in Python computes the same up to rounding.
+        weight_dropout: probability that an entry of the hidden-to-hidden matrices is dropped, in training (DropConnect;
+            Merity et al. 2018, arXiv:1708.02182). The same entries are dropped at every step and in all sequences of a
+            batch.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.
@@ -68,6 +71,7 @@ class LSTM(Recurrent):
         forget_bias: float = 0.0,
         initialization: Initialization = "uniform",
         fused: bool = True,
+        weight_dropout: float = 0.0,
     ) -> None:
         cell_activation = cell_activation or activation
         native = (activation, cell_activation, gate_activation) == ("tanh", "tanh", "sigmoid")
@@ -78,6 +82,7 @@ class LSTM(Recurrent):
             num_layers,
             dropout,
             recurrent_dropout,
+            weight_dropout,
             initialization,
             native,
             fused and native,

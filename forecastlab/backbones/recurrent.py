@@ -42,12 +42,13 @@ class Recurrent(Backbone, Stepped):
     """A network of torch.nn (`rnn`) with a second way to compute the same cell, step by step in Python.
 
     By default `forward` is one call of torch.nn's kernel. Three things need another way: other equations than
-    torch.nn's, recurrent dropout in training, and `trace`. If a compiled kernel of ours can compute the layer
-    (`fused`), that is one call too. Otherwise a loop in Python runs. It is slow: for an LSTM on one CPU core 3 times
-    slower than torch.nn on batches of windows, and 28 times on one long sequence. RNN and GRU use our kernel instead of
-    torch.nn's where it is faster: on a CPU, for long sequences in small batches. The choice depends on sizes only,
-    never on values. Both kernels drop the same units and differ by rounding only. All ways read the same parameters,
-    those of `rnn`: `rnn.weight_ih_l0`, `rnn.weight_hh_l0`, `rnn.bias_ih_l0`, `rnn.bias_hh_l0`, `rnn.weight_ih_l1`, ...
+    torch.nn's, dropout on the recurrent path in training, and `trace`. If a compiled kernel of ours can compute the
+    layer (`fused`), that is one call too. Otherwise a loop in Python runs. It is slow: for an LSTM on one CPU core 3
+    times slower than torch.nn on batches of windows, and 28 times on one long sequence. RNN and GRU use our kernel
+    instead of torch.nn's where it is faster: on a CPU, for long sequences in small batches. The choice depends on sizes
+    only, never on values. Both kernels drop the same units and differ by rounding only. All ways read the same
+    parameters, those of `rnn`: `rnn.weight_ih_l0`, `rnn.weight_hh_l0`, `rnn.bias_ih_l0`, `rnn.bias_hh_l0`,
+    `rnn.weight_ih_l1`, ...
     `rnn.load_state_dict` takes weights of torch.nn.
 
     Attributes:
@@ -68,17 +69,19 @@ class Recurrent(Backbone, Stepped):
         num_layers: int,
         dropout: float,
         recurrent_dropout: float,
+        weight_dropout: float,
         initialization: str,
         native: bool,
         fused: bool,
     ) -> None:
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
-        require_probability(dropout=dropout, recurrent_dropout=recurrent_dropout)
+        require_probability(dropout=dropout, recurrent_dropout=recurrent_dropout, weight_dropout=weight_dropout)
         super().__init__(input_size, hidden_size)
         self.hidden_size = hidden_size
         self.num_layers = num_layers
         self.dropout = dropout
         self.recurrent_dropout = recurrent_dropout
+        self.weight_dropout = weight_dropout
         self.native = native
         self.fused = fused
         between = dropout if num_layers > 1 else 0.0  # torch.nn warns where there is nothing between layers
@@ -90,7 +93,8 @@ class Recurrent(Backbone, Stepped):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         self.require_sequence(x)
-        if not self.native or (self.training and self.recurrent_dropout) or of_any_length(x):
+        drops = self.training and bool(self.recurrent_dropout or self.weight_dropout)
+        if not self.native or drops or of_any_length(x):
             return self._loop(x, state, None)
         if self._faster_than_torch(x):
             return self._loop(x, state, None, time_first=True)
@@ -172,6 +176,7 @@ class Recurrent(Backbone, Stepped):
                 )
             weight_ih, weight_hh, bias_ih, bias_hh = self._layer(layer)
             mask = dropout_mask(x.new_ones(x.shape[0], self.hidden_size), self.recurrent_dropout, self.training)
+            weight_hh = _dropped(weight_hh, self.weight_dropout, self.training)
             weights, start = LayerWeights(weight_hh, bias_hh, mask), _pick(states, layer)
             inputs = linear(x, weight_ih, bias_ih)
             if self.fused and signals is None and usable(inputs, weight_hh, *_leaves(start)):
@@ -207,6 +212,11 @@ class LayerWeights(NamedTuple):
     def recur(self, h: Tensor, rows: slice = slice(None)) -> Tensor:
         """A hidden state (batch, hidden_size) -> its share in the given rows of the gates (batch, rows)."""
         return linear(h if self.mask is None else h * self.mask, self.weight_hh[rows], self.bias_hh[rows])
+
+
+def _dropped(weight: Tensor, probability: float, training: bool) -> Tensor:
+    # without dropout the parameter itself, which kernels and exports know
+    return dropout(weight, probability) if training and probability else weight
 
 
 def _drop_time_first(x: Tensor, probability: float, training: bool) -> Tensor:

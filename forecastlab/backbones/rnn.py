@@ -33,6 +33,9 @@ class RNN(Recurrent):
             input, biases zero).
         fused: whether a compiled kernel runs long sequences on a CPU. It needs numba (see `kernels.choice`). Without
             it, torch.nn or a loop in Python computes the same up to rounding.
+        weight_dropout: probability that an entry of the hidden-to-hidden matrices is dropped, in training (DropConnect;
+            Merity et al. 2018, arXiv:1708.02182). The same entries are dropped at every step and in all sequences of a
+            batch.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.
@@ -53,6 +56,7 @@ class RNN(Recurrent):
         activation: Activation = "tanh",
         initialization: Initialization = "uniform",
         fused: bool = True,
+        weight_dropout: float = 0.0,
     ) -> None:
         self_computed = activation not in ("tanh", "relu")
         torch_rnn = partial(nn.RNN, nonlinearity="tanh" if self_computed else activation)
@@ -63,6 +67,7 @@ class RNN(Recurrent):
             num_layers,
             dropout,
             recurrent_dropout,
+            weight_dropout,
             initialization,
             not self_computed,
             fused and not self_computed,

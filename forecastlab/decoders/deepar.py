@@ -41,9 +41,9 @@ class DeepAR(Seq2Seq):
         hidden_size: width of the states; None for `width`.
         num_layers: number of stacked layers.
         dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
-        initial_state: where the first state comes from, "bridge" or "encoder" (see `Seq2Seq`).
         samples: number of paths that a forecast draws, at most 100,000.
         seed: of their random numbers.
+        initial_state: where the first state comes from, "bridge" or "encoder" (see `Seq2Seq`).
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown name.
@@ -60,9 +60,9 @@ class DeepAR(Seq2Seq):
         hidden_size: int | None = None,
         num_layers: int = 1,
         dropout: float = 0.0,
-        initial_state: Literal["bridge", "encoder"] = "bridge",
         samples: int = 100,
         seed: int = 0,
+        initial_state: Literal["bridge", "encoder"] = "bridge",
     ) -> None:
         if not 1 <= samples <= MOST_SAMPLES:
             raise ValueError(f"samples must be 1 to {MOST_SAMPLES}, got {samples!r}")

@@ -70,13 +70,13 @@ class Seq2Seq(Decoder):
         dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
         attention: how a state and a step of the history are compared, or "none".
         attention_size: width of the additive score's hidden layer; None for `hidden_size`.
-        initial_state: where s_0 comes from, "bridge" or "encoder".
-        input_feeding: whether the attentional vector of a step enters the next one (dot, general, scaled_dot).
         teacher_forcing: probability that a training step reads the truth. `sampling` can let it decay. 0 for never.
         sampling: how this probability decays over the training steps (see `ScheduledSampling`).
         k: constant of the exponential decay (default 0.999) and of the inverse sigmoid decay (default 150).
         slope: decrease of the linear decay per training step (default 0.0007).
         floor: where the linear decay ends (default 0).
+        initial_state: where s_0 comes from, "bridge" or "encoder".
+        input_feeding: whether the attentional vector of a step enters the next one (dot, general, scaled_dot).
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), an unknown name, a hidden_size that the attention
@@ -99,13 +99,13 @@ class Seq2Seq(Decoder):
         dropout: float = 0.0,
         attention: Literal[Score, "none"] = "general",
         attention_size: int | None = None,
-        initial_state: Literal["bridge", "encoder"] = "bridge",
-        input_feeding: bool = False,
         teacher_forcing: float = 1.0,
         sampling: Decay = "none",
         k: float | None = None,
         slope: float | None = None,
         floor: float | None = None,
+        initial_state: Literal["bridge", "encoder"] = "bridge",
+        input_feeding: bool = False,
     ) -> None:
         super().__init__(width, horizon, targets, known, outputs)
         if cell not in ("lstm", "gru"):
