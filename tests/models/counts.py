@@ -113,8 +113,6 @@ def by_level(table, groups=10):
 
 RECIPES = {
     "negative binomial": LIKELIHOOD,
-    "with vectors of series": {**LIKELIHOOD, "model.embeddings": {"series": 4}},
-    "calibrated": {**LIKELIHOOD, "model.intervals": [0.9]},
     "automatic recipe": {"trainer.enable_progress_bar": False},
 }
 """What the table of docs/recipes.md compares."""

@@ -5,11 +5,18 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tests.models.counts import LIKELIHOOD, by_level, forecasts, negative_binomial, vehicle_trips
+from tests.conftest import existing
+from tests.models.counts import LIKELIHOOD, RECIPES, by_level, forecasts, negative_binomial, vehicle_trips
 
 pytestmark = pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")
 SIZE = 4.0
-QUICK = {**LIKELIHOOD, "data.windows_per_epoch": 1280, "trainer.max_epochs": 20, "model.backbone.hidden_size": 16}
+QUICK = {
+    **LIKELIHOOD,
+    "data.windows_per_epoch": 1280,
+    "trainer.max_epochs": 20,
+    "model.backbone.hidden_size": 16,
+    "model.optimizer.lr": 0.01,
+}
 
 
 def test_the_groups_count_what_lies_in_below_and_above_the_interval():
@@ -29,7 +36,7 @@ def test_the_groups_count_what_lies_in_below_and_above_the_interval():
 
 @pytest.fixture(scope="module")
 def known():
-    """Forecasts of a panel whose distribution is known, with the probability of each interval."""
+    """Forecasts of a panel whose distribution is known, with the probability of each interval and of the true one."""
     frame, mean = negative_binomial(series=80, size=SIZE)
     table = forecasts(frame, QUICK)
     row = (table["ds"] - frame["ds"].min()).dt.days.to_numpy()
@@ -39,4 +46,27 @@ def known():
         return truth.cdf(high) - truth.cdf(low - 1)
 
     own = probability(np.ceil(table["forecast-lo-90"]), np.floor(table["forecast-hi-90"]))
-    return table.assign(own=own, best=probability(truth.ppf(0.05), truth.ppf(0.95)))
+    return table.assign(own=own, true=probability(truth.ppf(0.05), truth.ppf(0.95)))
+
+
+def test_intervals_of_a_negative_binomial_are_neither_too_wide_nor_too_narrow_at_any_level(known):
+    for _, own in known.groupby(pd.qcut(known["level"], 10)):
+        assert own["own"].mean() == pytest.approx(own["true"].mean(), abs=0.06)
+        inside = own["y"].between(own["forecast-lo-90"], own["forecast-hi-90"])
+        low, high = stats.binom.ppf([1e-4, 1 - 1e-4], len(own), own["own"].mean())  # the draws are independent
+        assert low <= inside.sum() <= high
+
+
+def test_the_share_of_all_truths_in_the_intervals_is_that_of_the_true_ones(known):
+    inside = known["y"].between(known["forecast-lo-90"], known["forecast-hi-90"]).sum()
+    low, high = stats.binom.ppf([1e-4, 1 - 1e-4], len(known), known["true"].mean())
+    assert low <= inside <= high
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_the_automatic_recipe_covers_real_counts_at_every_level(real_data):
+    existing(real_data / "benchmarks" / "monash")
+    found = by_level(forecasts(vehicle_trips(real_data), RECIPES["automatic recipe"]))
+    assert found["inside"].between(0.86, 0.96).all()
+    assert found["values"].min() > 400
