@@ -56,7 +56,7 @@ def test_a_config_trains(path, request, monkeypatch, tmp_path, capsys):
         existing(folder / file_of(path))
         monkeypatch.setenv("FORECASTLAB_DATA", str(folder))
     assert main(["fit", "--config", str(path), f"--trainer.default_root_dir={tmp_path}", *LIMITS]) == 0
-    assert re.match(r"best val/loss \d+\.\d{4} in epoch 0\n", capsys.readouterr().out)
+    assert re.match(r"best val/loss \d+\.\d{4} in epoch 0; ", capsys.readouterr().out)
     (run,) = (tmp_path / "lightning_logs").glob("*/version_0")
     assert run.parent.name == content(path).get("experiment", path.stem)
     log = pd.read_csv(run / "metrics.csv")

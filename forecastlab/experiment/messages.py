@@ -77,7 +77,7 @@ def explain(message: str, options: Iterable[str], most: int = 9) -> str:
         last = name.rpartition(".")[2]
         same = (option for option in options if option.rpartition(".")[2] == last and option != name)
         if meant := next(same, None) or _argument_of_a_part(last):
-            return f"unknown option {unknown}; did you mean --{meant}? See --help all for all options"
+            return f"unknown option {unknown}; did you mean {meant}? See --help all for all options"
         return f"unknown option {unknown}" + suggestion(name, options)
     if match := re.search(r"Importing '([^']+)' is not allowed", message):
         path = match.group(1)

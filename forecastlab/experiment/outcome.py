@@ -39,8 +39,8 @@ def tell_fit(trainer: Trainer, data: ForecastDataModule, run: Run) -> None:
     if data.fold == "all":
         test = ""  # no row is left
     print(
+        f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}; "
         f"{why_it_ended(trainer)}\n"
-        f"best {checkpoints.monitor} {checkpoints.best_score:.4f} in epoch {checkpoints.best_epoch}\n"
         f"run        {relative(run.folder)}{test}"
     )
     if trainer.loggers:

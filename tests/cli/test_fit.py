@@ -129,7 +129,7 @@ def test_a_run_says_what_came_out_and_how_to_go_on(tmp_path, config, cli, monkey
     answer = cli(*fit(config, tmp_path, epochs=1))
     loss = curve(folder(tmp_path), "val/loss")[0]
     assert answer.out.splitlines() == [
-        f"best val/loss {loss:.4f} in epoch 0",
+        f"best val/loss {loss:.4f} in epoch 0; ended after 1 epoch: as many as trainer.max_epochs allows",
         "run        lightning_logs/tiny/version_0",
         "test it    forecastlab test --ckpt_path lightning_logs/tiny/version_0/checkpoints/best.ckpt",
         "curves     tensorboard --logdir lightning_logs",

@@ -77,10 +77,10 @@ def test_nothing_is_said_when_nothing_is_dropped():
 
 def test_an_argument_of_a_part_that_is_given_elsewhere_is_pointed_to():
     assert explain("unrecognized arguments: --model.hidden_size 3", OPTIONS).startswith(
-        "unknown option --model.hidden_size; did you mean --model.backbone.hidden_size?"
+        "unknown option --model.hidden_size; did you mean model.backbone.hidden_size?"
     )
-    assert "did you mean --model.optimizer.lr?" in explain("unrecognized arguments: --lr=0.1", OPTIONS)
-    assert "did you mean --trainer.max_epochs?" in explain("unrecognized arguments: --max_epochs 3", OPTIONS)
+    assert "did you mean model.optimizer.lr?" in explain("unrecognized arguments: --lr=0.1", OPTIONS)
+    assert "did you mean trainer.max_epochs?" in explain("unrecognized arguments: --max_epochs 3", OPTIONS)
 
 
 def test_settings_of_data_without_a_class_are_explained():

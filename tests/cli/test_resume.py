@@ -102,7 +102,7 @@ def test_the_best_epoch_so_far_is_kept_when_no_later_one_is_better(root, resume)
     later = metrics(folder(root))["val/loss"].iloc[EPOCHS:]
     assert answer.status == 0
     assert (later > losses.min()).all(), "the later epochs must be worse for this test"
-    assert answer.out.startswith(f"best val/loss {losses.min():.4f} in epoch {losses.idxmin()}\n")
+    assert answer.out.startswith(f"best val/loss {losses.min():.4f} in epoch {losses.idxmin()}; ")
     assert_same_weights(saved(folder(root), "best")["state_dict"], best["state_dict"])
     assert saved(folder(root), "best")["epoch"] == losses.idxmin()
 
