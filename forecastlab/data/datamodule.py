@@ -4,7 +4,7 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from forecastlab.batch import Batch, Reference, Scaling, Schema
+from forecastlab.data.batch_scaling import BatchScaling
 from forecastlab.data.calendar import in_zone, longer_than_a_day, require_own_days
 from forecastlab.data.cutting import cut
 from forecastlab.data.fingerprint import fingerprint
@@ -227,6 +228,11 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
         parts = [{name: transforms.of_columns(name, columns) for name, columns in part.items()} for part in parts]
         fitted = [count > 0 for count in counts]
         return fit_scaling(self.scaler, parts, self.rows.static.numpy()[fitted])
+
+    @property
+    def batch_scaling(self) -> BatchScaling:
+        """Scaled batches for a module of one's own, a new one each time; a `Network` scales its batches by itself."""
+        return BatchScaling(Schema.from_dict(self.schema), deepcopy(self.scaling))
 
     @cached_property
     def reference(self) -> Reference:
