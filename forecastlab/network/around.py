@@ -168,7 +168,11 @@ def built_backbone(part: dict[str, Any], inputs: Sequence[Input]) -> Backbone:
     Raises:
         ConfigError: for a class that is not allowed, a value that it refuses, or static inputs that are given.
     """
-    if not find_class(part["class_path"], Backbone).reads_static:  # type: ignore[attr-defined]  # a subclass of it
+    try:
+        cls: Any = find_class(part["class_path"], Backbone)
+    except ValueError as error:
+        raise ConfigError(f"model.backbone: {error}") from error
+    if not cls.reads_static:
         return cast(Backbone, built("backbone", part, Backbone, len(inputs)))
     if part["init_args"].get("static"):
         raise ConfigError("model.backbone.static: the data tell which inputs are static: leave it out")
