@@ -23,7 +23,7 @@ LARGEST_BATCH = 256
 """Windows of a batch at most."""
 ROWS_OF_A_BATCH = 512
 """Windows of a batch at most, if each of several targets is counted, since each is a sequence of its own."""
-VALUES_OF_A_BATCH = 200_000
+VALUES_OF_A_BATCH = 50_000
 """Values that a batch forecasts at most: windows * targets * steps."""
 VALIDATED = 500
 """Windows of a series that validate at most."""
