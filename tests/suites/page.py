@@ -43,16 +43,19 @@ def block(suite):
     if results is None:
         return NONE
     ours = results[results["model_name"] != SUITES[suite].baseline]
-    first, cpu = ours.iloc[0], ours["cpu_s"].sum() / 60
+    said = [scored(suite, version, rows) for version, rows in ours.groupby("forecastlab_version")]
+    return "\n".join([*said, "", *(table.to_markdown() for table in tables_of(SUITES[suite], results))]).rstrip()
+
+
+def scored(suite, version, rows):
+    """When and by which code some tasks of a suite were scored."""
     log = read(LOG)
-    log = log[(log["suite"] == suite) & (log["version"] == first["forecastlab_version"])]
-    ended = pd.to_datetime(log["date"])
-    wall = (ended.max() - (ended - pd.to_timedelta(log["wall_s"].astype(float), unit="s")).min()).total_seconds() / 60
-    said = (
-        f"{first['model_name']}, version {first['forecastlab_version']}, commit {log['commit'].iloc[0]}, scored on "
-        f"{ended.max():%Y-%m-%d}, seeds {first['seeds']}: {cpu:.0f} CPU minutes, {wall:.0f} minutes with two jobs."
+    log = log[(log["suite"] == suite) & (log["version"] == version) & log["task"].isin(rows["task_name"])]
+    of = "" if len(rows) == len(SUITES[suite].tasks) else f" of {', '.join(rows['task_name'])}"
+    return (
+        f"{rows['model_name'].iloc[0]}, version {version}, commit {log['commit'].iloc[0]}, scored on "
+        f"{max(log['date']):.10}, seeds {rows['seeds'].iloc[0]}: {rows['cpu_s'].sum() / 60:.0f} CPU minutes{of}."
     )
-    return "\n".join([said, "", *(table.to_markdown() for table in tables_of(SUITES[suite], results))]).rstrip()
 
 
 def shown(page, suite):
