@@ -56,7 +56,9 @@ def _connect(ray: Any, address: str | None) -> None:
     Raises:
         ConfigError: if that cannot be done.
     """
-    own = {"include_dashboard": False} if address is None else {}
+    own: dict[str, Any] = {}
+    if address is None:  # its work is as urgent as the command's, where Ray would make it wait for all others
+        own = {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if main else None
     try:
