@@ -130,7 +130,7 @@ def test_a_decoder_that_feeds_back_reads_means_in_units_of_the_level(loss):
     means = model.loss.point(model.run(scaled).raw) / scaled.unit[:, None]
     decoder, (encoded, known, last) = model.decoder, decoded(model, x)
     fed = torch.cat([last, means[:, 0, :-1]], 1)
-    state = decoder._start(encoded[:, -1])
+    state = decoder._start(encoded[:, -1], None)
     outputs = decoder._run_forced(fed, known[:, 0], state, None)
     torch.testing.assert_close(model.loss.fed_back(outputs), means[:, 0])
 
