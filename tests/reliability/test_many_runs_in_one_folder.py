@@ -65,9 +65,9 @@ def test_ten_runs_leave_no_file_open_and_no_object_behind(tmp_path, config, cli,
 def test_two_hundred_runs_leave_neither_files_open_nor_memory_taken(tmp_path, config, cli, caplog):
     growth = soaked(config, tmp_path, cli, caplog, 200, 40)
     assert growth.files <= 0
-    assert growth.objects < 3
-    assert growth.blocks < 40
-    assert growth.megabytes < 0.05
+    assert growth.objects < 10
+    assert growth.blocks < 150
+    assert growth.megabytes < 0.1
 
 
 def test_processes_that_begin_at_once_get_a_run_each(tmp_path, config):
