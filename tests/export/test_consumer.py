@@ -141,10 +141,11 @@ def test_row_by_row_it_forecasts_as_a_stream_does(tmp_path, backbone):
 def test_what_cannot_be_forecast_from_is_said_in_a_line(tmp_path):
     frame = without_future(panel(40))
     save_onnx(network(tmp_path, frame, **SHOPS, scale_by="series"), tmp_path / "a.onnx")
+    one = frame[frame["unique_id"] == "a"]
     for changed, said in (
         (frame.drop(columns="x"), "has no column x, which the network reads"),
         (frame.dropna(), "series a needs 2 rows behind its last target, with price"),
-        (frame[frame["unique_id"] == "a"].assign(unique_id="z"), "series z was not among those the network was trained on"),
+        (one.assign(unique_id="z"), "series z was not among those the network was trained on"),
         (frame.groupby("unique_id").tail(5), "has 2 rows; the network forecasts from 4"),
     ):
         changed.to_csv(tmp_path / "rows.csv", index=False)
