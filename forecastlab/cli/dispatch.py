@@ -61,7 +61,8 @@ def tell_figures(ended: Experiment) -> None:
     if ended.command == "test" and trainer.is_global_zero:
         figures = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
         name = type(ended.model.backbone).__name__
-        whole = not trainer.fast_dev_run and trainer.limit_test_batches == 1.0  # type: ignore[attr-defined]
+        trial = trainer.fast_dev_run  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+        whole = not trial and trainer.limit_test_batches == 1.0
         print(beside_baselines(figures, name, ended.datamodule, whole))
 
 
