@@ -43,8 +43,8 @@ from forecastlab.network.registry import registered_backbones
 from forecastlab.training.callbacks import Checkpoints, EarlyStopping
 from forecastlab.training.forecaster import Forecaster
 
-FILES = ("--ckpt_path", "--figure", "--output", "--path", "--data.path", "--model.weights_from")
-FOLDERS = ("--out", "--logs", "--root", "--trainer.default_root_dir")
+FILES = ("--ckpt_path", "--figure", "--output", "--data.path", "--model.weights_from")
+FOLDERS = ("--trainer.default_root_dir",)
 BASH = "complete -o bashdefault -o default -F _shtab_forecastlab forecastlab"
 """Where nothing else is known, file names are completed, also after `--config=`."""
 CONFIGS = {"bash": "_forecastlab_configs", "zsh": "_forecastlab_configs"}
@@ -120,7 +120,7 @@ def commands() -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         parents = [*([shared[name]] if name in shared else []), *([own[name]()] if name in own else [])]
         command = found.add_parser(name, help=text, parents=parents, add_help=False, conflict_handler="resolve")
-        command.add_argument("--allow-import", metavar="PACKAGE", help="whose classes a config may name")
+        command.add_argument("--allow_import", metavar="PACKAGE", help="whose classes a config may name")
         for option, action in options_of(command).items():
             if option in FILES or option in FOLDERS:
                 action.complete = shtab.FILE if option in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]  # for shtab
