@@ -39,6 +39,25 @@ def shown(name, pattern):
     return [float(number) for number in ([found] if isinstance(found, str) else found)]
 
 
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_is_kept_with_what_it_shows_and_is_small(path):
+    counts = [cell["execution_count"] for cell in cells(path.stem, "code")]
+    assert counts == list(range(1, len(counts) + 1))  # run once, from top to bottom
+    outputs = [output for cell in cells(path.stem, "code") for output in cell["outputs"]]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert not any(output["output_type"] == "error" for output in outputs)
+    assert path.stat().st_size < 300_000
+
+
+def test_the_quickstart_notebook_counts_its_targets_and_ends_in_a_forecast():
+    counts = [shown("quickstart", rf"^{part} +\S+ +\S+ +(\d+)$")[0] for part in ("fit", "validation", "test")]
+    assert counts == said("quickstart", r"(\d+) fit the weights, and the (\d+) after .*? The (\d+) test targets")
+    lookback = 14  # the first rows are no targets
+    assert said("quickstart", r"sees the first (\d+) rows only") == [counts[0] + lookback]
+    (forecast,) = shown("quickstart", r"^0 +ozone +T_PK +2005-02-22 +2005-02-21 +NaN +([\d.]+)$")
+    assert 0 < forecast < 50
+
+
 def test_the_airline_notebook_says_what_its_intervals_hold():
     *_, coverage = shown("airline", r"^attention LSTM +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+) +$")
     assert said("airline", r"meant to hold 0\.90 of the true values and hold ([\d.]+) of them") == [coverage]
