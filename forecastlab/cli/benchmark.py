@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         "--recipe",
         default="auto",
         help=f"what makes the config of a task: {', '.join(RECIPES)}, or package.module.function of a package named by "
-        "--allow_import (default: auto)",
+        "--allow_import (default: %(default)s)",
     )
     parser.add_argument("--tasks", type=_names, help="tasks to score, separated by commas (default: all)")
     parser.add_argument("--seeds", type=numbers, default=[0], help="seeds whose forecasts are averaged, such as 0,1,2")
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         help="folder of the published files (default: found or downloaded)",
     )
     parser.add_argument(
-        "--log", type=Path, default=LOG, help=f"CSV file to which each scoring adds a line (default: {LOG})"
+        "--log", type=Path, default=LOG, help="CSV file to which each scoring adds a line (default: %(default)s)"
     )
     parser.add_argument("--new", action="store_true", help="begin a new run instead of going on with an equal one")
     return parser

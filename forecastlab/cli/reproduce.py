@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("paper", choices=[EXPERIMENT])
+    parser.add_argument("paper", choices=[EXPERIMENT], help="which paper")
     parser.add_argument("--epochs", type=int, default=3000, help="300 gives a quick look")
     parser.add_argument("--check_every", type=int, default=10, help="epochs between computations of the test loss")
     parser.add_argument("--models", type=lambda text: text.split(","), default=list(PUBLISHED), help="which models")

@@ -169,8 +169,8 @@ class Experiment(CommandLine):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """The sub-commands, and for each the arguments of the trainer's method that are no options."""
-        own = {"validate": {"verbose"}, "test": {"verbose"}}  # it would print a second table
-        return {name: skipped | own.get(name, set()) for name, skipped in CommandLine.subcommands().items()}
+        own = {"verbose", "weights_only", "return_predictions"}  # a second table; what is decided here; what is lost
+        return {name: skipped | own for name, skipped in CommandLine.subcommands().items()}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--experiment", type=str | None, default=self.name, help="name of the run's folder")
