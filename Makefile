@@ -31,10 +31,11 @@ docs: install-dev ## the documentation, a warning being an error: build/site/ind
 
 test: lint docs ## everything but the long runs
 	$(BIN)/pytest -n 2 -m 'not slow' tests
-	$(BIN)/pytest --nbmake notebooks
+	$(BIN)/pytest --nbmake notebooks --ignore notebooks/sales.ipynb
 
 test-slow: install-dev ## the long runs
 	$(BIN)/pytest -n 2 -m slow tests
+	$(BIN)/pytest --nbmake notebooks/sales.ipynb
 
 test-sktime: build/sktime/.installed ## sktime's own checks, in an environment of its own, since it pins pandas
 	build/sktime/bin/python tests/sktime/check_forecaster.py

@@ -77,6 +77,35 @@ def test_the_airline_notebook_orders_its_models_as_their_errors():
     ]
 
 
+def test_the_sales_notebook_says_what_reconciling_changes():
+    number = r" +([\d.]+)"
+    *base, gap = shown("sales", rf"^as they are{5 * number}$")
+    assert said("sales", r"miss that of the total by up to (\d+) sales") == [round(gap)]
+    changes = []
+    for method in ("bottom_up", "ols", "mint"):
+        *errors, gap = shown("sales", rf"^{method}{5 * number}$")
+        assert gap == 0
+        changes += [abs(one - other) for one, other in zip(errors[:3], base[:3], strict=True)]
+    assert said("sales", r"errors change by ([\d.]+) points at most") == [round(max(changes), 1)]
+    assert base[3] < base[2]  # the new shop, as well as the others
+    network, naive = (shown("sales", rf"^{name} +([\d.]+) ")[0] for name in ("network", r"seasonal naive \(6\)"))
+    assert network < naive / 2
+
+
+def test_the_sales_notebook_says_what_its_intervals_hold():
+    number = r" +([\d.]+)"
+    held = {name: shown("sales", rf"^{name}{4 * number}$") for name in ("as they are", "bottom_up", "mint")}
+    found = said(
+        "sales",
+        r"the total hold ([\d.]+) of its 24 days.*? of the shops, they hold ([\d.]+) of them, and with `mint` (\d\.\d+)",
+    )
+    assert found == [held[name][0] for name in ("as they are", "bottom_up", "mint")]
+    assert said("sales", r"somewhat wide with `mint` \(([\d.]+)\)") == [max(held["mint"][1:3])]
+    assert held["mint"][1] == held["mint"][2]
+    told, difference = shown("sales", r"^(\d+) forecasts; they differ from those above by (\S+) of their value")
+    assert (told, difference < 1e-6) == (18 * 12, True)
+
+
 def test_the_explain_notebook_says_what_it_prints():
     lstm, today, attention = shown(
         "explain", r"^LSTM +([\d.]+)\ntomorrow as today +([\d.]+)\nattention LSTM +([\d.]+)$"
