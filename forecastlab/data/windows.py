@@ -261,8 +261,22 @@ class Windows(Dataset[Batch]):
             index = self.rows.base[self.series[chosen], None] + origins
             keep.append(self._weight(index, index[:, :, None] + self._steps, counts).flatten(1).any(1))
         kept = torch.cat(keep)
-        if kept.all():
-            return self  # of many windows a copy would take as much memory again
+        return self if kept.all() else self._only_those(kept)  # of many, a copy would take as much memory again
+
+    def of(self, series: Tensor) -> "Windows":
+        """The samples of some series.
+
+        Args:
+            series: their numbers, integer.
+        """
+        return self._only_those(torch.isin(self.series, series))
+
+    def _only_those(self, kept: Tensor) -> "Windows":
+        """Some of the samples.
+
+        Args:
+            kept: (samples,), bool.
+        """
         series, begins, origins, ends = (part[kept] for part in (self.series, self.begins, self.origins, self.ends))
         return Windows(self.rows, series, begins, origins, ends, self.score_gaps)
 
