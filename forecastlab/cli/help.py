@@ -79,24 +79,26 @@ HELPS = {
         {"run": {**OF_CHECKPOINT, **RUN, "--allow_seen": "scores rows that trained the weights, and says so"}},
     ),
     "test": Help(
-        "Scores a checkpoint on the test range beside persistence, and writes predictions.csv and a figure.\n"
+        "Scores a checkpoint on the test range beside persistence, and writes predictions.csv and a picture of it.\n"
         "Several checkpoints, or a pattern of them, are tested as an ensemble.",
         {
             "run": {
                 **OF_CHECKPOINT,
                 **RUN,
+                "--series NAME ...": "the series that the picture shows (default: the first six)",
                 "--by PART": "figures of each series, target, horizon or month too",
                 "--allow_seen": "scores rows that trained the weights, and says so",
             },
         },
     ),
     "predict": Help(
-        "Forecasts beyond the end of the data: forecast.csv and a figure.\n"
+        "Forecasts beyond the end of the data: forecast.csv and a picture of it.\n"
         "Several checkpoints, or a pattern of them, forecast as an ensemble.",
         {
             "run": {
                 **OF_CHECKPOINT,
                 **RUN,
+                "--series NAME ...": "the series that the picture shows (default: the first six)",
                 "--paths N": "so many sample paths of each series too",
                 "--paths_seed N": "seed of the paths",
                 "--paths_format NAME": "csv or parquet",

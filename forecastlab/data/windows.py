@@ -277,10 +277,7 @@ class Windows(Dataset[Batch]):
         if not len(self):
             return self
         kept = torch.cat([weight.float().flatten(1).any(1) for weight in self._weights()])
-        if kept.all():
-            return self  # of many windows a copy would take as much memory again
-        series, begins, origins, ends = (part[kept] for part in (self.series, self.begins, self.origins, self.ends))
-        return Windows(self.rows, series, begins, origins, ends, self.score_gaps, self.unit)
+        return self if kept.all() else self._only_those(kept)  # of many, a copy would take as much memory again
 
     def weighted(self, training: "Windows") -> "Windows":
         """The same samples; each target counts by the weight of its row, divided by the mean over a training's targets.
@@ -307,6 +304,23 @@ class Windows(Dataset[Batch]):
             origins, counts = self._origins(chosen)
             index = self.rows.base[self.series[chosen], None] + origins
             yield self._weight(index, index[:, :, None] + self._steps, counts)
+
+    def of(self, series: Tensor) -> "Windows":
+        """The samples of some series.
+
+        Args:
+            series: their numbers, integer.
+        """
+        return self._only_those(torch.isin(self.series, series))
+
+    def _only_those(self, kept: Tensor) -> "Windows":
+        """Some of the samples.
+
+        Args:
+            kept: (samples,), bool.
+        """
+        series, begins, origins, ends = (part[kept] for part in (self.series, self.begins, self.origins, self.ends))
+        return Windows(self.rows, series, begins, origins, ends, self.score_gaps, self.unit)
 
     def _origins(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
         """Rows of the origins, (samples, origins), and which of them count; a history, which is longer, is not cut."""

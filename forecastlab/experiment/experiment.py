@@ -198,6 +198,9 @@ class Experiment(CommandLine):
             parser.add_argument("--paths", type=int | None, default=None, help=text)
             parser.add_argument("--paths_seed", type=int, default=0, help="seed of the paths")
             parser.add_argument("--paths_format", type=Format, default="csv", help="csv, or parquet")
+        if subcommand in ("test", "predict"):
+            text = "series of a panel that the figure shows (default: the first six)"
+            parser.add_argument("--series", nargs="+", type=str, default=None, metavar="NAME", help=text)
         if subcommand == "test":
             text = f"print and write the figures of each part too: {', '.join(PARTS)}"
             parser.add_argument("--by", type=Part | None, default=None, help=text)
@@ -372,7 +375,7 @@ class Experiment(CommandLine):
             callbacks.append(self.value(self.config_init, "checkpoints"))
         if config["enable_progress_bar"] is not False and not shows_progress:
             callbacks.append(EpochLine())  # after early stopping, whose count it tells
-        return [*callbacks, ForecastFigure()]
+        return [*callbacks, ForecastFigure(self.value(self.config, "series"))]
 
     def _take_folder(self, config: Any) -> None:
         """Finds or makes the folder of the run, whatever loggers it has; a run that keeps nothing has none."""

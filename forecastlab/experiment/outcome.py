@@ -45,6 +45,9 @@ def tell_fit(trainer: Trainer, data: ForecastDataModule, run: Run) -> None:
     )
     if trainer.loggers:
         print(f"curves     tensorboard --logdir {relative(run.root)}")
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+        if isinstance(callback, ForecastFigure) and callback.path is not None:
+            print(f"figure     {relative(callback.path)}")
 
 
 def why_it_ended(trainer: Trainer) -> str:

@@ -1,15 +1,13 @@
 """The files of an explanation, and its figures in TensorBoard."""
 
 import contextlib
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from PIL import Image
 
 from forecastlab.explanation.explain import Explanation
+from forecastlab.figures.drawing import pixels
 from forecastlab.runs.files import write_output
 
 SUMMARY = "summary.txt"
@@ -41,7 +39,6 @@ def show_explanation(explanation: Explanation, loggers: Iterable[Logger], step: 
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             for finding in explanation.findings:
-                with Image.open(io.BytesIO(finding.picture.png())) as image:
-                    pixels = np.asarray(image.convert("RGB"))
-                logger.experiment.add_image(f"explain/{finding.picture.name}", pixels, step, dataformats="HWC")
+                drawn = pixels(finding.picture.png())
+                logger.experiment.add_image(f"explain/{finding.picture.name}", drawn, step, dataformats="HWC")
             logger.experiment.flush()

@@ -18,6 +18,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
+from numpy.typing import NDArray
 from PIL import Image
 
 WIDTH = 4.2
@@ -80,6 +81,12 @@ def png(figure: Figure, dpi: int = DPI, colours: int | None = COLOURS) -> bytes:
         chosen = opaque if colours is None else opaque.quantize(colours)  # a third of the size
         chosen.save(small, format="png", optimize=True)
     return small.getvalue()
+
+
+def pixels(picture: bytes) -> NDArray[np.uint8]:
+    """The pixels of a PNG file, (height, width, 3), as TensorBoard takes them."""
+    with Image.open(io.BytesIO(picture)) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def styles(models: Sequence[str], order: Sequence[str], theme: Theme) -> list[dict[str, Any]]:

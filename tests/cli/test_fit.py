@@ -43,7 +43,10 @@ def config_of(run):
 def test_a_run_leaves_its_config_checkpoints_events_and_metrics_and_nothing_else(trained):
     assert files(trained) == [
         f"lightning_logs/tiny/version_0/{name}"
-        for name in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "events.out", "metrics.csv")
+        for name in (
+            *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "events.out", "metrics.csv"),
+            "validation.png",
+        )
     ]
 
 
@@ -71,8 +74,8 @@ def test_tensorboard_shows_the_forecast_of_the_validation_range(trained, tmp_pat
     assert events.Tags()["images"] == ["forecast/validation"]
     (event,) = events.Images("forecast/validation")
     (tmp_path / "figure.png").write_bytes(event.encoded_image_string)
-    with Image.open(tmp_path / "figure.png") as image:
-        assert image.size == (1300, 600)
+    with Image.open(tmp_path / "figure.png") as image, Image.open(folder(trained) / "validation.png") as kept:
+        assert image.size == kept.size == (966, 598)
         assert len(image.convert("RGB").getcolors(1 << 20)) > 10  # something is drawn on it
 
 
@@ -133,6 +136,7 @@ def test_a_run_says_what_came_out_and_how_to_go_on(tmp_path, config, cli, monkey
         "run        lightning_logs/tiny/version_0",
         "test it    forecastlab test --ckpt_path lightning_logs/tiny/version_0/checkpoints/best.ckpt",
         "curves     tensorboard --logdir lightning_logs",
+        "figure     lightning_logs/tiny/version_0/validation.png",
     ]
     advised = answer.out.splitlines()[2].removeprefix("test it    forecastlab ").split()
     assert cli(*advised).status == 0
@@ -331,7 +335,7 @@ def test_a_run_without_a_logger_has_a_folder_with_config_and_checkpoints(tmp_pat
         answer = cli(*fit(config, tmp_path, "--trainer.logger=false", epochs=1))
         assert answer.status == 0
         assert "curves" not in answer.out
-    names = ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml")
+    names = ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "validation.png")
     assert files(tmp_path) == [f"lightning_logs/tiny/version_{number}/{name}" for number in (0, 1) for name in names]
 
 

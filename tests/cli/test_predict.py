@@ -180,6 +180,22 @@ def test_series_of_a_new_file_are_scaled_by_their_names_and_not_by_their_order(p
         assert ((about - level["mean"]).abs() < 4 * level["std"]).all()
 
 
+@pytest.mark.parametrize("many", ["global"], indirect=True)
+def test_the_picture_shows_the_series_that_are_named_and_a_wrong_name_gets_a_suggestion(predict, many, tmp_path):
+    frame = panel(60).replace({"unique_id": {"a": "north", "b": "south", "c": "west"}})
+    heights = []
+    for names in ([], ["--series", "west", "north"]):
+        answer, table, _ = predict(many, frame, *names)
+        assert answer.status == 0, answer.err
+        assert table["unique_id"].tolist() == ["north", "south", "west"], "the table has all series"
+        with Image.open(folder(tmp_path / "copy", "own") / "forecast.png") as image:
+            heights.append(image.height)
+    assert heights[0] - heights[1] == round(1.7 * 230), "one panel less"
+    answer, _, _ = predict(many, frame, "--series", "noth")
+    assert (answer.status, answer.out) == (2, "")
+    assert "series 'noth' is not in the data; did you mean north?; there are north, south, west" in answer.err
+
+
 def test_an_unknown_series_is_forecast_or_named(predict, many):
     new = panel(60).assign(unique_id=lambda frame: "new " + frame["unique_id"])
     answer, table, checkpoint = predict(many, new)

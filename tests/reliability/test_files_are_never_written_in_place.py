@@ -3,17 +3,17 @@
 import os
 from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from forecastlab.evaluation.gather import gather, write_result
 from forecastlab.evaluation.scores import Evaluation
 from forecastlab.export.files import write as write_export
 from forecastlab.runs.files import write_output as write_page
 from forecastlab.runs.run import write_whole
-from forecastlab.training.callbacks import forecast_figure
+from forecastlab.training.callbacks import PredictionWriter, forecast_figure
 from forecastlab.training.callbacks.checkpoint_io import AtomicCheckpointIO
 
 ROWS = pd.DataFrame(
@@ -22,17 +22,11 @@ ROWS = pd.DataFrame(
 
 
 def drawn(path, monkeypatch):
-    figure = plt.figure()
-    monkeypatch.setattr(forecast_figure, "ahead_figure", lambda *args: figure)
-    callback = forecast_figure.ForecastFigure()
-    callback._parts = [SimpleNamespace()]
-    monkeypatch.setattr(forecast_figure, "Prediction", lambda *args: None)
-    monkeypatch.setattr(forecast_figure.torch, "cat", lambda part: None)
-    callback._parts = [(1,)]
-    data = SimpleNamespace(panel=None, targets=["y"])
-    trainer = SimpleNamespace(callbacks=[], log_dir=str(path.parent), default_root_dir="", datamodule=data)
-    callback.on_predict_end(trainer, SimpleNamespace(levels=()))
-    plt.close(figure)
+    monkeypatch.setattr(forecast_figure, "forecast_figure", lambda *args, **given: Figure())
+    written = PredictionWriter()
+    written.path, written.table = path.with_suffix(".csv"), ROWS
+    trainer = SimpleNamespace(callbacks=[written], loggers=[], datamodule=SimpleNamespace(panel=None))
+    forecast_figure.ForecastFigure().on_predict_end(trainer, None)
 
 
 WRITERS = {

@@ -17,8 +17,6 @@ PREDICTIONS = "predictions.csv"
 """The forecasts of a test beside the truth."""
 FORECAST = "forecast.csv"
 """The newest forecasts beyond the data."""
-FIGURE = "forecast.png"
-"""The figure of these."""
 
 
 class PredictionWriter(Callback):
@@ -56,22 +54,20 @@ class PredictionWriter(Callback):
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         self._add(outputs)
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         table, folder = self._gather(trainer, pl_module, scored_only=True)
         if table is not None and folder is not None:
             self.path = folder / PREDICTIONS
             write_whole(self.path, table.to_csv(index=False))
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the forecasts before any callback draws them: the former figure must have made room."""
+        """Writes the forecasts before any callback draws them (`on_predict_end`): the former figure makes room."""
         table, folder = self._gather(trainer, pl_module, scored_only=False)
         if table is not None and folder is not None:
             self.path, self.kept = write_forecast(folder, table)
 
     def _add(self, prediction: Prediction) -> None:
-        origins = prediction.index.shape[1]
-        flat = [part.flatten(0, 1).unsqueeze(1) for part in prediction[1:]]  # batches may differ in their origins
-        self._parts.append([part.cpu() for part in (prediction.series.repeat_interleave(origins), *flat)])
+        self._parts.append([part.cpu() for part in by_origin(prediction)])
 
     def _gather(
         self, trainer: Trainer, pl_module: LightningModule, scored_only: bool
@@ -98,6 +94,12 @@ class PredictionWriter(Callback):
         return self.table, folder
 
 
+def by_origin(prediction: Prediction) -> Prediction:
+    """The forecasts of a batch with one origin in each row: batches may differ in their origins."""
+    flat = [part.flatten(0, 1).unsqueeze(1) for part in prediction[1:]]
+    return Prediction(prediction.series.repeat_interleave(prediction.index.shape[1]), *flat)
+
+
 def write_forecast(folder: Path, table: pd.DataFrame) -> tuple[Path, Path | None]:
     """Writes a forecast beyond the data into the folder of a run.
 
@@ -111,7 +113,7 @@ def write_forecast(folder: Path, table: pd.DataFrame) -> tuple[Path, Path | None
         The file, and where the forecast before it is kept: None if there was none, or the same.
     """
     path = folder / FORECAST
-    kept = write_newest(path, table.to_csv(index=False).encode(), (folder / FIGURE,))
+    kept = write_newest(path, table.to_csv(index=False).encode(), (path.with_suffix(".png"),))
     with contextlib.suppress(OSError):  # there is such a file already, or links are not possible
         (folder / PREDICTIONS).symlink_to(FORECAST)
     return path, kept

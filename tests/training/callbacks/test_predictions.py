@@ -167,7 +167,8 @@ def test_the_folder_of_a_run_is_where_its_files_go_whatever_its_loggers_are(tmp_
     running.test(model, data, verbose=False)
     running.predict(model, data)
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
-        *("best.ckpt", "forecast.csv", "forecast.png", "last.ckpt", "predictions.csv")
+        *("best.ckpt", "forecast.csv", "forecast.png", "last.ckpt", "predictions.csv", "predictions.png"),
+        "validation.png",
     ]
     assert {path.parent.name for path in tmp_path.rglob("*.ckpt")} == {"checkpoints"}
 
