@@ -41,7 +41,8 @@ class Batch(NamedTuple):
     target: Tensor
     """(batch, origins, horizon, targets)"""
     weight: Tensor
-    """(batch, origins, horizon, targets): 0 where a value is not scored."""
+    """(batch, origins, horizon, targets): 0 where a value is not scored; else 1, or in training and its validation the
+    weight of the row in units of the training targets' mean weight."""
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody needs of a batch
     """(batch, origins), integer: table row of the origin."""
     series: Tensor

@@ -48,7 +48,7 @@ def test_the_example_is_exponential_smoothing_and_can_be_streamed(package):
 
 def test_the_example_trains_and_is_tested_from_its_own_package(package):
     root = f"--trainer.default_root_dir={package}"
-    allowed = ["--allow-import", "mypackage"]
+    allowed = ["--allow_import", "mypackage"]
     fit = ["fit", "--config", str(ROOT / "configs" / "quickstart.yaml"), root, "--trainer.max_epochs=1"]
     for command in (
         [*fit, *allowed, "--model.backbone", "mypackage.leaky.LeakyIntegrator"],

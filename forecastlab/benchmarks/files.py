@@ -209,7 +209,7 @@ def path_of(name: str, folder: Path | None = None) -> Path:
     """
     file = FILES[name]
     if folder is not None and not folder.is_dir():
-        raise ConfigError(f"--data: there is no folder {folder}")
+        raise ConfigError(f"--data.path: there is no folder {folder}")
     given = None if folder is None else folder / file.place
     if given is None or not given.is_file():
         given = (

@@ -17,7 +17,7 @@ RECIPES: dict[str, Recipe] = {"auto": proposed}
 
 
 def recipe_of(name: str) -> Recipe:
-    """The recipe of a name, or a function by its dotted path in a package of `--allow-import`.
+    """The recipe of a name, or a function by its dotted path in a package of `--allow_import`.
 
     Raises:
         ConfigError: if there is none such, or its package is not allowed.
@@ -27,7 +27,7 @@ def recipe_of(name: str) -> Recipe:
     module, _, function = name.rpartition(".")
     package = name.partition(".")[0]
     if not module or package not in allowed_imports():
-        hint = f"; to use a function of yours, give --allow-import {package}" if module else ""
+        hint = f"; to use a function of yours, give --allow_import {package}" if module else ""
         raise ConfigError(f"expected a recipe, {', '.join(RECIPES)} or package.module.function, got {name!r}{hint}")
     try:
         found = getattr(importlib.import_module(module), function)

@@ -16,7 +16,7 @@ def backbones(args: Sequence[str]) -> None:
     """
     input_size = parser().parse_args(args).input_size
     if input_size < 1:
-        raise ConfigError(f"--input-size must be positive, got {input_size}")
+        raise ConfigError(f"--input_size must be positive, got {input_size}")
     rows = [("name", "causal", "parameters", "what it is [source]")]
     for name, cls in registered_backbones().items():
         backbone = cls(input_size)  # type: ignore[call-arg]  # every backbone can be built from its input_size alone
@@ -30,5 +30,5 @@ def backbones(args: Sequence[str]) -> None:
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = argparse.ArgumentParser(prog="forecastlab backbones", description="What is registered.")
-    parser.add_argument("--input-size", type=int, default=72, help="width of the inputs that parameters are counted at")
+    parser.add_argument("--input_size", type=int, default=72, help="width of the inputs that parameters are counted at")
     return parser

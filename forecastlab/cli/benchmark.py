@@ -50,15 +50,21 @@ def parser() -> argparse.ArgumentParser:
         "--recipe",
         default="auto",
         help=f"what makes the config of a task: {', '.join(RECIPES)}, or package.module.function of a package named by "
-        "--allow-import (default: auto)",
+        "--allow_import (default: %(default)s)",
     )
     parser.add_argument("--tasks", type=_names, help="tasks to score, separated by commas (default: all)")
     parser.add_argument("--seeds", type=numbers, default=[0], help="seeds whose forecasts are averaged, such as 0,1,2")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, one thread each")
     parser.add_argument("--engine", default="local", help=ENGINE_HELP)
-    parser.add_argument("--data", type=Path, help="folder of the published files (default: found or downloaded)")
     parser.add_argument(
-        "--log", type=Path, default=LOG, help=f"CSV file to which each scoring adds a line (default: {LOG})"
+        "--data.path",
+        dest="data",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of the published files (default: found or downloaded)",
+    )
+    parser.add_argument(
+        "--log", type=Path, default=LOG, help="CSV file to which each scoring adds a line (default: %(default)s)"
     )
     parser.add_argument("--new", action="store_true", help="begin a new run instead of going on with an equal one")
     return parser

@@ -18,9 +18,10 @@ def compare(args: Sequence[str]) -> None:
         args: the command line after the sub-command.
     """
     given = parser().parse_args(args)
-    compared = compare_runs(given.runs, given.metric, given.logs)
+    logs = Path(given.root, LOGS)
+    compared = compare_runs(given.runs, given.metric, logs)
     print(compared.table().to_text(), *compared.sentences(), sep="\n")
-    print(f"\nreport: {compared.write(given.out or given.logs / OUT)}")
+    print(f"\nreport: {compared.write(given.output or logs / OUT)}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         "runs", nargs="+", metavar="RUN", help="folder of a crossval run, or an experiment, for its newest one"
     )
     parser.add_argument(
-        "--out",
+        "--output",
         type=Path,
         metavar="FOLDER",
         help=f"for comparison.{{{','.join(FORMATS)}}}, report.html and figures/; what an earlier comparison left "
@@ -48,6 +49,6 @@ def parser() -> argparse.ArgumentParser:
         "target's unit (default: %(default)s)",
     )
     parser.add_argument(
-        "--logs", type=Path, default=Path(LOGS), metavar="FOLDER", help="where experiments are (default: %(default)s)"
+        "--trainer.default_root_dir", dest="root", default=".", metavar="FOLDER", help=f"folder that {LOGS} is in"
     )
     return parser

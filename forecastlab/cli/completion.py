@@ -43,8 +43,8 @@ from forecastlab.network.registry import registered_backbones
 from forecastlab.training.callbacks import Checkpoints, EarlyStopping
 from forecastlab.training.forecaster import Forecaster
 
-FILES = ("--ckpt_path", "--figure", "--output", "--path", "--data.path", "--model.weights_from")
-FOLDERS = ("--out", "--logs", "--root", "--trainer.default_root_dir")
+FILES = ("--ckpt_path", "--figure", "--output", "--data.path", "--model.weights_from")
+FOLDERS = ("--trainer.default_root_dir",)
 BASH = "complete -o bashdefault -o default -F _shtab_forecastlab forecastlab"
 """Where nothing else is known, file names are completed, also after `--config=`."""
 CONFIGS = {"bash": "_forecastlab_configs", "zsh": "_forecastlab_configs"}
@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
         "make, so keep it in a file: ~/.local/share/bash-completion/completions/forecastlab, or _forecastlab in a "
         "folder of zsh's $fpath.",
     )
-    parser.add_argument("shell", choices=("bash", "zsh"))
+    parser.add_argument("shell", choices=("bash", "zsh"), help="which shell")
     return parser
 
 
@@ -91,42 +91,45 @@ def script(shell: str) -> str:
 
 def commands() -> argparse.ArgumentParser:
     """A parser of the whole command line, made of those of the commands; it knows their options, not their meaning."""
-    own = {
-        "backbones": backbones.parser,
-        "compare": compare.parser,
-        "completion": parser,
-        "benchmark": benchmark.parser,
-        "crossval": crossval.parser,
-        "explain": explain.parser,
-        "export": export.parser,
-        "init": init.parser,
-        "reproduce": reproduce.parser,
-        "runs": run_table.parser,
-    }
-    with contextlib.suppress(ForecastlabError):  # an extra
-        from forecastlab.cli import tune
-
-        own["tune"] = tune.parser
+    own = own_parsers()
     of_lightning = subcommands_of(capture_parser(Experiment, ["fit"]))  # nothing is parsed, drawn or built
     of_configs = {name: _options(options_of(options)) for name, options in of_lightning.items()}
-    of_data = _options(options_of(data.parser()))
-    of_data.add_argument("--config", help="config of fit")
-    of_data.add_argument("--figure", help="PNG file to draw the source in")
-    shared = {**of_configs, "data": of_data}
+    shared = {**of_configs, "data": _options(options_of(data.parser()))}
     shared |= {"crossval": of_configs["fit"], "tune": of_configs["fit"], "explain": of_configs["test"]}
     root = argparse.ArgumentParser(prog="forecastlab")
     root.add_argument("--version", action="store_true", help="version of forecastlab")
     found = root.add_subparsers()
     for name, text in COMMANDS.items():
-        parents = [*([shared[name]] if name in shared else []), *([own[name]()] if name in own else [])]
+        parents = [*([shared[name]] if name in shared else []), *([own[name]] if name in own else [])]
         command = found.add_parser(name, help=text, parents=parents, add_help=False, conflict_handler="resolve")
-        command.add_argument("--allow-import", metavar="PACKAGE", help="whose classes a config may name")
+        command.add_argument("--allow_import", metavar="PACKAGE", help="whose classes a config may name")
         for option, action in options_of(command).items():
             if option in FILES or option in FOLDERS:
                 action.complete = shtab.FILE if option in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]  # for shtab
             elif option in shipped.OPTIONS:
                 action.complete = CONFIGS  # type: ignore[attr-defined]  # for shtab
     return root
+
+
+def own_parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parsers of the commands that have options of ours, without those of a config."""
+    own: dict[str, argparse.ArgumentParser] = {
+        "backbones": backbones.parser(),
+        "compare": compare.parser(),
+        "completion": parser(),
+        "benchmark": benchmark.parser(),
+        "crossval": crossval.parser(),
+        "explain": explain.parser(),
+        "export": export.parser(),
+        "init": init.parser(),
+        "reproduce": reproduce.parser(),
+        "runs": run_table.parser(),
+    }
+    with contextlib.suppress(ForecastlabError):  # an extra
+        from forecastlab.cli import tune
+
+        own["tune"] = tune.parser()
+    return own
 
 
 def _options(actions: Mapping[str, argparse.Action]) -> argparse.ArgumentParser:

@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--new", action="store_true", help="begin a new run instead of going on with an equal one")
     parser.add_argument(
-        "--allow-seen",
+        "--allow_seen",
         action="store_true",
         help="score test rows that trained the weights of model.weights_from; every table says so",
     )

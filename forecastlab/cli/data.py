@@ -10,6 +10,7 @@ import pandas as pd
 from jsonargparse import ArgumentParser
 from matplotlib.figure import Figure
 
+from forecastlab.cli.help import asked
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.facts import Fact, as_text, day, facts_of
 from forecastlab.data.ozone_datamodule import OzoneDataModule
@@ -36,6 +37,9 @@ def data(args: Sequence[str]) -> None:
         args: the command line after the sub-command; `--config` takes the `data` part of a config of `fit`, `--figure`
             a PNG file to draw it in.
     """
+    if asked(args) is not None:
+        parser().print_help()
+        return
     paths, rest = take(args, "--config", "-c")
     figures, rest = take(rest, "--figure")
     parts = [content["data"] for content in map(read_config, paths) if "data" in content]
@@ -49,12 +53,11 @@ def data(args: Sequence[str]) -> None:
 
 
 def parser() -> ArgumentParser:
-    """The options of the command but `--config`."""
-    return data_parser(
-        "forecastlab data",
-        "What the source holds; --config takes a config of fit, whose data part is read, and --figure FILE.png a file "
-        "to draw targets, gaps and folds in.",
-    )
+    """The options of the command."""
+    options = data_parser("forecastlab data", "What the source holds: rows, range, gaps, missing values and folds.")
+    options.add_argument("--config", "-c", metavar="FILE", help="a config of fit, or of its data part")
+    options.add_argument("--figure", metavar="FILE", help="PNG file in which targets, gaps and folds are drawn")
+    return options
 
 
 def describe(module: ForecastDataModule) -> str:

@@ -19,6 +19,7 @@ from forecastlab.cli.help_topics import topic_help
 from forecastlab.cli.init import init
 from forecastlab.cli.reproduce import reproduce
 from forecastlab.cli.run_table import runs
+from forecastlab.cli.spelling import as_spelt
 from forecastlab.evaluation.beside_baselines import beside_baselines
 from forecastlab.experiment.environment import notes_once, our_error, prepare
 from forecastlab.experiment.experiment import Experiment
@@ -72,8 +73,8 @@ def run(args: Sequence[str]) -> int:
     Raises:
         Stopped: if a signal ended it; it says how to go on.
     """
-    allowed, rest = take(args, "--allow-import")
     try:
+        allowed, rest = take(as_spelt(args), "--allow_import")
         prepare(allowed)
         rest = with_paths(rest)
         if rest[0] in HELPS and (topic := asked(rest[1:])):
@@ -93,7 +94,7 @@ def run(args: Sequence[str]) -> int:
     except SystemExit as exit_:  # --help and --print_config
         return int(exit_.code or 0)
     except Stopped as stopped:
-        if rest[0] in GOES_ON:
+        if args[0] in GOES_ON:
             raise Stopped(stopped.number, "run the same command again to go on") from None
         raise
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough

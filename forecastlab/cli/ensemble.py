@@ -26,8 +26,8 @@ from forecastlab.runs.run import CONFIG, LOGS, Run, experiment_of, load_checkpoi
 from forecastlab.training.callbacks.predictions import PREDICTIONS, write_forecast
 from forecastlab.training.forecaster import Forecaster
 
-ALLOW_SEEN = "--allow-seen"
-PATHS = ("--paths", "--paths-seed", "--paths-format")
+ALLOW_SEEN = "--allow_seen"
+PATHS = ("--paths", "--paths_seed", "--paths_format")
 MEMBERS = "members.csv"
 """The metrics of each checkpoint and of the mean forecast."""
 
@@ -38,8 +38,8 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     Args:
         command: "test" or "predict".
         args: the command line after it: --ckpt_path for each checkpoint (or a pattern), --experiment,
-            --trainer.default_root_dir, settings of the data; for "test" --by and --allow-seen, for "predict" --paths,
-            --paths-seed and --paths-format.
+            --trainer.default_root_dir, settings of the data; for "test" --by and --allow_seen, for "predict" --paths,
+            --paths_seed and --paths_format.
 
     Raises:
         ConfigError: for other options, or checkpoints that cannot forecast the same rows.
@@ -139,15 +139,15 @@ def _paths(given: Mapping[str, Sequence[str]]) -> tuple[int | None, int, Format]
         ConfigError: for a value that cannot be one.
     """
     numbers = []
-    for option, default in (("--paths", None), ("--paths-seed", 0)):
+    for option, default in (("--paths", None), ("--paths_seed", 0)):
         value = given[option][-1] if given.get(option) else default
         try:
             numbers.append(None if value is None else int(value))
         except ValueError:
             raise ConfigError(f"{option}: expected a whole number, got {value!r}") from None
-    kind = given["--paths-format"][-1] if given.get("--paths-format") else "csv"
+    kind = given["--paths_format"][-1] if given.get("--paths_format") else "csv"
     if kind not in get_args(Format):
-        raise ConfigError(f"--paths-format: expected {' or '.join(get_args(Format))}, got {kind!r}")
+        raise ConfigError(f"--paths_format: expected {' or '.join(get_args(Format))}, got {kind!r}")
     return numbers[0], numbers[1] or 0, cast(Format, kind)
 
 

@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--ckpt_path", default="best", help="best or last of the newest run, or a path (default: best)")
-    parser.add_argument("--format", choices=FORMATS, default="safetensors", help="default: %(default)s")
+    parser.add_argument("--format", choices=FORMATS, default="safetensors", help="what is written")
     parser.add_argument(
         "--step",
         action="store_true",
@@ -44,5 +44,5 @@ def parser() -> argparse.ArgumentParser:
         "--output", type=Path, metavar="FILE", help="default: export/ in the run's folder, named after the checkpoint"
     )
     parser.add_argument("--experiment", help="whose newest run is meant")
-    parser.add_argument("--trainer.default_root_dir", metavar="FOLDER", help="where lightning_logs is")
+    parser.add_argument("--trainer.default_root_dir", metavar="FOLDER", help="folder that lightning_logs is in")
     return parser

@@ -23,7 +23,7 @@ RUN = {
     "--config FILE": "a config file, or the name of a shipped one, such as quickstart",
     "--experiment NAME": "name of the run's folder in lightning_logs",
     "--trainer.default_root_dir FOLDER": "folder that lightning_logs is in; the present one if not given",
-    "--allow-import PACKAGE": "lets class paths of a config import a package of your own",
+    "--allow_import PACKAGE": "lets class paths of a config import a package of your own",
 }
 OF_CHECKPOINT = {
     "--ckpt_path PATH": "best or last (of the newest run), or the path of a checkpoint; its config is in it",
@@ -62,7 +62,7 @@ HELPS = {
             "training": {
                 "--trainer.max_epochs N": "the most epochs",
                 "--early_stopping.patience N": "epochs without improvement after which it stops",
-                "--model.optimizer.lr RATE": "learning rate; --lr-find looks for one",
+                "--model.optimizer.lr RATE": "learning rate; --lr_find looks for one",
                 "--trainer.gradient_clip_val X": "bounds gradients, where a loss is not finite",
                 **COMPUTER,
             },
@@ -76,7 +76,7 @@ HELPS = {
     ),
     "validate": Help(
         "Scores a checkpoint on the validation range: the loss that chose its epoch.",
-        {"run": {**OF_CHECKPOINT, **RUN, "--allow-seen": "scores rows that trained the weights, and says so"}},
+        {"run": {**OF_CHECKPOINT, **RUN, "--allow_seen": "scores rows that trained the weights, and says so"}},
     ),
     "test": Help(
         "Scores a checkpoint on the test range beside persistence, and writes predictions.csv and a figure.\n"
@@ -86,7 +86,7 @@ HELPS = {
                 **OF_CHECKPOINT,
                 **RUN,
                 "--by PART": "figures of each series, target, horizon or month too",
-                "--allow-seen": "scores rows that trained the weights, and says so",
+                "--allow_seen": "scores rows that trained the weights, and says so",
             },
         },
     ),
@@ -98,8 +98,8 @@ HELPS = {
                 **OF_CHECKPOINT,
                 **RUN,
                 "--paths N": "so many sample paths of each series too",
-                "--paths-seed N": "seed of the paths",
-                "--paths-format NAME": "csv or parquet",
+                "--paths_seed N": "seed of the paths",
+                "--paths_format NAME": "csv or parquet",
             },
         },
     ),

@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", help="the config that is written (default: the file's name with .yaml)")
     parser.add_argument("--force", action="store_true", help="replace a config that is there already")
     for name, text in ANSWERS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", f"--{name}", dest=name, help=text)
+        parser.add_argument(f"--{name}", help=text)
     return parser
 
 

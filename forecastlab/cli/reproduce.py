@@ -43,9 +43,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("paper", choices=[EXPERIMENT])
+    parser.add_argument("paper", choices=[EXPERIMENT], help="which paper")
     parser.add_argument("--epochs", type=int, default=3000, help="300 gives a quick look")
-    parser.add_argument("--check-every", type=int, default=10, help="epochs between computations of the test loss")
+    parser.add_argument("--check_every", type=int, default=10, help="epochs between computations of the test loss")
     parser.add_argument("--models", type=lambda text: text.split(","), default=list(PUBLISHED), help="which models")
     parser.add_argument("--splits", type=numbers, default=list(SPLITS), help="which splits, such as 1,3")
     parser.add_argument("--seeds", type=numbers, default=[0], help="seeds, such as 0,1,2; the tables give their mean")
@@ -54,13 +54,17 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--honest", action="store_true", help="also choose the epoch on a validation tail, and score the test rows once"
     )
-    parser.add_argument("--path", help="the ozone file; looked for or downloaded if not given")
-    parser.add_argument("--root", default=".", help=f"folder that {LOGS} is in")
+    parser.add_argument(
+        "--data.path", dest="path", metavar="FILE", help="the ozone file; looked for or downloaded if not given"
+    )
+    parser.add_argument(
+        "--trainer.default_root_dir", dest="root", default=".", metavar="FOLDER", help=f"folder that {LOGS} is in"
+    )
     parser.add_argument("--new", action="store_true", help="begin a new run instead of going on with an equal one")
     unsaid = parser.add_argument_group("what the paper leaves open")
-    unsaid.add_argument("--hidden-size", type=int, default=64, help="units per layer; 64 reproduces the LSTM row")
+    unsaid.add_argument("--hidden_size", type=int, default=64, help="units per layer; 64 reproduces the LSTM row")
     unsaid.add_argument("--heads", type=int, default=1, help="m', the ALSTM's heads")
-    unsaid.add_argument("--key-size", type=int, default=None, help="d, the width of keys; the hidden size if not given")
+    unsaid.add_argument("--key_size", type=int, default=None, help="d, the width of keys; the hidden size if not given")
     unsaid.add_argument("--activation", default="tanh", help="sigma_C of the ALSTM")
     unsaid.add_argument(
         "--layers", choices=["each", "all"], default="each", help="two layers in each part of a combination, or in all"

@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="as forecastlab runs shows it, such as sales/version_3")
-    parser.add_argument("--trainer.default_root_dir", dest="root", default=".", help="folder that holds lightning_logs")
+    parser.add_argument("--trainer.default_root_dir", dest="root", default=".", help="folder that lightning_logs is in")
     parser.add_argument("--yes", action="store_true", help="asks no question")
     return parser
 

@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
         "question.",
     )
     parser.add_argument("experiment", nargs="?", help="name of one experiment; all without it")
-    parser.add_argument("--trainer.default_root_dir", dest="root", default=".", help="folder that holds lightning_logs")
+    parser.add_argument("--trainer.default_root_dir", dest="root", default=".", help="folder that lightning_logs is in")
     parser.add_argument("--last", type=int, default=20, metavar="N", help="how many are shown, the first (20)")
     parser.add_argument(
         "--sort", metavar="COLUMN", help="lowest first by this column, such as test/mase; =-test/skill: highest first"

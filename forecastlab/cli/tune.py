@@ -56,8 +56,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--storage", help="database, such as sqlite:///study.db; a journal in the run folder if none")
     parser.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="how values are chosen")
     parser.add_argument("--pruner", choices=PRUNERS, default="median", help="what ends trials that lag behind")
-    parser.add_argument("--seed", type=int, default=0, help="of the sampler; the training's is --seed_everything")
-    parser.add_argument("--keep-weights", action="store_true", help="keep checkpoints and curves of every trial")
+    parser.add_argument(
+        "--sampler_seed", dest="seed", type=int, default=0, help="of the sampler; the training's is --seed_everything"
+    )
+    parser.add_argument("--keep_weights", action="store_true", help="keep checkpoints and curves of every trial")
     parser.add_argument("--new", action="store_true", help="begin a new study instead of going on with an equal one")
     return parser
 

@@ -145,7 +145,7 @@ def aggregated(rows: Rows, groups: pd.DataFrame, recipe: Recipe, notes: list[str
     there = ~np.isnan(numbers)
     have = np.add.reduceat(there.astype(np.int64), np.flatnonzero(first), axis=0)
     for place, name in enumerate(recipe.places):
-        if name in recipe.known:
+        if name in recipe.known or name == recipe.weight:
             continue
         begun = (
             pd.Series(stamps[there[:, place]])
@@ -350,11 +350,15 @@ def _changes(codes: NDArray[np.int64], stamps: NDArray[np.int64]) -> NDArray[np.
 def _hows(key: str, recipe: Recipe) -> list[str]:
     """How each column is taken together: sums of what is known in advance, or is 0 and 1, would be no such thing.
 
+    The weights of rows are not summed either, and need no way of their own.
+
     Raises:
         ConfigError: if the setting names ways for columns, and lacks one.
     """
     how = getattr(recipe, key)["how"]
     made = {f"{name}={value}": name for name, values in recipe.categories.items() for value in values}
+    if recipe.weight:
+        made[recipe.weight] = recipe.weight
     if isinstance(how, str):
         mild = "mean" if how == "sum" else how
         ways = [mild if name in recipe.known or name in made else how for name in recipe.places]

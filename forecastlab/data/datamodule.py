@@ -85,6 +85,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
             self.recipe,
             frequency=self.recipe.frequency or frequency,
             zone="" if times.tz is None else str(times.tz),
+            weight="",  # no forecast needs it
         )
         names = Schema(
             features=self._inputs(),
@@ -154,7 +155,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
     @cached_property
     def panel(self) -> Panel:
         """The series on one axis."""
-        return Panel.of(self.tables, Schema.from_dict(self.schema))
+        return Panel.of(self.tables, Schema.from_dict(self.schema), self.recipe.weight)
 
     @property
     def times(self) -> pd.DatetimeIndex:
@@ -377,11 +378,14 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
                 f"with lookback={self.lookback}, horizon={self.horizon} and context={self.context}: choose a shorter "
                 "lookback or horizon, or another fold"
             )
+        if name != "test":
+            windows = windows.weighted(self._cut("fit"))
         windows = windows.scored()
         if not len(windows):
             raise ConfigError(
                 f"the {name} range of fold {self.fold} (rows {targets.start} .. {targets.stop - 1}) has no target to "
-                "score: all are missing, or lie behind gaps with score_gaps: false; choose another fold"
+                "score: all are missing, have the weight 0, or lie behind gaps with score_gaps: false; choose another "
+                "fold"
             )
         return windows
 

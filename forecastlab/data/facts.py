@@ -124,6 +124,8 @@ def _columns(tables: Sequence[Table], recipe: Recipe, features: Sequence[str], c
         ahead = min(len(table.ahead) for table in tables)
         named = ", ".join(recipe.known)
         facts.append(("known", f"{named}: the data hold values for {ahead} steps behind the last target"))
+    if recipe.weight:
+        facts.append(("weights", f"{recipe.weight}: how much each row counts in the loss"))
     if calendar:
         facts.append(("calendar", ", ".join(calendar)))
     if recipe.static:

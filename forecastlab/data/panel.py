@@ -40,8 +40,13 @@ class Panel:
     schema: Schema
 
     @classmethod
-    def of(cls, tables: Sequence[Table], schema: Schema) -> "Panel":
+    def of(cls, tables: Sequence[Table], schema: Schema, weight: str = "") -> "Panel":
         """Lays series out on one axis.
+
+        Args:
+            tables: the series.
+            schema: names and sizes.
+            weight: the column of the rows' weights in the loss; "" for none.
 
         Raises:
             DataError: if there is none, two share a name, or their calendars differ.
@@ -73,7 +78,7 @@ class Panel:
         labels = numbers_of(times) if schema.recipe.get("time_format") == COUNTED else times
         calendar = calendar_of(schema, times)
         mask = schema.recipe.get("missing") == "mask"
-        return cls(tables, times, labels, Rows.of_tables(tables, times, schema, calendar, mask), schema)
+        return cls(tables, times, labels, Rows.of_tables(tables, times, schema, calendar, mask, weight), schema)
 
     @property
     def names(self) -> list[str]:

@@ -27,6 +27,7 @@ class Recipe:
         features: columns that are inputs, and known up to the forecast origin only.
         known: columns that are inputs, and known in advance.
         static: columns that are inputs, and do not change within a series.
+        weight: column that tells how much each row counts in the loss; "" where all count the same.
         categories: values of the columns of text; each value is a column of 0 and 1, called "column=value".
         derive: columns made as signed sums of others: {"imbalance": {"load": 1, "wind": -1}}.
         na_values: texts and numbers that stand for a missing value.
@@ -59,6 +60,7 @@ class Recipe:
     features: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
+    weight: str = ""
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
     derive: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     na_values: tuple[str | float, ...] = ()
@@ -100,7 +102,8 @@ class Recipe:
     @property
     def columns(self) -> list[str]:
         """Every column that becomes one of the tables, each once."""
-        return list(dict.fromkeys([*self.features, *self.targets, *self.known, *self.static]))
+        weight = [self.weight] if self.weight else []
+        return list(dict.fromkeys([*self.features, *self.targets, *self.known, *self.static, *weight]))
 
     @property
     def sources(self) -> list[str]:

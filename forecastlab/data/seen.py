@@ -109,7 +109,7 @@ class Seen:
         raise ConfigError(
             f"{self._which()}, so their errors would be no score.\n"
             f"Do one of these: {advice}.\n"
-            f"--allow-seen scores them nevertheless, marked as {SEEN} (in Python: model.allow_seen = True, or "
+            f"--allow_seen scores them nevertheless, marked as {SEEN} (in Python: model.allow_seen = True, or "
             "score(allow_seen=True) of a Model)"
         )
 

@@ -63,7 +63,7 @@ class OpenQuestionError(ConfigError):
 
     def __init__(self, question: str, option: str, choices: Sequence[str], in_python: bool = False) -> None:
         listed = ", ".join(choices[:12]) + (", ..." if len(choices) > 12 else "")
-        answer = f"--{option.replace('_', '-')}, such as {choices[0]}"
+        answer = f"--{option}, such as {choices[0]}"
         if in_python:
             answer = f"{option}={choices[0].split(', ') if ', ' in choices[0] else choices[0]!r}"
         super().__init__(f"{question}: {listed}. Answer with {answer}")
@@ -167,7 +167,7 @@ def survey(source: Any, answers: Mapping[str, Any], dataset: str | None = None) 
 
 def _long(frame: pd.DataFrame, answers: Mapping[str, Any]) -> tuple[Long, dict[str, Any]]:
     """The frame with a row per series and time, and the settings that name its columns."""
-    series = _several(answers.get("series_column"))
+    series, weight = _several(answers.get("series_column")), _several(answers.get("weight_column"))
     targets = _given_targets(frame, answers.get("target"))
     target = targets[0] if targets else None
     base = Recipe(
@@ -176,11 +176,12 @@ def _long(frame: pd.DataFrame, answers: Mapping[str, Any]) -> tuple[Long, dict[s
         na_values=tuple(answers.get("na_values", ())),
         duplicates=answers.get("duplicates") or "error",
         decimal=answers.get("decimal") or "",
+        weight="".join(weight),
         thousands=answers.get("thousands") or "",
         frequency=frame.attrs.get("frequency", ""),
     )
     settings = {name: answers[name] for name in ("time_format", "na_values", "duplicates") if answers.get(name)}
-    wide = turned(frame, series, (), targets or ("y",), USUAL) if answers.get("time_column") is None else None
+    wide = turned(frame, series, weight, targets or ("y",), USUAL) if answers.get("time_column") is None else None
     if wide is not None:
         name = target or "y"
         recipe = replace(base, series=_one(series), targets=(name,), features=(name,))
@@ -190,15 +191,15 @@ def _long(frame: pd.DataFrame, answers: Mapping[str, Any]) -> tuple[Long, dict[s
     time = _several(answers.get("time_column"))
     notes: list[str] = []
     if not time:
-        columns, notes = columns_of_times(frame, [*series, *targets])
+        columns, notes = columns_of_times(frame, [*series, *targets, *weight])
         time = columns or ()
         counted = columns == ()
     else:
         counted = False
-    targets = targets or (_target(frame, [*time, *series]),)
+    targets = targets or (_target(frame, [*time, *series, *weight]),)
     target = targets[0]
     if not series:
-        series = _series(frame, time, target, answers)
+        series = _series(frame.drop(columns=list(weight), errors="ignore") if weight else frame, time, target, answers)
     recipe = replace(base, time="" if counted else _one(time), series=_one(series), targets=targets, features=targets)
     long = long_of(frame, recipe)
     settings["targets"] = list(targets)
@@ -240,7 +241,7 @@ def _is_number(column: "pd.Series[Any]") -> bool:
 
 
 def _numeric(long: Long) -> list[str]:
-    used = (*long.recipe.time_columns, *long.recipe.series_columns)
+    used = (*long.recipe.time_columns, *long.recipe.series_columns, long.recipe.weight)
     return [name for name in long.frame.columns if name not in used and _is_number(long.frame[name])]
 
 
@@ -323,7 +324,7 @@ def _known_and_static(
     long: Long, values: NDArray[np.float64], settings: Mapping[str, Any]
 ) -> tuple[list[str], list[str]]:
     """Columns that have values behind the last target of their series, and columns that never change within one."""
-    used = (*long.recipe.time_columns, *long.recipe.series_columns, *long.recipe.targets)
+    used = (*long.recipe.time_columns, *long.recipe.series_columns, *long.recipe.targets, long.recipe.weight)
     frame, codes = long.frame, long.codes
     has, stamps = ~np.isnan(values), long.times.asi8
     last = np.full(len(long.names), np.iinfo(np.int64).min)

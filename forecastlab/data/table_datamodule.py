@@ -76,6 +76,9 @@ class TableDataModule(ForecastDataModule):
         known: columns that are inputs and known in advance, such as a column of holidays or prices.
         static: columns that are inputs and do not change within a series. Here and above, a column of text becomes an
             input of 0 and 1 for each of its values.
+        weight_column: column that tells how much each row counts as a target in the losses of training and validation,
+            0 or more. A row of weight 2 counts as two rows, and one of weight 0 neither trains nor validates. Only the
+            ratios of weights matter. Scores, scalers and baselines do not know weights. None where all count the same.
         categories: the values of columns of text, {region: [north, south]}, where other values have no input; None
             finds them in the rows. A checkpoint tells those of its training to new data.
         derive: columns made as signed sums of others: {imbalance: {Consumption: 1, Wind: -1, Solar: -1}}.
@@ -133,6 +136,7 @@ class TableDataModule(ForecastDataModule):
         features: Sequence[Column] | None = None,
         known: Sequence[Column] = (),
         static: Sequence[Column] = (),
+        weight_column: Column | None = None,
         categories: Mapping[str, Sequence[str]] | None = None,
         derive: Mapping[str, Mapping[str, float]] | None = None,
         start: str | int | None = None,
@@ -196,6 +200,7 @@ class TableDataModule(ForecastDataModule):
             features=targets if features is None else _names(features),
             known=known,
             static=static,
+            weight="" if weight_column is None else str(weight_column),
             categories=categories_of(
                 categories or {}, [name for name in (*(features or ()), *known, *static) if name not in derive]
             ),

@@ -22,6 +22,7 @@ from forecastlab.data.reading.values import Numbers, numbers_of, require_finite
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.table import Table, calendar_between, lay_out
 from forecastlab.data.transform import require_domain
+from forecastlab.data.weights import require_weights
 from forecastlab.errors import ConfigError, DataError, ReadingNote
 
 _LOOKED_AT = 1000
@@ -86,7 +87,8 @@ def tables_of(long: Long) -> Tables:
     if not order.first.all():
         _require_policy(long, order.rows, order.first)
         changing = list(recipe.places)
-        computed = np.array([name not in recipe.known or recipe.duplicates == "mean" for name in changing])
+        beside = (*recipe.known, recipe.weight)
+        computed = np.array([name not in beside or recipe.duplicates == "mean" for name in changing])
         computed = np.append(computed, np.zeros(len(recipe.static), np.bool_))
         numbers = merged(numbers, order.first, recipe.duplicates, computed)
         notes.append(
@@ -96,12 +98,16 @@ def tables_of(long: Long) -> Tables:
         )
         times, codes = times[order.first], codes[order.first]
     names = long.names
+    require_weights(recipe, numbers, partial(_row_name, long, order.rows[order.first]))
     if recipe.aggregate:
         groups = long.frame[list(recipe.aggregate["by"])].iloc[order.rows[order.first]]
         times, codes, names, numbers = aggregated(Rows(times, codes, names, numbers), groups, recipe, notes)
     if recipe.resample:
         rows, recipe = resampled(Rows(times, codes, names, numbers), recipe, notes)
         times, codes, names, numbers = rows
+    if recipe.weight:  # a row without a target needs none
+        place = recipe.places[recipe.weight]
+        numbers[:, place] = np.nan_to_num(numbers[:, place])
     for name, setting in recipe.transform.items():
         values = numbers[:, recipe.places[name]]
         if recipe.aggregate or recipe.resample:

@@ -1,6 +1,6 @@
 """Samples cut from tensors: windows of a fixed lookback, or one sequence in which every step is an origin."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -48,6 +48,7 @@ class Rows:
         padded: whether a further feature tells which rows of a window lie before the first row of its series.
         later: (flat rows, features): values with gaps interpolated; None where there is no such gap.
         settled: (flat rows, features), integer: the flat row from which on `later` is known; None likewise.
+        weight: (flat rows,): how much each row counts in the loss; None where all count the same.
     """
 
     features: Tensor
@@ -64,6 +65,7 @@ class Rows:
     padded: bool = False
     later: Tensor | None = None
     settled: Tensor | None = None
+    weight: Tensor | None = None
 
     def clip(self, series: int, start: int, stop: int) -> slice:
         """The rows of one series that lie in a range of the axis, counted from the series' first."""
@@ -72,7 +74,13 @@ class Rows:
 
     @classmethod
     def of_tables(
-        cls, tables: Sequence[Table], times: pd.DatetimeIndex, schema: Schema, calendar: pd.DataFrame, mask: bool
+        cls,
+        tables: Sequence[Table],
+        times: pd.DatetimeIndex,
+        schema: Schema,
+        calendar: pd.DataFrame,
+        mask: bool,
+        weight: str = "",
     ) -> "Rows":
         """Takes the columns out of tables.
 
@@ -82,6 +90,7 @@ class Rows:
             schema: names of the columns. Known covariates are columns of the table or of `calendar`.
             calendar: (rows + horizon, columns), covariates that follow from the times.
             mask: whether the features <name>_observed tell which values were observed.
+            weight: the column of the rows' weights in the loss; "" for none.
         """
         horizon = schema.horizon
         lengths = np.array([len(table.times) for table in tables])
@@ -139,6 +148,9 @@ class Rows:
         observed = np.empty(target.shape, np.bool_)
         laid((table.observed for table in tables), schema.targets, observed)
         observed[behind] = False
+        weights = np.empty((stops[-1], 1 if weight else 0))
+        if weight:
+            laid((table.values for table in tables), [weight], weights)
         static = np.array([[table.static[name] for name in schema.static] for table in tables], np.float64)
         known_ahead = [min(len(table.ahead), horizon) if in_file else horizon for table in tables]
         return cls(
@@ -156,6 +168,7 @@ class Rows:
             padded=schema.min_history is not None,
             later=later,
             settled=settled,
+            weight=torch.from_numpy(weights[:, 0]) if weight else None,
         )
 
 
@@ -199,10 +212,18 @@ class Windows(Dataset[Batch]):
         origins: (samples,), integer: first row of each history from which is forecast.
         ends: (samples,), integer: last row of each history, and last origin.
         score_gaps: whether targets are scored that do not follow their origin on the calendar.
+        unit: what the weights of the rows are divided by; None where all rows count the same.
     """
 
     def __init__(
-        self, rows: Rows, series: Tensor, begins: Tensor, origins: Tensor, ends: Tensor, score_gaps: bool = True
+        self,
+        rows: Rows,
+        series: Tensor,
+        begins: Tensor,
+        origins: Tensor,
+        ends: Tensor,
+        score_gaps: bool = True,
+        unit: float | None = None,
     ) -> None:
         self.rows = rows
         self.series = series
@@ -210,6 +231,7 @@ class Windows(Dataset[Batch]):
         self.origins = origins
         self.ends = ends
         self.score_gaps = score_gaps
+        self.unit = unit
         self._steps = torch.arange(1, rows.horizon + 1)
         lengths = torch.stack([ends - begins, origins - begins])
         self._alike = tuple(lengths[:, 0].tolist()) if len(ends) and (lengths == lengths[:, :1]).all() else None
@@ -245,7 +267,7 @@ class Windows(Dataset[Batch]):
             static=rows.static[series],
             last=rows.target[base + index],
             target=rows.target[ahead],
-            weight=self._weight(base + index, ahead, counts),
+            weight=self._weight(base + index, ahead, counts).float(),
             index=index,
             series=series,
         )
@@ -254,17 +276,37 @@ class Windows(Dataset[Batch]):
         """The samples in which a target counts: a batch of none but the others would have no mean loss."""
         if not len(self):
             return self
-        keep = []
+        kept = torch.cat([weight.float().flatten(1).any(1) for weight in self._weights()])
+        if kept.all():
+            return self  # of many windows a copy would take as much memory again
+        series, begins, origins, ends = (part[kept] for part in (self.series, self.begins, self.origins, self.ends))
+        return Windows(self.rows, series, begins, origins, ends, self.score_gaps, self.unit)
+
+    def weighted(self, training: "Windows") -> "Windows":
+        """The same samples; each target counts by the weight of its row, divided by the mean over a training's targets.
+
+        So weights that are all equal count as 1. Rows of weight 0, which do not train, are not in the mean.
+
+        Args:
+            training: the samples that train.
+        """
+        if self.rows.weight is None:
+            return self
+        total, count = 0.0, 0
+        for weight in training._in_units_of(1.0)._weights():
+            total, count = total + float(weight.sum()), count + int(weight.count_nonzero())
+        return self._in_units_of(total / count if count else 1.0)
+
+    def _in_units_of(self, unit: float) -> "Windows":
+        return Windows(self.rows, self.series, self.begins, self.origins, self.ends, self.score_gaps, unit)
+
+    def _weights(self) -> Iterator[Tensor]:
+        """The weights of all targets, (samples, origins, horizon, targets) of some samples after others."""
         longest = int((self.ends - self.origins).max()) + 1
         for chosen in torch.arange(len(self)).split(max(1, _ORIGINS_AT_ONCE // longest)):
             origins, counts = self._origins(chosen)
             index = self.rows.base[self.series[chosen], None] + origins
-            keep.append(self._weight(index, index[:, :, None] + self._steps, counts).flatten(1).any(1))
-        kept = torch.cat(keep)
-        if kept.all():
-            return self  # of many windows a copy would take as much memory again
-        series, begins, origins, ends = (part[kept] for part in (self.series, self.begins, self.origins, self.ends))
-        return Windows(self.rows, series, begins, origins, ends, self.score_gaps)
+            yield self._weight(index, index[:, :, None] + self._steps, counts)
 
     def _origins(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
         """Rows of the origins, (samples, origins), and which of them count; a history, which is longer, is not cut."""
@@ -300,14 +342,16 @@ class Windows(Dataset[Batch]):
         return torch.cat([features, before[..., None].to(features)], -1) if rows.padded else features
 
     def _weight(self, index: Tensor, ahead: Tensor, counts: Tensor | None) -> Tensor:
-        """(samples, origins, horizon, targets), of flat rows of the origins and of their targets."""
+        """(samples, origins, horizon, targets), booleans or numbers, of flat rows of origins and of their targets."""
         weight = self.rows.observed[ahead]
         if not self.score_gaps:
             consecutive = self.rows.elapsed[ahead] - self.rows.elapsed[index][:, :, None] == self._steps
             weight = weight & consecutive[..., None]
         if counts is not None:
             weight = weight & counts[:, :, None, None]
-        return weight.float()
+        if self.unit is None or self.rows.weight is None:
+            return weight
+        return weight * (self.rows.weight[ahead] / self.unit)[..., None]
 
 
 def _versions(batch: Batch) -> list[int]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.evaluation.comparison import Comparison, Metric
 from forecastlab.evaluation.crossval import Crossval
-from forecastlab.evaluation.report import differences, key_differences, pictures, report
+from forecastlab.evaluation.pictures import pictures
+from forecastlab.evaluation.report import differences, key_differences, report
 from forecastlab.evaluation.results import RESULTS, CrossvalRun
+from forecastlab.evaluation.series_tables import each_series_table
 from forecastlab.evaluation.significance import Difference
 from forecastlab.evaluation.tables import Table, fold_table, write_table
 from forecastlab.runs.files import write_output
@@ -43,7 +45,7 @@ class Compared:
         return [found.sentence for found in key_differences(self.comparison, self.metric, self.differences)]
 
     def write(self, folder: str | Path) -> Path:
-        """Writes the table in four formats, the figures, and a report of one file.
+        """Writes the table in four formats, the errors of each series, the figures, and a report of one file.
 
         Args:
             folder: where to; what an earlier comparison left there is replaced.
@@ -56,7 +58,10 @@ class Compared:
         """
         drawn = pictures(self.comparison, self.metric)
         write_table(self.table(), Path(folder, "comparison"))
-        _clear(Path(folder, "figures"))
+        _clear(Path(folder))
+        each = each_series_table(self.comparison, self.metric, self.comparison.ranking(self.metric))
+        if each is not None:
+            write_output(each.to_csv(), Path(folder, "series.csv"))
         for picture in drawn:
             write_output(picture.png(), Path(folder, "figures", f"{picture.name}.png"))
         page = Path(folder, "report.html")
@@ -116,8 +121,9 @@ def find_crossval(given: str, logs: Path) -> Path:
 
 
 def _clear(folder: Path) -> None:
-    """Removes the figures of an earlier comparison, whose folds and models may have been others."""
-    for pattern in ("error_*.png", "forecast_fold_*.png", "loss_fold_*.png", "split*.png"):
+    """Removes what an earlier comparison may have and this one has not: its folds and models may have been others."""
+    drawn = ("error_*", "calibration", "fan*", "forecast_fold_*", "loss_fold_*", "split*")
+    for pattern in ("series.csv", *(f"figures/{name}.png" for name in drawn)):
         for path in folder.glob(pattern):
             with contextlib.suppress(OSError):  # writing there will say why it is not possible
                 path.unlink()

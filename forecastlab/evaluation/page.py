@@ -1,6 +1,7 @@
 """One HTML page of text, tables and figures that needs no other file and no network."""
 
 import base64
+import hashlib
 import importlib.resources
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ class Section:
 
 
 def render(title: str, lead: Sequence[str], warnings: Sequence[str], sections: Sequence[Section], made_by: str) -> str:
-    """The page as HTML; all text is escaped, and no script runs.
+    """The page as HTML; all text is escaped. The only script that runs is ours, and only where a table is searched.
 
     Every figure is in it twice, for light and for dark screens.
 
@@ -69,13 +70,19 @@ def render(title: str, lead: Sequence[str], warnings: Sequence[str], sections: S
         sections: the rest.
         made_by: the last line.
     """
-    source = importlib.resources.files("forecastlab.evaluation").joinpath("templates", "page.html").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["embedded"] = _embedded
-    environment.globals.update(light=LIGHT, dark=DARK)
-    return environment.from_string(source).render(
+    searched = any(table.search for section in sections for table in section.tables)
+    script = _template("search.js") if searched else ""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals.update(light=LIGHT, dark=DARK, script=script, digest=digest)
+    return environment.from_string(_template("page.html")).render(
         title=title, lead=lead, warnings=warnings, sections=sections, made_by=made_by
     )
+
+
+def _template(name: str) -> str:
+    return importlib.resources.files("forecastlab.evaluation").joinpath("templates", name).read_text("utf-8")
 
 
 def _embedded(image: bytes) -> str:

@@ -119,7 +119,7 @@ class CrossvalRun:
 
     @property
     def seen(self) -> bool:
-        """Whether test rows had trained the networks (`crossval --allow-seen`)."""
+        """Whether test rows had trained the networks (`crossval --allow_seen`)."""
         return self._any("test/seen")
 
     @property

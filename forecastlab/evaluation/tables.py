@@ -13,7 +13,7 @@ from typing import Literal
 import pandas as pd
 
 from forecastlab.data.seen import OPTIMISTIC, SEEN
-from forecastlab.evaluation.comparison import PERSISTENCE, Comparison, Metric, Model
+from forecastlab.evaluation.comparison import Comparison, Metric, Model
 from forecastlab.evaluation.results import INTERVALS, METRICS
 from forecastlab.runs.files import write_output
 from forecastlab.text_columns import aligned
@@ -90,11 +90,14 @@ class Table:
         title: one line.
         columns: all columns.
         notes: sentences that belong to the numbers.
+        search: what a row is, such as "a series": in a page the reader finds rows by name, and sorts them; empty for
+            a table that is short.
     """
 
     title: str
     columns: tuple[Column, ...]
     notes: tuple[str, ...] = ()
+    search: str = ""
 
     def __post_init__(self) -> None:
         lengths = {len(column.values) for column in self.columns}
@@ -204,7 +207,7 @@ def fold_table(comparison: Comparison, metric: Metric = "mse_scaled") -> Table:
     models = [comparison.model(name) for name in names]
     folds = len(comparison.folds)
     columns = [
-        _model_column(comparison, names),
+        model_column(comparison, names),
         *(Column(f"fold {fold}", tuple(values[fold]), best="lowest") for fold in comparison.folds),
         Column("mean", tuple(values.mean(axis=1)), best="lowest"),
         *_optional("sd seeds", [seed_spread(comparison, name, metric) for name in names]),
@@ -231,7 +234,7 @@ def metric_table(comparison: Comparison, order: Metric = "mse_scaled") -> Table:
         name: comparison.by_fold(name).reindex(names).mean(axis=1) for name in ("best_epoch", "epochs", "seconds")
     }
     columns = [
-        _model_column(comparison, names),
+        model_column(comparison, names),
         *(
             Column(name, tuple(means[name]), 3, "highest" if name == "skill" else "lowest")
             for name in ("mse_scaled", "mae", "rmse", "mase", "skill")
@@ -245,33 +248,6 @@ def metric_table(comparison: Comparison, order: Metric = "mse_scaled") -> Table:
     ]
     unit = f"; MAE and RMSE in {comparison.unit}" if comparison.unit else ""
     return Table(f"All metrics, mean over seeds and folds{unit}", tuple(columns), _notes(comparison))
-
-
-def series_errors(comparison: Comparison, metric: Metric) -> pd.DataFrame:
-    """The error of each series (of each target) and model, (series, models): the mean over its errors in the folds."""
-    of_folds = comparison.value_errors(metric).groupby(level=["fold", "unique_id", "target"]).mean()
-    return of_folds.groupby(level=["unique_id", "target"]).mean()
-
-
-def series_table(comparison: Comparison, metric: Metric = "mse_scaled") -> Table | None:
-    """How the error of every model is spread over the series (of every target); None if there is only one.
-
-    `better than persistence` is the percentage of the
-    series whose error is lower than persistence's.
-    """
-    each = series_errors(comparison, metric)
-    if len(each) < 2:
-        return None
-    names = comparison.ranking(metric)
-    shares = (("lowest", 0.0), ("10 %", 0.1), ("median", 0.5), ("90 %", 0.9), ("highest", 1.0))
-    columns = [
-        _model_column(comparison, names),
-        *(Column(header, tuple(each[names].quantile(share)), best="lowest") for header, share in shares),
-    ]
-    if PERSISTENCE in each:
-        better = 100 * each[names].lt(each[PERSISTENCE], axis=0).mean()
-        columns.append(Column("better than persistence, %", tuple(better), 1))
-    return Table(f"{TITLES[metric]}: how it is spread over {len(each)} series", tuple(columns))
 
 
 def seed_spread(comparison: Comparison, name: str, metric: str) -> float | None:
@@ -315,7 +291,8 @@ def _protocol(model: Model) -> str | None:
     return "; ".join(words) or None
 
 
-def _model_column(comparison: Comparison, names: Sequence[str]) -> Column:
+def model_column(comparison: Comparison, names: Sequence[str]) -> Column:
+    """The names of models, with the marks of the notes that belong to them."""
     models = [comparison.model(name) for name in names]
     flags = tuple(DOUBLE_DAGGER * model.seen + DAGGER * model.optimistic for model in models)
     return Column("model", tuple(names), flags=flags)

@@ -1,7 +1,7 @@
 """The rules of the automatic recipe: how a network and its training follow from the form of the data.
 
-The rules are fixed, and were found on development sets only (docs/benchmarks.md): M1 and M3 monthly and quarterly,
-tourism quarterly, US births, and illness. They look at lengths, seasons and numbers of series, never at a test row.
+The rules are fixed, and were found on development sets only (docs/benchmarks.md). They look at lengths, seasons and
+numbers of series, never at a test row.
 """
 
 from typing import Any
@@ -31,6 +31,8 @@ LONG = 48
 """Steps beyond which there is no calendar, and horizons with known covariates are forecast in segments.
 
 Linear weights from each covariate of each step to each step would be too many."""
+STEP, STEP_OF_LONG = 2e-3, 5e-4
+"""Learning rates at first: for horizons of at most `LONG` steps, and for longer ones, which have more weights."""
 LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Quantiles that are forecast."""
 
@@ -78,7 +80,9 @@ def segment(rows: int, season: int) -> int:
     return next((length for length in lengths if rows <= STEPS * length), lengths[-1])
 
 
-def model(rows: int, horizon: int, season: int, targets: int, known: bool, calibrated: bool) -> dict[str, Any]:
+def model(
+    rows: int, horizon: int, season: int, targets: int, known: bool, calibrated: bool, panel: bool
+) -> dict[str, Any]:
     """The settings of the network.
 
     Args:
@@ -88,6 +92,8 @@ def model(rows: int, horizon: int, season: int, targets: int, known: bool, calib
         targets: number of targets.
         known: whether there are covariates that are known in advance.
         calibrated: whether there are enough validation rows to calibrate intervals.
+        panel: whether there are several series. Errors of each window then count in its own unit, so that small series
+            count as much as large ones; of one series, a quiet window would count more than one that moves.
     """
     backbone: dict[str, Any] = {"class_path": "GRU", "init_args": {"hidden_size": 64}}
     length = segment(rows, season)
@@ -103,7 +109,7 @@ def model(rows: int, horizon: int, season: int, targets: int, known: bool, calib
         "loss": {"class_path": "Quantile", "init_args": {"quantiles": list(LEVELS)}},
         "anchor": "last",
         "window_norm": "seasonal" if 1 < season < rows else "mean",
-        "loss_units": "window",
+        **({"loss_units": "window"} if panel else {}),
         "linear_window": True,
         **({"channels": "independent"} if targets > 1 else {}),
         **({"intervals": [0.9]} if calibrated else {}),
@@ -111,7 +117,7 @@ def model(rows: int, horizon: int, season: int, targets: int, known: bool, calib
 
 
 def training(windows: int, horizon: int, targets: int) -> dict[str, Any]:
-    """The settings of the training: batches, epochs and steps that grow shorter.
+    """The settings of the training: batches, epochs and the learning rate at first.
 
     Args:
         windows: number of training windows.
@@ -128,4 +134,5 @@ def training(windows: int, horizon: int, targets: int) -> dict[str, Any]:
         "batch_size": batch,
         "windows_per_epoch": batches * batch if windows > batches * batch else None,
         "epochs": epochs,
+        "lr": STEP if horizon <= LONG else STEP_OF_LONG,
     }

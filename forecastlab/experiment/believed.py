@@ -207,7 +207,7 @@ def _require_allowed(key: str, path: Any) -> bool:
     if path.startswith(tuple(f"{package}." for package in factory.allowed_imports())):
         return False
     package = path.partition(".")[0]
-    hint = f": it is not imported. If you trust it, pass --allow-import {package}"
+    hint = f": it is not imported. If you trust it, pass --allow_import {package}"
     raise DataError(
         f"{WHAT} names a class as {key} that may not be built, {path[:80]}{'' if package in factory.BUILT_IN else hint}"
     )

@@ -93,7 +93,7 @@ class Config:
             )
         checked_threads(parsed.threads)
         if parsed.lr_find:
-            raise ConfigError("--lr-find belongs to fit: leave it out")
+            raise ConfigError("--lr_find belongs to fit: leave it out")
         values = yaml.safe_load(_parser().dump(parsed, skip_unset=False))
         baselines = None if parsed.baselines is None else tuple(parsed.baselines)
         return cls({key: values[key] for key in CONFIG_KEYS if key in values}, baselines)

@@ -90,11 +90,11 @@ def prepare(allowed: Iterable[str] = ()) -> None:
 
 def _allow(package: str) -> None:
     if package.partition(".")[0] == "jsonargparse":
-        raise ConfigError("--allow-import jsonargparse is not possible: it decides what may be imported")
+        raise ConfigError("--allow_import jsonargparse is not possible: it decides what may be imported")
     try:
         factory.allow_import(package)
     except ValueError as error:
-        raise ConfigError(f"--allow-import: {error}") from None
+        raise ConfigError(f"--allow_import: {error}") from None
 
 
 def _build(class_type: type[Built], *args: Any, **arguments: Any) -> Built:

@@ -169,8 +169,8 @@ class Experiment(CommandLine):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """The sub-commands, and for each the arguments of the trainer's method that are no options."""
-        own = {"validate": {"verbose"}, "test": {"verbose"}}  # it would print a second table
-        return {name: skipped | own.get(name, set()) for name, skipped in CommandLine.subcommands().items()}
+        own = {"verbose", "weights_only", "return_predictions"}  # a second table; what is decided here; what is lost
+        return {name: skipped | own for name, skipped in CommandLine.subcommands().items()}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--experiment", type=str | None, default=self.name, help="name of the run's folder")
@@ -189,15 +189,15 @@ class Experiment(CommandLine):
     def add_options_of(self, subcommand: str, parser: LightningArgumentParser) -> None:
         if subcommand == "fit":
             text = "draw the loss over the learning rate and suggest one, in place of the training"
-            parser.add_argument("--lr-find", action="store_true", help=text)
+            parser.add_argument("--lr_find", action="store_true", help=text)
         if subcommand in ("test", "validate"):
             text = "score rows that trained the weights; every place that shows the score says so"
-            parser.add_argument("--allow-seen", action="store_true", help=text)
+            parser.add_argument("--allow_seen", action="store_true", help=text)
         if subcommand == "predict":
             text = "write so many sample paths of each series too, as paths.csv"
             parser.add_argument("--paths", type=int | None, default=None, help=text)
-            parser.add_argument("--paths-seed", type=int, default=0, help="seed of the paths")
-            parser.add_argument("--paths-format", type=Format, default="csv", help="csv, or parquet")
+            parser.add_argument("--paths_seed", type=int, default=0, help="seed of the paths")
+            parser.add_argument("--paths_format", type=Format, default="csv", help="csv, or parquet")
         if subcommand == "test":
             text = f"print and write the figures of each part too: {', '.join(PARTS)}"
             parser.add_argument("--by", type=Part | None, default=None, help=text)
@@ -308,7 +308,7 @@ class Experiment(CommandLine):
         if not self.value(self.config, "lr_find"):
             self.trainer.fit(model, datamodule=datamodule, **options)
         elif self.checkpoint is not None:
-            raise ConfigError("--lr-find begins with fresh weights: leave --ckpt_path out")
+            raise ConfigError("--lr_find begins with fresh weights: leave --ckpt_path out")
         else:
             find_learning_rate(self.trainer, model, datamodule)
 
@@ -410,5 +410,5 @@ class Experiment(CommandLine):
         checkpoint = last if last is not None and last.exists() else self.checkpoint
         if checkpoint is None:
             return "no epoch was finished, so there is nothing to go on with"
-        imports = "".join(f" --allow-import {shlex.quote(package)}" for package in factory.allowed_imports())
+        imports = "".join(f" --allow_import {shlex.quote(package)}" for package in factory.allowed_imports())
         return f"go on with: forecastlab fit --ckpt_path {shlex.quote(str(relative(checkpoint)))}{imports}"

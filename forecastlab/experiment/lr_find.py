@@ -1,4 +1,4 @@
-"""`forecastlab fit --lr-find`: the training loss over the learning rate, and the rate that it suggests."""
+"""`forecastlab fit --lr_find`: the training loss over the learning rate, and the rate that it suggests."""
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ def find_learning_rate(trainer: Trainer, model: LightningModule, datamodule: Lig
         ConfigError: if there is no curve.
     """
     if trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
-        raise ConfigError("--lr-find trains a hundred steps: leave trainer.fast_dev_run out")
+        raise ConfigError("--lr_find trains a hundred steps: leave trainer.fast_dev_run out")
     trainer.fit_loop.max_epochs = STEPS  # an epoch may be a single step
     loggers, folder = trainer.loggers, named_folder(trainer)  # which Lightning exchanges, and does not always put back
     try:
@@ -46,7 +46,7 @@ def find_learning_rate(trainer: Trainer, model: LightningModule, datamodule: Lig
     except NotFiniteError:  # at a rate that is far too high; what came before it is what is wanted
         found = rates_and_losses(trainer)
     if len(found["loss"]) < 2:
-        raise ConfigError("--lr-find: the loss is not finite even at the lowest rate; look at --data.scaler")
+        raise ConfigError("--lr_find: the loss is not finite even at the lowest rate; look at --data.scaler")
     if not trainer.is_global_zero:
         return
     losses = without_average(found["loss"])

@@ -86,7 +86,7 @@ def explain(message: str, options: Iterable[str], most: int = 9) -> str:
             return f"{key}: {path} is not a {kind}"
         return (
             f"{key}: {path} is not imported: it belongs to a package that is not allowed to run code here. If you "
-            f"trust it, pass --allow-import {path.partition('.')[0]}"
+            f"trust it, pass --allow_import {path.partition('.')[0]}"
         )
     if match := re.search(r"Unable to load config ['\"](.*)['\"]", message):
         key = ".".join(dict.fromkeys(keys))

@@ -54,7 +54,7 @@ def _write_parquet(paths: Drawn, file: Any) -> None:
         pyarrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
     except ImportError:
         raise ConfigError(
-            "--paths-format parquet needs pyarrow: pip install 'forecastlab[parquet]', or write csv"
+            "--paths_format parquet needs pyarrow: pip install 'forecastlab[parquet]', or write csv"
         ) from None
     writer = None
     for table in paths.tables():

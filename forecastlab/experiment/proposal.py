@@ -50,8 +50,16 @@ def proposed(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "data": {"class_path": "TableDataModule", "init_args": data},
         "model": {
-            **auto.model(data["lookback"], data["horizon"], seen.season, len(data["targets"]), known, calibrated),
-            "optimizer": {"class_path": "AdamW", "init_args": {"lr": 2.0e-3}},
+            **auto.model(
+                data["lookback"],
+                data["horizon"],
+                seen.season,
+                len(data["targets"]),
+                known,
+                calibrated,
+                panel=len(seen.tables) > 1,
+            ),
+            "optimizer": {"class_path": "AdamW", "init_args": {"lr": training["lr"]}},
             "lr_scheduler": {"class_path": "CosineAnnealingLR", "init_args": {"T_max": epochs}},
         },
         "early_stopping": {"patience": max(5, epochs // 4)},

@@ -170,7 +170,7 @@ def find_class(class_path: Any, base: type) -> type:
     elif module is None:
         raise ValueError(
             f"{shorten(class_path, 80)} is not imported: it belongs to a package that is not allowed to run code here. "
-            f"If you trust it, import it first or pass --allow-import {_package(module_name)}"
+            f"If you trust it, import it first or pass --allow_import {_package(module_name)}"
         )
     else:
         cls = vars(module).get(name)  # getattr could make a module import more

@@ -193,7 +193,9 @@ _RECIPE = mapping(
     {
         **dict.fromkeys(("time", "series"), _column),
         "zone": or_null(text),
-        **dict.fromkeys(("name", "time_format", "decimal", "thousands", "duplicates", "frequency", "missing"), text),
+        **dict.fromkeys(
+            ("name", "weight", "time_format", "decimal", "thousands", "duplicates", "frequency", "missing"), text
+        ),
         **dict.fromkeys(("targets", "features", "known", "static"), _NAMES),
         "categories": mapping({}, others=list_of(text)),
         "derive": mapping({}, others=mapping({}, others=real)),

@@ -248,12 +248,15 @@ class Forecaster(Network, Module):
         loss = self.loss_of(run, batch, scaled)
         self._means.add("train/loss", loss.detach(), batch)
         finite = math.isfinite(loss.item())
-        if self.trainer.world_size > 1:  # gradients are averaged over devices, whose batches may differ in weight
-            weight = batch.weight.sum()
-            ours = torch.stack([weight, torch.full_like(weight, not finite)])
+        # not by the weights of the batch: in a batch of its own a window of little weight would train like any other
+        weight, count = batch.weight.sum(), batch.weight.count_nonzero()
+        if self.trainer.world_size > 1:  # gradients are averaged over devices, whose batches may differ in number
+            ours = torch.stack([count, torch.full_like(count, not finite)]).to(weight)
             total, bad = self.trainer.strategy.reduce(ours, reduce_op="sum")
             loss = loss * weight * self.trainer.world_size / total
             finite = bool(bad == 0)  # all devices stop together: none waits for another
+        else:
+            loss = loss * (weight / count)
         if not finite:
             raise self._means.not_finite("train/loss", self, batch)
         unpadded = _unpadded(batch) if self.penalties else None

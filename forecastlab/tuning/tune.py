@@ -100,7 +100,7 @@ def tune(
         if value < 1:
             raise ConfigError(f"--{name} must be positive, got {value}")
     if seed < 0:
-        raise ConfigError(f"--seed must be 0 or more, got {seed}")
+        raise ConfigError(f"--sampler_seed must be 0 or more, got {seed}")
     if storage and new:
         raise ConfigError("--new: the study is in the database; to begin another there, give another --experiment")
     config, engine = Config.of(config), engine_of(engine)

@@ -62,14 +62,14 @@ def test_what_sees_the_future_is_not_called_causal(cli):
 
 
 def test_parameters_are_counted_at_the_given_width(cli):
-    assert table(cli("backbones", "--input-size", 5).out)["GRU"][1] == 3 * 64 * (5 + 64 + 2)
+    assert table(cli("backbones", "--input_size", 5).out)["GRU"][1] == 3 * 64 * (5 + 64 + 2)
 
 
 @pytest.mark.parametrize("size", ["0", "-2", "x"])
 def test_a_width_that_is_none_is_refused(cli, size):
-    answer = cli("backbones", "--input-size", size)
+    answer = cli("backbones", "--input_size", size)
     assert answer.status == 2
-    assert "--input-size" in answer.err
+    assert "--input_size" in answer.err
     assert len(answer.err.splitlines()) <= 2
 
 
@@ -91,7 +91,7 @@ def package(tmp_path, monkeypatch):
 
 
 def test_a_backbone_of_ones_own_trains_and_is_tested(cli, config, tmp_path, package):
-    allowed = ["--allow-import", package]
+    allowed = ["--allow_import", package]
     cell = [f"--model.backbone={package}.leaky.LeakyIntegrator", "--model.backbone.hidden_size=3"]
     answer = cli(*fit(config, tmp_path, *allowed, *cell, epochs=2))
     assert answer.status == 0, answer.err
@@ -105,7 +105,7 @@ def test_a_backbone_of_ones_own_trains_and_is_tested(cli, config, tmp_path, pack
 
 
 def test_a_misspelt_argument_of_a_backbone_of_ones_own_is_named(cli, config, tmp_path, package):
-    allowed = ["--allow-import", package]
+    allowed = ["--allow_import", package]
     path = f"{package}.leaky.LeakyIntegrator"
     wrong = cli(*fit(config, tmp_path, *allowed, f"--model.backbone={path}", "--model.backbone.hiden_size=3"))
     assert wrong.status == 2

@@ -38,7 +38,7 @@ def undrawn(monkeypatch):
 def test_everything_is_written_and_the_table_printed(logs, capsys):
     write_run(logs)
     write_run(logs, "gru", networks={0: LSTM[0]})
-    compare(["lstm", "gru", "--out", "out"])
+    compare(["lstm", "gru", "--output", "out"])
     printed = capsys.readouterr().out
     assert "Test MSE divided by the training variance" in printed
     assert "gru          0.2500*  0.5000*  0.3750*" in printed
@@ -139,5 +139,5 @@ def test_rows_that_are_counted_are_cross_validated_and_compared(cli, tmp_path, m
     own = predictions[predictions["model"] == "persistence"] if "model" in predictions else predictions
     assert set(own["ds"]) == set(range(30, 90))  # of two folds of 30 rows each
     np.testing.assert_allclose(own["y"], values[own["ds"]], rtol=1e-6)
-    assert cli("compare", "counted", "--out", "compared").status == 0
+    assert cli("compare", "counted", "--output", "compared").status == 0
     assert (tmp_path / "compared").is_dir()

@@ -59,7 +59,7 @@ def complete(scripts, tmp_path):
     [
         (["cro"], ["crossval"]),
         (["fit", "--trainer.max_e"], ["--trainer.max_epochs"]),
-        (["fit", "--lr"], ["--lr-find"]),
+        (["fit", "--lr"], ["--lr_find"]),
         (["test", "--lr"], []),
         (["crossval", "--fol"], ["--folds"]),
         (["crossval", "--jobs", "2", "--trainer.max_e"], ["--trainer.max_epochs"]),
@@ -77,7 +77,7 @@ def complete(scripts, tmp_path):
         (["fit", "--trainer.inference_mode", "f"], ["false"]),
         (["reproduce", "van"], ["van-diepen"]),
         (["completion", ""], ["bash", "zsh"]),
-        (["runs", "--allow"], ["--allow-import"]),
+        (["runs", "--allow"], ["--allow_import"]),
     ],
     ids=lambda value: " ".join(value),
 )
@@ -130,7 +130,7 @@ def test_the_script_of_zsh_describes_every_command_in_words_that_a_shell_can_rea
     for command in COMMANDS:
         (listed,) = re.findall(rf"^_shtab_forecastlab_{command}_options=\(\n(.*?)^\)", text, re.DOTALL | re.MULTILINE)
         words = shlex.split(listed)  # fails where a quote of a help text is left open
-        assert any("--allow-import" in word for word in words)
+        assert any("--allow_import" in word for word in words)
         assert all(re.match(r"(\(- : \*\))?(\*|\{|-|:|\()", word) for word in words)
     assert '"--trainer.max_epochs[' in text
     assert "compdef _shtab_forecastlab" in text

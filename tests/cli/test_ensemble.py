@@ -73,11 +73,11 @@ def test_several_checkpoints_draw_paths_in_equal_shares(cli, drawing, kind):
     place = root / "lightning_logs"
     alone = []
     for version, number, seed in ((1, 3, 5), (2, 2, 6)):
-        options = [f"--paths={number}", f"--paths-seed={seed}", f"--trainer.default_root_dir={root}"]
+        options = [f"--paths={number}", f"--paths_seed={seed}", f"--trainer.default_root_dir={root}"]
         assert cli("predict", "--ckpt_path", checkpoints[version - 1], *options).status == 0
         alone.append(pd.read_csv(place / f"tiny/version_{version}/paths.csv"))
     named = [word for path in checkpoints for word in ("--ckpt_path", path)]
-    options = ["--paths=5", "--paths-seed", "5", f"--paths-format={kind}", f"--trainer.default_root_dir={root}"]
+    options = ["--paths=5", "--paths_seed", "5", f"--paths_format={kind}", f"--trainer.default_root_dir={root}"]
     answer = cli("predict", *named, *options)
     assert (answer.status, answer.err) == (0, "")
     assert f"paths.{kind}: 2 checkpoints draw in equal shares; each step is drawn" in answer.out
@@ -94,7 +94,7 @@ def test_several_checkpoints_draw_paths_in_equal_shares(cli, drawing, kind):
     [
         (["--paths=1"], "each of 2 checkpoints draws one or more: expected --paths 2 or more, got 1"),
         (["--paths=many"], "--paths: expected a whole number, got 'many'"),
-        (["--paths=4", "--paths-format=xlsx"], "--paths-format: expected csv or parquet, got 'xlsx'"),
+        (["--paths=4", "--paths_format=xlsx"], "--paths_format: expected csv or parquet, got 'xlsx'"),
     ],
 )
 def test_paths_that_several_checkpoints_cannot_draw_are_refused(cli, drawing, options, said):

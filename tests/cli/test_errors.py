@@ -369,7 +369,7 @@ def foreign(tmp_path, monkeypatch):
 )
 def test_a_config_imports_no_package_that_was_not_allowed(refused_config, foreign, text):
     package, marker = foreign
-    refused_config(text % package, f"{package}.cells", f"--allow-import {package}")
+    refused_config(text % package, f"{package}.cells", f"--allow_import {package}")
     assert not marker.exists()
 
 
@@ -384,7 +384,7 @@ def test_the_message_about_another_mistake_imports_nothing_either(refused_config
 @pytest.mark.parametrize("option", ["--model.backbone=%s.cells.Cell", "--trainer.callbacks=%s.cells.Hook"])
 def test_an_option_imports_no_package_that_was_not_allowed(refused, foreign, option):
     package, marker = foreign
-    refused([option % package], f"{package}.cells", f"--allow-import {package}")
+    refused([option % package], f"{package}.cells", f"--allow_import {package}")
     assert not marker.exists()
 
 
@@ -394,14 +394,14 @@ def test_a_checkpoint_imports_no_package_that_was_not_allowed(cli, trained, tmp_
     config = yaml.safe_load(checkpoint["config"])
     config["model"]["backbone"]["class_path"] = f"{package}.cells.Cell"
     torch.save({**checkpoint, "config": yaml.safe_dump(config)}, tmp_path / "model.ckpt")
-    assert_refused(cli("test", "--ckpt_path", tmp_path / "model.ckpt"), f"--allow-import {package}")
+    assert_refused(cli("test", "--ckpt_path", tmp_path / "model.ckpt"), f"--allow_import {package}")
     assert not marker.exists()
 
 
 def test_a_package_that_is_allowed_is_imported(cli, config, tmp_path, foreign):
     package, marker = foreign
     given = [f"--model.backbone={package}.cells.Cell", f"--trainer.callbacks={package}.cells.Hook"]
-    answer = cli(*fit(config, tmp_path / "runs", "--allow-import", package, *given, epochs=1))
+    answer = cli(*fit(config, tmp_path / "runs", "--allow_import", package, *given, epochs=1))
     assert answer.status == 0, answer.err
     assert marker.exists()
 

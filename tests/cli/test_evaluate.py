@@ -238,12 +238,12 @@ def test_a_checkpoint_may_be_named_in_a_config(cli, config, root):
 
 
 def test_another_fold_scores_other_rows(evaluate, root, data):
-    assert evaluate("test", "--ckpt_path=best", "--data.fold=2", "--allow-seen").status == 0
+    assert evaluate("test", "--ckpt_path=best", "--data.fold=2", "--allow_seen").status == 0
     assert list(predictions(folder(root))["ds"]) == list(data.table.times[500:750])
 
 
 def test_the_scaling_of_the_training_is_kept_for_other_rows(evaluate, root, model):
-    assert evaluate("test", "--ckpt_path=best", "--data.fold=2", "--allow-seen").status == 0
+    assert evaluate("test", "--ckpt_path=best", "--data.fold=2", "--allow_seen").status == 0
     module = OzoneDataModule(source="sample", lookback=4, fold=2)
     expected = by_hand(model, module, range(499, 749))
     np.testing.assert_allclose(predictions(folder(root))["forecast"], expected, rtol=1e-5)
@@ -261,7 +261,7 @@ def test_scores_do_not_depend_on_the_batch_size(evaluate, root, size):
 def test_a_config_wins_over_the_checkpoint_and_the_command_line_over_both(evaluate, root, data):
     own = root / "own.yaml"
     own.write_text("data: {init_args: {fold: 2}}\n")
-    more = ["--experiment=tiny", "--allow-seen"]
+    more = ["--experiment=tiny", "--allow_seen"]
     assert evaluate("test", "--ckpt_path=best", "--config", own, *more).status == 0
     assert predictions(folder(root))["ds"].iloc[0] == data.table.times[500]
     assert evaluate("test", "--ckpt_path=best", "--config", own, *more, "--data.fold=3").status == 0

@@ -34,7 +34,7 @@ PUBLISHED_FILES: dict[str, tuple[str, dict[str, str]]] = {
 
 def to_a_forecast(cli, file: Path, answers: Mapping[str, str]) -> None:
     """Runs all four commands in the working folder; what they score and forecast is finite."""
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in answers.items()]
+    options = [f"--{name}={value}" for name, value in answers.items()]
     seen = cli("init", file, "--output", "own.yaml", *options)
     assert (seen.status, seen.err) == (0, "")
     for command in (

@@ -23,7 +23,7 @@ def parsers():
 
 @pytest.mark.parametrize("command", HELPS)
 def test_every_option_of_the_short_help_exists(parsers, command):
-    known = set(options_of(parsers[command])) | {"--allow-import"}
+    known = set(options_of(parsers[command])) | {"--allow_import"}
     known |= {f"--data.{name}" for cls in (TableDataModule, DataOptions) for name in inspect.signature(cls).parameters}
     known |= {f"--model.backbone.{name}" for name in inspect.signature(LSTM).parameters} | {"--model.optimizer.lr"}
     named = [option.split()[0] for options in HELPS[command].groups.values() for option in options]

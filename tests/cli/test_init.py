@@ -94,7 +94,7 @@ def test_data_prints_the_facts_that_init_has_printed(cli, tmp_path, monkeypatch)
     panel = pd.concat([frame.assign(store="a"), frame.iloc[20:].assign(store="b", size=4)])
     panel.to_csv("panel.csv", index=False)
     frame.drop(index=[70, 71]).iloc[::-1].to_csv("single.csv", index=False)
-    for name, options in (("panel", ["--series-column", "store"]), ("single", [])):
+    for name, options in (("panel", ["--series_column", "store"]), ("single", [])):
         said = cli("init", f"{name}.csv", "--target=y", *options).out.splitlines()
         shown = cli("data", "--config", f"{name}.yaml").out.splitlines()
         assert sum(line.startswith("calendar ") for line in shown) == 1  # of the config, and not of the file

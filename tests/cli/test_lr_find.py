@@ -26,7 +26,7 @@ def losses(monkeypatch):
 
 
 def test_the_curve_is_the_loss_of_each_step_at_rising_rates(config, tmp_path, cli, losses):
-    answer = cli(*fit(config, tmp_path, "--lr-find", epochs=1))  # which are five steps only
+    answer = cli(*fit(config, tmp_path, "--lr_find", epochs=1))  # which are five steps only
     assert answer.status == 0
     curve = pd.read_csv(folder(tmp_path, NAME) / "lr_find.csv")
     assert len(curve) == 100
@@ -36,7 +36,7 @@ def test_the_curve_is_the_loss_of_each_step_at_rising_rates(config, tmp_path, cl
 
 
 def test_a_tenth_of_the_rate_of_the_lowest_loss_is_suggested_and_nothing_is_trained(config, tmp_path, cli):
-    answer = cli(*fit(config, tmp_path, "--lr-find"))
+    answer = cli(*fit(config, tmp_path, "--lr_find"))
     assert answer.status == 0, answer.err
     curve = pd.read_csv(folder(tmp_path, NAME) / "lr_find.csv")
     rate = curve["learning_rate"][curve["smoothed"].argmin()] / 10
@@ -50,14 +50,14 @@ def test_a_tenth_of_the_rate_of_the_lowest_loss_is_suggested_and_nothing_is_trai
 
 
 def test_the_curve_is_in_tensorboard_too(config, tmp_path, cli):
-    assert cli(*fit(config, tmp_path, "--lr-find")).status == 0
+    assert cli(*fit(config, tmp_path, "--lr_find")).status == 0
     found = [EventAccumulator(str(path)).Reload() for path in folder(tmp_path, NAME).glob("events*")]
     assert ["learning_rate"] in [board.Tags()["images"] for board in found]
 
 
 def test_a_loss_that_is_no_number_ends_the_curve_and_not_the_command(config, tmp_path, cli):
     wild = ("--data.scaler=none", "--model.optimizer=SGD", "--model.anchor=none", "--model.linear_skip=true")
-    answer = cli(*fit(config, tmp_path, "--lr-find", *wild))
+    answer = cli(*fit(config, tmp_path, "--lr_find", *wild))
     assert answer.status == 0
     curve = pd.read_csv(folder(tmp_path, NAME) / "lr_find.csv")
     assert 2 <= len(curve) < 100
@@ -85,13 +85,13 @@ def test_smoothing_keeps_a_straight_line_straight_inside_and_leaves_out_what_is_
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        (("--ckpt_path=last",), "--lr-find begins with fresh weights"),
+        (("--ckpt_path=last",), "--lr_find begins with fresh weights"),
         (("--trainer.fast_dev_run=true",), "leave trainer.fast_dev_run out"),
     ],
 )
 def test_what_does_not_go_with_it_is_named(config, root, cli, given, named):
     before = files(root)
-    answer = cli(*fit(config, root, "--lr-find", *given))
+    answer = cli(*fit(config, root, "--lr_find", *given))
     assert answer.status == 2
     assert named in answer.err
     assert files(root) == before

@@ -33,7 +33,7 @@ OPTIONS = ["config", "experiment", "model.backbone", "trainer.max_epochs"]
         (
             'Parser key "data": Importing \'os.system\' is not allowed, denied by the "*" entry',
             "data: os.system is not imported: it belongs to a package that is not allowed to run code here. If you "
-            "trust it, pass --allow-import os",
+            "trust it, pass --allow_import os",
         ),
         ('Parser key "x": something new', "x: something new"),
     ],

@@ -323,7 +323,7 @@ def test_folds_by_cutoffs_are_cross_validated_and_compared(cli, tmp_path):
         scaled = [(row.y - row.forecast) ** 2 / known[row.unique_id].var(ddof=0) for row in part.itertuples()]
         assert results.loc[("own", fold), "test/mse_scaled"] == pytest.approx(np.mean(scaled), rel=1e-4)
         assert f"{np.mean(scaled):.4f}" in answer.out
-    answer = cli("compare", run, f"--out={tmp_path / 'compared'}")
+    answer = cli("compare", run, f"--output={tmp_path / 'compared'}")
     assert answer.status == 0, answer.err
     assert "not run" not in answer.out + answer.err
     report = (tmp_path / "compared" / "report.html").read_text()

@@ -6,17 +6,17 @@ import yaml
 @pytest.mark.real
 def test_models_and_splits_come_out_as_tables_figures_and_a_report(real_ozone, tmp_path, cli):
     given = [
-        "--root",
+        "--trainer.default_root_dir",
         tmp_path,
-        "--path",
+        "--data.path",
         real_ozone,
         "--epochs=4",
-        "--check-every=2",
+        "--check_every=2",
         "--models=lstm,combination2",
         "--splits=1,3",
         "--jobs=2",
     ]
-    answer = cli("reproduce", "van-diepen", *given, "--honest", "--hidden-size=8", "--layers=all", "--feed=prediction")
+    answer = cli("reproduce", "van-diepen", *given, "--honest", "--hidden_size=8", "--layers=all", "--feed=prediction")
     assert answer.status == 0
     assert "optimistic" in answer.out
     run = tmp_path / "lightning_logs" / "van-diepen" / "version_0"
@@ -41,7 +41,7 @@ def test_models_and_splits_come_out_as_tables_figures_and_a_report(real_ozone, t
     assert set(epochs.loc["LSTM, here"].dropna()) <= {2, 4}
     honest = yaml.safe_load((run / "lstm-honest" / "fold_1" / "seed_0" / "config.yaml").read_text())
     assert honest["data"]["init_args"]["validation"] == "tail"
-    again = cli("reproduce", "van-diepen", *given, "--hidden-size=8", "--layers=all", "--feed=prediction")
+    again = cli("reproduce", "van-diepen", *given, "--hidden_size=8", "--layers=all", "--feed=prediction")
     assert again.status == 0
     assert ": done" not in again.out
 
@@ -52,12 +52,12 @@ def test_models_and_splits_come_out_as_tables_figures_and_a_report(real_ozone, t
         (["--models=lstn"], "unknown model 'lstn'"),
         (["--splits=6"], "the paper has splits 1 to 5, got 6"),
         (["--epochs=0"], "--epochs must be positive"),
-        (["--check-every=30", "--epochs=20"], "--epochs must be a multiple of --check-every, got 20 and 30"),
-        (["--check-every=10", "--epochs=25"], "--epochs must be a multiple of --check-every, got 25 and 10"),
+        (["--check_every=30", "--epochs=20"], "--epochs must be a multiple of --check_every, got 20 and 30"),
+        (["--check_every=10", "--epochs=25"], "--epochs must be a multiple of --check_every, got 25 and 10"),
     ],
 )
 def test_wrong_options_are_named(tmp_path, cli, given, named):
-    answer = cli("reproduce", "van-diepen", "--root", tmp_path, *given)
+    answer = cli("reproduce", "van-diepen", "--trainer.default_root_dir", tmp_path, *given)
     assert answer.status == 2
     assert named in answer.err
     assert not (tmp_path / "lightning_logs").exists()

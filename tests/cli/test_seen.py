@@ -81,7 +81,7 @@ def test_a_score_on_trained_rows_is_refused_however_the_range_was_moved(here, cl
     if "grown" in moved[0]:
         moved = [moved[0], "--data.cutoffs=[2023-05-01]", "--data.fold=1"]
     answer = cli("test", "--ckpt_path=best", *moved, *more)
-    refused(answer, "are rows that these weights were trained on", "--allow-seen")
+    refused(answer, "are rows that these weights were trained on", "--allow_seen")
     assert not (folder(here, "noise") / "predictions.csv").exists()
 
 
@@ -109,7 +109,7 @@ def test_other_data_of_the_same_times_are_scored_and_that_is_said(here, cli):
 
 
 def test_allowed_scores_are_marked_wherever_they_are_shown(here, cli):
-    answer = cli("test", "--ckpt_path=best", "--data.fold=2", "--allow-seen")
+    answer = cli("test", "--ckpt_path=best", "--data.fold=2", "--allow_seen")
     assert answer.status == 0
     assert "seen in training: all 25 test rows of fold 2 (2023-02-20 .. 2023-03-16)" in answer.out
     assert "test/seen" in answer.out
@@ -127,7 +127,7 @@ def test_allowed_scores_are_marked_wherever_they_are_shown(here, cli):
 def test_the_own_validation_rows_are_validated_and_rows_that_fitted_are_not(here, cli):
     assert cli("validate", "--ckpt_path=best").status == 0
     refused(cli("validate", "--ckpt_path=best", "--data.fold=3"), "validation rows of fold 3")
-    answer = cli("validate", "--ckpt_path=best", "--data.fold=3", "--allow-seen")
+    answer = cli("validate", "--ckpt_path=best", "--data.fold=3", "--allow_seen")
     assert answer.status == 0
     assert "seen in training" in answer.out
 
@@ -186,7 +186,7 @@ def test_a_crossval_from_weights_that_have_seen_its_rows_is_refused_before_it_tr
 
 
 def test_a_crossval_that_is_allowed_to_marks_its_tables(here, cli):
-    answer = cli(*crossval(f"--model.weights_from={checkpoint(here)}", "--folds=2", "--allow-seen"))
+    answer = cli(*crossval(f"--model.weights_from={checkpoint(here)}", "--folds=2", "--allow_seen"))
     assert answer.status == 0
     assert "cv ‡" in answer.out
     assert "‡ seen in training" in answer.out
@@ -214,7 +214,7 @@ def test_an_ensemble_is_not_scored_on_rows_that_trained_a_member(here, cli):
     assert cli(*fit("noise.yaml", ".", "--seed_everything=1", epochs=1)).status == 0
     both = [f"--ckpt_path={checkpoint(here, version=version)}" for version in (0, 1)]
     refused(cli("test", *both, "--data.fold=2"), "all 25 test rows of fold 2")
-    answer = cli("test", *both, "--data.fold=2", "--allow-seen")
+    answer = cli("test", *both, "--data.fold=2", "--allow_seen")
     assert answer.status == 0
     assert answer.out.startswith("seen in training: all 25 test rows")
     members = pd.read_csv(folder(here, "noise-ensemble") / "members.csv")

@@ -168,7 +168,7 @@ def test_the_test_rows_do_not_matter(space, tmp_path, cli):
 
 
 def test_folds_are_averaged_and_weights_kept_where_that_is_asked_for(config, space, tmp_path, cli):
-    asked = ("--trials=1", "--folds=3,4", "--keep-weights")
+    asked = ("--trials=1", "--folds=3,4", "--keep_weights")
     assert cli(*tune(config, space, tmp_path, *asked, epochs=1)).status == 0
     (row,) = table(tmp_path).to_dict("records")
     assert row["val/loss"] == pytest.approx((row["val/loss fold 3"] + row["val/loss fold 4"]) / 2)
@@ -313,10 +313,10 @@ def test_a_killed_trial_and_a_killed_command_lose_only_what_was_running(config, 
         (("--trials=0",), "--trials must be positive, got 0"),
         (("--jobs=0",), "--jobs must be positive, got 0"),
         (("--engine=local:gpus=1",), "--engine local has no gpus; it takes nothing"),
-        (("--seed=-1",), "--seed must be 0 or more, got -1"),
+        (("--sampler_seed=-1",), "--sampler_seed must be 0 or more, got -1"),
         (("--folds=6",), "--folds: expected numbers from 1 to 5, got 6"),
         (("--ckpt_path=last",), "leave --ckpt_path out"),
-        (("--lr-find",), "--lr-find belongs to fit"),
+        (("--lr_find",), "--lr_find belongs to fit"),
         (("--new", "--storage=sqlite:///x.db"), "give another --experiment"),
         (("--model.backbone=LTSM",), "did you mean LSTM?"),
     ],

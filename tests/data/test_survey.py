@@ -176,7 +176,7 @@ def test_what_the_file_leaves_open_is_asked_with_all_answers(columns, option, ch
     with pytest.raises(OpenQuestionError) as question:
         survey(pd.DataFrame(columns), {})
     assert (question.value.option, question.value.choices) == (option, choices)
-    assert f"--{option.replace('_', '-')}" in str(question.value)
+    assert f"--{option}" in str(question.value)
     survey(pd.DataFrame(columns), {option: choices[0]})
 
 
@@ -206,7 +206,7 @@ def test_days_by_the_clocks_of_a_zone_are_days_though_one_has_23_hours():
 def test_a_question_to_a_function_names_the_argument_that_answers_it():
     asked = OpenQuestionError("several could be it", "series_column", ["a, b", "c"], in_python=True)
     assert str(asked) == "several could be it: a, b, c. Answer with series_column=['a', 'b']"
-    assert str(OpenQuestionError("which", "series_column", ["c"])) == "which: c. Answer with --series-column, such as c"
+    assert str(OpenQuestionError("which", "series_column", ["c"])) == "which: c. Answer with --series_column, such as c"
 
 
 def test_a_survey_reads_as_the_table_of_what_it_saw():

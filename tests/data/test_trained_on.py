@@ -115,7 +115,7 @@ def test_the_refusal_says_which_rows_and_what_to_do():
     assert "all 20 test rows of fold 2 (2020-02-10 .. 2020-02-29)" in said
     assert "fold 5" in said
     assert "rows after 2020-04-09" in said
-    assert "--allow-seen" in said
+    assert "--allow_seen" in said
     assert "model.allow_seen = True" in said
 
 

@@ -39,6 +39,7 @@ frame.onload = () => {{
     title: page.title,
     text: page.body.innerText,
     ran: frame.contentWindow.ran === true,
+    answer: (() => {{ {script} }})() ?? null,
   }});
 }};
 frame.src = "{address}";
@@ -57,10 +58,13 @@ def browser():
     return found
 
 
-def look_at(page, width, folder):
-    """Opens a page in a frame of a width in pixels: what the script above found, and the addresses it asked for."""
+def look_at(page, width, folder, script=""):
+    """Opens a page in a frame of a width in pixels: what the script above found, and the addresses it asked for.
+
+    A further script may do something with the `page`, a document; what it returns is the `answer`.
+    """
     folder = Path(folder)
-    (folder / "frame.html").write_text(FRAME.format(width=width, address=Path(page).resolve().as_uri()))
+    (folder / "frame.html").write_text(FRAME.format(width=width, script=script, address=Path(page).resolve().as_uri()))
     command = [
         browser(),
         *OPTIONS,

@@ -3,10 +3,11 @@ import pytest
 
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.evaluation.comparison import Comparison
-from forecastlab.evaluation.report import best_network
+from forecastlab.evaluation.pictures import best_network
 from forecastlab.evaluation.results import CrossvalRun
+from forecastlab.evaluation.series_tables import series_table
 from forecastlab.evaluation.significance import paired_difference
-from forecastlab.evaluation.tables import fold_table, series_table
+from forecastlab.evaluation.tables import fold_table
 from tests.evaluation.folders import LSTM, PERSISTENCE, edit, rows, write_run
 
 GRU = {0: {1: [0, 0, 0, 4], 2: [2, -2, 2, -2]}}  # squared 4 and 4, absolute 1 and 2

@@ -99,7 +99,7 @@ def test_calls_are_compared_as_the_command_compares_their_folders(finished, tmp_
     compared = forecastlab.compare([done])
     assert compared.table().to_csv() == forecastlab.compare([str(done.folder)]).table().to_csv()
     assert not list(tmp_path.iterdir())
-    assert main(["compare", str(done.folder), "--out", str(tmp_path / "command")]) == 0
+    assert main(["compare", str(done.folder), "--output", str(tmp_path / "command")]) == 0
     printed = capsys.readouterr().out
     assert all(sentence in printed for sentence in [compared.table().to_text(), *compared.sentences()])
     page = compared.write(tmp_path / "call")

@@ -8,11 +8,13 @@ import pytest
 from PIL import Image
 
 from forecastlab.evaluation.comparison import Comparison
-from forecastlab.evaluation.report import differences, key_differences, pictures, report
+from forecastlab.evaluation.pictures import pictures
+from forecastlab.evaluation.report import differences, key_differences, report
 from forecastlab.evaluation.results import CrossvalRun
 from forecastlab.runs.files import write_output
 from tests.evaluation.browser import browser, look_at
 from tests.evaluation.folders import CONFIG, LSTM, PERSISTENCE, edit, rows, write_run
+from tests.evaluation.panels import write_panel
 
 EVIL = "<script>ran = true</script>"
 RIDGE = {1: [1, 0, 1, 0], 2: [1, 1, -1, 1]}
@@ -225,3 +227,19 @@ def test_a_missing_browser_skips_unless_it_is_required(monkeypatch):
     monkeypatch.setenv("FORECASTLAB_REQUIRE_BROWSER", "1")
     with pytest.raises(pytest.fail.Exception, match="needs a browser"):
         browser()
+
+
+def test_a_wide_screen_is_filled_and_a_panel_is_looked_through_series_by_series(tmp_path, undrawn):
+    folder, _ = write_panel(tmp_path)
+    report_of([folder], tmp_path / "report.html")
+    script = (
+        "const right = part => part.getBoundingClientRect().right;"
+        "return [...page.querySelectorAll('section')].map(one => [one.querySelector('h2').textContent,"
+        "Math.max(...[...one.querySelectorAll('.words, .table, .pictures')].map(right))])"
+    )
+    found, asked = look_at(tmp_path / "report.html", 1280, tmp_path, script)
+    reach = dict(found["answer"])
+    assert all(reach[title] > 1150 for title in ("Who is best", "Is the difference more than chance?", "Forecasts"))
+    assert (found["scroll"], found["sticking_out"], asked) == (1280, [], [])
+    assert "Series by series" in reach
+    assert "8 of 8" in found["text"]

@@ -63,18 +63,24 @@ def test_segments_divide_the_season_and_make_few_steps(rows, season, length):
 )
 def test_a_training_has_about_a_thousand_batches(windows, horizon, targets, batch, per_epoch, epochs):
     found = auto.training(windows, horizon, targets)
-    assert found == {"batch_size": batch, "windows_per_epoch": per_epoch, "epochs": epochs}
+    assert found == {
+        "batch_size": batch,
+        "windows_per_epoch": per_epoch,
+        "epochs": epochs,
+        "lr": 5e-4 if horizon > 48 else 2e-3,
+    }
 
 
 def test_a_network_reads_segments_and_gives_quantiles_in_units_of_its_window():
-    monthly = auto.model(96, 18, 12, 1, True, True)
+    monthly = auto.model(96, 18, 12, 1, True, True, panel=True)
     assert monthly["backbone"]["class_path"] == "Patches"
     assert (monthly["window_norm"], monthly["loss_units"], monthly["intervals"]) == ("seasonal", "window", [0.9])
     assert "channels" not in monthly
     assert "decoder" not in monthly
-    assert auto.model(480, 720, 96, 7, True, True)["decoder"]["class_path"] == "Segments"
-    assert "decoder" not in auto.model(480, 720, 96, 7, False, True)
-    short = auto.model(12, 12, 12, 3, False, False)
+    assert auto.model(480, 720, 96, 7, True, True, panel=True)["decoder"]["class_path"] == "Segments"
+    assert "decoder" not in auto.model(480, 720, 96, 7, False, True, panel=True)
+    short = auto.model(12, 12, 12, 3, False, False, panel=False)
     assert short["backbone"]["class_path"] == "GRU"
     assert (short["window_norm"], short["channels"]) == ("mean", "independent")
     assert "intervals" not in short
+    assert "loss_units" not in short, "the windows of one series have one unit"

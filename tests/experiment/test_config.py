@@ -149,7 +149,7 @@ def test_a_cross_validation_goes_on_whatever_its_fold_its_seed_and_its_place_are
     [
         ("--threads=0", "threads must be positive, got 0"),
         ("--seed_everything=-1", "seed_everything: -1 is not in bounds"),
-        ("--lr-find", "--lr-find belongs to fit: leave it out"),
+        ("--lr_find", "--lr_find belongs to fit: leave it out"),
     ],
 )
 def test_what_no_experiment_can_have_is_refused(path, option, said):

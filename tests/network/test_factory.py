@@ -132,7 +132,7 @@ def test_a_package_that_is_not_allowed_is_not_imported(evil, nested):
     described = {"class_path": "evil_package.Net", "init_args": {}}
     if nested:
         described = {"class_path": "forecastlab.hybrids.parallel.Parallel", "init_args": {"branches": [described]}}
-    with pytest.raises(ValueError, match=r"not allowed to run code here.*--allow-import evil_package"):
+    with pytest.raises(ValueError, match=r"not allowed to run code here.*--allow_import evil_package"):
         build(described, Backbone, 3)
     assert not evil.exists()
 

@@ -216,14 +216,14 @@ def test_predict_writes_paths_and_says_how_they_were_drawn(tmp_path, capsys, mon
     folder = tmp_path / "lightning_logs" / "own" / "version_0"
     checkpoint = str(folder / "checkpoints" / "best.ckpt")
     capsys.readouterr()
-    assert main(["predict", "--ckpt_path", checkpoint, "--paths", "50", "--paths-seed", "3"]) == 0
+    assert main(["predict", "--ckpt_path", checkpoint, "--paths", "50", "--paths_seed", "3"]) == 0
     assert (
         "paths.csv: each step is drawn from its own distribution, one through the quantiles" in capsys.readouterr().out
     )
     written = pd.read_csv(folder / "paths.csv", parse_dates=["ds", "cutoff"])
     python = Forecaster.load(checkpoint).forecast(walk(120), paths=50, seed=3)
     pd.testing.assert_frame_equal(written, python, check_dtype=False, check_freq=False)
-    assert main(["predict", "--ckpt_path", checkpoint, "--paths", "50", "--paths-format", "parquet"]) == 0
+    assert main(["predict", "--ckpt_path", checkpoint, "--paths", "50", "--paths_format", "parquet"]) == 0
     assert list(pd.read_parquet(folder / "paths.parquet").columns) == COLUMNS
     assert main(["predict", "--ckpt_path", checkpoint, "--paths", "0"]) == 2
     assert "paths must be 1 to 100000 for each series, got 0" in capsys.readouterr().err

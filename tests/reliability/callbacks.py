@@ -1,4 +1,4 @@
-"""Callbacks that make a training slow or spoil it; what `--allow-import tests` lets a command line name."""
+"""Callbacks that make a training slow or spoil it; what `--allow_import tests` lets a command line name."""
 
 import sys
 import time

@@ -7,7 +7,7 @@ import torch
 
 from tests.reliability.processes import STEPS, fit, folder, last_path, load, rows
 
-SPOILED = ("--allow-import=tests", "--trainer.callbacks+=tests.reliability.callbacks.SpoiledBatch")
+SPOILED = ("--allow_import=tests", "--trainer.callbacks+=tests.reliability.callbacks.SpoiledBatch")
 ALWAYS = "--checkpoints.write_interval=0"
 NEVER = "--checkpoints.write_interval=1e9"
 
@@ -51,7 +51,7 @@ def test_a_run_whose_checkpoints_are_seldom_written_keeps_its_last_good_epoch(tm
 @pytest.mark.parametrize("interval", [ALWAYS, NEVER])
 @pytest.mark.parametrize("epochs", [3, 5], ids=["in the last epoch", "in the midst"])
 def test_weights_that_are_no_numbers_are_never_written(tmp_path, config, cli, interval, epochs):
-    spoiled = ["--allow-import=tests", "--trainer.callbacks=tests.reliability.callbacks.SpoiledWeights"]
+    spoiled = ["--allow_import=tests", "--trainer.callbacks=tests.reliability.callbacks.SpoiledWeights"]
     more = [*spoiled, "--trainer.check_val_every_n_epoch=2", interval]  # so that no loss sees them
     answer = cli(*fit(config, tmp_path, *more, epochs=epochs))
     assert answer.status == 2

@@ -20,7 +20,7 @@ from forecastlab.evaluation.fold import Fold, fit_and_test
 from forecastlab.experiment.config import Config
 from tests.reliability.processes import assert_same_run, fit, folder, last_path, load, partial_files, rows, start
 
-SLOW = ("--allow-import=tests", "--trainer.callbacks=tests.reliability.callbacks.SlowEpochs")
+SLOW = ("--allow_import=tests", "--trainer.callbacks=tests.reliability.callbacks.SlowEpochs")
 ALWAYS = "--checkpoints.write_interval=0"
 
 

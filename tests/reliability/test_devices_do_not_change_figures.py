@@ -29,7 +29,7 @@ EXACT = (
     "--data.fold=4",
 )
 SLOW = (
-    "--allow-import=tests",
+    "--allow_import=tests",
     "--trainer.callbacks+=tests.reliability.callbacks.SlowEpochs",
     "--trainer.callbacks.seconds=0.23",  # half as many steps
 )

@@ -219,7 +219,7 @@ def test_a_checkpoint_that_names_an_address_a_file_or_an_absurd_size_is_refused(
 
 def test_what_text_means_to_a_class_of_an_allowed_package_is_its_own_affair(trained, monkeypatch):
     text = config_with(trained, model__backbone={"class_path": "mine.Cell", "init_args": {"table": "a/b.json"}})
-    with pytest.raises(DataError, match=r"may not be built, mine.Cell.*--allow-import mine"):
+    with pytest.raises(DataError, match=r"may not be built, mine.Cell.*--allow_import mine"):
         believed(text, resumes=False, in_its_run=True)
     monkeypatch.setattr(factory, "_ALLOWED", ["mine"])
     assert believed(text, resumes=False, in_its_run=True)[0]["model"]["backbone"]["init_args"] == {"table": "a/b.json"}
@@ -368,7 +368,7 @@ def test_a_package_that_was_allowed_is_found_in_the_working_folder(tmp_path, mon
 
 @pytest.mark.parametrize("package", ["jsonargparse", "my-package", "", "a..b", "*"])
 def test_what_cannot_be_a_package_is_not_allowed(package):
-    with pytest.raises(ConfigError, match="--allow-import"):
+    with pytest.raises(ConfigError, match="--allow_import"):
         prepare([package])
 
 

@@ -107,7 +107,7 @@ def test_a_patience_that_is_given_beats_that_of_the_checkpoint(root, config, cli
 @pytest.mark.parametrize("command", COMMANDS)
 def test_values_that_are_given_beat_those_in_the_checkpoint(root, cli, command):
     given = ["--data.fold=4", "--data.batch_size=7", "--data.rows=1200"]
-    allowed = [] if command == "predict" else ["--allow-seen"]  # rows of that fold trained the weights
+    allowed = [] if command == "predict" else ["--allow_seen"]  # rows of that fold trained the weights
     answer = cli(command, "--ckpt_path", last_path(root), *given, *allowed)
     assert answer.status == 0
 

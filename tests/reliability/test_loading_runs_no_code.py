@@ -279,7 +279,7 @@ def test_no_class_path_in_a_config_is_imported(tmp_path, cli, trained, marker, k
 )
 def test_no_class_path_on_the_command_line_is_imported_unless_it_is_allowed(tmp_path, config, cli, marker, option):
     refused(cli(*fit(config, tmp_path, option, epochs=1)), marker)
-    allowed = fit(config, tmp_path, option, "--allow-import=evil_module", epochs=1)
+    allowed = fit(config, tmp_path, option, "--allow_import=evil_module", epochs=1)
     start(tmp_path / "output", allowed).ended()  # in a process of its own, as what is allowed once stays so
     assert marker.exists()
 
@@ -317,4 +317,4 @@ def test_a_checkpoint_at_an_address_is_not_fetched(cli, marker):
 def test_an_error_of_ours_says_how_to_allow_a_package(tmp_path, config, cli, marker):
     answer = cli(*fit(config, tmp_path, "--model.backbone=evil_module.Backbone", epochs=1))
     refused(answer, marker)
-    assert "--allow-import evil_module" in answer.err
+    assert "--allow_import evil_module" in answer.err

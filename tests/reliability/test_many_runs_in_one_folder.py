@@ -93,11 +93,11 @@ def test_pairs_of_processes_in_one_experiment_never_clash(tmp_path, config):
 
 def test_a_run_is_tested_while_it_trains_and_the_training_does_not_notice(tmp_path, config, cli):
     alone, together = tmp_path / "alone", tmp_path / "together"
-    slow = ["--allow-import=tests", "--trainer.callbacks=tests.reliability.callbacks.SlowEpochs"]
+    slow = ["--allow_import=tests", "--trainer.callbacks=tests.reliability.callbacks.SlowEpochs"]
     options = ["--checkpoints.write_interval=0", "--trainer.check_val_every_n_epoch=4"]
     training = start(tmp_path / "output", fit(config, together, *slow, *options, epochs=8))
     training.until(lambda: last_path(together).exists())
-    given = ["--ckpt_path", last_path(together), "--trainer.callbacks=null", "--allow-import=tests"]
+    given = ["--ckpt_path", last_path(together), "--trainer.callbacks=null", "--allow_import=tests"]
     assert cli("test", *given).status == 0
     assert "test/mae" in rows(folder(together))[0]
     assert training.process.is_alive()
@@ -109,7 +109,7 @@ def test_a_run_is_tested_while_it_trains_and_the_training_does_not_notice(tmp_pa
 
 
 def test_a_run_is_resumed_by_one_process_at_a_time(tmp_path, config, cli, monkeypatch):
-    slow = ["--allow-import=tests", "--trainer.callbacks=tests.reliability.callbacks.SlowEpochs"]
+    slow = ["--allow_import=tests", "--trainer.callbacks=tests.reliability.callbacks.SlowEpochs"]
     assert cli(*fit(config, tmp_path, epochs=1)).status == 0
     first = start(tmp_path / "output", fit(config, tmp_path, *slow, "--ckpt_path", last_path(tmp_path), epochs=3))
     first.until(lambda: "epoch 1 batch 1" in first.said())

@@ -115,7 +115,7 @@ def test_any_bytes_in_the_folder_of_a_run(tmp_path, capsys, name, content):
     (run / "results.csv").write_text("model,fold,seed,mse_scaled\nLSTM,1,0,0.5\n")
     (run / "predictions.csv").write_text("unique_id,target,ds,cutoff,y,forecast\n")
     (run / name).write_bytes(content)
-    assert_ends_well(capsys, "compare", run, f"--out={tmp_path / 'out'}")
+    assert_ends_well(capsys, "compare", run, f"--output={tmp_path / 'out'}")
 
 
 # The files of a crossval that is called again
@@ -163,7 +163,7 @@ def test_a_damaged_file_of_a_crossval_is_named_with_the_remedy_or_made_anew(fini
     path.write_bytes(content)
     assert cli("runs", f"--trainer.default_root_dir={root}").status == 0
     if name in WRITTEN:
-        assert cli("compare", folder(root), f"--out={tmp_path}").status == 2
+        assert cli("compare", folder(root), f"--output={tmp_path}").status == 2
     answer = cli(*crossval(root))
     assert {found: found.read_bytes() for found in root.rglob("*.ckpt")} == weights
     if name in WRITTEN:

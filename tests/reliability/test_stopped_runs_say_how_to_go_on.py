@@ -14,7 +14,7 @@ import torch
 from tests.reliability.processes import STEPS, alive, assert_same_run, descendants, fit, folder, last_path, load, start
 
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
-SLOW = ("--allow-import=tests", "--trainer.callbacks=tests.reliability.callbacks.SlowEpochs")
+SLOW = ("--allow_import=tests", "--trainer.callbacks=tests.reliability.callbacks.SlowEpochs")
 NEVER = "--checkpoints.write_interval=1e9"
 
 

@@ -167,7 +167,7 @@ def test_a_recipe_is_auto_or_a_function_of_an_allowed_package():
     assert recipe_of("auto") is proposed
     for name, expected in {
         "best": "auto or package.module.function",
-        "os.path.join": "--allow-import os",
+        "os.path.join": "--allow_import os",
         "tests.suites.recipes.none": "cannot be imported",
         "tests.suites.recipes.not_a_function": "expected a function",
     }.items():
@@ -185,7 +185,7 @@ def test_a_recipe_is_auto_or_a_function_of_an_allowed_package():
         (["m4", "--epochs", "3"], "benchmark has no option --epochs"),
         (["m4", "--data.fold", "1"], "data.fold is the benchmark's to set"),
         (["m4", "--recipe", "best"], "expected a recipe, auto or"),
-        (["m4", "--data", "nowhere"], "there is no folder"),
+        (["m4", "--data.path", "nowhere"], "there is no folder"),
         (["m4", "--trainer.max_epochs"], "expected a value"),
     ],
 )
@@ -200,7 +200,7 @@ def test_what_cannot_be_meant_ends_in_status_2_before_anything_is_trained(
 
 def test_the_command_prints_the_tables_and_takes_values_of_the_config(tmp_path, published_files, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["--recipe", "tests.suites.recipes.tiny", "--tasks", BIRTHS, "--data", str(published_files)]
+    words = ["--recipe", "tests.suites.recipes.tiny", "--tasks", BIRTHS, "--data.path", str(published_files)]
     assert main(["benchmark", "gift-offline", *words, "--model.backbone", "GRU", "--model.backbone.hidden_size=3"]) == 0
     printed = capsys.readouterr().out
     assert "forecastlab tests.suites.recipes.tiny (GRU)" in printed

@@ -87,7 +87,7 @@ def test_a_checkpoint_that_names_a_foreign_class_is_refused_without_importing_it
         evil = {"class_path": "evil_network.GRU", "init_args": {}}
         hyper_parameters = {**checkpoint["hyper_parameters"], part: evil}
         torch.save({**checkpoint, "hyper_parameters": hyper_parameters}, tmp_path / "evil.ckpt")
-        with pytest.raises(ConfigError, match=r"evil_network.GRU is not imported.*--allow-import evil_network"):
+        with pytest.raises(ConfigError, match=r"evil_network.GRU is not imported.*--allow_import evil_network"):
             Forecaster.load_from_checkpoint(tmp_path / "evil.ckpt", weights_only=True).configure_optimizers()
     assert not mark.exists()
 

@@ -76,7 +76,8 @@ def long_of(frame: pd.DataFrame, recipe: Recipe) -> Long:
     notes: list[str] = []
     time = recipe.time_columns or (USUAL,)
     if recipe.time is not None and len(time) == 1:
-        found = turned(frame, recipe.series_columns, recipe.static, recipe.targets, time[0])
+        constant = [*recipe.static, recipe.weight] if recipe.weight else recipe.static
+        found = turned(frame, recipe.series_columns, constant, recipe.targets, time[0])
         if found is not None:
             frame, series, said = found
             recipe = replace(recipe, time=time[0], series=_as_given(series) if series else None)
@@ -106,7 +107,8 @@ def require_columns(frame: pd.DataFrame, recipe: Recipe) -> None:
     if unknown := [name for name in needed if name not in frame.columns]:
         columns = ", ".join(map(str, frame.columns[:20])) + (" ..." if len(frame.columns) > 20 else "")
         meant = did_you_mean(unknown[0], frame.columns)
-        raise DataError(f"unknown column {', '.join(unknown)}; the data have {columns}{meant}")
+        hint = "; forecasts need no weights: --data.weight_column null" if unknown == [recipe.weight] else ""
+        raise DataError(f"unknown column {', '.join(unknown)}; the data have {columns}{meant}{hint}")
 
 
 def _as_given(columns: tuple[str, ...]) -> str | tuple[str, ...]:

@@ -27,7 +27,7 @@ def turned(
     Args:
         frame: (rows, columns).
         series: columns that tell the series apart; () to find them out.
-        static: columns that do not change within a series.
+        static: columns that do not change within a series; those that the frame has not are left out.
         targets: what is to be predicted; there can be one only.
         time: what the column of the times is to be called.
 
@@ -50,7 +50,7 @@ def turned(
             f"names {len(targets)}"
         )
     series = tuple(series) or _series(frame, [label for label in others if label not in set(found)])
-    kept = list(dict.fromkeys([*series, *static]))
+    kept = [name for name in dict.fromkeys([*series, *static]) if name in frame.columns]
     values = frame[found].to_numpy()
     there = ~pd.isna(values)
     last = np.where(there.any(axis=1), values.shape[1] - there[:, ::-1].argmax(axis=1), 0)

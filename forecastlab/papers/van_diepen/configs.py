@@ -46,10 +46,10 @@ class Protocol:
     def __post_init__(self) -> None:
         for name in ("epochs", "check_every", "hidden_size", "heads"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}")
+                raise ConfigError(f"--{name} must be positive, got {getattr(self, name)}")
         if self.epochs % self.check_every:
             raise ConfigError(
-                f"--epochs must be a multiple of --check-every, got {self.epochs} and {self.check_every}: the test "
+                f"--epochs must be a multiple of --check_every, got {self.epochs} and {self.check_every}: the test "
                 "loss is computed after the last epoch too"
             )
 

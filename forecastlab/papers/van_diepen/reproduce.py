@@ -14,7 +14,7 @@ from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.crossval import PRELOAD, baselines_of, fold_job, is_tested
 from forecastlab.evaluation.gather import finished_folds, gather
 from forecastlab.evaluation.page import Section, render
-from forecastlab.evaluation.report import pictures
+from forecastlab.evaluation.pictures import pictures
 from forecastlab.evaluation.results import RESULTS, CrossvalRun
 from forecastlab.evaluation.tables import Table, fold_table, write_table
 from forecastlab.experiment.config import Config
