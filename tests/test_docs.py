@@ -1,6 +1,7 @@
 """What the documentation says works: its commands and options exist, its configs parse, and its examples run."""
 
 import contextlib
+import inspect
 import io
 import re
 import shlex
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from forecastlab import baselines, decoders, losses
+import forecastlab
+from forecastlab import TableDataModule, baselines, decoders, losses
 from forecastlab.cli import main
 from forecastlab.experiment.config import Config
 from forecastlab.network.registry import registered_backbones
@@ -92,10 +94,11 @@ def test_the_configs_of_a_page_are_understood(page, monkeypatch, tmp_path):
 @pytest.mark.parametrize("page", RUN, ids=name)
 def test_the_examples_of_a_page_run(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # for modules that a page writes
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     shared = {}
     for marked, language, text in blocks(page, "python", "sh", "yaml"):
-        if named := re.match(r"# (\w+\.yaml)\n", text):
+        if named := re.match(r"# (\w+\.(?:yaml|py))\n", text):
             (tmp_path / named[1]).write_text(text)
         elif marked and language == "python":
             exec(compile(text, page.name, "exec"), shared)
@@ -107,6 +110,33 @@ def test_every_promise_is_on_its_page():
     text = (ROOT / "docs" / "promises.md").read_text()
     for path in (ROOT / "tests" / "reliability").glob("test_*.py"):
         assert f'--8<-- "{name(path)}"' in text
+
+
+def test_what_takes_the_place_of_other_names_is_there(options):
+    settings = inspect.signature(TableDataModule).parameters
+    text = (ROOT / "docs" / "moving.md").read_text()
+    rows = [[cell.strip() for cell in line.split(" | ")] for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) > 40
+    for _, ours, *_ in rows:
+        for code in re.findall(r"`([^`]+)`", ours):
+            key, _, value = code.partition(": ")
+            if value and value[0].isupper():
+                assert hasattr(forecastlab, value), code
+            if key.startswith(("trainer.", "early_stopping.", "model.")) and "(" not in key and key != "model.save":
+                assert f"--{key}" in options["fit"], code
+            elif re.fullmatch(r"[a-z_]+", key) and key not in ("test", "predict", "trainer"):
+                assert key in settings, code
+
+
+def test_the_page_on_choosing_shows_the_figures_of_the_benchmarks():
+    docs = ROOT / "docs"
+    benchmarks = (docs / "benchmarks.md").read_text().replace("\\_", "_")
+    table = (docs / "choosing.md").read_text().partition("<!-- tasks -->\n")[2].partition("<!-- end -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert len(rows) >= 6
+    for _, task, ratio, _ in rows:
+        (found,) = re.findall(rf"^\| {re.escape(task)} \| [\d.]+ \| [\d.]+ \| ([\d.]+) \|", benchmarks, re.MULTILINE)
+        assert ratio == found, task
 
 
 def test_everything_public_is_in_the_reference():

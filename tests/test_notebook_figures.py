@@ -97,7 +97,7 @@ def test_the_sales_notebook_says_what_its_intervals_hold():
     held = {name: shown("sales", rf"^{name}{4 * number}$") for name in ("as they are", "bottom_up", "mint")}
     found = said(
         "sales",
-        r"the total hold ([\d.]+) of its 24 days.*? of the shops, they hold ([\d.]+) of them, and with `mint` (\d\.\d+)",
+        r"the total hold ([\d.]+) of its 24 days.*? the shops, they hold ([\d.]+) of them, and with `mint` (\d\.\d+)",
     )
     assert found == [held[name][0] for name in ("as they are", "bottom_up", "mint")]
     assert said("sales", r"somewhat wide with `mint` \(([\d.]+)\)") == [max(held["mint"][1:3])]
