@@ -53,6 +53,4 @@ def cut(
         return Windows(rows, series, begin, first, behind - 1, score_gaps)
     step = stride if stage == "fit" else 1
     counts = (behind - first + step - 1) // step
-    ends = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
-    ends = first.repeat_interleave(counts) + step * ends
-    return Windows(rows, series.repeat_interleave(counts), ends + 1 - lookback, ends, ends, score_gaps)
+    return Windows.at_equal_distances(rows, series, first, step, counts, lookback, score_gaps)

@@ -25,7 +25,7 @@ from forecastlab.data.loading import loader
 from forecastlab.data.options import DataOptions
 from forecastlab.data.panel import Panel, left_out
 from forecastlab.data.sampling import WindowSampling
-from forecastlab.data.scaling import fit_scaling, fitting_counts, fitting_rows
+from forecastlab.data.scaling import FittingRows, fit_each, fit_together
 from forecastlab.data.seen import Seen, seen
 from forecastlab.data.table import Table
 from forecastlab.data.trained_on import TrainedOn
@@ -217,18 +217,18 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
     @cached_property
     def scaling(self) -> Scaling:
         """The scaling fitted on the rows before the end of the fitting targets, and on no other."""
-        counts = fitting_counts(self.panel, self.folds)
-        if self.scale_by == "series" and not all(counts):
-            raise ConfigError(
-                f"series {self.panel.names[counts.index(0)]} has no row that trains in fold {self.fold}, so it cannot "
-                "be scaled by itself: set scale_by: global, choose a later fold or leave the series out"
-            )
-        together, mask = self.scale_by == "global", self.recipe.missing == "mask"
-        parts = fitting_rows(self.panel, self.folds, len(self.features), mask, together)
         transforms = Transforms(Schema.from_dict(self.schema))
-        parts = [{name: transforms.of_columns(name, columns) for name, columns in part.items()} for part in parts]
-        fitted = [count > 0 for count in counts]
-        return fit_scaling(self.scaler, parts, self.rows.static.numpy()[fitted])
+        rows = FittingRows(self.panel, self.folds, len(self.features), self.recipe.missing == "mask", transforms)
+        counts = rows.counts()
+        static = self.rows.static.numpy()[counts > 0]
+        if self.scale_by == "global":
+            return fit_together(self.scaler, rows.of_all, static)
+        if not counts.all():
+            raise ConfigError(
+                f"series {self.panel.names[int(counts.argmin())]} has no row that trains in fold {self.fold}, so it "
+                "cannot be scaled by itself: set scale_by: global, choose a later fold or leave the series out"
+            )
+        return fit_each(self.scaler, rows.of_each(), len(counts), static)
 
     @property
     def batch_scaling(self) -> BatchScaling:
@@ -278,7 +278,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
         view.__dict__.pop("ranges", None)
         windows = view._cut("test").scored()
         counts, folds = [0] * len(self.tables), view.folds
-        numbers, samples = windows.series.unique_consecutive(return_counts=True)
+        numbers, samples = windows.counts()
         firsts = windows.origins[samples.cumsum(0) - samples] + 1  # the samples of a series are in order
         for number, first in zip(numbers.tolist(), firsts.tolist(), strict=True):
             test = folds[number].test
@@ -319,7 +319,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         windows, size = self._windows("fit"), self.windows_per_epoch
-        drawn = None if size is None else WindowSampling(windows.series, size, self.window_sampling == "evenly")
+        drawn = None if size is None else WindowSampling(windows.counts()[1], size, self.window_sampling == "evenly")
         return self._loader(windows, self.batch_size, shuffle=True, sampling=drawn)
 
     def val_dataloader(self) -> DataLoader[Batch]:

@@ -1,11 +1,12 @@
 """Levels that a test has and the training had not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forecastlab.data.folds import Fold
-from forecastlab.data.windows import Rows
+from forecastlab.data.windows import Rows, alike
 
 
 def beyond_training(rows: Rows, folds: Sequence[Fold], targets: Sequence[str]) -> dict[str, float]:
@@ -19,21 +20,23 @@ def beyond_training(rows: Rows, folds: Sequence[Fold], targets: Sequence[str]) -
         targets: names of the targets.
     """
     outside, counted = np.zeros(len(targets)), np.zeros(len(targets))
-    for number, fold in enumerate(folds):
-        begin = int(rows.base[number]) + int(rows.first[number])
-        values = {}
-        for name, start, stop in (
-            ("training", fold.train_start, fold.train_stop),
-            ("test", fold.test.start, fold.test.stop),
-        ):
-            own = rows.clip(number, start, stop)
-            chosen = slice(begin + own.start, begin + own.stop)
-            values[name] = np.where(rows.observed[chosen].numpy(), rows.target[chosen].numpy(), np.nan)
-        known = ~np.isnan(values["training"]).all(0)
-        if not known.any() or not len(values["test"]):
-            continue
-        trained, tested = values["training"][:, known], values["test"][:, known]
-        beyond = (tested < np.nanmin(trained, 0)) | (tested > np.nanmax(trained, 0))
-        outside[known] += beyond.sum(0)
-        counted[known] += (~np.isnan(tested)).sum(0)
+    trained = rows.spans([fold.train_start for fold in folds], [fold.train_stop for fold in folds])
+    tested = rows.spans([fold.test.start for fold in folds], [fold.test.stop for fold in folds])
+    low, high = (np.full((len(folds), len(targets)), bound) for bound in (np.inf, -np.inf))
+    for numbers, values, known in _groups(rows, *trained):
+        low[numbers] = np.min(values, 1, where=known, initial=np.inf)
+        high[numbers] = np.max(values, 1, where=known, initial=-np.inf)
+    for numbers, values, known in _groups(rows, *tested):
+        known = known & (low <= high)[numbers, None]  # of which there are training values
+        beyond = (values < low[numbers, None]) | (values > high[numbers, None])
+        outside += (beyond & known).sum((0, 1))
+        counted += known.sum((0, 1))
     return dict(zip(targets, (outside / np.maximum(counted, 1)).tolist(), strict=True))
+
+
+def _groups(
+    rows: Rows, begins: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]]:
+    """Numbers of series, (group,), their targets and which of these were observed, (group, rows, targets)."""
+    for numbers, flat in alike(begins, lengths):
+        yield numbers, rows.target.numpy()[flat], rows.observed.numpy()[flat]

@@ -1,7 +1,7 @@
 """`Panel`: the series of a data source on one row axis, and the forecasts from their ends."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +16,9 @@ from forecastlab.data.reading.pattern import times_after
 from forecastlab.data.table import Table, calendar_after, calendar_between
 from forecastlab.data.windows import Rows, Windows
 from forecastlab.errors import DataError
+
+ROWS_AT_ONCE = 1 << 20
+"""Rows of a large panel that are looked at together, but for those of a longer series."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,20 @@ class Panel:
         """The series' names."""
         return [table.name for table in self.tables]
 
+    def parts(self) -> Iterator[tuple[range, "Panel"]]:
+        """The panel in parts of series that follow each other, so that what is computed of their rows fits in memory.
+
+        Yields:
+            The numbers of the series of a part, and the part, on the axis of the whole. Its tables are left out.
+        """
+        ends = (self.rows.base + self.rows.stop).numpy()
+        start = 0
+        while start < len(ends):
+            begin = int(self.rows.base[start] + self.rows.first[start])
+            stop = max(start + 1, int(np.searchsorted(ends, begin + ROWS_AT_ONCE, side="right")))
+            yield range(start, stop), replace(self, tables=(), rows=self.rows.of_series(start, stop))
+            start = stop
+
     def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(flat rows,): the number of the series of each row, and its row of the axis."""
         rows = self.rows
@@ -141,9 +158,7 @@ class Panel:
         if lookback == "full":
             return Windows(rows, series, first, torch.maximum(ends - before, first), ends)
         counts = (ends + 1 - self.schema.least_history - first).clamp(max=before) + 1
-        series = series.repeat_interleave(counts)
-        ends = torch.cat([torch.arange(end + 1 - count, end + 1) for end, count in zip(ends, counts, strict=True)])
-        return Windows(rows, series, ends + 1 - int(lookback), ends, ends)
+        return Windows.at_equal_distances(rows, series, ends + 1 - counts, 1, counts, int(lookback), score_gaps=True)
 
 
 def steps_after(last: pd.Timestamp, steps: int, frequency: str, slots: Sequence[int]) -> pd.DatetimeIndex:

@@ -1,7 +1,9 @@
 """Fitting of scalers: scikit-learn's, on the rows of one fold only, as the affine `Scaling` that models apply."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,20 +13,19 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from forecastlab.batch import Scaling
 from forecastlab.data.folds import Fold
 from forecastlab.data.panel import Panel
+from forecastlab.data.transform import Transforms
+from forecastlab.data.windows import Rows, alike
 
 Scaler = Literal["standard", "minmax", "robust", "none"]
+Name = Literal["feature", "known", "target"]
+NAMES: tuple[Name, ...] = ("feature", "known", "target")
 Columns = NDArray[np.float64]
 """(rows, columns)"""
+Group = tuple[NDArray[np.int64], Mapping[Name, Columns]]
+"""Numbers of series, (series,), and of each of their parts (series, rows, columns)."""
 
 
-def fitting_counts(panel: Panel, folds: Sequence[Fold]) -> list[int]:
-    """How many rows each series has before the end of its fitting targets; arguments as `fitting_rows`."""
-    return [len(own) for own in _own(panel, folds)]
-
-
-def fitting_rows(
-    panel: Panel, folds: Sequence[Fold], features: int, mask: bool, together: bool
-) -> list[dict[str, Columns]]:
+class FittingRows:
     """The rows before the end of the fitting targets, and no other; what was filled in is NaN.
 
     Args:
@@ -32,60 +33,133 @@ def fitting_rows(
         folds: of each series, its target rows.
         features: number of features that are measured; with `mask`, as many more tell whether they were observed.
         mask: whether the data have such indicators.
-        together: whether the rows of all series are one part, or each series is a part of its own.
+        transforms: of the targets.
     """
-    own = _own(panel, folds)
-    if not together:
-        return [_columns(panel, np.arange(part.start, part.stop), features, mask) for part in own]
-    chosen = np.zeros(len(panel.rows.target), np.bool_)
-    for part in own:
-        chosen[part.start : part.stop] = True
-    return [_columns(panel, chosen, features, mask)]
+
+    def __init__(self, panel: Panel, folds: Sequence[Fold], features: int, mask: bool, transforms: Transforms) -> None:
+        self._panel = panel
+        self._folds = folds
+        self._features = features
+        self._mask = mask
+        self._transforms = transforms
+
+    def counts(self) -> NDArray[np.int64]:
+        """(series,): how many rows each series has."""
+        return self._spans(self._panel.rows, self._folds)[1]
+
+    def of_each(self) -> Iterator[Group]:
+        """The rows of each series by itself, those of as many rows together."""
+        rows = self._panel.rows
+        for numbers, flat in alike(*self._spans(rows, self._folds)):
+            yield numbers, {name: self._columns(rows, name, flat) for name in NAMES}
+
+    def of_all(self, name: Name) -> Iterator[Columns]:
+        """One part of the rows of all series, (rows, columns), piece by piece."""
+        for numbers, part in self._panel.parts():
+            begins, lengths = self._spans(part.rows, self._folds[numbers.start : numbers.stop])
+            flat = np.arange(lengths.sum()) + np.repeat(begins - lengths.cumsum() + lengths, lengths)
+            yield self._columns(part.rows, name, flat)
+
+    @staticmethod
+    def _spans(rows: Rows, folds: Sequence[Fold]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return rows.spans([fold.train_start for fold in folds], [fold.fit.stop for fold in folds])
+
+    def _columns(self, rows: Rows, name: Name, flat: NDArray[np.int64]) -> Columns:
+        """A copy of some flat rows, (..., columns)."""
+        features = self._features
+        part: Columns = {"feature": rows.features, "known": rows.known, "target": rows.target}[name].numpy()[flat]
+        if self._mask and name == "feature":  # what was filled in is no value
+            part[..., :features][part[..., features : 2 * features] == 0] = np.nan
+        if self._mask and name == "target":
+            part[~rows.observed.numpy()[flat]] = np.nan
+        if rows.padded and name == "feature":  # the feature that tells so has nothing to scale
+            part = np.concatenate([part, np.zeros((*flat.shape, 1))], axis=-1)
+        return self._transforms.of_columns(name, part)
 
 
-def _own(panel: Panel, folds: Sequence[Fold]) -> list[range]:
-    """Of each series, the flat rows before the end of its fitting targets."""
-    rows, own = panel.rows, []
-    for number, (begin, fold) in enumerate(zip((rows.base + rows.first).tolist(), folds, strict=True)):
-        fitting = rows.clip(number, fold.train_start, fold.fit.stop)
-        own.append(range(begin + fitting.start, begin + fitting.stop))
-    return own
-
-
-def _columns(panel: Panel, chosen: NDArray[Any], features: int, mask: bool) -> dict[str, Columns]:
-    """A copy of some flat rows, which numbers or booleans choose; further arguments as `fitting_rows`."""
-    rows = panel.rows
-    columns = {"feature": rows.features, "known": rows.known, "target": rows.target}
-    part = {name: tensor.numpy()[chosen] for name, tensor in columns.items()}
-    if mask:  # what was filled in is no value
-        part["feature"][:, :features][part["feature"][:, features : 2 * features] == 0] = np.nan
-        part["target"][~rows.observed.numpy()[chosen]] = np.nan
-    if rows.padded:  # the feature that tells so has nothing to scale
-        part["feature"] = np.pad(part["feature"], ((0, 0), (0, 1)))
-    return part
-
-
-def fit_scaling(scaler: Scaler, series: Sequence[Mapping[str, Columns]], static: Columns) -> Scaling:
-    """Fits a scaling; a constant column keeps its unit, and so does one without any value.
+def fit_each(scaler: Scaler, groups: Iterable[Group], series: int, static: Columns) -> Scaling:
+    """Fits a scaling of each series; a constant column keeps its unit, and so does one without any value.
 
     Args:
         scaler: "standard" (mean and standard deviation, ddof 0), "minmax" (to 0 .. 1), "robust" (median and
             interquartile range) or "none".
-        series: the rows of the fold that may be seen, for each series that gets a scaling of its own: "feature" (rows,
-            features), "known" (rows, known) and "target" (rows, targets). Values that are not to count are NaN.
+        groups: the rows of the fold that may be seen. Values that are not to count are NaN.
+        series: number of series.
         static: (series, static), of all series that have such a row; scaled together.
     """
-    features, known, targets = (series[0][name].shape[1] for name in ("feature", "known", "target"))
-    scaling = Scaling(features, known, targets, static.shape[1], len(series))
-    for number, part in enumerate([*series, {"static": static}]):
-        for name, columns in part.items():
-            there = ~np.isnan(columns).all(0)
-            if there.any():
-                row = 0 if name == "static" else number
-                center, scale = _FITTERS[scaler](columns[:, there])
-                getattr(scaling, f"{name}_center")[row, there] = torch.as_tensor(center)
-                getattr(scaling, f"{name}_scale")[row, there] = torch.as_tensor(scale)
+    scaling = None
+    for numbers, parts in groups:
+        if scaling is None:
+            features, known, targets = (parts[name].shape[2] for name in NAMES)
+            scaling = Scaling(features, known, targets, static.shape[1], series)
+        for name, columns in parts.items():
+            group, rows, width = columns.shape
+            beside = columns.transpose(1, 0, 2).reshape(rows, group * width)  # scikit-learn takes each by itself
+            found = _of_columns(scaler, beside)
+            _put(scaling, name, numbers, *(part.reshape(group, width) for part in found))
+    assert scaling is not None
+    _put(scaling, "static", np.zeros(1, np.int64), *(part[None] for part in _of_columns(scaler, static)))
     return scaling
+
+
+def fit_together(scaler: Scaler, pieces: Callable[[Name], Iterable[Columns]], static: Columns) -> Scaling:
+    """Fits one scaling of all series; as `fit_each`, whatever the number of rows.
+
+    Args:
+        scaler: as there.
+        pieces: the rows of a part, (rows, columns), piece by piece. "robust" holds one whole column at a time, the
+            others one piece.
+        static: as there.
+    """
+    found = {name: _of_pieces(scaler, partial(pieces, name)) for name in NAMES}
+    features, known, targets = (len(found[name][0]) for name in NAMES)
+    scaling = Scaling(features, known, targets, static.shape[1])
+    for name, part in [*found.items(), ("static", _of_columns(scaler, static))]:
+        _put(scaling, name, np.zeros(1, np.int64), *(unit[None] for unit in part))
+    return scaling
+
+
+def _put(scaling: Scaling, name: str, numbers: NDArray[np.int64], center: Columns, scale: Columns) -> None:
+    """Sets the centres and scales of some series, (series, columns)."""
+    getattr(scaling, f"{name}_center")[numbers] = torch.from_numpy(center)
+    getattr(scaling, f"{name}_scale")[numbers] = torch.from_numpy(scale)
+
+
+def _of_columns(scaler: Scaler, columns: Columns) -> tuple[Columns, Columns]:
+    """Centres and scales, (columns,) each; 0 and 1 of a column without any value."""
+    center, scale = np.zeros(columns.shape[1]), np.ones(columns.shape[1])
+    there = ~np.isnan(columns).all(0)
+    if there.any():
+        center[there], scale[there] = _FITTERS[scaler](columns[:, there])
+    return center, scale
+
+
+def _of_pieces(scaler: Scaler, pieces: Callable[[], Iterable[Columns]]) -> tuple[Columns, Columns]:
+    """Centres and scales of columns whose rows come in pieces, as often as they are asked for, (columns,) each."""
+    several = list(itertools.islice(pieces(), 2))
+    if len(several) == 1 or scaler == "none":
+        return _of_columns(scaler, several[0])
+    width = several[0].shape[1]
+    if scaler == "minmax":
+        ends = [end for piece in pieces() if len(piece) for end in (np.fmin.reduce(piece), np.fmax.reduce(piece))]
+        return _of_columns(scaler, np.stack(ends))
+    if scaler == "robust":
+        center, scale = np.zeros(width), np.ones(width)
+        for place in range(width):
+            whole = np.concatenate([piece[:, place] for piece in pieces()])
+            center[[place]], scale[[place]] = _of_columns(scaler, whole[:, None])
+        return center, scale
+    counts, total, squares = np.zeros(width, np.int64), np.zeros(width), np.zeros(width)
+    for piece in pieces():
+        counts += (~np.isnan(piece)).sum(0)
+        total += np.nansum(piece, 0)
+    mean = total / np.maximum(counts, 1)
+    for piece in pieces():
+        squares += np.nansum(np.square(piece - mean), 0)
+    variance = squares / np.maximum(counts, 1)
+    rounding = np.finfo(np.float64).eps * counts
+    constant = variance <= rounding * variance + (rounding * mean) ** 2  # as scikit-learn has it
+    return mean, np.where(constant, 1.0, np.sqrt(variance))
 
 
 def _standard(columns: Columns) -> tuple[Columns, Columns]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,16 +135,70 @@ def seen(records: Sequence[TrainedOn], panel: Panel, targets: Sequence[range], *
         stage: "test" or "validation".
         fold: the fold whose rows they are.
     """
+    rows, kinds = 0, np.zeros(4, np.int64)
+    most = np.zeros(len(records), np.int64)
+    bad_rows: set[int] = set()
+    names = panel.names
+    for numbers, part in panel.parts():
+        own = slice(numbers.start, numbers.stop)
+        found = _seen_of_part(records, part, names[own], targets[own], most)
+        fitted, stopped = found.kinds[:2]
+        rows += found.rows
+        kinds += [int(kind.sum()) for kind in found.kinds]
+        bad = fitted | stopped if stage == "test" else fitted
+        if bad.any():
+            bad_rows |= {int(found.axis[bad].min()), int(found.axis[bad].max())}
+    return Seen(
+        stage=stage,
+        fold=fold,
+        rows=rows,
+        fitted=int(kinds[0]),
+        stopped=int(kinds[1]),
+        chosen=int(kinds[2]),
+        differing=int(kinds[3]),
+        span=Span(str(panel.times[min(bad_rows)]), str(panel.times[max(bad_rows)])) if bad_rows else None,
+        trained=records[int(most.argmax())] if most.any() else None,
+        recorded=bool(records),
+    )
+
+
+class _Part(NamedTuple):
+    """Some series of a panel."""
+
+    rows: int
+    """Number of observed target rows to be scored."""
+    axis: NDArray[np.int64]
+    """(flat rows,): the row of the axis of each."""
+    kinds: tuple[NDArray[np.bool_], ...]
+    """(flat rows,) each: which were fitted, stopped, chosen and differing, as `Seen` counts them."""
+
+
+def _seen_of_part(
+    records: Sequence[TrainedOn],
+    panel: Panel,
+    names: Sequence[str],
+    targets: Sequence[range],
+    most: NDArray[np.int64],
+) -> _Part:
+    """What some trainings have seen of a part of a panel.
+
+    Args:
+        records: the trainings.
+        panel: the part.
+        names: those of its series.
+        targets: of each series, the rows of the axis that are to be scored.
+        most: (records,), to which the number of rows is added that each has seen.
+    """
     series, axis = panel.places()
     stamps = panel.stamps()
     scored = panel.rows.observed.numpy().any(1) & within(panel, targets)
     fitted, stopped, chosen, differing = (np.zeros(len(scored), np.bool_) for _ in range(4))
-    most, trained = 0, None
     keys, has = row_keys(panel.rows, panel.times) if records else (stamps.view(np.uint64), scored)
-    for record in records:
+    for place, record in enumerate(records):
         covered = record.covers(stamps)
         known = has & covered & (keys <= np.uint64(record.bound))
         hit = known & np.isin(keys, record.known())
+        named = np.isin(names, record.series)
         if record.by == "series":  # times differ by series, so that keys alone tell what was trained on
             unknown = ~has | (keys > np.uint64(record.bound))  # told by the rows around them that are known
             fitting = hit & ~np.isin(keys, record.chosen_by())
@@ -151,7 +206,7 @@ def seen(records: Sequence[TrainedOn], panel: Panel, targets: Sequence[range], *
             ours = scored & (hit | unknown & _between(hit, series, axis))
             theirs = np.zeros_like(ours)
         else:
-            same = _same(panel, record, series, scored, known, hit)[series]
+            same = _same(named, series, scored, known, hit)[series]
             ours, theirs = scored & covered & same, scored & covered & ~same
             fit = ours & record.fit.within(stamps)
         fitted |= fit
@@ -159,25 +214,11 @@ def seen(records: Sequence[TrainedOn], panel: Panel, targets: Sequence[range], *
             stopped |= ours & ~fit
         else:
             chosen |= ours & ~fit
-        differing |= theirs & np.isin(series, [n for n, name in enumerate(panel.names) if name in record.series])
-        if (count := int(ours.sum())) > most:
-            most, trained = count, record
+        differing |= theirs & named[series]
+        most[place] += int(ours.sum())
     stopped &= ~fitted
     chosen &= ~fitted & ~stopped
-    bad = fitted | stopped if stage == "test" else fitted
-    bad_rows = np.unique(axis[bad])
-    return Seen(
-        stage=stage,
-        fold=fold,
-        rows=int(scored.sum()),
-        fitted=int(fitted.sum()),
-        stopped=int(stopped.sum()),
-        chosen=int(chosen.sum()),
-        differing=int(differing.sum()),
-        span=Span(str(panel.times[bad_rows[0]]), str(panel.times[bad_rows[-1]])) if len(bad_rows) else None,
-        trained=trained,
-        recorded=bool(records),
-    )
+    return _Part(int(scored.sum()), axis, (fitted, stopped, chosen, differing))
 
 
 def _between(which: NDArray[np.bool_], series: NDArray[np.int64], axis: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -191,22 +232,20 @@ def _between(which: NDArray[np.bool_], series: NDArray[np.int64], axis: NDArray[
 
 
 def _same(
-    panel: Panel,
-    record: TrainedOn,
+    named: NDArray[np.bool_],
     series: NDArray[np.int64],
     scored: NDArray[np.bool_],
     known: NDArray[np.bool_],
     hit: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """(series,): whether each is one that was trained on."""
+    """(series,): whether each is one that was trained on; `named` tells which have the name of one."""
 
     def counts(which: NDArray[np.bool_]) -> NDArray[np.int64]:
-        return np.bincount(series[which], minlength=len(panel.names))
+        return np.bincount(series[which], minlength=len(named))
 
     total, hits = counts(known & scored), counts(hit & scored)
     few = total < ENOUGH_KEYS
     total, hits = np.where(few, counts(known), total), np.where(few, counts(hit), hits)
-    named = np.array([name in record.series for name in panel.names])
     return np.where(total > 0, 2 * hits >= total, named)
 
 

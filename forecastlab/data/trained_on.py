@@ -117,15 +117,19 @@ class TrainedOn:
             keys="",
             by=by,
         )
-        keys, has = row_keys(panel.rows, panel.times)
-        trained = within(panel, [range(each.train_start, each.fit.stop) for each in folds])
-        choosing = within(panel, [each.validation for each in folds])
-        kept = _lowest(keys[has & (trained | choosing)], MAX_KEYS + 1)
+        kept, chosen = np.empty(0, np.uint64), np.empty(0, np.uint64)
+        for numbers, part in panel.parts():
+            own = folds[numbers.start : numbers.stop]
+            keys, has = row_keys(part.rows, part.times)
+            trained = has & within(part, [range(each.train_start, each.fit.stop) for each in own])
+            choosing = has & within(part, [each.validation for each in own])
+            kept = _lowest(np.concatenate([kept, keys[trained | choosing]]), MAX_KEYS + 1)
+            chosen = _lowest(np.concatenate([chosen, keys[choosing]]), MAX_KEYS + 1)
         if len(kept) > MAX_KEYS:
             kept = kept[:MAX_KEYS]
             record = replace(record, bound=int(kept[-1]))
         if by == "series":
-            record = replace(record, choosing=_as_text(np.intersect1d(kept, keys[has & choosing])))
+            record = replace(record, choosing=_as_text(np.intersect1d(kept, chosen)))
         return replace(record, keys=_as_text(kept))
 
     def covers(self, stamps: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from forecastlab.batch import Reference
 from forecastlab.data.folds import Fold
 from forecastlab.data.panel import Panel
+from forecastlab.data.windows import alike
 from forecastlab.errors import ConfigError
 
 Columns = NDArray[np.float64]
-"""(rows, targets)"""
+"""(..., rows)"""
 
 
 def fit_reference(panel: Panel, folds: Sequence[Fold], season_length: int, fold: int | str) -> Reference:
@@ -27,33 +28,32 @@ def fit_reference(panel: Panel, folds: Sequence[Fold], season_length: int, fold:
     Raises:
         ConfigError: if the one series trains on no more rows than a season has.
     """
-    units, rows = [], panel.rows
-    begins = (rows.base + rows.first).tolist()
-    for number, (begin, own) in enumerate(zip(begins, folds, strict=True)):
-        trained = rows.clip(number, own.train_start, own.train_stop)
-        flat = slice(begin + trained.start, begin + trained.stop)
-        target = np.asfortranarray(rows.target[flat].numpy())
-        if len(target) <= season_length and len(folds) == 1:
-            raise ConfigError(
-                f"season_length is {season_length}, but fold {fold} trains on {len(target)} rows only: "
-                "choose a later fold or a shorter season"
-            )
+    rows = panel.rows
+    begins, lengths = rows.spans([own.train_start for own in folds], [own.train_stop for own in folds])
+    if len(folds) == 1 and lengths[0] <= season_length:
+        raise ConfigError(
+            f"season_length is {season_length}, but fold {fold} trains on {lengths[0]} rows only: "
+            "choose a later fold or a shorter season"
+        )
+    units = np.empty((3, len(folds), rows.target.shape[1]))
+    for numbers, flat in alike(begins, lengths):
         # what was filled in is no value, and no step from or to it is one of the series
-        target = np.where(np.asfortranarray(rows.observed[flat].numpy()), target, np.nan)
-        seasonal = target[season_length:] - target[:-season_length]
-        units.append((_variance(target), _mean(np.abs(seasonal)), _mean(np.square(seasonal))))
-    return Reference(*(torch.as_tensor(np.stack(unit)) for unit in zip(*units, strict=True)))
+        target = np.where(rows.observed.numpy()[flat], rows.target.numpy()[flat], np.nan)
+        target = np.ascontiguousarray(np.moveaxis(target, 1, 2))
+        seasonal = target[..., season_length:] - target[..., :-season_length]
+        units[:, numbers] = _variance(target), _mean(np.abs(seasonal)), _mean(np.square(seasonal))
+    return Reference(*map(torch.from_numpy, units))
 
 
 def _mean(values: Columns) -> Columns:
-    """The means of columns, (columns,), over what is a number; 0, which is no unit, where nothing is."""
-    counts = (~np.isnan(values)).sum(0)
-    mean: Columns = np.nansum(values, 0) / np.maximum(counts, 1)
+    """The means of rows, (..., rows) -> (...), over what is a number; 0, which is no unit, where nothing is."""
+    counts = (~np.isnan(values)).sum(-1)
+    mean: Columns = np.nansum(values, -1) / np.maximum(counts, 1)
     return mean
 
 
 def _variance(values: Columns) -> Columns:
-    """The variances (ddof 0) of columns, (columns,), over what is a number; exactly 0 where that is constant."""
+    """The variances (ddof 0) of rows, (..., rows) -> (...), over what is a number; exactly 0 where that is constant."""
     known = ~np.isnan(values)
-    constant = np.max(values, 0, where=known, initial=-np.inf) <= np.min(values, 0, where=known, initial=np.inf)
-    return np.where(constant, 0.0, _mean(np.square(values - _mean(values))))
+    constant = np.max(values, -1, where=known, initial=-np.inf) <= np.min(values, -1, where=known, initial=np.inf)
+    return np.where(constant, 0.0, _mean(np.square(values - _mean(values)[..., None])))

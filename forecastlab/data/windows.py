@@ -1,7 +1,7 @@
 """Samples cut from tensors: windows of a fixed lookback, or one sequence in which every step is an origin."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from forecastlab.adapters.torch import writes
 from forecastlab.batch import Batch, Schema
+from forecastlab.data.runs import Runs
 from forecastlab.data.table import Table, elapsed
 
 _ORIGINS_AT_ONCE = 1 << 14
@@ -67,10 +68,30 @@ class Rows:
     settled: Tensor | None = None
     weight: Tensor | None = None
 
-    def clip(self, series: int, start: int, stop: int) -> slice:
-        """The rows of one series that lie in a range of the axis, counted from the series' first."""
-        first, end = int(self.first[series]), int(self.stop[series])
-        return slice(*(min(max(row, first), end) - first for row in (start, stop)))
+    def spans(self, starts: Sequence[int], stops: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The first flat row of a range of the axis, and the number of its rows, of the rows that each series has.
+
+        Args:
+            starts: of each series, the first row of the range.
+            stops: of each series, one past the last.
+        """
+        first, end = self.first.numpy(), self.stop.numpy()
+        begins, behind = (np.clip(np.array(rows), first, end) for rows in (starts, stops))
+        return self.base.numpy() + begins, behind - begins
+
+    def of_series(self, start: int, stop: int) -> "Rows":
+        """Some series that follow each other, start .. stop - 1, with their own rows; nothing is copied."""
+        own, begin = slice(start, stop), int(self.base[start] + self.first[start])
+        flat = slice(begin, int(self.base[stop - 1] + self.stop[stop - 1]) + self.horizon)
+        return replace(
+            self,
+            **{name: getattr(self, name)[flat] for name in ("features", "known", "target", "observed", "elapsed")},
+            **{name: getattr(self, name)[own] for name in ("static", "first", "stop", "known_stop")},
+            base=self.base[own] - begin,
+            later=None if self.later is None else self.later[flat],
+            settled=None if self.settled is None else self.settled[flat] - begin,
+            weight=None if self.weight is None else self.weight[flat],
+        )
 
     @classmethod
     def of_tables(
@@ -200,10 +221,32 @@ def _settled(tables: Sequence[Table], names: Sequence[str], stops: NDArray[np.in
     return settled
 
 
+def alike(
+    begins: NDArray[np.int64], lengths: NDArray[np.int64], most: int = 1 << 20
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Groups of series of the same number of rows, which can be computed with at once.
+
+    Args:
+        begins: (series,), the first flat row of each.
+        lengths: (series,), how many rows each has.
+        most: about how many rows a group has at most.
+
+    Yields:
+        The numbers of the series, (group,), and their flat rows, (group, rows).
+    """
+    for length in np.unique(lengths).tolist():
+        members = np.flatnonzero(lengths == length)
+        for start in range(0, len(members), size := max(1, most // max(1, length))):
+            group = members[start : start + size]
+            yield group, begins[group, None] + np.arange(length)
+
+
 class Windows(Dataset[Batch]):
-    """Samples, all of a batch cut by one index operation per tensor; a sample takes 32 bytes until then.
+    """Samples, all of a batch cut by one index operation per tensor.
 
     Those of a batch that differ in length are padded on the right by their last row, from which nothing is scored.
+
+    A sample takes 32 bytes until it is cut; the windows of `at_equal_distances` take nothing.
 
     Args:
         rows: the series.
@@ -218,27 +261,75 @@ class Windows(Dataset[Batch]):
     def __init__(
         self,
         rows: Rows,
-        series: Tensor,
-        begins: Tensor,
-        origins: Tensor,
-        ends: Tensor,
+        series: Tensor | Runs,
+        begins: Tensor | Runs,
+        origins: Tensor | Runs,
+        ends: Tensor | Runs,
         score_gaps: bool = True,
         unit: float | None = None,
     ) -> None:
         self.rows = rows
-        self.series = series
-        self.begins = begins
-        self.origins = origins
-        self.ends = ends
+        self._series = series
+        self._begins = begins
+        self._origins = origins
+        self._ends = ends
         self.score_gaps = score_gaps
         self.unit = unit
         self._steps = torch.arange(1, rows.horizon + 1)
-        lengths = torch.stack([ends - begins, origins - begins])
+        lengths = torch.stack([_firsts(ends) - _firsts(begins), _firsts(origins) - _firsts(begins)])
         self._alike = tuple(lengths[:, 0].tolist()) if len(ends) and (lengths == lengths[:, :1]).all() else None
         self._only: tuple[Batch, list[int]] | None = None
 
+    @classmethod
+    def at_equal_distances(
+        cls, rows: Rows, series: Tensor, first: Tensor, step: int, counts: Tensor, lookback: int, score_gaps: bool
+    ) -> "Windows":
+        """Windows of one length and one origin, at equal distances within each series.
+
+        Args:
+            rows: the series.
+            series: (some series,), integer: their numbers.
+            first: (some series,), integer: the last row of the first window of each.
+            step: rows from one window to the next.
+            counts: (some series,), integer, each at least 1: number of windows of each.
+            lookback: rows in a window.
+            score_gaps: as for the class.
+        """
+        ends = Runs(first, step, counts)
+        return cls(
+            rows, Runs(series, 0, counts), Runs(first + 1 - lookback, step, counts), ends, ends, score_gaps=score_gaps
+        )
+
+    @property
+    def series(self) -> Tensor:
+        """(samples,), integer: number of each sample's series."""
+        return _laid_out(self._series)
+
+    @property
+    def begins(self) -> Tensor:
+        """(samples,), integer: first row of each history."""
+        return _laid_out(self._begins)
+
+    @property
+    def origins(self) -> Tensor:
+        """(samples,), integer: first row of each history from which is forecast."""
+        return _laid_out(self._origins)
+
+    @property
+    def ends(self) -> Tensor:
+        """(samples,), integer: last row of each history."""
+        return _laid_out(self._ends)
+
     def __len__(self) -> int:
-        return len(self.ends)
+        return len(self._ends)
+
+    def counts(self) -> tuple[Tensor, Tensor]:
+        """Numbers of the series that have samples, and how many each has; the samples of a series stand together."""
+        if isinstance(self._series, Tensor):
+            series, counts = self._series.unique_consecutive(return_counts=True)
+            return series, counts
+        series, place = self._series.first.unique_consecutive(return_inverse=True)
+        return series, torch.zeros_like(series).index_add_(0, place, self._series.counts)
 
     def __getitem__(self, samples: list[int] | int) -> Batch:
         """A batch of the samples of these numbers; of one, where Lightning puts a sampler of its own (overfitting).
@@ -256,7 +347,7 @@ class Windows(Dataset[Batch]):
 
     def _batch(self, samples: list[int] | int) -> Batch:
         chosen = torch.as_tensor(samples).reshape(-1)
-        rows, series = self.rows, self.series[chosen]
+        rows, series = self.rows, self._series[chosen]
         history, origins, counts = self._cut(chosen)
         base, first = rows.base[series, None], rows.first[series, None]
         index = history[:, -origins:]
@@ -294,24 +385,18 @@ class Windows(Dataset[Batch]):
             total, count = total + float(weight.sum()), count + int(weight.count_nonzero())
         return self._in_units_of(total / count if count else 1.0)
 
-    def _in_units_of(self, unit: float) -> "Windows":
-        return Windows(self.rows, self.series, self.begins, self.origins, self.ends, self.score_gaps, unit)
-
-    def _weights(self) -> Iterator[Tensor]:
-        """The weights of all targets, (samples, origins, horizon, targets) of some samples after others."""
-        longest = int((self.ends - self.origins).max()) + 1
-        for chosen in torch.arange(len(self)).split(max(1, _ORIGINS_AT_ONCE // longest)):
-            origins, counts = self._origins(chosen)
-            index = self.rows.base[self.series[chosen], None] + origins
-            yield self._weight(index, index[:, :, None] + self._steps, counts)
-
     def of(self, series: Tensor) -> "Windows":
         """The samples of some series.
 
         Args:
             series: their numbers, integer.
         """
-        return self._only_those(torch.isin(self.series, series))
+        if isinstance(self._series, Runs):
+            return self._only_those(torch.isin(self._series.first, series).repeat_interleave(self._series.counts))
+        return self._only_those(torch.isin(self._series, series))
+
+    def _in_units_of(self, unit: float) -> "Windows":
+        return Windows(self.rows, self._series, self._begins, self._origins, self._ends, self.score_gaps, unit)
 
     def _only_those(self, kept: Tensor) -> "Windows":
         """Some of the samples.
@@ -319,27 +404,36 @@ class Windows(Dataset[Batch]):
         Args:
             kept: (samples,), bool.
         """
-        series, begins, origins, ends = (part[kept] for part in (self.series, self.begins, self.origins, self.ends))
-        return Windows(self.rows, series, begins, origins, ends, self.score_gaps, self.unit)
+        parts = (self._series, self._begins, self._origins, self._ends)
+        left = [part.where(kept) if isinstance(part, Runs) else part[kept] for part in parts]
+        return Windows(self.rows, left[0], left[1], left[2], left[3], self.score_gaps, self.unit)
 
-    def _origins(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _weights(self) -> Iterator[Tensor]:
+        """The weights of all targets, (samples, origins, horizon, targets) of some samples after others."""
+        longest = int((_firsts(self._ends) - _firsts(self._origins)).max()) + 1
+        for chosen in torch.arange(len(self)).split(max(1, _ORIGINS_AT_ONCE // longest)):
+            origins, counts = self._rows_of_origins(chosen)
+            index = self.rows.base[self._series[chosen], None] + origins
+            yield self._weight(index, index[:, :, None] + self._steps, counts)
+
+    def _rows_of_origins(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
         """Rows of the origins, (samples, origins), and which of them count; a history, which is longer, is not cut."""
         if self._alike:
             last, first = self._alike
-            return self.ends[chosen, None] + torch.arange(first - last, 1), None
+            return self._ends[chosen][:, None] + torch.arange(first - last, 1), None
         history, count, counts = self._cut(chosen)
         return history[:, -count:], counts
 
     def _cut(self, chosen: Tensor) -> tuple[Tensor, int, Tensor | None]:
         """Rows of the histories, (samples, time); number of origins; which of them count, (samples, origins)."""
-        ends, begins = self.ends[chosen, None], self.begins[chosen, None]
+        ends, begins = self._ends[chosen][:, None], self._begins[chosen][:, None]
         if self._alike:
             last, first = self._alike
             return ends + torch.arange(-last, 1), last - first + 1, None
         time = int((ends - begins).max()) + 1
-        first = int((self.origins[chosen, None] - begins).min())
+        first = int((self._origins[chosen][:, None] - begins).min())
         unpadded = begins + torch.arange(time)
-        counts = (unpadded <= ends) & (unpadded >= self.origins[chosen, None])
+        counts = (unpadded <= ends) & (unpadded >= self._origins[chosen][:, None])
         return torch.minimum(unpadded, ends), time - first, counts[:, first:]
 
     def _features(self, flat: Tensor, before: Tensor) -> Tensor:
@@ -366,6 +460,15 @@ class Windows(Dataset[Batch]):
         if self.unit is None or self.rows.weight is None:
             return weight
         return weight * (self.rows.weight[ahead] / self.unit)[..., None]
+
+
+def _firsts(numbers: Tensor | Runs) -> Tensor:
+    """All numbers, or the first of each run: the parts of samples that lie in runs have the same runs and steps."""
+    return numbers.first if isinstance(numbers, Runs) else numbers
+
+
+def _laid_out(numbers: Tensor | Runs) -> Tensor:
+    return numbers[torch.arange(len(numbers))] if isinstance(numbers, Runs) else numbers
 
 
 def _versions(batch: Batch) -> list[int]:

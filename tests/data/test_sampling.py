@@ -14,12 +14,8 @@ from tests.series import Series, panel
 COUNTS = st.lists(st.integers(1, 30), min_size=1, max_size=8)
 
 
-def numbers(counts):
-    return torch.repeat_interleave(torch.arange(len(counts)) * 3, torch.tensor(counts))  # some series have no windows
-
-
 def drawn(counts, size, evenly, seed=0):
-    return WindowSampling(numbers(counts), size, evenly).draw(torch.Generator().manual_seed(seed))
+    return WindowSampling(torch.tensor(counts), size, evenly).draw(torch.Generator().manual_seed(seed))
 
 
 def shares(counts, size):
@@ -35,7 +31,7 @@ def shares(counts, size):
 @given(counts=COUNTS, size=st.integers(1, 100), evenly=st.booleans(), seed=st.integers(0, 2**40))
 def test_an_epoch_has_the_size_that_was_asked_for_and_no_window_twice(counts, size, evenly, seed):
     found = drawn(counts, size, evenly, seed)
-    assert len(found) == min(size, sum(counts)) == WindowSampling(numbers(counts), size, evenly).size
+    assert len(found) == min(size, sum(counts)) == WindowSampling(torch.tensor(counts), size, evenly).size
     assert len(found.unique()) == len(found)
     assert found.min() >= 0
     assert found.max() < sum(counts)
@@ -69,7 +65,7 @@ def test_within_a_series_every_window_is_as_likely_and_stands_anywhere_in_the_ep
 
 @pytest.mark.parametrize("evenly", [True, False])
 def test_devices_share_out_the_windows_that_one_device_would_take(evenly):
-    sampling = WindowSampling(numbers([40, 5, 60]), 33, evenly)
+    sampling = WindowSampling(torch.tensor([40, 5, 60]), 33, evenly)
     taken = []
     for processes in (1, 2, 4):
         samplers = [

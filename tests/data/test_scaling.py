@@ -4,7 +4,7 @@ import torch
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from forecastlab.batch import Scaling
-from forecastlab.data.scaling import fit_scaling
+from forecastlab.data.scaling import fit_each
 from tests.series import Series, panel
 
 GENERATOR = np.random.default_rng(0)
@@ -20,8 +20,8 @@ def tensor(values):
 
 def fitted(scaler, features=FEATURES, known=KNOWN, targets=TARGETS):
     """The scaling of one series without static covariates."""
-    series = {"feature": features, "known": known, "target": targets}
-    return fit_scaling(scaler, [series], np.empty((1, 0)))
+    series = {"feature": features[None], "known": known[None], "target": targets[None]}
+    return fit_each(scaler, [(np.zeros(1, np.int64), series)], 1, np.empty((1, 0)))
 
 
 def scale(scaling, name, values, series=0):

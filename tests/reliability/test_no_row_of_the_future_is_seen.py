@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import TimeSeriesSplit
 
 from forecastlab.data.folds import walk_forward
-from forecastlab.data.scaling import fit_scaling
+from forecastlab.data.scaling import fit_each
 from forecastlab.errors import ConfigError
 from tests.frames import table
 from tests.series import Series
@@ -231,7 +231,8 @@ def test_unscaling_gives_back_what_was_scaled_to_the_rounding_of_float64(values,
     for number in range(series):
         columns = np.array(values, dtype="float64")[:, None] * (number + 1) + number
         parts.append({"feature": columns, "known": columns[:, :0], "target": columns})
-    scaling = fit_scaling(scaler, parts, np.empty((series, 0)))
+    together = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+    scaling = fit_each(scaler, [(np.arange(series), together)], series, np.empty((series, 0)))
     numbers = torch.arange(series)
     targets = torch.stack([torch.tensor(part["target"]) for part in parts])
     center, scale = scaling.target_units(targets, numbers)
