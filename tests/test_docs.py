@@ -14,7 +14,8 @@ import yaml
 
 import forecastlab
 from forecastlab import TableDataModule, baselines, decoders, losses
-from forecastlab.cli import main
+from forecastlab.adapters.jsonargparse import options_of
+from forecastlab.cli import main, run_removal
 from forecastlab.experiment.config import Config
 from forecastlab.network.registry import registered_backbones
 from forecastlab.training import callbacks
@@ -62,7 +63,9 @@ def options():
     with contextlib.redirect_stdout(script):
         assert main(["completion", "bash"]) == 0
     found = re.findall(r"^_shtab_forecastlab_(\w+)_option_strings=\((.*)\)$", script.getvalue(), re.MULTILINE)
-    return {command: {*shlex.split(listed), "--help"} for command, listed in found}
+    known = {command: {*shlex.split(listed), "--help"} for command, listed in found}
+    known["runs"] |= {*options_of(run_removal.parser())}  # of `runs rm`
+    return known
 
 
 @pytest.mark.parametrize("page", READ, ids=name)

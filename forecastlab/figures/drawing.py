@@ -172,7 +172,8 @@ def panel_title(axes: Axes, text: str, theme: Theme) -> None:
 
 def date_axis(axis: Axis) -> None:
     """A few ticks of times, as short as they can be told apart."""
-    locator = mdates.AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]  # it has no types
+    # with 6 ticks at most, matplotlib has no interval for 31 to 35 months, nor for 61 to 71 hours
+    locator = mdates.AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]  # it has no types
     axis.set_major_locator(locator)
     axis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # nor has it
 

@@ -12,7 +12,7 @@ from PIL import Image
 from forecastlab.data.folds import Fold
 from forecastlab.evaluation import figures
 from forecastlab.figures import drawing, searches
-from forecastlab.figures.drawing import DARK, LIGHT, png, styles
+from forecastlab.figures.drawing import DARK, LIGHT, date_axis, panels_of, png, styles
 
 DAYS = pd.date_range("2020-01-01", periods=60)
 MODELS = ["lstm", "gru", "persistence"]
@@ -248,3 +248,12 @@ def test_the_learning_rates_are_marked_and_a_loss_that_diverges_does_not_hide_th
     assert axes.get_xscale() == "log"
     assert [line.get_xdata()[0] for line in axes.lines[2:]] == [1e-3, 1e-2]
     assert axes.get_ylim()[1] < 2
+
+
+@pytest.mark.parametrize(("unit", "most"), [("min", 200), ("h", 80), ("D", 120), ("MS", 60), ("YS", 40)])
+def test_any_range_of_times_has_ticks(unit, most):
+    for steps in range(1, most):
+        _, (axes,) = panels_of(1, 2.0, LIGHT)
+        axes.plot(pd.date_range("1949-01-01", periods=steps + 1, freq=unit), np.zeros(steps + 1))
+        date_axis(axes.xaxis)
+        assert 2 <= len(axes.get_xticks()) <= 8, (unit, steps)

@@ -133,9 +133,9 @@ def commands_page() -> str:
     keys = {f"--{key}" for key in (*CONFIG_KEYS, "baselines")}
     lines = [
         *("# Commands", "", MADE, ""),
-        "`forecastlab COMMAND --help` prints these, and `forecastlab fit --help` the keys that people use most. Every "
-        "command takes `--help`, and `--allow_import PACKAGE`: class paths of a config may then name classes of a "
-        "package of your own.",
+        "`--help` after a command prints these, and `forecastlab fit --help` the keys that people use most. Every "
+        "command takes `--allow_import PACKAGE` too: class paths of a config may then name classes of a package of "
+        "your own.",
         "",
         "Words in a name are joined by `_`. Names with a dot are keys of the [config](config.md). `--seed_everything` "
         "is the seed of one training; where a command trains several, `--seeds` lists theirs.",

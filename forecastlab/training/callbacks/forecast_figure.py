@@ -59,8 +59,9 @@ class ForecastFigure(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         kept = named_folder(trainer) is not None or _boards(trainer)
-        validated = "val/loss" in trainer.callback_metrics
-        if not kept or not validated or trainer.world_size > 1 or getattr(trainer, "datamodule", None) is None:
+        if not kept or trainer.world_size > 1 or getattr(trainer, "datamodule", None) is None:
+            return
+        if not trainer.enable_validation:  # of a run that had ended, a resume validates nothing, but it could
             return
         figure = self._validation(trainer, cast(Network, pl_module))
         with suppress(OSError):  # the disk is full: the checkpoints, which are written after it, say so
