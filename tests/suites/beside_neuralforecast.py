@@ -38,7 +38,13 @@ def train(folder, model, steps):
     if about["step"] != 1:
         rows["ds"] = pd.to_datetime(rows["ds"])
     begun = time.process_time()
-    network = getattr(models, model)(h=about["horizon"], max_steps=steps, accelerator="cpu", enable_progress_bar=False)
+    network = getattr(models, model)(
+        h=about["horizon"],
+        max_steps=steps,
+        start_padding_enabled=True,  # it refuses the short series of tourism otherwise
+        accelerator="cpu",
+        enable_progress_bar=False,
+    )
     forecaster = NeuralForecast([network], freq=about["step"])
     forecaster.fit(rows)
     forecaster.predict().to_csv(folder / "forecast.csv", index=False)

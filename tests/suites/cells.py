@@ -18,7 +18,7 @@ from forecastlab.experiment.proposal import proposed
 
 TASKS = ("hospital/M/short", "us_births/D/short", "m4_weekly/W/short", "ett1/H/short", "jena_weather/10T/short")
 SEEDS = (0, 1, 2)
-RECIPES = ("plain", "normalised", "patched", "auto")
+RECIPES = ("plain", "normalised", "patched", "auto", "deepar")
 CELLS = ("GRU", "LSTM", "MinGRU", "LRU", "SLSTM", "GatedDeltaNet")
 STORED = Path(__file__).parent / "results" / "cells.csv"
 SHARE = 0.4
@@ -33,7 +33,7 @@ def __getattr__(name):
 
 
 def settings(seen, answers, cell, recipe):
-    """The values of `auto`, less what a recipe leaves out."""
+    """The values of `auto`, less what a recipe leaves out; `deepar` has another decoder and another loss."""
     short = recipe in ("plain", "normalised")  # without segments, long histories are slow to read
     if short:
         answers = {**answers, "lookback": 2 * answers["horizon"]}
@@ -46,6 +46,9 @@ def settings(seen, answers, cell, recipe):
         model["backbone"] = inner
     if recipe != "auto":
         del model["linear_window"]
+    if recipe == "deepar":
+        model["decoder"] = {"class_path": "DeepAR"}
+        model["loss"] = {"class_path": "StudentT"}
     if recipe == "plain":
         for name in ("anchor", "window_norm", "loss_units"):
             model.pop(name, None)
