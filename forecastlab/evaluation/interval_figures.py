@@ -1,6 +1,7 @@
 """Figures of prediction intervals: what they held, where the truths fell among the quantiles, and fans."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,10 +31,10 @@ def calibration_curves(found: Mapping[str, Calibration], *, order: Sequence[str]
         theme: colours.
     """
     figure, (above, below) = panels_of(2, 6.2, theme, sharex=True, ratios=(3, 2))
-    right = {"color": theme.muted, "linestyle": DASHES[1]}
+    right: dict[str, Any] = {"color": theme.muted, "linestyle": DASHES[1]}
     above.plot([0, 100], [0, 100], linewidth=1.0, **right)
     below.axhline(0, linewidth=1.0, **right)
-    entries = [("as promised", right)]
+    entries: list[tuple[str, dict[str, Any]]] = [("as promised", right)]
     for number, (look, one) in enumerate(zip(styles(list(found), order, theme), found.values(), strict=True)):
         style = {**look, "marker": MARKERS[number % len(MARKERS)]}
         levels, shares = 100 * one.levels, 100 * one.below
@@ -67,7 +68,7 @@ def quantile_histograms(found: Mapping[str, Calibration], *, order: Sequence[str
     for axes, look, (name, one) in zip(panels, styles(list(found), order, theme), found.items(), strict=True):
         edges = 100 * np.array([0.0, *one.levels, 1.0])
         wide = np.diff(edges)
-        heights, low, high = (100 * one.between[column] / wide for column in ("share", "low", "high"))
+        heights, low, high = (100 * one.between[["share", "low", "high"]].to_numpy() / wide[:, None]).T
         axes.bar(edges[:-1], heights, wide, align="edge", color=look["color"], alpha=0.7, edgecolor=theme.paper)
         ends = np.stack([heights - low, high - heights]).clip(min=0)
         axes.errorbar(edges[:-1] + wide / 2, heights, ends, fmt="none", ecolor=theme.ink, elinewidth=0.9, capsize=2)
