@@ -150,8 +150,9 @@ def _values(tables: Sequence[Table], recipe: Recipe, features: Sequence[str]) ->
 def _observed(table: Table, name: str) -> NDArray[np.float64]:
     """The values of a column that were observed; by its place, since a panel may have many thousand series."""
     place = table.values.columns.get_loc(name)
-    values: NDArray[np.float64] = table.values.to_numpy()[:, place]
-    return values[table.observed.to_numpy()[:, place]]
+    seen = table.observed.to_numpy()[:, place]
+    values: NDArray[np.float64] = table.values.to_numpy()[:, place][seen]
+    return values
 
 
 def _missing(tables: Sequence[Table], recipe: Recipe) -> list[Fact]:
