@@ -22,7 +22,7 @@ def report(suite: Suite, results: pd.DataFrame) -> str:
     means = ", ".join(f"{name} {value:.3f}" for name, value in relative(suite, results).items())
     base = suite.baseline.replace("_", " ")
     said = [
-        f"{len(ours)} of {len(suite.tasks)} tasks, {ours['model_name'].iloc[0]}, seeds {ours['seeds'].iloc[0]}.",
+        f"{len(ours)} of {len(suite.tasks)} tasks, {ours['model_name'].iloc[0]}, {_seeds(ours['seeds'].iloc[0])}.",
         f"The geometric means of the errors relative to the {base}: {means}. Below 1 is better than it.",
         f"The tasks whose trainings were not interrupted took {ours['training_time_s'].sum():,.0f} s to train, and "
         f"{ours['cpu_s'].sum():,.0f} s of CPU time in all.",
@@ -35,6 +35,12 @@ def report(suite: Suite, results: pd.DataFrame) -> str:
         Section("Beside published figures", [f"Source: {suite.source}."], tables=others),
     ]
     return render(f"Benchmark {suite.name}", said, [], sections, f"forecastlab {__version__}")
+
+
+def _seeds(given: str | float) -> str:
+    """The seeds in words; a lone one that was read from results.csv is a number."""
+    seeds = [str(int(given))] if isinstance(given, float) else given.split()
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
 
 
 def _dots(suite: Suite, results: pd.DataFrame, theme: Theme) -> Figure:

@@ -38,8 +38,8 @@ def parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help=f"for comparison.{{{','.join(FORMATS)}}}, report.html and figures/; what an earlier comparison left "
-        f"there is replaced (default: {LOGS}/{OUT})",
+        help=f"for comparison.{{{','.join(FORMATS)}}}, report.html, figures/ and, of a panel, series.csv; what "
+        f"an earlier comparison left there is replaced (default: {LOGS}/{OUT})",
     )
     parser.add_argument(
         "--metric",

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from forecastlab.cli.help import asked
 from forecastlab.data.datamodule import ForecastDataModule
-from forecastlab.data.facts import Fact, as_text, day, facts_of
+from forecastlab.data.facts import Fact, as_text, day
 from forecastlab.data.ozone_datamodule import OzoneDataModule
 from forecastlab.data.reading.counted import COUNTED, numbers_of
 from forecastlab.data.recipe import Recipe
@@ -63,13 +63,11 @@ def parser() -> ArgumentParser:
 def describe(module: ForecastDataModule) -> str:
     """What a data module's source holds, as text."""
     tables = module.tables  # reading them finds out the recipe, and makes the notes
-    recipe = module.recipe
-    calendar = [name for name in module.schema["known"] if name not in recipe.known]
-    season = season_of(tables, recipe)
+    season = season_of(tables, module.recipe)
     found = f"{season} rows" if season > 1 else "none found"
     facts = [
         *(("read", note) for note in module.notes),
-        *facts_of(tables, recipe, module.features, calendar),
+        *module.facts(),
         ("season", f"{found}; season_length: {module.season_length}"),
     ]
     return as_text([*facts, *_folds(module)])

@@ -19,6 +19,7 @@ from forecastlab.batch import Batch, Reference, Scaling, Schema
 from forecastlab.data.batch_scaling import BatchScaling
 from forecastlab.data.calendar import in_zone, longer_than_a_day, require_own_days
 from forecastlab.data.cutting import cut
+from forecastlab.data.facts import Fact, facts_of
 from forecastlab.data.fingerprint import fingerprint
 from forecastlab.data.folds import Fold, row_of, walk_forward
 from forecastlab.data.loading import loader
@@ -171,6 +172,13 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
     def fingerprint(self) -> str:
         """A digest of the series, the same for the same data wherever they come from."""
         return fingerprint(self.tables)
+
+    def facts(self) -> list[Fact]:
+        """What the series hold, in words."""
+        tables = self.tables  # reading them finds out the recipe
+        recipe = self.recipe
+        calendar = [name for name in self.schema["known"] if name not in recipe.known]
+        return facts_of(tables, recipe, self.features, calendar)
 
     @property
     def about(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from forecastlab.data.reading.counted import COUNTED
 from forecastlab.data.recipe import Recipe
@@ -139,23 +140,31 @@ def _values(tables: Sequence[Table], recipe: Recipe, features: Sequence[str]) ->
     rows = sum(len(table.times) for table in tables)
     facts = []
     for name in names[:MOST]:
-        values = np.concatenate([table.values[name].to_numpy()[table.observed[name].to_numpy()] for table in tables])
+        values = np.concatenate([_observed(table, name) for table in tables])
         spread = f"minimum {values.min():g}, mean {values.mean():g}, maximum {values.max():g}; " if len(values) else ""
         label = "target" if name in recipe.targets else "feature"
         facts.append((label, f"{name}: {spread}{rows - len(values)} of {rows} missing"))
     return [*facts, ("feature", f"... and {len(names) - MOST} more")] if len(names) > MOST else facts
 
 
+def _observed(table: Table, name: str) -> NDArray[np.float64]:
+    """The values of a column that were observed; by its place, since a panel may have many thousand series."""
+    place = table.values.columns.get_loc(name)
+    seen = table.observed.to_numpy()[:, place]
+    values: NDArray[np.float64] = table.values.to_numpy()[:, place][seen]
+    return values
+
+
 def _missing(tables: Sequence[Table], recipe: Recipe) -> list[Fact]:
     """How many values are missing, and where most are."""
-    missing = pd.concat([~table.observed for table in tables])
-    counts = missing.sum()
+    names = tables[0].observed.columns
+    missing = np.concatenate([~table.observed.to_numpy() for table in tables])
+    counts = pd.Series(missing.sum(axis=0), names)
     targets = ", ".join(f"{name}: {counts[name] or 'none'}" for name in recipe.targets)
     facts = [
         (
             "missing",
-            f"{missing.to_numpy().sum()} values in {missing.any(axis=1).sum()} rows, {TREATED[recipe.missing]}; "
-            f"{targets}",
+            f"{missing.sum()} values in {missing.any(axis=1).sum()} rows, {TREATED[recipe.missing]}; {targets}",
         )
     ]
     others = counts.drop(list(recipe.targets)).sort_values(ascending=False, kind="stable")

@@ -1,7 +1,8 @@
 """Forecasts as a table."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from forecastlab.batch import Prediction
+
+_QUANTILE = re.compile(r"forecast-(lo|hi|q)-([\d.]+)")
 
 
 def predictions_table(
@@ -78,6 +81,20 @@ def quantile_columns(levels: Sequence[float]) -> dict[str, int]:
             side = "lo" if level < 0.5 else "hi"
             columns[f"forecast-{side}-{round(100 * abs(pair - level), 6):g}"] = position
     return columns
+
+
+def column_levels(columns: Iterable[str]) -> dict[str, float]:
+    """The probability levels of the columns that `quantile_columns` names, ascending; other columns are left out.
+
+    Args:
+        columns: names of a table's columns.
+    """
+    found = {}
+    for name in columns:
+        if match := _QUANTILE.fullmatch(name):
+            side, number = match[1], float(match[2]) / 100
+            found[name] = number if side == "q" else 0.5 - number / 2 if side == "lo" else 0.5 + number / 2
+    return dict(sorted(found.items(), key=lambda one: one[1]))
 
 
 def _flat(values: Tensor) -> NDArray[Any]:

@@ -122,7 +122,7 @@ def find_crossval(given: str, logs: Path) -> Path:
 
 def _clear(folder: Path) -> None:
     """Removes what an earlier comparison may have and this one has not: its folds and models may have been others."""
-    drawn = ("error_*", "calibration", "fan*", "forecast_fold_*", "loss_fold_*", "split*")
+    drawn = ("error_*", "calibration*", "fan_*", "forecast_fold_*", "loss_fold_*", "split*")
     for pattern in ("series.csv", *(f"figures/{name}.png" for name in drawn)):
         for path in folder.glob(pattern):
             with contextlib.suppress(OSError):  # writing there will say why it is not possible

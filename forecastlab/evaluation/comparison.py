@@ -157,10 +157,19 @@ class Comparison:
         There every series of every target counts the same, however many rows it has; of one series all weights are 1.
         """
         errors = self.value_errors(metric)
-        count = errors.groupby(level=list(SERIES)).transform("size")
-        per_fold = errors.groupby(level="fold").transform("size")
-        series = (1 / count).groupby(level="fold").transform("sum")
-        return errors.mul(per_fold / (count * series), axis=0)
+        return errors.mul(series_weights(errors.index), axis=0)
+
+
+def series_weights(index: pd.Index) -> "pd.Series[float]":
+    """Weights of scored values, so that in each fold every series of every target counts the same; their mean is 1.
+
+    Args:
+        index: of the values, with the levels `SERIES`.
+    """
+    ones = pd.Series(1.0, index)
+    count = ones.groupby(level=list(SERIES)).transform("size")
+    series = (1 / count).groupby(level="fold").transform("sum")
+    return ones.groupby(level="fold").transform("size") / (count * series)
 
 
 def _models(runs: Sequence[CrossvalRun]) -> list[Model]:

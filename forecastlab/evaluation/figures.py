@@ -18,7 +18,6 @@ from forecastlab.figures.drawing import (
     MARKERS,
     WIDTH,
     Theme,
-    date_axis,
     dress,
     is_wide,
     legend,
@@ -27,6 +26,7 @@ from forecastlab.figures.drawing import (
     panels_of,
     printable,
     styles,
+    time_axis,
 )
 
 
@@ -67,6 +67,7 @@ def loss_curves(
         if log:
             log_axis(axes)
     panels[-1].set_xlabel("epoch")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(6, integer=True))
     legend(figure, zip(curves, look, strict=True), theme)
     return figure
 
@@ -105,7 +106,7 @@ def forecasts(
         handles.append((model, style))
     panel_title(above, _with_unit(target, unit), theme)
     panel_title(below, _with_unit("forecast minus observed", unit), theme)
-    date_axis(below.xaxis)
+    time_axis(below.xaxis, rows["ds"])
     below.set_xlabel("time of the forecast value")
     legend(figure, handles, theme)
     return figure
@@ -125,7 +126,8 @@ def error_by_month(errors: pd.DataFrame, *, label: str, order: Sequence[str] = (
     figure = _lines(table, label, "month of the forecast value", order, theme)
     axes = figure.axes[0]
     axes.set_xticks(range(1, 13), list("JFMAMJJASOND"))
-    axes.set_xlim(0.6, 12.4)
+    found = table.dropna(how="all").index
+    axes.set_xlim(found.min() - 0.4, found.max() + 0.4)
     return figure
 
 
@@ -211,8 +213,7 @@ def error_over_series(errors: pd.DataFrame, *, label: str, order: Sequence[str] 
         axes.axvline(float(values.median()), linewidth=1.0, ymax=0.06, **style)
         entries.append((f"{model}, median {values.median():.3g}", style))
     if wide:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
+        log_axis(axes, "x")
     axes.set_xlabel(printable(label, 60))
     panel_title(axes, "number of series", theme)
     legend(figure, entries, theme)
@@ -255,7 +256,8 @@ def _lines(table: pd.DataFrame, label: str, below: str, order: Sequence[str], th
         style = {**plain, "marker": MARKERS[number % len(MARKERS)]}
         axes.plot(table.index, table[model], linewidth=1.4, markersize=4, **style)
         entries.append((str(model), {**style, "markersize": 5}))
-    axes.set_ylim(bottom=0)
+    if table.min().min() < table.max().max() / 2:  # else an axis from 0 would press all lines together
+        axes.set_ylim(bottom=0)
     axes.set_xlabel(below)
     panel_title(axes, label, theme)
     legend(figure, entries, theme)

@@ -5,10 +5,12 @@ from functools import partial
 
 import pandas as pd
 from matplotlib.figure import Figure
+from pandas.api.types import is_numeric_dtype
 
 from forecastlab.data.folds import Fold
 from forecastlab.evaluation import figures
 from forecastlab.evaluation.comparison import PERSISTENCE, Comparison, Metric
+from forecastlab.evaluation.interval_pictures import interval_pictures
 from forecastlab.evaluation.page import Picture
 from forecastlab.evaluation.series_tables import series_errors
 from forecastlab.figures.drawing import Theme
@@ -39,13 +41,16 @@ def pictures(comparison: Comparison, metric: Metric) -> list[Picture]:
                 order=order,
                 theme=theme,
             ),
-        ),
-        Picture(
-            "error_by_month",
-            f"{heading} by month of the forecast value, all folds.{fewer}",
-            lambda theme: figures.error_by_month(errors[shown], label=label, order=order, theme=theme),
-        ),
+        )
     ]
+    if not is_numeric_dtype(comparison.rows["ds"]):  # rows that are counted have no months
+        found.append(
+            Picture(
+                "error_by_month",
+                f"{heading} by month of the forecast value, all folds.{fewer}",
+                lambda theme: figures.error_by_month(errors[shown], label=label, order=order, theme=theme),
+            )
+        )
     if errors.index.get_level_values("step").max() > 1:
         found.append(
             Picture(
@@ -63,6 +68,7 @@ def pictures(comparison: Comparison, metric: Metric) -> list[Picture]:
                 lambda theme: figures.error_over_series(each[shown], label=label, order=order, theme=theme),
             )
         )
+    found += interval_pictures(comparison, metric, order)
     found += [_forecasts(comparison, metric, fold, order) for fold in comparison.folds]
     return [*found, *_losses(comparison, order), *_splits(comparison)]
 
@@ -106,10 +112,11 @@ def _forecasts(comparison: Comparison, metric: Metric, fold: int, order: Sequenc
     seeds = comparison.model(best).seeds
     of_seed = f" (seed {seeds[0]})" if len(seeds) > 1 else ""
     kind = "network" if comparison.model(best).network else "model"
+    series = f", {first['unique_id']}" if comparison.rows["unique_id"].nunique() > 1 else ""
     step = ", one step ahead" if comparison.rows["step"].max() > 1 else ""
     return Picture(
         f"forecast_fold_{fold}",
-        f"Fold {fold}{step}: {best}{of_seed}, the best {kind} there, beside what was observed"
+        f"Fold {fold}{series}{step}: {best}{of_seed}, the best {kind} there, beside what was observed"
         + (" and persistence." if len(names) > 1 else "."),
         partial(_draw_forecasts, table.reset_index(), names, str(first["target"]), comparison.unit, order),
     )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from forecastlab.errors import ConfigError
@@ -27,8 +28,8 @@ class Series:
     """Sums over the values of each forecast origin, in the order of time.
 
     Attributes:
-        total: (origins,): sum over the origin's values (steps, targets, series) of the first model's error minus the
-            second's.
+        total: (origins,): sum over the origin's values (steps, targets, series), such as the first model's error minus
+            the second's.
         count: (origins,): how many values that is.
     """
 
@@ -133,11 +134,7 @@ def paired_difference(
     """
     errors = comparison.errors(metric)
     difference = errors[first] - errors[second]
-    origins = difference.groupby(level=["fold", "cutoff"]).agg(["sum", "size"])
-    folds = [
-        Series(part["sum"].to_numpy(dtype=np.float64), part["size"].to_numpy(dtype=np.float64))
-        for _, part in origins.groupby(level="fold")
-    ]
+    folds = by_origin(difference)
     horizon = int(errors.index.get_level_values("step").max())
     length = block_length_of(folds, at_least=horizon) if block_length is None else block_length
     means = block_bootstrap(folds, length, resamples, seed)
@@ -147,6 +144,19 @@ def paired_difference(
     mean = float(np.mean([fold.mean for fold in folds]))
     count = sum(len(fold.total) for fold in folds)
     return Difference(first, second, mean, float(low), float(high), level, length, count, resamples, seed)
+
+
+def by_origin(values: "pd.Series[float]") -> list[Series]:
+    """The sums of each forecast origin, in the order of time, for each fold.
+
+    Args:
+        values: (rows,), with the levels `fold` and `cutoff` in the index.
+    """
+    origins = values.groupby(level=["fold", "cutoff"]).agg(["sum", "size"])
+    return [
+        Series(part["sum"].to_numpy(dtype=np.float64), part["size"].to_numpy(dtype=np.float64))
+        for _, part in origins.groupby(level="fold")
+    ]
 
 
 def block_bootstrap(folds: Sequence[Series], block_length: int, resamples: int = 10_000, seed: int = 0) -> Floats:

@@ -32,6 +32,7 @@ from forecastlab.experiment.options import listed, values_of
 from forecastlab.experiment.outcome import relative, tell_fit, tell_forecast, tell_test
 from forecastlab.experiment.paths_file import Format, write_paths
 from forecastlab.experiment.refitted import MARK, finished
+from forecastlab.experiment.run_board import RunBoard
 from forecastlab.experiment.run_config import RunConfig
 from forecastlab.limits import bounded_network
 from forecastlab.metrics import PARTS, Part
@@ -96,6 +97,7 @@ class Experiment(CommandLine):
         self.held = held
         self.command = args["subcommand"] if isinstance(args, dict) else args[0]
         self.called = called or self.command
+        self.words = None if isinstance(args, dict) else ["forecastlab", *args]
         self.checkpoint: Path | None = None
         self.loaded: dict[str, Any] = {}
         self.given_configs: list[dict[str, Any]] = []
@@ -363,7 +365,7 @@ class Experiment(CommandLine):
             RandomState(),
             StopSignals(),
             SeenRows(),
-            TrainingCurves() if self.command == "fit" else PredictionWriter(),
+            *([TrainingCurves(), RunBoard(self.words)] if self.command == "fit" else [PredictionWriter()]),
         ]
         if config["fast_dev_run"]:
             return callbacks

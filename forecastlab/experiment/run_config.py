@@ -1,7 +1,7 @@
 """`RunConfig`: the config of a run, in its folder, its checkpoints and its logs."""
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 from lightning.pytorch import LightningModule, Trainer
@@ -17,10 +17,12 @@ CONFIG_KEYS = ("seed_everything", "threads", "experiment", "early_stopping", "ch
 """The parts of a config that a checkpoint carries: all but what belongs to one call."""
 
 
+METRICS = ("val/best_loss", "test/mse_scaled", "test/mae", "test/rmse", "test/mase", "test/skill")
+"""What TensorBoard's table shows beside the hyper-parameters."""
+
+
 class RunConfig(SaveConfigCallback):
     """Keeps the run's config: in the run folder, in its checkpoints, and as TensorBoard's hyper-parameters."""
-
-    METRICS: ClassVar = ("val/best_loss", "test/mse_scaled", "test/mae", "test/rmse", "test/mase", "test/skill")
 
     @cached_property
     def text(self) -> str:
@@ -38,7 +40,7 @@ class RunConfig(SaveConfigCallback):
         parameters = _flat({key: config[key] for key in ("model", "data", "seed_everything")})
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):  # its table shows metrics beside them
-                logger.log_hyperparams(parameters, dict.fromkeys(self.METRICS, 0.0))
+                logger.log_hyperparams(parameters, dict.fromkeys(METRICS, 0.0))
             else:
                 logger.log_hyperparams(parameters)
 
@@ -55,7 +57,7 @@ class RunConfig(SaveConfigCallback):
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted names; classes without their module, lists as text."""
+    """Nested mappings as dotted names; classes without their module, lists as text; what is empty is left out."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}".replace(".init_args", "").replace(".class_path", "")
@@ -63,6 +65,6 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
             flat |= _flat(value, f"{name}.")
         elif key == "class_path":
             flat[name] = value.rpartition(".")[2]
-        else:
+        elif value is not None and value != []:
             flat[name] = value if isinstance(value, str | bool | int | float) else str(value)
     return flat

@@ -177,10 +177,17 @@ def _layer(traced: Trace, kind: Kind, key: str, names: Sequence[str], label: str
     shown = {one.label: units for one, units in zip(signals, values, strict=True)}
 
     def draw(theme: Theme) -> Figure:
-        return figures.signals_over_time(traced.rows, shown, target=label, place=signals[0].place, theme=theme)
+        return figures.signals_over_time(
+            traced.rows, shown, target=label, place=signals[0].place, of_steps=_is_of_steps(signals[0]), theme=theme
+        )
 
     caption = f"The {kind}s of {signals[0].place} at each forecast origin, below the forecasts."
     return Finding(Picture(f"{kind}s_{key}", caption, draw, colours=None), table)
+
+
+def _is_of_steps(signal: SignalName) -> bool:
+    """Whether a signal has a value for each step of the horizon: what a decoder gives to the steps before."""
+    return (signal.part, signal.signal) == ("decoder", "ahead")
 
 
 def _attention(name: str, attention: Attention, cutoff: pd.Series) -> Finding:
@@ -199,7 +206,7 @@ def _selection(name: str, table: pd.DataFrame) -> Finding:
     signal = SignalName.of(name)
 
     def draw(theme: Theme) -> Figure:
-        text = f"mean weight of a variable in the {signal.label} of {signal.place}"
+        text = f"mean weight in the {signal.label} of {signal.place}"
         return figures.importance(table, table.iloc[:0], value="mean", label=text, theme=theme)
 
     caption = f"How much {signal.place} reads each variable ({signal.label}), as a share of all, over the forecasts."
@@ -224,7 +231,8 @@ def _attributed(
         return figures.importance(single, joint, value="magnitude", label=text, theme=theme)
 
     def draw_lags(theme: Theme) -> Figure:
-        return figures.by_lag(attributed.by_lag, label="contribution of a step to the forecast, magnitude", theme=theme)
+        text = f"mean |contribution| of a step to {label}"
+        return figures.by_lag(attributed.by_lag, label=text, theme=theme)
 
     return [
         Finding(

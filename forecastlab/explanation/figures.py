@@ -25,15 +25,24 @@ BARS = 16
 
 
 def signals_over_time(
-    rows: pd.DataFrame, signals: Mapping[str, Floats], *, target: str, place: str, theme: Theme = LIGHT
+    rows: pd.DataFrame,
+    signals: Mapping[str, Floats],
+    *,
+    target: str,
+    place: str,
+    of_steps: bool = False,
+    theme: Theme = LIGHT,
 ) -> Figure:
     """Forecasts and the truth over time. Below, each signal has a heat map of all units and their mean.
+
+    Units have no order of their own, and are sorted by their mean over the origins.
 
     Args:
         rows: one per origin with the columns `cutoff`, `ds`, `y` and `forecast`.
         signals: (origins, units) each, by name. Signals between 0 and 1, such as gates, share a scale.
         target: name of the target.
         place: their place in the network.
+        of_steps: whether signals have a value for each step of the horizon in place of units; these keep their order.
         theme: colours.
     """
     heights = [1.3, *[height for _ in signals for height in (1.0, 0.5)]]
@@ -41,6 +50,9 @@ def signals_over_time(
     grid = figure.add_gridspec(len(heights), 2, width_ratios=(1, 0.025), height_ratios=heights)
     top = _panel(figure, grid[0, 0], theme)
     forecast: dict[str, Any] = {"color": theme.series[1]}
+    mean: dict[str, Any] = {"color": theme.series[0]}
+    band: dict[str, Any] = {**mean, "alpha": 0.2, "linewidth": 0}
+    rows_of = "steps of the horizon" if of_steps else "units"
     top.plot(rows["ds"], rows["y"], color=theme.ink, linewidth=1.0)
     top.plot(rows["ds"], rows["forecast"], linewidth=1.2, **forecast)
     panel_title(top, f"{target}; below: {place}", theme)
@@ -50,22 +62,26 @@ def signals_over_time(
         line = 1 + 2 * number
         above, below = (_panel(figure, grid[line + more, 0], theme, top) for more in (0, 1))
         units = values.shape[1]
-        ordered = values[:, np.argsort(values.mean(0), kind="stable")].T
+        order = np.arange(units) if of_steps else np.argsort(values.mean(0), kind="stable")
+        ordered = values[:, order].T
         mesh = _mesh(above, _numbers(rows["cutoff"]), np.arange(1, units + 1), ordered, **_colours(values))
         above.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-        _bar(figure, grid[line, 1], mesh, theme)
-        panel_title(above, f"{name}, {units} units, sorted" if units > 1 else name, theme)
+        _bar(figure, grid[line, 1], mesh, name, theme)
+        by = "" if of_steps else ", sorted by their mean"
+        panel_title(above, f"{name}, {units} {rows_of}{by}" if units > 1 else name, theme)
         low, high = np.quantile(values, (0.1, 0.9), 1)
-        below.fill_between(rows["cutoff"], low, high, color=theme.series[0], alpha=0.2, linewidth=0)
-        below.plot(rows["cutoff"], values.mean(1), color=theme.series[0], linewidth=1.2)
+        below.fill_between(rows["cutoff"], low, high, **band)
+        below.plot(rows["cutoff"], values.mean(1), linewidth=1.2, **mean)
         below.yaxis.set_major_locator(MaxNLocator(3))
         for axes in (above, below):
             axes.tick_params(axis="x", labelbottom=False)
     below.tick_params(axis="x", labelbottom=True)
     below.set_xlim(rows["cutoff"].iloc[0], rows["ds"].iloc[-1])
     date_axis(below.xaxis)
-    below.set_xlabel("time (lines: mean of the units; bands: 10 to 90 %)")
-    legend(figure, [("observed", {"color": theme.ink}), ("forecast", forecast)], theme)
+    below.set_xlabel("forecast origin")
+    entries = [("observed", {"color": theme.ink}), ("forecast", forecast)]
+    entries += [(f"mean of the {rows_of}", mean), ("10 to 90 % of them", {**band, "linewidth": 8})]
+    legend(figure, entries, theme)
     return figure
 
 
@@ -101,7 +117,7 @@ def attention_map(cutoff: pd.Series, attention: Attention, *, name: str, theme: 
             across = "time that is looked at"
         axes.invert_yaxis()
         date_axis(axes.yaxis)
-        _bar(figure, grid[number, 1], mesh, theme)
+        _bar(figure, grid[number, 1], mesh, "weight", theme)
         panel_title(axes, f"{name}{'' if heads == ['head 1'] else f', {head}'}: weight at each origin", theme)
         if number == len(heads) - 1:
             axes.set_xlabel(across)
@@ -115,9 +131,13 @@ def attention_map(cutoff: pd.Series, attention: Attention, *, name: str, theme: 
     below.invert_xaxis()
     below.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     below.set_xlabel("steps back")
-    panel_title(below, "mean weight over the origins; dotted: the last origin", theme)
-    if len(heads) > 1:
-        legend(figure, [(head, {"color": colour}) for head, colour in zip(heads, theme.series, strict=False)], theme)
+    panel_title(below, "weight by the distance from the origin", theme)
+    entries: list[tuple[str, dict[str, Any]]] = [
+        ("mean over origins", {"color": theme.muted}),
+        ("last origin", {"color": theme.muted, "linestyle": (0, (1, 1.2))}),
+    ]
+    heads_of = [(head, {"color": colour}) for head, colour in zip(heads, theme.series, strict=False)]
+    legend(figure, [*entries, *(heads_of if len(heads) > 1 else [])], theme)
     return figure
 
 
@@ -138,19 +158,20 @@ def importance(features: pd.DataFrame, groups: pd.DataFrame, *, value: str, labe
     panels = np.atleast_1d(figure.subplots(len(chosen), 1, height_ratios=heights))
     for axes, (name, table), (_, whole), colour in zip(panels, chosen, tables, theme.series, strict=False):
         dress(axes, theme)
-        spread = table.get(f"{value}_std")
+        deviation = table.get(f"{value}_std")
         places = range(len(table))
         axes.barh(places, table[value], height=0.7, color=colour)
-        if spread is not None:
-            axes.errorbar(table[value], places, xerr=spread, fmt="none", ecolor=theme.ink, elinewidth=0.9, capsize=2)
+        if deviation is not None:
+            axes.errorbar(table[value], places, xerr=deviation, fmt="none", ecolor=theme.ink, elinewidth=0.9, capsize=2)
         axes.axvline(0, color=theme.ink, linewidth=0.9)
         axes.grid(visible=False, axis="y")
         axes.set_yticks(places, [printable(str(name), 20) for name in table.index])
         axes.tick_params(axis="y", length=0, labelcolor=theme.ink)
         axes.invert_yaxis()
-        more = f", the first {len(table)} of {len(whole)}" if len(table) < len(whole) else ""
+        more = f", the {len(table)} largest of {len(whole)}" if len(table) < len(whole) else ""
         panel_title(axes, f"{name}{more}", theme)
-    panels[-1].set_xlabel(label)
+    spread = "" if f"{value}_std" not in features else "\nlines: standard deviation over the repetitions"
+    figure.supxlabel(printable(label, 60) + spread, fontsize=9, color=theme.muted)
     return figure
 
 
@@ -212,11 +233,12 @@ def _edges(centres: Floats) -> Floats:
     return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
 
 
-def _bar(figure: Figure, place: SubplotSpec, mesh: QuadMesh, theme: Theme) -> None:
+def _bar(figure: Figure, place: SubplotSpec, mesh: QuadMesh, label: str, theme: Theme) -> None:
     """The colour bar of a heat map. It has its own place, so that all panels are equally wide."""
     axes = figure.add_subplot(place)
     bar = figure.colorbar(mesh, cax=axes)
     bar.outline.set_visible(False)
+    bar.set_label(printable(label, 24), fontsize=8, color=theme.muted)
     axes.tick_params(labelsize=7, labelcolor=theme.muted, color=theme.grid)
     axes.yaxis.set_major_locator(MaxNLocator(3))
 

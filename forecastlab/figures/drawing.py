@@ -8,7 +8,7 @@ import io
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.dates as mdates
 import numpy as np
@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -146,16 +146,17 @@ def dress(axes: Axes, theme: Theme) -> None:
         label.set(color=theme.muted, fontsize=9)
 
 
-def log_axis(axes: Axes) -> None:
-    """A logarithmic vertical axis with plain numbers."""
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
+def log_axis(axes: Axes, name: Literal["x", "y"] = "y") -> None:
+    """A logarithmic axis with plain numbers."""
+    axes.set(**{f"{name}scale": "log"})
+    axis = axes.xaxis if name == "x" else axes.yaxis
+    low, high = sorted(axis.get_view_interval())
     subs = (
         (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0) if high < 8 * low else (1.0, 2.0, 5.0) if high < 300 * low else (1.0,)
     )
-    axes.yaxis.set_major_locator(LogLocator(subs=subs))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_locator(NullLocator())
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def is_wide(losses: Sequence[pd.DataFrame]) -> bool:
@@ -168,6 +169,19 @@ def is_wide(losses: Sequence[pd.DataFrame]) -> bool:
 def panel_title(axes: Axes, text: str, theme: Theme) -> None:
     """The name of the vertical axis, above it, where it can be read without turning the telephone."""
     axes.set_title(printable(text, 60), loc="left", fontsize=9.5, color=theme.ink)
+
+
+def time_axis(axis: Axis, times: "pd.Index[Any] | pd.Series[Any]") -> None:
+    """A few ticks of times, or of the numbers of rows where these are counted.
+
+    Args:
+        axis: of the times.
+        times: what is drawn along it.
+    """
+    if pd.api.types.is_numeric_dtype(times):
+        axis.set_major_locator(MaxNLocator(6, integer=True))
+    else:
+        date_axis(axis)
 
 
 def date_axis(axis: Axis) -> None:

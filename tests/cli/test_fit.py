@@ -1,10 +1,12 @@
 import csv
+import re
 
 import pytest
 import torch
 import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from tests.cli.commands import CONFIG, EPOCHS, files, fit, folder
@@ -96,6 +98,43 @@ def test_tensorboard_shows_settings_beside_test_metrics(root, cli):
     assert shown == {"val/best_loss", *(f"test/{name}" for name in ("mse_scaled", "mae", "rmse", "mase", "skill"))}
     assert shown <= set(events.Tags()["scalars"])
     assert events.Scalars("val/best_loss")[-1].value == pytest.approx(min(curve(folder(root), "val/loss")))
+
+
+def test_the_settings_in_tensorboard_leave_out_what_is_empty(trained):
+    summary = board(folder(trained)).summary_metadata
+    content = summary["_hparams_/session_start_info"].plugin_data.content
+    settings = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert config_of(folder(trained))["data"]["init_args"]["cutoffs"] == []
+    assert "data.cutoffs" not in settings
+    assert not {"[]", "None", ""} & {
+        value.string_value for value in settings.values() if value.HasField("string_value")
+    }
+
+
+def test_tensorboard_has_both_losses_in_one_chart_and_the_test_figures_last(trained):
+    (event,) = board(folder(trained)).Tensors("custom_scalars__config__")
+    categories = Layout.FromString(event.tensor_proto.string_val[0]).category
+    assert [category.title for category in categories] == ["losses", "training", "test"]
+    charts = [[list(chart.multiline.tag) for chart in category.chart] for category in categories]
+    (losses,) = charts[0]
+    shown = [name for name in CURVES for expression in losses if re.match(expression, name)]
+    assert shown == ["train/loss", "val/loss"]
+    assert [expression for (expression,) in charts[2]] == [
+        f"test/{name}$" for name in ("mse_scaled", "mae", "rmse", "mase", "skill")
+    ]
+
+
+def test_tensorboard_tells_the_command_and_the_data_of_a_run(trained):
+    events = board(folder(trained))
+    (command,), (data,) = (events.Tensors(f"run/{name}/text_summary") for name in ("command", "data"))
+    text = command.tensor_proto.string_val[0].decode()
+    assert re.fullmatch(
+        r"```\nforecastlab fit --config \S+ --trainer.default_root_dir=\S+ --trainer.max_epochs=4.*\n```", text
+    )
+    said = data.tensor_proto.string_val[0].decode()
+    assert "rows        1500 (2001-01-01 .. 2005-02-21, frequency D)\n" in said
+    assert "fold        5 of 5, targets\n              fit: 2001-01-05 .. " in said
+    assert said.count("test: ") == 1
 
 
 def test_the_saved_config_holds_every_setting_and_trains_the_same_again(trained, tmp_path, cli):

@@ -134,6 +134,17 @@ def test_what_was_tested_stays_in_the_log_of_a_resumed_run(root, resume, cli):
     assert list(metrics(folder(root))["epoch"]) == list(range(EPOCHS + 1))
 
 
+def test_tensorboard_tells_the_command_of_each_part_of_a_run_at_the_step_that_it_began_with(root, resume):
+    assert resume(epochs=EPOCHS + 1).status == 0
+    events = EventAccumulator(str(folder(root)), size_guidance={"tensors": 0})
+    events.Reload()
+    steps = metrics(folder(root))["step"] + 1
+    found = events.Tensors("run/command/text_summary")
+    assert [event.step for event in found] == [0, steps.iloc[EPOCHS - 1]]
+    assert [b"--ckpt_path=last" in event.tensor_proto.string_val[0] for event in found] == [False, True]
+    assert len(events.Tensors("run/data/text_summary")) == 2
+
+
 def test_the_best_checkpoint_cannot_be_resumed(root, cli):
     before = files(root)
     answer = cli("fit", "--ckpt_path=best", f"--trainer.default_root_dir={root}")

@@ -165,6 +165,19 @@ def test_errors_are_averaged_by_month():
     assert np.isnan(axes.lines[0].get_ydata()[2:]).all()
 
 
+def test_lines_that_lie_far_from_0_are_not_pressed_together():
+    index = errors().index
+    near = pd.DataFrame({"a": 0.9, "b": 1.0}, index=index)
+    assert figures.error_by_step(near, label="x").axes[0].get_ylim()[0] > 0.8
+    far = pd.DataFrame({"a": 0.2, "b": 1.0}, index=index)
+    assert figures.error_by_step(far, label="x").axes[0].get_ylim()[0] == 0
+
+
+def test_the_axis_of_months_holds_those_that_were_forecast():
+    axes = figures.error_by_month(errors(), label="x").axes[0]
+    assert axes.get_xlim() == pytest.approx((0.6, 2.4))  # January and February
+
+
 @pytest.mark.parametrize("wide", [False, True])
 def test_series_are_counted_by_the_size_of_their_error(wide):
     each = pd.DataFrame({"a": [1.0, 2, 2, 3, 40 if wide else 4, np.inf], "b": [3.0] * 6})

@@ -11,6 +11,7 @@ from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.pictures import pictures
 from forecastlab.evaluation.report import differences, key_differences, report
 from forecastlab.evaluation.results import CrossvalRun
+from forecastlab.figures.drawing import LIGHT
 from forecastlab.runs.files import write_output
 from tests.evaluation.browser import browser, look_at
 from tests.evaluation.folders import CONFIG, LSTM, PERSISTENCE, edit, rows, write_run
@@ -94,6 +95,27 @@ def test_split_diagrams_appear_once_per_different_split(tmp_path):
     peeked = write_run(tmp_path, "peeked", validation="test")
     names = [picture.name for picture in pictures(compare(*twins, peeked), "mse_scaled")]
     assert [name for name in names if name.startswith("split")] == ["split", "split_2"]
+
+
+def test_of_several_series_the_forecasts_say_whose_they_are(tmp_path):
+    drawn = {picture.name: picture for picture in pictures(compare(write_panel(tmp_path)[0]), "mse_scaled")}
+    assert drawn["forecast_fold_2"].caption.startswith("Fold 2, s0, one step ahead: net, the best network there")
+
+
+def test_rows_that_are_counted_have_no_months(tmp_path):
+    folder = write_run(tmp_path)
+
+    def count(table):
+        for name in ("ds", "cutoff"):
+            table[name] = (pd.to_datetime(table[name]) - pd.Timestamp("2019-12-31")).dt.days
+        return table
+
+    edit(folder / "predictions.csv", count)
+    drawn = {picture.name: picture for picture in pictures(compare(folder), "mse_scaled")}
+    assert "error_by_month" not in drawn
+    above = drawn["forecast_fold_2"].draw(LIGHT).axes[0]
+    assert above.lines[0].get_xdata().tolist() == [5, 6, 7, 8]
+    assert set(above.get_xticks()) <= set(range(12))
 
 
 def test_runs_without_curves_have_no_loss_figures(tmp_path):

@@ -71,7 +71,8 @@ def test_units_are_sorted_by_their_mean_and_gates_have_one_scale():
     gates, cells = (
         next(mesh for mesh in axes.collections if isinstance(mesh, QuadMesh))
         for axes in figure.axes
-        if axes.get_title(loc="left") in ("forget gate, 5 units, sorted", "cell, 5 units, sorted")
+        if axes.get_title(loc="left")
+        in ("forget gate, 5 units, sorted by their mean", "cell, 5 units, sorted by their mean")
     )
     drawn = np.asarray(gates.get_array()).reshape(5, 30)
     assert (np.diff(drawn.mean(1)) > 0).all()
@@ -90,13 +91,40 @@ def test_forecasts_stand_above_on_the_same_axis_at_the_time_they_are_for():
     assert list(pd.DatetimeIndex(forecast.get_xdata())) == list(ROWS["ds"])
     panels = [axes for axes in figure.axes[1:] if axes.get_shared_x_axes().joined(top, axes)]
     assert len(panels) == 4
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["observed", "forecast"]
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == ["observed", "forecast", "mean of the units", "10 to 90 % of them"]
 
 
 def test_the_mean_of_the_units_is_drawn_below_them():
     lines = [axes.lines[0] for axes in DRAWN["gates"](LIGHT).axes if len(axes.lines) == 1]
     np.testing.assert_allclose(lines[0].get_ydata(), GATE.mean(1))
     np.testing.assert_allclose(lines[1].get_ydata(), CELL.mean(1))
+
+
+@pytest.mark.parametrize(("name", "labels"), [("gates", ["forget gate", "cell"]), ("matrix", ["weight", "weight"])])
+def test_each_colour_bar_says_what_its_colours_are(name, labels):
+    assert [axes.get_ylabel() for axes in DRAWN[name](LIGHT).axes if axes.get_ylabel()] == labels
+
+
+def test_steps_of_the_horizon_keep_their_order():
+    figure = figures.signals_over_time(ROWS, {"ahead": GATE}, target="y", place="decoder", of_steps=True)
+    drawn = np.asarray(
+        next(mesh for mesh in figure.axes[1].collections if isinstance(mesh, QuadMesh)).get_array()
+    ).reshape(5, 30)
+    np.testing.assert_array_equal(drawn, GATE.T)
+    assert "ahead, 5 steps of the horizon" in texts(figure)
+
+
+def test_the_lines_of_the_attention_are_told_apart():
+    for name, heads in (("windows", []), ("matrix", ["head 1", "head 2"])):
+        named = [text.get_text() for text in DRAWN[name](LIGHT).legends[0].get_texts()]
+        assert named == ["mean over origins", "last origin", *heads]
+
+
+def test_error_bars_say_what_they_are():
+    assert "MSE\nlines: standard deviation over the repetitions" in texts(DRAWN["importance"](LIGHT))
+    plain = figures.importance(FEATURES[["mse"]], GROUPS[:0], value="mse", label="MSE")
+    assert "MSE" in texts(plain)
 
 
 def test_what_an_origin_cannot_see_is_left_white():
@@ -128,7 +156,7 @@ def test_lags_that_add_nothing_are_left_out():
 
 def test_the_most_important_features_come_first_with_their_spread():
     above, below = DRAWN["importance"](LIGHT).axes
-    assert above.get_title(loc="left") == "features, the first 16 of 20"
+    assert above.get_title(loc="left") == "features, the 16 largest of 20"
     assert [label.get_text() for label in above.get_yticklabels()][:2] == ["f19", "f18"]
     assert [bar.get_width() for bar in below.patches] == [3.0, -1.0]
     assert len(above.containers) == 2  # bars and error bars
