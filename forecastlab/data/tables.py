@@ -94,8 +94,10 @@ class Tabulator:
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        if made := [name for name, value in recipe.fill.items() if value != "ffill" and name not in recipe.known]:
-            raise ConfigError(f"fill: {made[0]} holds text, and is no number: leave it out, and it holds its last value")
+        if text := [name for name, value in recipe.fill.items() if value != "ffill" and name not in recipe.known]:
+            raise ConfigError(
+                f"fill: {text[0]} holds text, and is no number: leave it out, and it holds its last value"
+            )
         self.recipe = recipe
         self._coarser: list[str] = []
         self._rows = self._moved = self._doubled = 0
