@@ -173,12 +173,9 @@ def _read(folder: Path, schema_of: SchemaOf) -> MappedPanel:
     about, maps = json.loads((folder / _ABOUT).read_text()), Maps(folder)
     recipe = Recipe.from_dict(about["recipe"])
     of_series = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in _OF_SERIES}
-    rows = Rows(
-        **{name: maps.get(name) for name in FLAT},
-        **{name: torch.from_numpy(part) for name, part in of_series.items()},
-        horizon=about["horizon"],
-        maps=maps,
-    )
+    parts: dict[str, Any] = {name: maps.get(name) for name in FLAT}
+    parts |= {name: torch.from_numpy(part) for name, part in of_series.items()}
+    rows = Rows(**parts, horizon=about["horizon"], maps=maps)
     times = pd.DatetimeIndex(np.load(folder / "times.npy", allow_pickle=False))
     if about["zone"]:
         times = times.tz_localize("UTC").tz_convert(about["zone"])
@@ -290,7 +287,7 @@ class _Writing:
             for place, name in enumerate([*recipe.places, *recipe.static])
             if not set(recipe.sources_of(name)) <= set(recipe.told_in_advance)
         ]
-        numbers[np.ix_(behind, hidden)] = np.nan
+        numbers[np.ix_(behind, np.array(hidden, np.int64))] = np.nan
         return Given(times[kept], codes[kept], names, numbers[kept])
 
     def close(self, notes: list[str]) -> None:

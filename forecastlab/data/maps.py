@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _INDEX = "arrays.json"
-_PLACES = 512
-"""Places read here and there after which pages are let go: each may have brought 64 kilobytes of every file."""
 
 
 class MapWriter:
@@ -52,7 +50,6 @@ class Maps:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._maps: list[mmap.mmap] = []
-        self._read = 0
         self._tensors: dict[str, Tensor] = {}
         for name, (kind, shape) in json.loads((folder / _INDEX).read_text()).items():
             self._tensors[name] = self._tensor(folder / name, np.dtype(kind), shape)
@@ -74,15 +71,8 @@ class Maps:
 
     def let_go(self) -> None:
         """Lets the pages go that were read: they come back when they are read again, and stay in the system's cache."""
-        self._read = 0
         for mapped in self._maps:
             let_go(mapped)
-
-    def has_read(self, places: int) -> None:
-        """Counts places that were read here and there, and lets pages go now and then."""
-        self._read += places
-        if self._read > _PLACES:
-            self.let_go()
 
 
 def let_go(mapped: mmap.mmap) -> None:

@@ -21,6 +21,9 @@ from forecastlab.data.table import Table, elapsed
 _ORIGINS_AT_ONCE = 1 << 14
 """Origins whose weights are looked at together."""
 
+_MAPPED_AT_ONCE = 128
+"""Windows of rows in files that are cut together: each may bring 64 kilobytes of every file into memory."""
+
 _NEVER = np.int32(1 << 30)
 """Behind every row; half of what an int32 holds, so that the first row of a series can be added."""
 
@@ -139,7 +142,7 @@ class Rows:
                 self.let_go()
 
     def let_go(self) -> None:
-        """Lets the pages go of rows in files: for what reads all rows, one after another."""
+        """Lets the pages go that were read of rows in files, so that they do not add up."""
         if self.maps is not None:
             self.maps.let_go()
 
@@ -377,12 +380,22 @@ class Windows(Dataset[Batch]):
 
     def _batch(self, samples: list[int] | int) -> Batch:
         chosen = torch.as_tensor(samples).reshape(-1)
+        if self.rows.maps is None:
+            return self._some(chosen)
+        parts = []
+        for some in chosen.split(_MAPPED_AT_ONCE if self._alike else max(1, len(chosen))):
+            parts.append(self._some(some))
+            self.rows.let_go()
+        return parts[0] if len(parts) == 1 else Batch(*map(torch.cat, zip(*parts, strict=True)))
+
+    def _some(self, chosen: Tensor) -> Batch:
+        """Samples of some numbers, (samples,), all cut at once."""
         rows, series = self.rows, self._series[chosen]
         history, origins, counts = self._cut(chosen)
         base, first = rows.base[series, None], rows.first[series, None]
         index = history[:, -origins:]
         ahead = (base + index)[:, :, None] + self._steps
-        batch = Batch(
+        return Batch(
             history=self._features(base + torch.maximum(history, first), history < first),
             known=rows.known[ahead],
             static=rows.static[series],
@@ -392,9 +405,6 @@ class Windows(Dataset[Batch]):
             index=index,
             series=series,
         )
-        if rows.maps is not None:
-            rows.maps.has_read(len(series))
-        return batch
 
     def scored(self) -> "Windows":
         """The samples in which a target counts: a batch of none but the others would have no mean loss."""

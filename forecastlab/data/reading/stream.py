@@ -11,6 +11,7 @@ import pandas as pd
 
 from forecastlab.data.reading.arrow import ParquetRows
 from forecastlab.data.reading.numerals import without
+from forecastlab.data.reading.partitions import FileColumn
 from forecastlab.data.reading.places import PLACES, Places
 from forecastlab.data.reading.source import columns_of_files, found_files, require_same_columns
 from forecastlab.errors import DataError, similar_file
@@ -55,10 +56,11 @@ class Stream:
         columns = self._files[0].columns
         for file in self._files[1:]:
             require_same_columns(self.paths[0], columns, file.path, file.columns)
-        self._beside, self.notes = [], []
+        self._beside: list[FileColumn] = []
+        self.notes: list[str] = []
         if [path] != self.paths:
             self._beside, note = columns_of_files(self.paths, path, columns, texts)
-            self.notes = [note]
+            self.notes.append(note)
 
     @property
     def columns(self) -> list[str]:
