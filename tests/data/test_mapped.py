@@ -238,7 +238,9 @@ def test_rows_in_files_go_to_another_process_as_the_name_of_their_folder(tmp_pat
 def test_what_is_no_parquet_file_or_needs_all_rows_is_refused_with_what_to_do(tmp_path):
     frame = rows()
     frame.to_csv(tmp_path / "rows.csv", index=False)
-    for source, message in ((tmp_path / "rows.csv", "to_parquet"), (frame, "got DataFrame"), (tmp_path / "no", "no")):
+    (tmp_path / "damaged").write_bytes(b"PAR1 and then nothing of the kind")
+    refused = {"rows.csv": "to_parquet", "damaged": "cannot read .*damaged as Parquet", "none": "there is no file"}
+    for source, message in (*((tmp_path / name, told) for name, told in refused.items()), (frame, "got DataFrame")):
         with pytest.raises(DataError, match=message):
             modules(source)[1].tables  # noqa: B018
     for settings, message in (

@@ -45,7 +45,8 @@ class ParquetRows:
         path: where it is.
 
     Raises:
-        DataError: if it is none, or if pyarrow is not installed.
+        DataError: if it is none, if one of its groups of rows unpacks to more than the memory holds, or if pyarrow is
+            not installed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,6 +55,9 @@ class ParquetRows:
         self._parquet = _module("pyarrow.parquet", path)
         try:
             names: list[str] = self._parquet.read_schema(path).names
+            about = self._parquet.read_metadata(path)
+            groups = [about.row_group(number).total_byte_size for number in range(about.num_row_groups)]
+            require_memory(path, max(groups, default=0), "the largest group of its rows")
         except Exception as error:
             raise _refused(error, path, "Parquet") from None
         self.columns = [name for name in names if not name.startswith("__index_level_")]  # pandas' index without a name
