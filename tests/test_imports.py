@@ -33,7 +33,7 @@ MAY_IMPORT = {
         *("network", "data", "metrics", "figures", "runs"),
         *("backbones", "decoders", "losses", "penalties", "batch", "errors", "adapters"),
     },
-    "baselines": {"data", "errors"},
+    "baselines": {"data", "batch", "errors"},
     "forecaster": {"training"},
     "figures": set(),
     "experiment": {

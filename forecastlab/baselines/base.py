@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from forecastlab.batch import Batch
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 
@@ -62,6 +64,24 @@ class Baseline(ABC):
             if view.samples("test"):
                 self.fit(view)
                 yield number, self
+
+    def forecast_batch(self, data: ForecastDataModule, batch: Batch) -> Tensor | None:
+        """Forecasts from the origins of a batch of any series of a panel, without a fit of each by itself.
+
+        It is for baselines that have nothing to fit, since a panel may have very many series.
+
+        Args:
+            data: the panel.
+            batch: test samples.
+
+        Returns:
+            (batch, origins, horizon, targets), in the targets' units, as `forecast` of each series gives them; None
+            of a baseline that is fitted.
+
+        Raises:
+            ConfigError: as `fit` and `forecast`.
+        """
+        return None
 
     def fitted_on(self, data: ForecastDataModule) -> None:
         """Stores the columns and the horizon of a fit; a forecast must have the same."""

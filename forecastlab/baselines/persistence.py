@@ -1,8 +1,10 @@
 """Persistence: nothing changes."""
 
 import numpy as np
+from torch import Tensor
 
 from forecastlab.baselines.base import Array, Baseline, target_values
+from forecastlab.batch import Batch
 from forecastlab.data.datamodule import ForecastDataModule
 
 
@@ -20,3 +22,6 @@ class Persistence(Baseline):
 
     def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
         return np.repeat(target_values(data)[origins][:, None], data.horizon, axis=1)
+
+    def forecast_batch(self, data: ForecastDataModule, batch: Batch) -> Tensor:
+        return batch.last[:, :, None].expand(-1, -1, data.horizon, -1)

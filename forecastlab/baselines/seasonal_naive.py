@@ -1,8 +1,12 @@
 """Seasonal naive: as in the last season."""
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from forecastlab.baselines.base import Array, Baseline, target_values
+from forecastlab.batch import Batch
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 
@@ -37,13 +41,30 @@ class SeasonalNaive(Baseline):
 
     def _fit(self, data: ForecastDataModule) -> None:
         self.season_length = data.season_length if self._given is None else self._given
-        if self.season_length > data.ranges.train_stop:
+        self._require_season(data, data.ranges.train_stop)
+
+    def _require_season(self, data: ForecastDataModule, rows: int) -> None:
+        """Raises ConfigError if a series trains on fewer rows than a season has."""
+        if self.season_length > rows:
             raise ConfigError(
-                f"{self.name} needs a season of {self.season_length} rows, but fold {data.fold} trains on "
-                f"{data.ranges.train_stop} rows only: choose a later fold or a shorter season"
+                f"{self.name} needs a season of {self.season_length} rows, but fold {data.fold} trains on {rows} rows "
+                "only: choose a later fold or a shorter season"
             )
 
     def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
-        position = np.arange(data.horizon) % self.season_length  # of each step in the season after the origin
-        rows = np.array(origins)[:, None] + 1 - self.season_length + position
+        rows = np.array(origins)[:, None] + self._back(data)
         return target_values(data)[rows]
+
+    def forecast_batch(self, data: ForecastDataModule, batch: Batch) -> Tensor:
+        self.season_length = data.season_length if self._given is None else self._given
+        rows = data.rows
+        for number in batch.series.unique_consecutive().tolist():
+            first, stop = int(rows.first[number]), int(rows.stop[number])
+            self._require_season(data, data.of_series(number).after(first, stop).train_stop)
+        places = (rows.base[batch.series, None] + batch.index)[:, :, None] + torch.from_numpy(self._back(data))
+        return rows.target[places]
+
+    def _back(self, data: ForecastDataModule) -> NDArray[np.int64]:
+        """(horizon,): how many rows behind the origin the value of each step is; 0 or less."""
+        position = np.arange(data.horizon) % self.season_length  # of each step in the season after the origin
+        return position + 1 - self.season_length

@@ -4,6 +4,7 @@ import glob
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -105,7 +106,9 @@ def ensemble(command: str, args: Sequence[str]) -> None:
     else:
         for sentence in data.without_forecast():
             print(f"note        {sentence}")
-        print(f"forecast    {os.path.relpath(write_forecast(run.folder, table)[0])}")
+        print(
+            f"forecast    {os.path.relpath(write_forecast(run.folder, BytesIO(table.to_csv(index=False).encode()))[0])}"
+        )
         if number is not None:
             paths_of = PooledPaths(models, data.panel, data.unscaled, number, seed)
             print(f"paths       {os.path.relpath(write_paths(paths_of, run.folder, kind))}: {paths_of.method}")

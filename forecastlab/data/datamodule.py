@@ -35,6 +35,8 @@ from forecastlab.data.units import fit_reference
 from forecastlab.data.windows import Rows, Windows
 from forecastlab.errors import ConfigError
 
+Storage = Literal["memory", "mapped"]
+
 
 class ForecastDataModule(DataOptions, LightningDataModule, ABC):
     """One walk-forward fold of one or more series, scaled and cut into windows or sequences.
@@ -45,6 +47,9 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
 
     unscaled: Mapping[int, str] = MappingProxyType({})
     """The series that a network which is to forecast has no scaling for: their numbers, and why they are left out."""
+
+    storage: Storage = "memory"
+    """Where the rows are held."""
 
     notes: Sequence[str] = ()
     """What was decided about the data, or done to their rows, when they were read."""
@@ -80,7 +85,10 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
     @property
     def schema(self) -> dict[str, Any]:
         """Names and sizes for the model, as `Schema.as_dict` gives them."""
-        times, frequency = self.tables[0].times, self.tables[0].frequency
+        return self._schema_of(self.tables).as_dict()
+
+    def _schema_of(self, tables: Sequence[Table]) -> Schema:
+        times, frequency = tables[0].times, tables[0].frequency
         calendar = self.calendar or self.holidays
         recipe = replace(
             self.recipe,
@@ -88,7 +96,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
             zone="" if times.tz is None else str(times.tz),
             weight="",  # no forecast needs it
         )
-        names = Schema(
+        return Schema(
             features=self._inputs(),
             targets=recipe.targets,
             known=self._known(),
@@ -101,11 +109,10 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
             holidays=self.holidays,
             time_zone=self.time_zone,
             step=frequency if calendar and longer_than_a_day(frequency) else "",
-            series=tuple(table.name for table in self.tables) if self.scale_by == "series" else (),
-            panel=tuple(table.name for table in self.tables) if len(self.tables) > 1 else (),
+            series=tuple(table.name for table in tables) if self.scale_by == "series" else (),
+            panel=tuple(table.name for table in tables) if len(tables) > 1 else (),
             recipe=recipe.as_dict(),
         )
-        return names.as_dict()
 
     @cached_property
     def ranges(self) -> Fold:
@@ -258,6 +265,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
             for name in ("panel", "scaling", "reference", "fingerprint", "trained_on"):
                 view.__dict__.pop(name, None)
             view.tables = [table]
+            view.storage = "memory"
             view.scale_by, view.fold_by = "global", "calendar"
             view.ranges = self.of_series(number).after(int(self.rows.first[number]), int(self.rows.stop[number]))
             views.append(view)

@@ -1,7 +1,7 @@
 """What makes data recognisable: a digest of whole tables, and a key for each row of the targets."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -17,20 +17,34 @@ _UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def fingerprint(tables: Sequence[Table]) -> str:
+class Fingerprint:
     """A digest of series: of their names, times, values, of which were observed, and of what is known besides.
 
     Two sources with the same digest hold the same data, whatever their files are called.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for table in tables:
-        frames = [table.values, table.observed, table.ahead]
-        names = [table.name, table.frequency, *(list(map(str, frame.columns)) for frame in frames)]
-        digest.update(repr([names, len(table.times), list(table.static.items())]).encode())
-        digest.update(nanoseconds(table.times).tobytes())
-        for frame in frames:
-            digest.update(np.ascontiguousarray(frame.to_numpy()).tobytes())
-    return digest.hexdigest()
+
+    def __init__(self) -> None:
+        self._digest = hashlib.blake2b(digest_size=16)
+
+    def add(self, tables: Iterable[Table]) -> None:
+        """Goes on with further series."""
+        for table in tables:
+            frames = [table.values, table.observed, table.ahead]
+            names = [table.name, table.frequency, *(list(map(str, frame.columns)) for frame in frames)]
+            self._digest.update(repr([names, len(table.times), list(table.static.items())]).encode())
+            self._digest.update(nanoseconds(table.times).tobytes())
+            for frame in frames:
+                self._digest.update(np.ascontiguousarray(frame.to_numpy()).tobytes())
+
+    def __str__(self) -> str:
+        return self._digest.hexdigest()
+
+
+def fingerprint(tables: Iterable[Table]) -> str:
+    """The digest of series, see `Fingerprint`."""
+    digest = Fingerprint()
+    digest.add(tables)
+    return str(digest)
 
 
 def nanoseconds(times: pd.DatetimeIndex) -> NDArray[np.int64]:

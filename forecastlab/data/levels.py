@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecastlab.data.folds import Fold
-from forecastlab.data.windows import Rows, alike
+from forecastlab.data.windows import Rows
 
 
 def beyond_training(rows: Rows, folds: Sequence[Fold], targets: Sequence[str]) -> dict[str, float]:
@@ -38,5 +38,5 @@ def _groups(
     rows: Rows, begins: NDArray[np.int64], lengths: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]]:
     """Numbers of series, (group,), their targets and which of these were observed, (group, rows, targets)."""
-    for numbers, flat in alike(begins, lengths):
+    for numbers, flat in rows.alike(begins, lengths):
         yield numbers, rows.target.numpy()[flat], rows.observed.numpy()[flat]

@@ -1,5 +1,6 @@
 """`Panel`: the series of a data source on one row axis, and the forecasts from their ends."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -56,26 +57,20 @@ class Panel:
         """
         if not tables:
             raise DataError("there is no series in the data")
-        names = [table.name for table in tables]
-        if len(set(names)) < len(names):
-            raise DataError(f"the names of series must differ; duplicates: {max(names, key=names.count)}")
+        require_different([table.name for table in tables])
         axis, frequency = tables[0].times, tables[0].frequency
         slots = schema.recipe.get("slots", ())
         every = tables[0].times.append([table.times for table in tables[1:]])
         if len(tables) > 1 and slots:
             axis = cast(pd.DatetimeIndex, every.unique().sort_values())
         elif len(tables) > 1:
-            if other := next((table for table in tables if table.frequency != frequency), None):
-                raise DataError(
-                    f"the series differ in frequency: {names[0]} has {frequency}, {other.name} {other.frequency}: "
-                    f"give it, --data.frequency {frequency}, if that is due to gaps, or forecast them apart"
-                )
+            require_one_frequency([(table.name, table.frequency) for table in tables])
             axis = calendar_between(
                 min(table.times[0] for table in tables), max(table.times[-1] for table in tables), frequency
             )
             if not every.isin(axis).all():
                 other = next(table for table in tables if not table.times.isin(axis).all())
-                raise DataError(f"series {other.name} is not on the calendar of the others, {frequency} from {axis[0]}")
+                raise not_on_calendar(other.name, frequency, axis[0])
         after = steps_after(axis[-1], schema.horizon, frequency, slots)
         times = cast(pd.DatetimeIndex, axis.append(after))
         labels = numbers_of(times) if schema.recipe.get("time_format") == COUNTED else times
@@ -100,6 +95,7 @@ class Panel:
             begin = int(self.rows.base[start] + self.rows.first[start])
             stop = max(start + 1, int(np.searchsorted(ends, begin + ROWS_AT_ONCE, side="right")))
             yield range(start, stop), replace(self, tables=(), rows=self.rows.of_series(start, stop))
+            self.rows.let_go()
             start = stop
 
     def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -159,6 +155,28 @@ class Panel:
             return Windows(rows, series, first, torch.maximum(ends - before, first), ends)
         counts = (ends + 1 - self.schema.least_history - first).clamp(max=before) + 1
         return Windows.at_equal_distances(rows, series, ends + 1 - counts, 1, counts, int(lookback), score_gaps=True)
+
+
+def require_different(names: Sequence[str]) -> None:
+    """Raises DataError if two series share a name."""
+    if len(set(names)) < len(names):
+        name, _ = Counter(names).most_common(1)[0]
+        raise DataError(f"the names of series must differ; duplicates: {name}")
+
+
+def require_one_frequency(given: Sequence[tuple[str, str]]) -> None:
+    """Raises DataError if series, of which the names and frequencies are given, differ in frequency."""
+    name, frequency = given[0]
+    if other := next((each for each in given if each[1] != frequency), None):
+        raise DataError(
+            f"the series differ in frequency: {name} has {frequency}, {other[0]} {other[1]}: "
+            f"give it, --data.frequency {frequency}, if that is due to gaps, or forecast them apart"
+        )
+
+
+def not_on_calendar(name: str, frequency: str, first: pd.Timestamp) -> DataError:
+    """The error for a series that is not on the calendar of the others, which begins at a time."""
+    return DataError(f"series {name} is not on the calendar of the others, {frequency} from {first}")
 
 
 def steps_after(last: pd.Timestamp, steps: int, frequency: str, slots: Sequence[int]) -> pd.DatetimeIndex:

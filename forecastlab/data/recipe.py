@@ -1,7 +1,7 @@
 """`Recipe`: how a frame of raw columns becomes tables; plain data, so that a checkpoint can do it to new rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -108,9 +108,19 @@ class Recipe:
     @property
     def sources(self) -> list[str]:
         """The raw columns of which these are made, each once."""
-        made = {f"{name}={value}": [name] for name, values in self.categories.items() for value in values}
-        made |= {name: list(parts) for name, parts in self.derive.items()}
-        return list(dict.fromkeys(source for name in self.columns for source in made.get(name, [name])))
+        return list(dict.fromkeys(source for name in self.columns for source in self.sources_of(name)))
+
+    def sources_of(self, name: str) -> list[str]:
+        """The raw columns of which one is made."""
+        made = {f"{column}={value}": [column] for column, values in self.categories.items() for value in values}
+        made |= {column: list(parts) for column, parts in self.derive.items()}
+        return made.get(name, [name])
+
+    @property
+    def told_in_advance(self) -> tuple[str, ...]:
+        """The raw columns whose values are read beyond the end of the data: those known there, and what names rows."""
+        in_advance = replace(self, features=(), targets=(), static=()).sources
+        return (*in_advance, *self.time_columns, *self.series_columns, *self.aggregate.get("by", ()))
 
     @cached_property
     def places(self) -> dict[str, int]:

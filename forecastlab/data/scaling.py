@@ -14,7 +14,7 @@ from forecastlab.batch import Scaling
 from forecastlab.data.folds import Fold
 from forecastlab.data.panel import Panel
 from forecastlab.data.transform import Transforms
-from forecastlab.data.windows import Rows, alike
+from forecastlab.data.windows import Rows
 
 Scaler = Literal["standard", "minmax", "robust", "none"]
 Name = Literal["feature", "known", "target"]
@@ -50,7 +50,7 @@ class FittingRows:
     def of_each(self) -> Iterator[Group]:
         """The rows of each series by itself, those of as many rows together."""
         rows = self._panel.rows
-        for numbers, flat in alike(*self._spans(rows, self._folds)):
+        for numbers, flat in rows.alike(*self._spans(rows, self._folds)):
             yield numbers, {name: self._columns(rows, name, flat) for name in NAMES}
 
     def of_all(self, name: Name) -> Iterator[Columns]:

@@ -3,16 +3,19 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from forecastlab.batch import Schema
+from forecastlab.data.bounds import Bounds, bound, nothing_within
 from forecastlab.data.coarser import aggregate_of, resample_of
-from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.data.datamodule import ForecastDataModule, Storage
+from forecastlab.data.mapped import MappedPanel, mapped_panel
+from forecastlab.data.panel import Panel
 from forecastlab.data.published import PUBLISHED, published_path
-from forecastlab.data.reading.counted import COUNTED, frequency_of, times_of
+from forecastlab.data.reading.counted import COUNTED, frequency_of
 from forecastlab.data.reading.dialect import Dialect
 from forecastlab.data.reading.frequency import canonical
 from forecastlab.data.reading.long import Long, long_of
@@ -20,10 +23,9 @@ from forecastlab.data.reading.order import Duplicates
 from forecastlab.data.reading.pattern import ROWS
 from forecastlab.data.reading.places import PLACES
 from forecastlab.data.reading.source import read_source
-from forecastlab.data.reading.times import time_of
 from forecastlab.data.recipe import Recipe, categories_of, filled_by, require_plain, unique_names
 from forecastlab.data.table import Missing, Table
-from forecastlab.data.tables import label_of, tables_of
+from forecastlab.data.tables import tables_of
 from forecastlab.data.transform import transforms_of
 from forecastlab.errors import ConfigError, DataError, ReadingNote
 
@@ -119,6 +121,10 @@ class TableDataModule(ForecastDataModule):
         header: whether the first row of a file holds names; None to find it out. Columns without names are numbered.
         comment: mark that begins lines that are not read.
         sheet_name: name or number of a sheet of an Excel file.
+        storage: where the rows are held. "mapped" is for panels that are larger than the memory: Parquet files, in any
+            order of their rows, are laid out once in the cache folder, by series, and mapped into memory from there by
+            all processes and later commands. The numbers are those of "memory". It needs a column of times, and columns
+            of numbers, or of text with `categories`; it has no `aggregate`, `resample` and `frequency: rows`.
         options: see `forecastlab.data.options.DataOptions`.
 
     Raises:
@@ -157,6 +163,7 @@ class TableDataModule(ForecastDataModule):
         header: bool | None = None,
         comment: str | None = None,
         sheet_name: str | int = 0,
+        storage: Storage = "memory",
         **options: Any,
     ) -> None:
         if path is None and dataset is None:
@@ -217,7 +224,12 @@ class TableDataModule(ForecastDataModule):
             fill=filled_by(fill or {}, known, derive),
             **coarser,
         )
+        if storage not in (places := get_args(Storage)):
+            raise ConfigError(f"storage must be one of {', '.join(places)}, got {storage!r}")
+        if storage == "mapped":
+            _require_single_rows(recipe, dataset)
         super().__init__(recipe=recipe, **options)
+        self.storage = storage
         self.path = list(path) if isinstance(path, Iterator) else path  # it is read more than once
         self.dataset = dataset if path is None else None
         self.dialect = Dialect(
@@ -230,9 +242,7 @@ class TableDataModule(ForecastDataModule):
             na_values=tuple(na_values),
             sheet_name=sheet_name,
         )
-        self.start, self.end = start, end
-        for key, value in (("start", start), ("end", end)):
-            _bound(key, value, counted=str(value).isdigit())  # whether rows are counted is known when they are read
+        self.bounds = Bounds(start, end)
 
     def prepare_data(self) -> None:
         """Downloads a published file if it is nowhere to be found; Lightning calls this once per node."""
@@ -241,35 +251,60 @@ class TableDataModule(ForecastDataModule):
 
     def frame(self) -> pd.DataFrame:
         """The raw columns, (rows, columns), within `start` and `end`; behind it, what is known in advance."""
-        frame = self._source()[0] if self.start is None and self.end is None else self._long().frame
+        frame = self._long().frame if self.bounds else self._source()[0]
         frame.attrs.pop(PLACES, None)  # for which pandas would have no form in a file
         return frame
 
-    def read(self) -> list[Table]:
-        found = tables_of(self._long())
-        self.recipe = found.recipe
-        self.notes += found.notes
+    def read(self) -> Sequence[Table]:
+        tables: Sequence[Table]
+        if self.storage == "mapped":
+            tables, notes = self._mapped.panel.tables, self._mapped.notes
+        else:
+            tables, self.recipe, notes = tables_of(self._long())
+        self.notes += notes
         for note in self.notes:
             warnings.warn(note, ReadingNote, stacklevel=2)
         for target in self.targets:
-            if all(table.values[target][table.observed[target]].nunique() < 2 for table in found.tables):
-                table = found.tables[0]
+            if all(table.values[target][table.observed[target]].nunique() < 2 for table in tables):
+                table = tables[0]
                 raise DataError(
                     f"target {target} never changes: it is {table.values[target].iloc[-1]} throughout series "
-                    f"{table.name}{', and constant in the others' if len(found.tables) > 1 else ''}; there is nothing "
-                    "to learn"
+                    f"{table.name}{', and constant in the others' if len(tables) > 1 else ''}; there is nothing to "
+                    "learn"
                 )
-        return found.tables
+        return tables
+
+    @cached_property
+    def panel(self) -> Panel:
+        """The series on one axis."""
+        return self._mapped.panel if self.storage == "mapped" and self.tables else super().panel
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the series, the same for the same data wherever they come from."""
+        return self._mapped.fingerprint if self.storage == "mapped" else super().fingerprint
+
+    @cached_property
+    def _mapped(self) -> MappedPanel:
+        """The panel in files."""
+
+        def schema_of(tables: Sequence[Table], recipe: Recipe) -> Schema:
+            self.recipe = recipe
+            return self._schema_of(tables)
+
+        laid_by = {name: getattr(self, name) for name in ("horizon", "calendar", "holidays", "time_zone")}
+        return mapped_panel(self.path, self.recipe, self.bounds, schema_of, laid_by)
 
     def _source(self) -> tuple[pd.DataFrame, list[str]]:
         source = published_path(self.dataset) if self.dataset is not None else self.path
         given = self.recipe.resample["frequency"] if self.recipe.resample else self.recipe.frequency
-        dated = self.start is not None and not str(self.start).isdigit()
+        start = self.bounds.start
+        dated = start is not None and not str(start).isdigit()
         return read_source(
             source,
             self.dialect,
             (*self.recipe.series_columns, *self.recipe.aggregate.get("by", ())),
-            start=_bound("start", self.start) if dated else None,
+            start=bound("start", start) if dated else None,
             frequency="" if self.recipe.time_format == COUNTED or given == ROWS else given,
         )
 
@@ -279,34 +314,27 @@ class TableDataModule(ForecastDataModule):
         frequency = self.recipe.frequency or frame.attrs.get("frequency", "")  # which a .tsf file tells
         long = long_of(frame, replace(self.recipe, frequency=frequency))
         long.notes[:0] = notes
-        if self.start is None and self.end is None:
+        if not self.bounds:
             return long
-        times, counted = long.times, long.recipe.time_format == COUNTED
-        start, end = (_bound(key, bound, counted) for key, bound in (("start", self.start), ("end", self.end)))
-        try:
-            begun, ended = times >= (start or times.min()), times > (end or times.max())
-        except TypeError as error:  # times with a zone, and bounds without
-            raise ConfigError(f"start, end: expected times such as {times.min()}: {error}") from None
-        if not (begun & ~ended).any():
-            first, last = (label_of(time, long.recipe) for time in (times.min(), times.max()))
-            raise DataError(f"no row of the data lies within start and end; their times are {first} .. {last}")
-        return self._known_alone(long, begun, ended)
+        kept, behind = self.bounds.kept(long.times, long.codes, long.recipe)
+        if not (kept & ~behind).any():
+            raise nothing_within(long.times.min(), long.times.max(), long.recipe)
+        told = long.recipe.told_in_advance
+        return long.where(kept, [name for name in long.frame.columns if name not in told], behind)
 
-    def _known_alone(self, long: Long, begun: NDArray[np.bool_], ended: NDArray[np.bool_]) -> Long:
-        """Leaves in the rows after `end` what is known in advance, of the series that have rows before it.
 
-        Args:
-            long: the rows.
-            begun: (rows,), whether each row is not before `start`.
-            ended: (rows,), whether each row lies after `end`.
-        """
-        recipe = long.recipe
-        kept = begun & ~ended
-        if recipe.known:
-            kept |= begun & np.isin(long.codes, np.unique(long.codes[kept]))
-        in_advance = replace(recipe, features=(), targets=(), static=()).sources
-        needed = (*in_advance, *recipe.time_columns, *recipe.series_columns, *recipe.aggregate.get("by", ()))
-        return long.where(kept, [name for name in long.frame.columns if name not in needed], ended)
+def _require_single_rows(recipe: Recipe, dataset: str | None) -> None:
+    """Raises ConfigError for settings that need all rows at once."""
+    if dataset is not None:
+        raise ConfigError(f"storage: mapped reads Parquet files, and dataset: {dataset} is small: leave storage out")
+    for name, given in (("aggregate", recipe.aggregate), ("resample", recipe.resample)):
+        if given:
+            raise ConfigError(
+                f"{name} takes rows together, which storage: mapped does not do: write the coarser rows to Parquet, or "
+                "set storage: memory"
+            )
+    if recipe.frequency == ROWS:
+        raise ConfigError("frequency: rows needs the times of all rows at once: set storage: memory")
 
 
 def _names(columns: Sequence[Column]) -> tuple[str, ...]:
@@ -317,19 +345,3 @@ def _one_or_several(columns: Column | Sequence[Column]) -> str | tuple[str, ...]
     if isinstance(columns, str | int):
         return str(columns)
     return str(columns[0]) if len(columns) == 1 else _names(columns)
-
-
-def _bound(key: str, value: str | int | None, counted: bool = False) -> pd.Timestamp | None:
-    """A bound as a time.
-
-    Raises:
-        ConfigError: if it is none.
-    """
-    if value is None:
-        return None
-    if not counted and not isinstance(value, int):
-        return time_of(key, value)
-    try:
-        return times_of(np.array([int(value)]))[0]
-    except ValueError:
-        raise ConfigError(f"{key}: the rows are counted; expected a whole number, got {value!r}") from None

@@ -74,57 +74,127 @@ def tables_of(long: Long) -> Tables:
         ConfigError: for a frequency that pandas does not know.
     """
     notes = list(long.notes)
-    recipe, times, codes = long.recipe, long.times, long.codes
-    if made := [name for name, value in recipe.fill.items() if value != "ffill" and name not in recipe.known]:
-        raise ConfigError(f"fill: {made[0]} holds text, and is no number: leave it out, and it holds its last value")
-    numbers = _numbers(long.frame, recipe, notes)
-    order = order_of(codes, times.asi8)
-    if order.moved:
-        which = "every row is" if order.reversed else f"{order.moved} of {len(times)} rows are"
-        notes.append(f"{which} earlier than the row before: the {len(times)} rows were sorted by time")
-    if not order.kept:
-        times, codes, numbers = times[order.rows], codes[order.rows], numbers[order.rows]
-    if not order.first.all():
-        _require_policy(long, order.rows, order.first)
-        changing = list(recipe.places)
-        beside = (*recipe.known, recipe.weight)
-        computed = np.array([name not in beside or recipe.duplicates == "mean" for name in changing])
-        computed = np.append(computed, np.zeros(len(recipe.static), np.bool_))
-        numbers = merged(numbers, order.first, recipe.duplicates, computed)
-        notes.append(
-            f"{int((~order.first).sum())} of {len(times)} rows have the series and time of another row: "
-            f"{'their values are taken together' if recipe.duplicates in ('mean', 'sum') else 'one row is kept'} "
-            f"(duplicates: {recipe.duplicates})"
-        )
-        times, codes = times[order.first], codes[order.first]
-    names = long.names
-    require_weights(recipe, numbers, partial(_row_name, long, order.rows[order.first]))
-    if recipe.aggregate:
-        groups = long.frame[list(recipe.aggregate["by"])].iloc[order.rows[order.first]]
-        times, codes, names, numbers = aggregated(Rows(times, codes, names, numbers), groups, recipe, notes)
-    if recipe.resample:
-        rows, recipe = resampled(Rows(times, codes, names, numbers), recipe, notes)
-        times, codes, names, numbers = rows
-    if recipe.weight:  # a row without a target needs none
-        place = recipe.places[recipe.weight]
-        numbers[:, place] = np.nan_to_num(numbers[:, place])
-    for name, setting in recipe.transform.items():
-        values = numbers[:, recipe.places[name]]
-        if recipe.aggregate or recipe.resample:
-            require_domain(name, setting, values, partial(_period_name, names, codes, times))
-        else:
-            require_domain(name, setting, values, partial(_row_name, long, order.rows[order.first]))
-    spans = _spans(names, recipe, codes, numbers, notes)
-    recipe = _with_slots(recipe, times, notes)
-    layer = _Layer(recipe, times, notes)
-    tables = [layer.table(name, times[start:stop], numbers[start:stop]) for name, start, stop in spans]
-    layer.say()
-    _say_suspicious(tables, recipe, notes)
-    return Tables(tables, recipe, notes)
+    tabulator = Tabulator(long.recipe)
+    rows = Rows(long.times, long.codes, long.names, numbers_of_columns(long.frame, long.recipe, notes))
+    tables = tabulator.tables(rows, partial(row_name, long.frame), long.frame)
+    return Tables(tables, tabulator.recipe, [*notes, *tabulator.notes()])
 
 
-def _row_name(long: Long, rows: NDArray[np.int64], row: int) -> str:
-    return row_name(long.frame, int(rows[row]))
+class Tabulator:
+    """Makes a table of each series, of all at once or of some after others, and counts what is done to their rows.
+
+    Args:
+        recipe: what the columns are.
+
+    Attributes:
+        recipe: with what was found out about the rows.
+
+    Raises:
+        ConfigError: if a value is to be put into a column of text.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        if text := [name for name, value in recipe.fill.items() if value != "ffill" and name not in recipe.known]:
+            raise ConfigError(
+                f"fill: {text[0]} holds text, and is no number: leave it out, and it holds its last value"
+            )
+        self.recipe = recipe
+        self._coarser: list[str] = []
+        self._rows = self._moved = self._doubled = 0
+        self._reversed = True
+        self._weighted = False
+        self._made = 0
+        self._empty: list[str] = []
+        self._slots: list[str] = []
+        self._steps = _Steps()
+        self._marks = _Marks()
+
+    def tables(self, given: Rows, name_of: Callable[[int], str], frame: pd.DataFrame | None = None) -> list[Table]:
+        """The tables of series, each of whose rows are all among the given ones.
+
+        Args:
+            given: the rows.
+            name_of: what messages call a row of this number.
+            frame: (rows, columns), raw, for series that are taken together; None if none are.
+
+        Raises:
+            DataError: as `tables_of`.
+            ConfigError: as `tables_of`.
+        """
+        times, codes, names, numbers = given
+        recipe = self.recipe
+        order = order_of(codes, times.asi8)
+        self._rows += len(times)
+        self._moved += order.moved
+        self._reversed &= order.reversed
+        if not order.kept:
+            times, codes, numbers = times[order.rows], codes[order.rows], numbers[order.rows]
+        if not order.first.all():
+            _require_policy(given, recipe, order.rows, order.first, name_of)
+            changing = list(recipe.places)
+            beside = (*recipe.known, recipe.weight)
+            computed = np.array([name not in beside or recipe.duplicates == "mean" for name in changing])
+            computed = np.append(computed, np.zeros(len(recipe.static), np.bool_))
+            numbers = merged(numbers, order.first, recipe.duplicates, computed)
+            self._doubled += int((~order.first).sum())
+            times, codes = times[order.first], codes[order.first]
+        kept = order.rows[order.first]
+
+        def row_of(row: int) -> str:
+            return name_of(int(kept[row]))
+
+        self._weighted |= require_weights(recipe, numbers, row_of)
+        if recipe.aggregate:
+            assert frame is not None
+            groups = frame[list(recipe.aggregate["by"])].iloc[kept]
+            times, codes, names, numbers = aggregated(Rows(times, codes, names, numbers), groups, recipe, self._coarser)
+        if recipe.resample:
+            rows, recipe = resampled(Rows(times, codes, names, numbers), recipe, self._coarser)
+            times, codes, names, numbers = rows
+        if recipe.weight:  # a row without a target needs none
+            place = recipe.places[recipe.weight]
+            numbers[:, place] = np.nan_to_num(numbers[:, place])
+        taken_together = bool(recipe.aggregate or recipe.resample)
+        for name, setting in recipe.transform.items():
+            period_of = partial(_period_name, names, codes, times)
+            require_domain(name, setting, numbers[:, recipe.places[name]], period_of if taken_together else row_of)
+        spans, empty = _spans(names, recipe, codes, numbers)
+        self._empty += empty
+        self._made += len(spans)
+        self.recipe = recipe = _with_slots(recipe, times, self._slots)
+        layer = _Layer(recipe, times, self._steps)
+        tables = [layer.table(name, times[start:stop], numbers[start:stop]) for name, start, stop in spans]
+        self._marks.look_at(tables, recipe)
+        return tables
+
+    def notes(self) -> list[str]:
+        """What was decided or done to the rows of all tables, in sentences.
+
+        Raises:
+            DataError: if no series has a target, or every weight is 0.
+        """
+        recipe, notes = self.recipe, []
+        if not self._made:
+            raise DataError(f"series {self._empty[0]}: the targets ({', '.join(recipe.targets)}) have no value at all")
+        if recipe.weight and not self._weighted:
+            raise DataError(f"weight_column: every weight in {recipe.weight} is 0, so that no row would train")
+        if self._moved:
+            which = "every row is" if self._reversed else f"{self._moved} of {self._rows} rows are"
+            notes.append(f"{which} earlier than the row before: the {self._rows} rows were sorted by time")
+        if self._doubled:
+            notes.append(
+                f"{self._doubled} of {self._rows} rows have the series and time of another row: "
+                f"{'their values are taken together' if recipe.duplicates in ('mean', 'sum') else 'one row is kept'} "
+                f"(duplicates: {recipe.duplicates})"
+            )
+        notes += self._coarser
+        if self._empty:
+            more = f" and {len(self._empty) - 5} more" if len(self._empty) > 5 else ""
+            notes.append(
+                f"left out, for the targets ({', '.join(recipe.targets)}) have no value at all: series "
+                f"{', '.join(self._empty[:5])}{more}"
+            )
+        return [*notes, *self._slots, *self._steps.notes(recipe), *self._marks.notes()]
 
 
 def _period_name(names: Sequence[str], codes: NDArray[np.int64], times: pd.DatetimeIndex, row: int) -> str:
@@ -132,45 +202,39 @@ def _period_name(names: Sequence[str], codes: NDArray[np.int64], times: pd.Datet
 
 
 def _spans(
-    names: Sequence[str], recipe: Recipe, codes: NDArray[np.int64], numbers: NDArray[np.float64], notes: list[str]
-) -> list[tuple[str, int, int]]:
-    """Name, first row and row behind the last of each series that has a target."""
-    counts = np.bincount(codes, minlength=len(names))
-    stops = np.cumsum(counts).tolist()
-    spans = [
-        (str(name), start, stop)
-        for name, start, stop in zip(names, [0, *stops[:-1]], stops, strict=True)
-        if stop > start
-    ]
-    if len(spans) < 2:
-        return spans
+    names: Sequence[str], recipe: Recipe, codes: NDArray[np.int64], numbers: NDArray[np.float64]
+) -> tuple[list[tuple[str, int, int]], list[str]]:
+    """Name, first row and row behind the last of each series that has a target; and the names of those that have none.
+
+    A series without rows is neither.
+    """
+    stops = np.cumsum(np.bincount(codes, minlength=len(names)))
     places = [recipe.places[name] for name in recipe.targets]
     has_value = np.zeros(len(names), np.bool_)
     has_value[codes[~np.isnan(numbers[:, places]).all(axis=1)]] = True
-    there = dict(zip(names, has_value.tolist(), strict=True))
-    empty = [name for name, _, _ in spans if not there[name]]
-    if not empty or len(empty) == len(spans):
-        return spans
-    more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
-    notes.append(
-        f"left out, for the targets ({', '.join(recipe.targets)}) have no value at all: series "
-        f"{', '.join(empty[:5])}{more}"
-    )
-    return [span for span in spans if there[span[0]]]
+    spans, empty = [], []
+    begins = [0, *stops[:-1].tolist()]
+    for name, start, stop, there in zip(names, begins, stops.tolist(), has_value.tolist(), strict=True):
+        if there:
+            spans.append((str(name), start, stop))
+        elif stop > start:
+            empty.append(str(name))
+    return spans, empty
 
 
-def _require_policy(long: Long, rows: NDArray[np.int64], first: NDArray[np.bool_]) -> None:
+def _require_policy(
+    given: Rows, recipe: Recipe, rows: NDArray[np.int64], first: NDArray[np.bool_], name_of: Callable[[int], str]
+) -> None:
     """Raises DataError if rows of the same series and time are refused."""
-    if long.recipe.duplicates != "error":
+    if recipe.duplicates != "error":
         return
     place = int(np.flatnonzero(~first)[0])
     one, other = int(rows[place - 1]), int(rows[place])
-    of_series = f" of series {long.names[long.codes[one]]}" if long.recipe.series is not None else ""
-    hint = "" if long.recipe.series is not None else "; for several series, name their column: --data.series_column"
+    of_series = f" of series {given.names[given.codes[one]]}" if recipe.series is not None else ""
+    hint = "" if recipe.series is not None else "; for several series, name their column: --data.series_column"
     raise DataError(
         f"{int((~first).sum())} of {len(first)} rows have the time of another row{of_series}, such as "
-        f"{label_of(long.times[one], long.recipe)}: {row_name(long.frame, one)} and "
-        f"{row_name(long.frame, other)}.\n"
+        f"{label_of(given.times[one], recipe)}: {name_of(one)} and {name_of(other)}.\n"
         f"Choose what becomes of them, --data.duplicates first, last, mean or sum{hint}"
     )
 
@@ -180,8 +244,17 @@ def label_of(time: pd.Timestamp, recipe: Recipe) -> str:
     return str(int(time.timestamp())) if recipe.time_format == COUNTED else str(time)
 
 
-def _numbers(frame: pd.DataFrame, recipe: Recipe, notes: list[str]) -> NDArray[np.float64]:
-    """Columns that change and then static ones, (rows, columns), finite or NaN; derived ones added up."""
+def numbers_of_columns(frame: pd.DataFrame, recipe: Recipe, notes: list[str]) -> NDArray[np.float64]:
+    """Columns that change and then static ones, (rows, columns), finite or NaN; derived ones added up.
+
+    Args:
+        frame: (rows, columns), raw.
+        recipe: what they are.
+        notes: takes sentences.
+
+    Raises:
+        DataError: for a value that is no number.
+    """
     made = {f"{name}={value}" for name, values in recipe.categories.items() for value in values}
     sources = [source for parts in recipe.derive.values() for source in parts]
     plain = [name for name in dict.fromkeys([*recipe.columns, *sources]) if name not in {*recipe.derive, *made}]
@@ -235,25 +308,67 @@ def _with_slots(recipe: Recipe, times: pd.DatetimeIndex, notes: list[str]) -> Re
     return replace(recipe, frequency="", regular=False, slots=slots)
 
 
-def _say_suspicious(tables: list[Table], recipe: Recipe, notes: list[str]) -> None:
-    """Notes values that may mark missing ones."""
-    looked_at = [(table.values.to_numpy(), table.observed.to_numpy()) for table in tables[:_LOOKED_AT]]
-    for name in dict.fromkeys([*recipe.targets, *recipe.features]):
-        place = recipe.places[name]
-        counts: dict[float, int] = {}
-        others: list[float] = []
-        for columns, observed in looked_at:
-            values = columns[observed[:, place], place]
-            found = suspicious(values)
-            if found is not None:
-                counts[found[0]] = counts.get(found[0], 0) + found[1]
-                rest = values[values != found[0]]
-                others += [float(rest.min()), float(rest.max())]
-        for value, count in counts.items():
+class _Marks:
+    """Values of the first series that may mark missing ones."""
+
+    def __init__(self) -> None:
+        self._looked_at = 0
+        self._counts: dict[str, dict[float, int]] = {}
+        self._others: dict[str, tuple[float, float]] = {}
+        """By column, the least and the largest of the other values."""
+
+    def look_at(self, tables: Sequence[Table], recipe: Recipe) -> None:
+        """Looks at further series."""
+        more = tables[: _LOOKED_AT - self._looked_at]
+        self._looked_at += len(more)
+        looked_at = [(table.values.to_numpy(), table.observed.to_numpy()) for table in more]
+        for name in dict.fromkeys([*recipe.targets, *recipe.features]):
+            place = recipe.places[name]
+            counts = self._counts.setdefault(name, {})
+            for columns, observed in looked_at:
+                values = columns[observed[:, place], place]
+                found = suspicious(values)
+                if found is not None:
+                    counts[found[0]] = counts.get(found[0], 0) + found[1]
+                    rest = values[values != found[0]]
+                    low, high = self._others.get(name, (np.inf, -np.inf))
+                    self._others[name] = min(low, float(rest.min())), max(high, float(rest.max()))
+
+    def notes(self) -> list[str]:
+        """What they are, in sentences."""
+        return [
+            f"column {name} is {value:g} in {count} rows, far from its other values, {self._others[name][0]:g} .. "
+            f"{self._others[name][1]:g}; if that marks missing values: --data.na_values [{value:g}]"
+            for name, counts in self._counts.items()
+            for value, count in counts.items()
+        ]
+
+
+class _Steps:
+    """What was put into steps of the calendar that have no row."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, int] = {}
+        """By column that is known in advance, the number of steps."""
+        self.inserted = 0
+        """The number of steps."""
+        self.closed = 0.0
+        """The share of one series' steps that lie at times of the week that never have a row."""
+
+    def notes(self, recipe: Recipe) -> list[str]:
+        """The same in sentences."""
+        notes = []
+        for name, count in self.held.items():
+            constant = recipe.fill.get(name, "ffill")
+            there = "holds its last value" if constant == "ffill" else f"is {constant:g}"
+            notes.append(f"{name} is known in advance, but {count} steps of the calendar have no row: it {there} there")
+        if self.inserted and self.closed > 0.25:
             notes.append(
-                f"column {name} is {value:g} in {count} rows, far from its other values, {min(others):g} .. "
-                f"{max(others):g}; if that marks missing values: --data.na_values [{value:g}]"
+                f"{self.closed:.0%} of the calendar's steps lie at times of the week that never have a row, such as "
+                "nights or weekends. They count as missing steps, and are forecast; to count steps by rows: "
+                "--data.frequency rows"
             )
+        return notes
 
 
 class _Layer:
@@ -262,12 +377,12 @@ class _Layer:
     Args:
         recipe: what the columns are.
         times: (rows,), of all series.
-        notes: takes sentences.
+        steps: counts the steps that have no row.
     """
 
-    def __init__(self, recipe: Recipe, times: pd.DatetimeIndex, notes: list[str]) -> None:
+    def __init__(self, recipe: Recipe, times: pd.DatetimeIndex, steps: _Steps) -> None:
         self.recipe = recipe
-        self.notes = notes
+        self._steps = steps
         self._several = recipe.series is not None
         self._times = times
         # as a rule all series have the same frequency
@@ -278,9 +393,6 @@ class _Layer:
         """The times of the series before, its frequency, its calendar and the steps of its rows."""
         self._nothing: tuple[pd.DatetimeIndex, pd.DataFrame] | None = None
         """Times after which nothing is known, and the frame that says so."""
-        self._held: dict[str, int] = {}
-        self._inserted = 0
-        self._closed = 0.0
 
     def table(self, name: str, times: pd.DatetimeIndex, numbers: NDArray[np.float64]) -> Table:
         """The table of the rows of one series, (rows,) and (rows, columns)."""
@@ -298,8 +410,6 @@ class _Layer:
                 times, values = self._placed(times, calendar, values, calendar.get_indexer(times).astype(np.int64))
             targets = values[:, [recipe.places[target] for target in recipe.targets]]
             observed = np.flatnonzero(~np.isnan(targets).all(axis=1))
-            if not observed.size:
-                raise DataError(f"the targets ({', '.join(recipe.targets)}) have no value at all")
             first, stop = int(observed[0]) if recipe.missing == "mask" else 0, int(observed[-1]) + 1
             ahead = self._ahead(times, values, first, stop)
             if (first, stop) != (0, len(times)):
@@ -307,21 +417,6 @@ class _Layer:
             return Table.from_numbers(name, times, recipe.labels[0], values, frequency, recipe.missing, ahead, static)
         except DataError as error:
             raise DataError(f"series {name}: {error}") from None
-
-    def say(self) -> None:
-        """Notes what was put into steps that have no row."""
-        for name, count in self._held.items():
-            constant = self.recipe.fill.get(name, "ffill")
-            there = "holds its last value" if constant == "ffill" else f"is {constant:g}"
-            self.notes.append(
-                f"{name} is known in advance, but {count} steps of the calendar have no row: it {there} there"
-            )
-        if self._inserted and self._closed > 0.25:
-            self.notes.append(
-                f"{self._closed:.0%} of the calendar's steps lie at times of the week that never have a row, such as "
-                "nights or weekends. They count as missing steps, and are forecast; to count steps by rows: "
-                "--data.frequency rows"
-            )
 
     def _frequency(self, times: pd.DatetimeIndex) -> str:
         recipe = self.recipe
@@ -366,9 +461,9 @@ class _Layer:
             return calendar, values
         placed = np.full((periods[-1] + 1, values.shape[1]), np.nan)
         placed[periods] = values
-        self._inserted += inserted
+        self._steps.inserted += int(inserted)
         if len(calendar) >= _ENOUGH and not self._several:
-            self._closed = closed_share(times, calendar)
+            self._steps.closed = closed_share(times, calendar)
         if self.recipe.known and self.recipe.missing != "error":
             before = np.searchsorted(periods, np.arange(len(placed)), side="right") - 1
             absent = np.ones(len(placed), np.bool_)
@@ -377,7 +472,7 @@ class _Layer:
                 place = self.recipe.places[name]
                 constant = self.recipe.fill.get(name, "ffill")
                 placed[absent, place] = values[before[absent], place] if constant == "ffill" else constant
-                self._held[name] = self._held.get(name, 0) + int(inserted)
+                self._steps.held[name] = self._steps.held.get(name, 0) + int(inserted)
         return calendar, placed
 
     def _ahead(self, times: pd.DatetimeIndex, values: NDArray[np.float64], first: int, stop: int) -> pd.DataFrame:

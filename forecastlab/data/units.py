@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from forecastlab.batch import Reference
 from forecastlab.data.folds import Fold
 from forecastlab.data.panel import Panel
-from forecastlab.data.windows import alike
 from forecastlab.errors import ConfigError
 
 Columns = NDArray[np.float64]
@@ -36,7 +35,7 @@ def fit_reference(panel: Panel, folds: Sequence[Fold], season_length: int, fold:
             "choose a later fold or a shorter season"
         )
     units = np.empty((3, len(folds), rows.target.shape[1]))
-    for numbers, flat in alike(begins, lengths):
+    for numbers, flat in rows.alike(begins, lengths):
         # what was filled in is no value, and no step from or to it is one of the series
         target = np.where(rows.observed.numpy()[flat], rows.target.numpy()[flat], np.nan)
         target = np.ascontiguousarray(np.moveaxis(target, 1, 2))

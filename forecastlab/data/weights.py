@@ -9,7 +9,7 @@ from forecastlab.data.recipe import Recipe
 from forecastlab.errors import DataError
 
 
-def require_weights(recipe: Recipe, numbers: NDArray[np.float64], name_of: Callable[[int], str]) -> None:
+def require_weights(recipe: Recipe, numbers: NDArray[np.float64], name_of: Callable[[int], str]) -> bool:
     """Checks the weights of rows.
 
     Args:
@@ -17,11 +17,14 @@ def require_weights(recipe: Recipe, numbers: NDArray[np.float64], name_of: Calla
         numbers: (rows, columns), finite, or NaN where a value is missing.
         name_of: how a row of this number is called in a message.
 
+    Returns:
+        Whether any row with a target has a weight above 0; weights that are all 0 would train nothing.
+
     Raises:
-        DataError: for a negative weight, a row with a target and no weight, or weights that are all 0.
+        DataError: for a negative weight, or a row with a target and no weight.
     """
     if not recipe.weight:
-        return
+        return False
     weights = numbers[:, recipe.places[recipe.weight]]
     targets = ~np.isnan(numbers[:, [recipe.places[name] for name in recipe.targets]]).all(axis=1)
     missing = np.isnan(weights)
@@ -33,5 +36,4 @@ def require_weights(recipe: Recipe, numbers: NDArray[np.float64], name_of: Calla
                 f"weight_column: {name_of(row)} has {what}{got} in {recipe.weight} ({int(wrong.sum())} such rows): "
                 "each row with a target needs a weight of 0 or more; 0 leaves it out of the training"
             )
-    if not weights[targets].any() and targets.any():
-        raise DataError(f"weight_column: every weight in {recipe.weight} is 0, so that no row would train")
+    return bool(weights[targets].any())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -13,17 +14,23 @@ from torch.utils.data import Dataset
 
 from forecastlab.adapters.torch import writes
 from forecastlab.batch import Batch, Schema
+from forecastlab.data.maps import Maps
 from forecastlab.data.runs import Runs
 from forecastlab.data.table import Table, elapsed
 
 _ORIGINS_AT_ONCE = 1 << 14
 """Origins whose weights are looked at together."""
 
+_MAPPED_AT_ONCE = 128
+"""Windows of rows in files that are cut together: each may bring 64 kilobytes of every file into memory."""
+
 _NEVER = np.int32(1 << 30)
 """Behind every row; half of what an int32 holds, so that the first row of a series can be added."""
 
 Flat = NDArray[np.float64]
 """(flat rows, columns)"""
+FLAT = ("features", "known", "target", "observed", "elapsed", "later", "settled", "weight")
+"""What `Rows` hold of each flat row."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Rows:
         later: (flat rows, features): values with gaps interpolated; None where there is no such gap.
         settled: (flat rows, features), integer: the flat row from which on `later` is known; None likewise.
         weight: (flat rows,): how much each row counts in the loss; None where all count the same.
+        maps: the files that hold what there is of each flat row; None where it is in memory.
     """
 
     features: Tensor
@@ -67,6 +75,25 @@ class Rows:
     later: Tensor | None = None
     settled: Tensor | None = None
     weight: Tensor | None = None
+    maps: Maps | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: of rows in files, where these are, and no copy."""
+        if self.maps is None:
+            return dict(vars(self))
+        return {**vars(self), **dict.fromkeys(FLAT), "maps": self.maps.folder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if isinstance(folder := state["maps"], Path):
+            maps = Maps(folder)
+            vars(self).update({name: maps.get(name) for name in FLAT}, maps=maps)
+
+    @property
+    def flat(self) -> dict[str, Tensor]:
+        """What there is of each flat row, by name."""
+        parts = {name: getattr(self, name) for name in FLAT}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def spans(self, starts: Sequence[int], stops: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The first flat row of a range of the axis, and the number of its rows, of the rows that each series has.
@@ -91,7 +118,33 @@ class Rows:
             later=None if self.later is None else self.later[flat],
             settled=None if self.settled is None else self.settled[flat] - begin,
             weight=None if self.weight is None else self.weight[flat],
+            maps=None,
         )
+
+    def alike(
+        self, begins: NDArray[np.int64], lengths: NDArray[np.int64], most: int = 1 << 20
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Groups of series of the same number of rows, which can be computed with at once.
+
+        Args:
+            begins: (series,), the first flat row of each.
+            lengths: (series,), how many rows each has.
+            most: about how many rows a group has at most.
+
+        Yields:
+            The numbers of the series, (group,), and their flat rows, (group, rows).
+        """
+        for length in np.unique(lengths).tolist():
+            members = np.flatnonzero(lengths == length)
+            for start in range(0, len(members), size := max(1, most // max(1, length))):
+                group = members[start : start + size]
+                yield group, begins[group, None] + np.arange(length)
+                self.let_go()
+
+    def let_go(self) -> None:
+        """Lets the pages go that were read of rows in files, so that they do not add up."""
+        if self.maps is not None:
+            self.maps.let_go()
 
     @classmethod
     def of_tables(
@@ -221,26 +274,6 @@ def _settled(tables: Sequence[Table], names: Sequence[str], stops: NDArray[np.in
     return settled
 
 
-def alike(
-    begins: NDArray[np.int64], lengths: NDArray[np.int64], most: int = 1 << 20
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Groups of series of the same number of rows, which can be computed with at once.
-
-    Args:
-        begins: (series,), the first flat row of each.
-        lengths: (series,), how many rows each has.
-        most: about how many rows a group has at most.
-
-    Yields:
-        The numbers of the series, (group,), and their flat rows, (group, rows).
-    """
-    for length in np.unique(lengths).tolist():
-        members = np.flatnonzero(lengths == length)
-        for start in range(0, len(members), size := max(1, most // max(1, length))):
-            group = members[start : start + size]
-            yield group, begins[group, None] + np.arange(length)
-
-
 class Windows(Dataset[Batch]):
     """Samples, all of a batch cut by one index operation per tensor.
 
@@ -347,6 +380,16 @@ class Windows(Dataset[Batch]):
 
     def _batch(self, samples: list[int] | int) -> Batch:
         chosen = torch.as_tensor(samples).reshape(-1)
+        if self.rows.maps is None:
+            return self._some(chosen)
+        parts = []
+        for some in chosen.split(_MAPPED_AT_ONCE if self._alike else max(1, len(chosen))):
+            parts.append(self._some(some))
+            self.rows.let_go()
+        return parts[0] if len(parts) == 1 else Batch(*map(torch.cat, zip(*parts, strict=True)))
+
+    def _some(self, chosen: Tensor) -> Batch:
+        """Samples of some numbers, (samples,), all cut at once."""
         rows, series = self.rows, self._series[chosen]
         history, origins, counts = self._cut(chosen)
         base, first = rows.base[series, None], rows.first[series, None]
@@ -415,6 +458,7 @@ class Windows(Dataset[Batch]):
             origins, counts = self._rows_of_origins(chosen)
             index = self.rows.base[self._series[chosen], None] + origins
             yield self._weight(index, index[:, :, None] + self._steps, counts)
+            self.rows.let_go()
 
     def _rows_of_origins(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
         """Rows of the origins, (samples, origins), and which of them count; a history, which is longer, is not cut."""

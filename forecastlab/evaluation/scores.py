@@ -68,17 +68,36 @@ def evaluate(baseline: Baseline, data: ForecastDataModule) -> Evaluation:
         DataError: if no value can be fitted.
     """
     data.setup("test")
-    views = data.views()
-    parts = [
-        _forecast_view(fitted, views[number], number, int(data.rows.first[number]))
-        for number, fitted in baseline.fit_panel(data)
-    ]
+    parts = _forecast_panel(baseline, data) if len(data.tables) > 1 else None
+    if parts is None:
+        views = data.views()
+        parts = [
+            _forecast_view(fitted, views[number], number, int(data.rows.first[number]))
+            for number, fitted in baseline.fit_panel(data)
+        ]
     found = Prediction(*map(torch.cat, zip(*(part for part, _ in parts), strict=True)))
     last = torch.cat([last for _, last in parts])
     metrics = score(found.forecast, found.target, found.weight, last, data.reference, found.series, data.targets)
     shown = found._replace(forecast=found.forecast.to(found.target))
     table = predictions_table(data.panel.names, data.panel.labels, data.targets, (), shown)
     return Evaluation(metrics, table[table["y"].notna()])
+
+
+def _forecast_panel(baseline: Baseline, data: ForecastDataModule) -> list[tuple[Prediction, Tensor]] | None:
+    """As `_forecast_view`, of the batches of all series; None of a baseline that is fitted to each."""
+    parts = []
+    for batch in data.test_dataloader():
+        forecast = baseline.forecast_batch(data, batch)
+        if forecast is None:
+            return None
+        own = torch.ones(batch.index.shape, dtype=torch.bool)
+        own[:, 1:] = batch.index.diff() > 0  # padding repeats the last origin
+        index, forecast, target, weight, last = (
+            part[own].unsqueeze(1) for part in (batch.index, forecast, batch.target, batch.weight, batch.last)
+        )
+        series = batch.series[:, None].expand(-1, own.shape[1])[own]
+        parts.append((Prediction(series, index, forecast, target, weight, torch.empty(*target.shape, 0)), last))
+    return parts
 
 
 def _forecast_view(baseline: Baseline, view: ForecastDataModule, number: int, first: int) -> tuple[Prediction, Tensor]:

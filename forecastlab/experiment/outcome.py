@@ -79,8 +79,8 @@ def tell_test(trainer: Trainer, model: Forecaster, data: ForecastDataModule, by:
         by: the parts whose figures are given too; None for none.
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
-        if isinstance(callback, PredictionWriter) and callback.path is not None and callback.table is not None:
-            tell_scores(model.metrics, data.panel.names, len(callback.table), by, callback.path.parent)
+        if isinstance(callback, PredictionWriter) and callback.path is not None and callback.written is not None:
+            tell_scores(model.metrics, data.panel.names, callback.written.rows, by, callback.path.parent)
             for note in _new_levels(model, data):
                 print(f"note        {note}")
     _tell_places(trainer)

@@ -34,6 +34,7 @@ def of_series(windows: Windows, number: int) -> Windows:
         base=base,
         later=None if rows.later is None else rows.later[kept],
         settled=None if rows.settled is None else rows.settled[kept] - start,
+        maps=None,
     )
     return Windows(own, series, begins, origins, ends, windows.score_gaps)
 

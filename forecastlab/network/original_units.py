@@ -45,20 +45,25 @@ def require_support(loss: Loss, panel: Panel) -> None:
         loss: the loss.
         panel: the data.
     """
-    (low, high), rows, targets = loss.support, panel.rows, panel.schema.targets
-    y = rows.target.numpy()
-    outside = (y < low) | (y > high)
-    if loss.whole:
-        outside |= y != np.round(y)
-    wrong = np.argwhere(outside & rows.observed.numpy())
-    if not len(wrong):
+    (low, high), targets, names = loss.support, panel.schema.targets, panel.names
+    count, example = 0, None
+    for numbers, part in panel.parts():
+        y = part.rows.target.numpy()
+        outside = (y < low) | (y > high)
+        if loss.whole:
+            outside |= y != np.round(y)
+        wrong = np.argwhere(outside & part.rows.observed.numpy())
+        count += len(wrong)
+        if len(wrong) and example is None:
+            series, axis = part.places()
+            row, target = wrong[0]
+            when = f"{names[numbers[series[row]]]} at {panel.labels[axis[row]]}"
+            example = f"{targets[target]} of {when} is {y[row, target]:g}"
+    if example is None:
         return
-    row, target = (int(number) for number in wrong[0])
-    series = int(np.searchsorted((rows.base + rows.first).numpy(), row, side="right")) - 1
-    where = f"{panel.names[series]} at {panel.labels[row - int(rows.base[series])]}"
     kind = "whole numbers" if loss.whole else "numbers"
     least = "above 0" if 0 < low < 1e-300 else f"from {low:g} on" if high == np.inf else f"from {low:g} to {high:g}"
     raise DataError(
-        f"model.loss {type(loss).__name__} takes {kind} {least}, but {targets[target]} of {where} is "
-        f"{y[row, target]:g} (there are {len(wrong)} such values): choose another loss, such as StudentT"
+        f"model.loss {type(loss).__name__} takes {kind} {least}, but {example} (there are {count} such "
+        "values): choose another loss, such as StudentT"
     )

@@ -2,12 +2,16 @@
 
 import contextlib
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from forecastlab.errors import ConfigError
+
+_PIECE = 1 << 20
+"""Bytes that are read at once."""
 
 
 @contextlib.contextmanager
@@ -59,39 +63,55 @@ def write_output(content: str | bytes, path: Path) -> None:
         raise ConfigError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
 
 
-def write_newest(path: Path, content: bytes, companions: tuple[Path, ...] = ()) -> Path | None:
+def write_newest(path: Path, content: BinaryIO, companions: tuple[Path, ...] = ()) -> Path | None:
     """Writes a file whole and keeps the former one, if that differs, under the next free number.
 
     `forecast.csv` becomes `forecast-1.csv`, the next one `forecast-2.csv`, and so on.
 
     Args:
         path: the file.
-        content: its new content.
+        content: its new content, from the beginning.
         companions: files that belong to the former one, and get its number.
 
     Returns:
         Where the former file is now; None if there was none, or if it was the same.
     """
     with locked(path):
-        former = path.read_bytes()
-        if former == content:
+        if _same(path, content):
             return None
         kept = None
-        if former:  # the lock makes an empty file where there is none
-            kept = _numbered(path, former)
+        if path.stat().st_size:  # the lock makes an empty file where there is none
+            kept = _numbered(path)
             number = kept.stem.removeprefix(path.stem)
             for companion in filter(Path.exists, companions):
                 companion.replace(companion.with_stem(f"{companion.stem}{number}"))
-        write_whole(path, content)
+        _copy(content, path)
         return kept
 
 
-def _numbered(path: Path, content: bytes) -> Path:
+def _same(path: Path, content: BinaryIO) -> bool:
+    """Whether a file has this content."""
+    content.seek(0)
+    with path.open("rb") as file:
+        while (piece := content.read(_PIECE)) == file.read(_PIECE):
+            if not piece:
+                return True
+    return False
+
+
+def _copy(content: BinaryIO, path: Path) -> None:
+    content.seek(0)
+    with whole(path) as file:
+        shutil.copyfileobj(content, file, _PIECE)
+
+
+def _numbered(path: Path) -> Path:
     """Writes a copy under the next free number."""
     number = 1
     while (kept := path.with_stem(f"{path.stem}-{number}")).exists():
         number += 1
-    write_whole(kept, content)
+    with path.open("rb") as former:
+        _copy(former, kept)
     return kept
 
 

@@ -15,7 +15,7 @@ from forecastlab.baselines import (
 )
 from forecastlab.batch import Reference
 from forecastlab.data.ozone_datamodule import OzoneDataModule
-from forecastlab.errors import DataError
+from forecastlab.errors import ConfigError, DataError
 from forecastlab.evaluation.scores import evaluate, score
 from forecastlab.training.callbacks import PredictionWriter
 from forecastlab.training.forecaster import Forecaster
@@ -263,3 +263,16 @@ def test_climatology_on_ozone_is_worth_what_the_season_explains(real_ozone):
     found = mse_scaled(Climatology(), real_ozone)
     assert (found[1:] < 0.65).all()
     assert found.mean() > 0.3
+
+
+@pytest.mark.parametrize("baseline", [Persistence, SeasonalNaive], ids=lambda each: each.__name__)
+def test_what_has_nothing_to_fit_forecasts_all_series_of_a_panel_at_once(tmp_path, monkeypatch, baseline):
+    data = module(tmp_path, panel(60), series_column="unique_id")
+    monkeypatch.delattr(type(data).__mro__[1], "views")
+    assert evaluate(baseline(), data).predictions["unique_id"].nunique() == 3
+
+
+def test_a_season_that_a_series_does_not_train_on_is_refused(tmp_path):
+    data = module(tmp_path, panel(60), series_column="unique_id")
+    with pytest.raises(ConfigError, match="needs a season of 50 rows, but fold 2 trains on 30 rows only"):
+        evaluate(SeasonalNaive(50), data)

@@ -15,6 +15,7 @@ from forecastlab.runs.files import write_output as write_page
 from forecastlab.runs.run import write_whole
 from forecastlab.training.callbacks import PredictionWriter, forecast_figure
 from forecastlab.training.callbacks.checkpoint_io import AtomicCheckpointIO
+from forecastlab.training.callbacks.predictions import WrittenTable
 
 ROWS = pd.DataFrame(
     {"unique_id": ["a"], "target": ["y"], "ds": ["2020"], "cutoff": ["2019"], "y": [1.0], "forecast": [2.0]}
@@ -24,7 +25,8 @@ ROWS = pd.DataFrame(
 def drawn(path, monkeypatch):
     monkeypatch.setattr(forecast_figure, "forecast_figure", lambda *args, **given: Figure())
     written = PredictionWriter()
-    written.path, written.table = path.with_suffix(".csv"), ROWS
+    written.path, written.written = path.with_suffix(".csv"), WrittenTable(path.parent)
+    written.written.add(ROWS)
     trainer = SimpleNamespace(callbacks=[written], loggers=[], datamodule=SimpleNamespace(panel=None))
     forecast_figure.ForecastFigure().on_predict_end(trainer, None)
 

@@ -1,4 +1,5 @@
 import multiprocessing
+from io import BytesIO
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_former_contents_are_kept_by_number_and_the_same_content_is_not_copied(t
     path, picture = tmp_path / "a.csv", tmp_path / "a.png"
     kept = []
     for text in (b"1", b"1", b"2", b"3", b"3"):
-        kept.append(write_newest(path, text, (picture,)))
+        kept.append(write_newest(path, BytesIO(text), (picture,)))
         picture.write_bytes(b"of " + text)
     assert [one and one.name for one in kept] == [None, None, "a-1.csv", "a-2.csv", None]
     found = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
@@ -55,7 +56,7 @@ def test_former_contents_are_kept_by_number_and_the_same_content_is_not_copied(t
 
 def _write_often(path, number):
     for count in range(20):
-        write_newest(path, f"{number} {count}".encode())
+        write_newest(path, BytesIO(f"{number} {count}".encode()))
 
 
 def test_processes_that_write_at_once_lose_nothing(tmp_path):

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,6 +36,46 @@ def read_parquet(content: bytes, path: Path) -> pd.DataFrame:
         return named_index_as_columns(to_frame(parquet.read_table(io.BytesIO(content))))
     except Exception as error:
         raise _refused(error, path, "Parquet") from None
+
+
+class ParquetRows:
+    """The rows of a Parquet file, some after others.
+
+    Args:
+        path: where it is.
+
+    Raises:
+        DataError: if it is none, if one of its groups of rows unpacks to more than the memory holds, or if pyarrow is
+            not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._pyarrow = _module("pyarrow", path)
+        self._parquet = _module("pyarrow.parquet", path)
+        try:
+            names: list[str] = self._parquet.read_schema(path).names
+            about = self._parquet.read_metadata(path)
+            groups = [about.row_group(number).total_byte_size for number in range(about.num_row_groups)]
+            require_memory(path, max(groups, default=0), "the largest group of its rows")
+        except Exception as error:
+            raise _refused(error, path, "Parquet") from None
+        self.columns = [name for name in names if not name.startswith("__index_level_")]  # pandas' index without a name
+
+    def frames(self, columns: Collection[str], rows: int) -> Iterator[pd.DataFrame]:
+        """Frames of some columns, of at most so many rows each.
+
+        Raises:
+            DataError: if the file is damaged.
+        """
+        try:
+            with self._parquet.ParquetFile(self.path) as file:
+                for batch in file.iter_batches(rows, columns=[name for name in self.columns if name in columns]):
+                    table = self._pyarrow.Table.from_batches([batch])
+                    frame = to_frame(table.replace_schema_metadata(None))  # with which an index would be made
+                    yield frame if len(frame.columns) else pd.DataFrame(index=pd.RangeIndex(batch.num_rows))
+        except Exception as error:
+            raise _refused(error, self.path, "Parquet") from None
 
 
 def is_arrow(content: bytes) -> bool:

@@ -95,7 +95,7 @@ def long_of(frame: pd.DataFrame, recipe: Recipe) -> Long:
     require_columns(frame, recipe)
     if recipe.zone is None:  # not of a network that is trained already, whose columns are settled
         recipe = _with_categories(frame, recipe, notes)
-    codes, names = _series_of(frame, recipe)
+    codes, names = series_of(frame, recipe)
     times, form = _times_of(frame, recipe, codes, notes)
     return Long(frame, times, codes, names, replace(recipe, time_format=form), notes)
 
@@ -115,8 +115,16 @@ def _as_given(columns: tuple[str, ...]) -> str | tuple[str, ...]:
     return columns[0] if len(columns) == 1 else columns
 
 
-def _series_of(frame: pd.DataFrame, recipe: Recipe) -> tuple[NDArray[np.int64], list[str]]:
-    """The number of each row's series, and the names."""
+def series_of(frame: pd.DataFrame, recipe: Recipe) -> tuple[NDArray[np.int64], list[str]]:
+    """The number of each row's series, in the order in which they first appear, and the names.
+
+    Args:
+        frame: (rows, columns), raw.
+        recipe: what they are.
+
+    Raises:
+        DataError: for a row that names no series.
+    """
     columns = recipe.series_columns
     if not columns:
         return np.zeros(len(frame), np.int64), [recipe.name]

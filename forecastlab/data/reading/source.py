@@ -16,7 +16,7 @@ from forecastlab.data.reading.excel import read_excel
 from forecastlab.data.reading.frames import from_frame
 from forecastlab.data.reading.numerals import without
 from forecastlab.data.reading.packed import content_of
-from forecastlab.data.reading.partitions import files_of, with_partitions
+from forecastlab.data.reading.partitions import FileColumn, files_of, partitions_of
 from forecastlab.data.reading.places import PLACES, Places
 from forecastlab.data.reading.records import from_records
 from forecastlab.data.reading.text import in_utf8, read_text
@@ -60,7 +60,7 @@ def read_source(
         path = Path(source).expanduser()
         if _is_file(path):
             return _read_file(path, dialect, texts)
-        return _read_panel(_found(path), dialect, texts, path)
+        return _read_panel(found_files(path), dialect, texts, path)
     if isinstance(source, list | tuple) and source and all(isinstance(path, str | os.PathLike) for path in source):
         return _read_panel([Path(path).expanduser() for path in source], dialect, texts)
     frame, notes = _in_memory(source, start, frequency)
@@ -117,8 +117,12 @@ _TOP = 2**16
 """Bytes in which a text says what it is."""
 
 
-def _found(path: Path) -> list[Path]:
-    """The files of a folder, or those that a pattern finds, in the order of their names."""
+def found_files(path: Path) -> list[Path]:
+    """The files of a folder, or those that a pattern finds, in the order of their names.
+
+    Raises:
+        DataError: if there are none.
+    """
     if path.is_dir():
         found = [inner for inner in path.iterdir() if not inner.name.startswith(".") and inner.is_file()]
         found = files_of(path) or sorted(found)
@@ -149,28 +153,51 @@ def _read_panel(
     for path in paths:
         frame, said = _read_file(path, dialect, texts)
         notes += said
-        if frames and set(frame.columns) != set(frames[0].columns):
-            alone = sorted(map(str, set(frame.columns) ^ set(frames[0].columns)))
-            raise DataError(
-                f"{paths[0]} and {path} are to be one panel, but only one of them has {', '.join(alone[:5])}: expected "
-                "the same columns in all files"
-            )
+        if frames:
+            require_same_columns(paths[0], list(frames[0].columns), path, list(frame.columns))
         frames.append(frame[frames[0].columns] if frames else frame)
-    names, notes = _names(paths), _once(notes, paths)
-    kinds = "files are" if len(frames) > 1 else "file is"
-    partitioned = [] if source is None or not source.is_dir() else with_partitions(frames, paths, source, texts)
-    if partitioned:
-        notes.append(f"{len(frames)} {kinds} one panel: {', '.join(partitioned)} from the names of their folders")
-    elif FILE not in frames[0] and not any(name in frames[0] for name in texts):
-        notes.append(f"{len(frames)} {kinds} one panel: column {FILE} names the file of each row")
-        for frame, name in zip(frames, names, strict=True):
-            frame.insert(0, FILE, name)
-    else:
-        notes.append(f"{len(frames)} {kinds} one panel")
+    beside, note = columns_of_files(paths, source, list(frames[0].columns), texts)
+    notes = [*_once(notes, paths), note]
+    for number, frame in enumerate(frames):
+        for place, column in enumerate(beside):
+            column.put_into(frame, place, number)
     timed = all(isinstance(frame.index, pd.DatetimeIndex) for frame in frames)
     together = pd.concat(frames, ignore_index=not timed)
     together.attrs[PLACES] = Places.below([frame.attrs[PLACES] for frame in frames])
     return together, notes
+
+
+def require_same_columns(path: Path, columns: Sequence[str], other: Path, others: Sequence[str]) -> None:
+    """Raises DataError if two files of a panel differ in their columns."""
+    if alone := sorted(map(str, set(columns) ^ set(others))):
+        raise DataError(
+            f"{path} and {other} are to be one panel, but only one of them has {', '.join(alone[:5])}: expected the "
+            "same columns in all files"
+        )
+
+
+def columns_of_files(
+    paths: Sequence[Path], source: Path | None, columns: Sequence[str], texts: Sequence[str]
+) -> tuple[list[FileColumn], str]:
+    """The columns that tell the files of a panel apart, and a sentence about them.
+
+    Args:
+        paths: the files.
+        source: the folder or pattern that they were found by; None for neither.
+        columns: names of the columns of the files.
+        texts: columns whose text is taken as it stands, such as those that name the series.
+
+    Raises:
+        DataError: as `partitions_of`, or if a file is given twice.
+    """
+    names = _names(paths)
+    panel = f"{len(paths)} {'files are' if len(paths) > 1 else 'file is'} one panel"
+    partitioned = [] if source is None or not source.is_dir() else partitions_of(paths, source, columns, texts)
+    if partitioned:
+        return partitioned, f"{panel}: {', '.join(each.name for each in partitioned)} from the names of their folders"
+    if FILE not in columns and not any(name in columns for name in texts):
+        return [FileColumn(FILE, names)], f"{panel}: column {FILE} names the file of each row"
+    return [], panel
 
 
 def _once(notes: Sequence[str], paths: Sequence[Path]) -> list[str]:

@@ -56,6 +56,9 @@ class ForecastFigure(Callback):
         data = getattr(trainer, "datamodule", None)
         if data is not None and self.series is not None:
             require_series(self.series, data.panel.names)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+            if isinstance(callback, PredictionWriter):
+                callback.series = self.series
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         kept = named_folder(trainer) is not None or _boards(trainer)
@@ -94,9 +97,10 @@ class ForecastFigure(Callback):
     def _draw_written(self, trainer: Trainer, name: str | None) -> None:
         """Draws what was written, if anything was."""
         for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
-            if isinstance(callback, PredictionWriter) and callback.path is not None and callback.table is not None:
+            if isinstance(callback, PredictionWriter) and callback.path is not None and callback.written is not None:
                 panel = trainer.datamodule.panel  # type: ignore[attr-defined]  # Lightning sets it elsewhere
-                figure = forecast_figure(panel, callback.table, series=self.series, choice=f"{OPTION} chooses others")
+                written, choice = callback.written, f"{OPTION} chooses others"
+                figure = forecast_figure(panel, written.table, series=self.series, among=written.among, choice=choice)
                 self._show(trainer, figure, callback.path.with_suffix(".png"), name)
 
     def _show(self, trainer: Trainer, figure: Figure, path: Path, name: str | None) -> None:

@@ -230,7 +230,7 @@ def test_a_prediction_draws_the_series_that_are_chosen(tmp_path, monkeypatch):
         trainer(callbacks=callbacks, logger=RunLogger(tmp_path, "run", 0)).predict(persistence(data), data)
 
     predict("shop 7", "shop 2")
-    assert asked == [{"series": ("shop 7", "shop 2"), "choice": "--series NAME ... chooses others"}]
+    assert asked == [{"series": ("shop 7", "shop 2"), "among": 8, "choice": "--series NAME ... chooses others"}]
     (written,) = tmp_path.rglob("forecast.csv")
     before = written.stat().st_mtime_ns
     with pytest.raises(

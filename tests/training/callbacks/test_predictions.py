@@ -8,6 +8,7 @@ import torch
 from sklearn.metrics import mean_absolute_error
 
 from forecastlab.backbones.lstm import LSTM
+from forecastlab.data.table_datamodule import TableDataModule
 from forecastlab.training.callbacks import (
     AtomicCheckpointIO,
     Checkpoints,
@@ -15,6 +16,7 @@ from forecastlab.training.callbacks import (
     PredictionWriter,
     RunFolder,
     RunLogger,
+    predictions,
 )
 from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, as_if_trained, counting, noise, trainer
@@ -136,7 +138,7 @@ def test_what_an_interrupted_test_left_does_not_count(tmp_path):
     model = as_if_trained(Forecaster(schema=data.schema))
     running = trainer(callbacks=[writer], default_root_dir=tmp_path)
     running.test(model, data, verbose=False)
-    writer._parts.append([torch.zeros(1)] * 4)
+    writer._waiting.append([torch.zeros(1)] * 7)
     running.test(model, data, verbose=False)
     assert len(writer.table) == 2
     assert Path(tmp_path, "predictions.csv").exists()
@@ -222,3 +224,43 @@ def test_where_links_are_not_possible_a_forecast_is_written_all_the_same(tmp_pat
     monkeypatch.setattr(Path, "symlink_to", refuse)
     predict(tmp_path, counting(40), [PredictionWriter()])
     assert [path.name for path in tmp_path.iterdir()] == ["forecast.csv"]
+
+
+@pytest.mark.parametrize("frequency", ["D", "h"])
+@pytest.mark.parametrize("stage", ["test", "predict"])
+def test_a_table_that_is_written_piece_by_piece_is_the_file_of_all_rows_at_once(
+    tmp_path, monkeypatch, stage, frequency
+):
+    times = pd.date_range("2020-01-01", periods=60, freq=frequency)
+    random = np.random.default_rng(0)
+    frames = [pd.DataFrame(random.normal(size=(60, 2)), columns=["x", "y"]) for _ in range(12)]
+    frame = pd.concat(
+        each.assign(id=f"s{number}", ds=times)[: random.integers(40, 60)] for number, each in enumerate(frames)
+    )
+    settings = {"series_column": "id", "targets": ["x", "y"], "horizon": 2, "lookback": 3, "batch_size": 7}
+    data = TableDataModule(frame, fold_by="series", splits=3, **settings)
+    model = as_if_trained(Forecaster(schema=data.schema))
+    texts = []
+    for name, value in (("", 0), ("_MOST_WAITING", 40), ("_KEPT", 30), ("_IN_MEMORY", 100)):
+        if name:
+            monkeypatch.setattr(predictions, name, value)
+        writer = PredictionWriter()
+        writer.series = ["s3", "s11"]
+        getattr(trainer(callbacks=[writer], default_root_dir=tmp_path), stage)(model, data)
+        texts.append(writer.path.read_bytes())
+    assert len(set(texts)) == 1
+    whole = pd.read_csv(writer.path)
+    assert (writer.written.rows, writer.written.among) == (len(whole), 12)
+    assert writer.table["unique_id"].drop_duplicates().tolist() == ["s3", "s11"]
+    assert writer.table["forecast"].tolist() == whole[whole["unique_id"].isin(["s3", "s11"])]["forecast"].tolist()
+
+
+def test_times_are_written_as_pandas_writes_them_in_a_whole_table(tmp_path, monkeypatch):
+    times = pd.date_range("2020-01-01", periods=70_000, freq="D")
+    later = pd.date_range("2190-01-01", periods=30_000, freq="12h").append(times)
+    frame = pd.DataFrame({"unique_id": "a", "ds": later, "y": 1.5})
+    written = predictions.WrittenTable(tmp_path)
+    for begin in range(0, len(frame), 7001):
+        written.add(frame[begin : begin + 7001])
+    with written.content() as content:
+        assert content.read() == frame.to_csv(index=False).encode()
