@@ -73,6 +73,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"window": 3, "positional_encoding": False},
         {"window": 3, "batch_norm": True, "elu": True},
         {"mode": "layer", "batch_norm": True, "max_length": 4},
+        {"window": 3, "batch_norm_attention": True, "elu": True},
+        {"num_layers": 2, "window": 3, "batch_norm": True, "batch_norm_attention": True, "max_length": 4},
     ],
     "LRU": [{"num_layers": 2, "full_glu": True}, {"state_size": 3, "r_min": 0.9, "r_max": 0.999, "max_phase": 0.3}],
     "LSTM": [
