@@ -87,8 +87,7 @@ class StepBatchNorm(nn.Module):
         entry = step[:1].clamp(max=self.max_length - 1)
         mean, variance = self.running_mean[entry].squeeze(0), self.running_variance[entry].squeeze(0)
         if counted is None:
-            options = {"training": True, "momentum": self.momentum, "eps": self.eps}
-            u = batch_norm(u, mean, variance, self.scale, self.shift, **options)
+            u = batch_norm(u, mean, variance, self.scale, self.shift, True, self.momentum, self.eps)
         else:
             u = self._over_places(u, counted, mean, variance)
         with torch.no_grad():  # the copies have moved; no step is read back to the CPU

@@ -68,8 +68,9 @@ class LARNNLayer(GatedLayer):
         max_length: int,
         recurrent_dropout: float,
         batch_norm_attention: bool,
+        weight_dropout: float,
     ) -> None:
-        super().__init__(input_size, hidden_size, recurrent_dropout)
+        super().__init__(input_size, hidden_size, recurrent_dropout, weight_dropout)
         self.num_heads = num_heads
         self.window = window
         self.mode = mode
@@ -99,7 +100,7 @@ class LARNNLayer(GatedLayer):
         width, rows = x.shape[2], 4 * self.hidden_size
         mask = dropout_mask(x.new_empty(x.shape[0], self.hidden_size), self.recurrent_dropout, self.training)
         from_x = torch.cat([self.weight_ih, self.query.weight[:, :width]])  # gates and query as one product
-        from_h = torch.cat([self.weight_hh, self.query.weight[:, width:]])
+        from_h = torch.cat([self.recurrent_weight(), self.query.weight[:, width:]])
         positions = None if self.position is None else self.position(self.ages)
         ages = torch.arange(self.window - 1, -1, -1, device=x.device)  # of the cells in the queue, in steps
 
@@ -208,6 +209,9 @@ class LARNN(Layered):
         recurrent_dropout: probability that a unit of h_{t-1} is dropped, in training. The same units are dropped at all
             steps of a sequence (Gal and Ghahramani 2016).
         batch_norm_attention: whether keys, values and the attention result are normalised over the batch.
+        weight_dropout: probability that an entry of the hidden-to-hidden matrices is dropped, in training (DropConnect;
+            Merity et al. 2018, arXiv:1708.02182). The same entries are dropped at every step and in all sequences of a
+            batch. The query's is not dropped.
 
     Raises:
         ValueError: for a size that is not positive, a hidden_size that is not a multiple of num_heads, an unknown mode
@@ -231,6 +235,7 @@ class LARNN(Layered):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         batch_norm_attention: bool = False,
+        weight_dropout: float = 0.0,
     ) -> None:
         require_positive(num_heads=num_heads, window=window, max_length=max_length)
         if hidden_size % num_heads:
@@ -250,6 +255,7 @@ class LARNN(Layered):
                 max_length,
                 recurrent_dropout,
                 batch_norm_attention,
+                weight_dropout,
             )
             for width in input_widths(input_size, hidden_size, num_layers)
         ]

@@ -38,7 +38,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"score": "scaled_dot"},
         {"score": "scaled_dot", "backbone": Bidirectional},
     ],
-    "BNLSTM": [{"num_layers": 2, "max_length": 4}],
+    "BNLSTM": [{"num_layers": 2, "max_length": 4, "weight_dropout": 0.5}],
     "Bidirectional": [{"backbone": partial(GRU, num_layers=2)}, {"backbone": RNN}],
     "ConvEncoder": [
         {"channels": 6, "kernel_size": 1, "activation": "identity"},
@@ -59,7 +59,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"backbone": partial(SLSTM, num_layers=2), "dilations": (2, 5)},
     ],
     "GRU": [
-        {"num_layers": 2},
+        {"num_layers": 2, "weight_dropout": 0.5},
         {"num_layers": 2, "reset_after": False},
         {"activation": "softsign", "gate_activation": "hard_sigmoid", "initialization": "orthogonal"},
     ],
@@ -69,7 +69,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"num_layers": 3, "tie_weights": True, "squash_gated": True},
     ],
     "LARNN": [
-        {"num_layers": 2, "window": 3, "mode": "layer", "elu": True},
+        {"num_layers": 2, "window": 3, "mode": "layer", "elu": True, "weight_dropout": 0.5},
         {"window": 3, "positional_encoding": False},
         {"window": 3, "batch_norm": True, "elu": True},
         {"mode": "layer", "batch_norm": True, "max_length": 4},
@@ -78,7 +78,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
     "LRU": [{"num_layers": 2, "full_glu": True}, {"state_size": 3, "r_min": 0.9, "r_max": 0.999, "max_phase": 0.3}],
     "LSTM": [
-        {"num_layers": 2},
+        {"num_layers": 2, "weight_dropout": 0.5},
         {"activation": "relu", "forget_bias": 1.0},
         {"num_layers": 2, "cell_activation": "identity", "gate_activation": "hard_sigmoid"},
         {"initialization": "orthogonal"},
@@ -97,17 +97,21 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "MinLSTM": [{"num_layers": 2}, {"candidate": "positive", "forget_bias": 1.0}],
     "Parallel": [{"branches": [GRU]}, {"branches": [GRU, LSTM, partial(Parallel, branches=[RNN, GRU])]}],
     "Patches": [{"length": 3, "stride": 2, "backbone": LSTM}],
-    "PeepholeLSTM": [{"num_layers": 2}, {"peephole": "full", "forget_bias": 1.0}],
+    "PeepholeLSTM": [{"num_layers": 2, "weight_dropout": 0.5}, {"peephole": "full", "forget_bias": 1.0}],
     "RGLRU": [{"num_layers": 2}],
-    "RNN": [{"num_layers": 2}, {"activation": "relu"}, {"num_layers": 2, "activation": "softsign"}],
+    "RNN": [
+        {"num_layers": 2, "weight_dropout": 0.5},
+        {"activation": "relu"},
+        {"num_layers": 2, "activation": "softsign"},
+    ],
     "Residual": [{"branches": [RNN, LSTM]}, {"branches": [partial(LSTM, hidden_size=INPUT_SIZE)]}],
     "ResidualLSTM": [
-        {"num_layers": 2},
+        {"num_layers": 2, "weight_dropout": 0.5},
         {"peephole": "none", "projection": False, "forget_bias": 1.0},
         {"hidden_size": INPUT_SIZE},
     ],
     "S5": [{"num_layers": 2}, {"state_size": 6, "num_blocks": 3, "discretisation": "bilinear", "dt_max": 0.5}],
-    "SLSTM": [{"num_layers": 2}, {"forget": "exp", "num_heads": 1, "forget_bias": 1.0}],
+    "SLSTM": [{"num_layers": 2, "weight_dropout": 0.5}, {"forget": "exp", "num_heads": 1, "forget_bias": 1.0}],
     "SelfAttention": [{"num_layers": 2}, {"positional_encoding": "none"}, {"num_heads": 1, "num_layers": 2}],
     "Series": [
         {"feed": "prediction"},
