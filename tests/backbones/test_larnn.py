@@ -55,8 +55,12 @@ def numpy_larnn(net, x, mask=1.0, drop="oldest", age=lambda place, length: lengt
     w_key, w_value = np.split(w_memory, 2)
     size = HIDDEN // HEADS
 
-    def bn(name, u, over=0):
-        u = (u - u.mean(over)) / np.sqrt(u.var(over) + EPS)
+    def bn(name, u, over=0):  # at the present step t of the loop below
+        norm = getattr(layer, name)
+        mean, variance = u.mean(over), u.var(over)
+        if not net.training:
+            mean, variance = norm.running_mean[t].numpy(), norm.running_variance[t].numpy()
+        u = (u - mean) / np.sqrt(variance + EPS)
         return p[f"{name}.scale"] * u + p.get(f"{name}.shift", 0)
 
     x = x.numpy()
@@ -72,7 +76,8 @@ def numpy_larnn(net, x, mask=1.0, drop="oldest", age=lambda place, length: lengt
         keys = np.stack([phi(cell @ w_key.T) for cell in cells], 1)  # (batch, queue, hidden)
         values = np.stack([phi(cell @ w_value.T) for cell in cells], 1)
         if layer.batch_norm_attention:
-            memory = bn("normalise_memory", np.concatenate([keys, values], 2), over=(0, 1))
+            memory = np.concatenate([keys, values], 2) * (t > 0)  # in the first step they have no variance
+            memory = bn("normalise_memory", memory, over=(0, 1))
             keys, values = np.split(memory, 2, axis=2)
         query = phi(np.concatenate([x[:, t], h * mask], 1) @ p["query.weight"].T + p["query.bias"])
         heads, weights = [], np.zeros((x.shape[0], HEADS, WINDOW))
@@ -83,7 +88,7 @@ def numpy_larnn(net, x, mask=1.0, drop="oldest", age=lambda place, length: lengt
             weights[:, k, WINDOW - len(queue) :] = e
             heads.append((e[:, :, None] * values[:, :, part]).sum(1))
         a = phi(np.concatenate(heads, 1) @ p["attended.weight"].T + p["attended.bias"])
-        a = bn("normalise_attended", a) if layer.batch_norm_attention else a
+        a = bn("normalise_attended", a * (t > 0)) if layer.batch_norm_attention else a
         from_x, from_h, from_a = x[:, t] @ p["weight_ih"].T, (h * mask) @ p["weight_hh"].T, a @ p["weight_ah"].T
         if not layer.batch_norm:
             gates = from_x + from_h + from_a
@@ -252,6 +257,17 @@ def test_in_evaluation_the_batch_norms_use_each_steps_running_statistics_and_row
         norm.running_mean[3] += 1
     changed = (net(x)[0] != y).any(2).any(0)
     assert changed.tolist() == [t >= 3 for t in range(TIME)]
+
+
+@pytest.mark.parametrize("norms", [{"batch_norm": True}, {"batch_norm_attention": True}], ids=str)
+def test_in_evaluation_it_equals_the_equations_with_each_steps_own_running_statistics(norms):
+    net, x = build(**norms), inputs()
+    for _ in range(20):
+        net(inputs())
+    output, _ = numpy_larnn(net.eval(), x)
+    np.testing.assert_allclose(net(x)[0].detach().numpy(), output, atol=1e-10)
+    ((_, _, _, steps),) = net(x)[1]
+    assert steps.tolist() == [TIME] * BATCH
 
 
 @pytest.mark.parametrize("steps", [1, 3])
