@@ -20,9 +20,16 @@ class BNLSTMLayer(GatedLayer):
     parts: ClassVar[tuple[str, ...]] = ("input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden")
 
     def __init__(
-        self, input_size: int, hidden_size: int, recurrent_dropout: float, max_length: int, momentum: float, eps: float
+        self,
+        input_size: int,
+        hidden_size: int,
+        recurrent_dropout: float,
+        max_length: int,
+        momentum: float,
+        eps: float,
+        weight_dropout: float,
     ) -> None:
-        super().__init__(input_size, hidden_size, recurrent_dropout)
+        super().__init__(input_size, hidden_size, recurrent_dropout, weight_dropout)
         rows = 4 * hidden_size
         self.normalise_input = StepBatchNorm(rows, max_length, shift=False, momentum=momentum, eps=eps)
         self.normalise_hidden = StepBatchNorm(rows, max_length, shift=False, momentum=momentum, eps=eps)
@@ -81,6 +88,9 @@ class BNLSTM(Layered):
         max_length: number of time steps with running statistics of their own.
         momentum: weight of the present batch in the running statistics.
         eps: added to every variance.
+        weight_dropout: probability that an entry of the hidden-to-hidden matrices is dropped, in training (DropConnect;
+            Merity et al. 2018, arXiv:1708.02182). The same entries are dropped at every step and in all sequences of a
+            batch.
 
     Raises:
         ValueError: for a size that is not positive or a probability outside [0, 1); and in training for a single row.
@@ -98,9 +108,10 @@ class BNLSTM(Layered):
         max_length: int = 100,
         momentum: float = 0.1,
         eps: float = 1e-5,
+        weight_dropout: float = 0.0,
     ) -> None:
         layers = [
-            BNLSTMLayer(width, hidden_size, recurrent_dropout, max_length, momentum, eps)
+            BNLSTMLayer(width, hidden_size, recurrent_dropout, max_length, momentum, eps, weight_dropout)
             for width in input_widths(input_size, hidden_size, num_layers)
         ]
         super().__init__(input_size, layers, hidden_size, dropout)

@@ -67,8 +67,10 @@ class LARNNLayer(GatedLayer):
         batch_norm: bool,
         max_length: int,
         recurrent_dropout: float,
+        batch_norm_attention: bool,
+        weight_dropout: float,
     ) -> None:
-        super().__init__(input_size, hidden_size, recurrent_dropout)
+        super().__init__(input_size, hidden_size, recurrent_dropout, weight_dropout)
         self.num_heads = num_heads
         self.window = window
         self.mode = mode
@@ -89,12 +91,16 @@ class LARNNLayer(GatedLayer):
             if mode == "residual":
                 self.normalise_recurrent = StepBatchNorm(4 * hidden_size, max_length, shift=False)
             self.normalise_hidden = StepBatchNorm(hidden_size, max_length, scale=1.0)
+        self.batch_norm_attention = batch_norm_attention
+        if batch_norm_attention:
+            self.normalise_memory = StepBatchNorm(2 * hidden_size, max_length, scale=1.0)
+            self.normalise_attended = StepBatchNorm(hidden_size, max_length, scale=1.0)
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
         width, rows = x.shape[2], 4 * self.hidden_size
         mask = dropout_mask(x.new_empty(x.shape[0], self.hidden_size), self.recurrent_dropout, self.training)
         from_x = torch.cat([self.weight_ih, self.query.weight[:, :width]])  # gates and query as one product
-        from_h = torch.cat([self.weight_hh, self.query.weight[:, width:]])
+        from_h = torch.cat([self.recurrent_weight(), self.query.weight[:, width:]])
         positions = None if self.position is None else self.position(self.ages)
         ages = torch.arange(self.window - 1, -1, -1, device=x.device)  # of the cells in the queue, in steps
 
@@ -102,7 +108,7 @@ class LARNNLayer(GatedLayer):
             h, c, queue, t = cast(tuple[Tensor, ...], state)
             h_t = linear(h if mask is None else h * mask, from_h)
             query = self.activation(x_t[:, rows:] + h_t[:, rows:] + self.query.bias)
-            a, weights = self._attend(query, queue, positions, ages > t.unsqueeze(1))
+            a, weights = self._attend(query, queue, positions, ages <= t.unsqueeze(1), t)
             gates = self._join(x_t[:, :rows], h_t[:, :rows], linear(a, self.weight_ah), t) + self.bias
             i, f, g, o = gates.chunk(4, -1)
             i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
@@ -121,14 +127,22 @@ class LARNNLayer(GatedLayer):
         queue = self.bias.new_zeros(batch_size, self.window, 2 * self.hidden_size)  # a zero cell has zero key and value
         return zeros, zeros.clone(), queue, torch.zeros(batch_size, dtype=torch.long, device=self.bias.device)
 
-    def _attend(self, query: Tensor, queue: Tensor, positions: Tensor | None, missing: Tensor) -> tuple[Tensor, Tensor]:
+    def _attend(
+        self, query: Tensor, queue: Tensor, positions: Tensor | None, there: Tensor, t: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """A query (batch, hidden_size) and the queue -> the attention result and weights (batch, heads, window)."""
         queue = self.activation(queue if positions is None else queue + positions)
+        later = (t > 0).unsqueeze(1)
+        if self.batch_norm_attention:
+            queue = self.normalise_memory(queue * later.unsqueeze(2), t, there)
         keys, values = queue.reshape(*queue.shape[:2], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         scores = query.reshape(query.shape[0], self.num_heads, 1, -1) @ keys.transpose(-1, -2)
-        scores = (scores * keys.shape[-1] ** -0.5).masked_fill(missing[:, None, None], -torch.inf)
+        scores = (scores * keys.shape[-1] ** -0.5).masked_fill(~there[:, None, None], -torch.inf)
         weights = scores.softmax(-1)  # (batch, heads, 1, window)
-        return self.activation(self.attended((weights @ values).flatten(1))), weights.squeeze(2)
+        a = self.activation(self.attended((weights @ values).flatten(1)))
+        if self.batch_norm_attention:
+            a = self.normalise_attended(a * later, t)
+        return a, weights.squeeze(2)
 
     def _join(self, x_t: Tensor, h: Tensor, a: Tensor, t: Tensor) -> Tensor:
         if not self.batch_norm:
@@ -158,14 +172,20 @@ class LARNN(Layered):
 
     Without batch norm the two modes are one function, since a product with a concatenation is a sum of products. With
     batch norm the rows of a batch influence each other in training, and a batch needs two or more rows: see `BNLSTM`.
-    Keys, values and the attention result are not normalised. In the first step all rows see the same zero cell, and
-    equal rows have no variance to divide by.
+    `batch_norm_attention`, with or without `batch_norm`, also normalises the attention:
+
+        [k_j ; v_j] = BN(φ(W_kv [c_j ; p_{t-j}]))      mean and variance over the rows and the cells of the queue
+        a_t = BN(φ(W_o [heads] + b_o))
+
+    The author's best results have it, together with ELU. In the first step all rows see the same zero cell. Equal rows
+    have no variance, so keys, values and result are then the offsets of their norms, in evaluation as in training.
 
     **The author's public code differs from the text; this class follows the text.** The code keeps its cells in a plain
     list, so the optimizer never sees their parameters, and dropout and batch norm stay in training mode in evaluation.
     It runs cell 0 on the raw input in every layer, on one state that all layers share. It throws the normalised gates
-    away. Its "layer" mode needs inputs as wide as the hidden state. Deviations from the text: keys and values have no
-    bias, and attention weights have no dropout.
+    away. Its "layer" mode needs inputs as wide as the hidden state. It normalises keys and values by one batch norm in
+    turn, whose running statistics all steps share; here each has its own, per step. Deviations from the text: keys and
+    values have no bias, and attention weights have no dropout.
 
     The state is, per layer, (h (batch, hidden_size), c (batch, hidden_size), queue (batch, window, 2 * hidden_size):
     [W_k c_j ; W_v c_j] of the last cells, oldest first, of which the newest t + 1 count; t (batch,) integer: steps so
@@ -184,10 +204,14 @@ class LARNN(Layered):
         positional_encoding: whether the age of a cell is joined to it.
         elu: whether ELU replaces the identity in the attention and tanh on the cell.
         batch_norm: whether gates and output are normalised over the batch.
-        max_length: number of time steps with running statistics of their own; used with batch_norm only.
+        max_length: number of time steps with running statistics of their own; used with batch norms only.
         dropout: probability that an output of a layer is dropped before the next layer reads it, in training.
         recurrent_dropout: probability that a unit of h_{t-1} is dropped, in training. The same units are dropped at all
             steps of a sequence (Gal and Ghahramani 2016).
+        batch_norm_attention: whether keys, values and the attention result are normalised over the batch.
+        weight_dropout: probability that an entry of the hidden-to-hidden matrices is dropped, in training (DropConnect;
+            Merity et al. 2018, arXiv:1708.02182). The same entries are dropped at every step and in all sequences of a
+            batch. The query's is not dropped.
 
     Raises:
         ValueError: for a size that is not positive, a hidden_size that is not a multiple of num_heads, an unknown mode
@@ -210,6 +234,8 @@ class LARNN(Layered):
         max_length: int = 100,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        batch_norm_attention: bool = False,
+        weight_dropout: float = 0.0,
     ) -> None:
         require_positive(num_heads=num_heads, window=window, max_length=max_length)
         if hidden_size % num_heads:
@@ -228,6 +254,8 @@ class LARNN(Layered):
                 batch_norm,
                 max_length,
                 recurrent_dropout,
+                batch_norm_attention,
+                weight_dropout,
             )
             for width in input_widths(input_size, hidden_size, num_layers)
         ]

@@ -30,6 +30,22 @@ def dropout_mask(like: Tensor, probability: float, training: bool) -> Tensor | N
     return dropout(torch.ones_like(like), probability) if training and probability else None
 
 
+def dropped_weight(weight: Tensor, probability: float, training: bool) -> Tensor:
+    """A weight for one sequence, some entries dropped: DropConnect on a recurrent path (Merity et al. 2018).
+
+    All steps of a sequence, and all sequences of a batch, miss the same entries.
+
+    Args:
+        weight: the parameter.
+        probability: probability that an entry is dropped. The others are multiplied by 1 / (1 - probability).
+        training: whether to drop at all.
+
+    Returns:
+        The weight, of the same shape; the parameter itself, which kernels and exports know, if nothing is dropped.
+    """
+    return dropout(weight, probability) if training and probability else weight
+
+
 def input_widths(input_size: int, hidden_size: int, num_layers: int) -> list[int]:
     """What each layer of a stack of equal layers reads: the inputs, then the output of the layer below.
 
@@ -137,6 +153,7 @@ class GatedLayer(Layer):
         hidden_size: width of the hidden state.
         recurrent_dropout: probability that the gates do not see a unit of the hidden state, in training. The same units
             are dropped at every step of a sequence.
+        weight_dropout: probability that an entry of `weight_hh` is dropped, in training (see `dropped_weight`).
 
     Attributes:
         gates: names of the gates in the order of their rows.
@@ -144,12 +161,15 @@ class GatedLayer(Layer):
 
     gates: ClassVar[tuple[str, ...]]
 
-    def __init__(self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0, weight_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         require_positive(input_size=input_size, hidden_size=hidden_size)
-        require_probability(recurrent_dropout=recurrent_dropout)
+        require_probability(recurrent_dropout=recurrent_dropout, weight_dropout=weight_dropout)
         self.hidden_size = hidden_size
         self.recurrent_dropout = recurrent_dropout
+        self.weight_dropout = weight_dropout
         rows = len(self.gates) * hidden_size
         bound = hidden_size**-0.5
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size).uniform_(-bound, bound))
@@ -176,9 +196,17 @@ class GatedLayer(Layer):
         """A new mask of recurrent dropout; call it once per sequence (see `dropout_mask`)."""
         return dropout_mask(like, self.recurrent_dropout, self.training)
 
+    def recurrent_weight(self) -> Tensor:
+        """`weight_hh` with new entries dropped, in training; call it once per sequence (see `dropped_weight`)."""
+        return dropped_weight(self.weight_hh, self.weight_dropout, self.training)
+
     def recurrence(self, mask: Tensor | None) -> Callable[[Tensor], Tensor]:
-        """The hidden state's share in all gates, as a function (batch, hidden_size) -> (batch, gates * hidden_size)."""
-        return lambda h: linear(h if mask is None else h * mask, self.weight_hh)
+        """The hidden state's share in all gates, as a function (batch, hidden_size) -> (batch, gates * hidden_size).
+
+        Call it once per sequence: it drops new entries of `weight_hh`.
+        """
+        weight = self.recurrent_weight()
+        return lambda h: linear(h if mask is None else h * mask, weight)
 
 
 class InputGatedLayer(Layer):

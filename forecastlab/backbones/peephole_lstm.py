@@ -40,6 +40,9 @@ class PeepholeLSTM(Layered):
         forget_bias: added to the forget gate's bias at the start.
         fused: whether a compiled kernel runs long sequences on a CPU, if the peepholes are diagonal. It needs numba
             (see `kernels.choice`). Without it, a loop in Python computes the same up to rounding.
+        weight_dropout: probability that an entry of the hidden-to-hidden matrices is dropped, in training (DropConnect;
+            Merity et al. 2018, arXiv:1708.02182). The same entries are dropped at every step and in all sequences of a
+            batch. The peepholes are not dropped.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown `peephole`.
@@ -57,11 +60,12 @@ class PeepholeLSTM(Layered):
         peephole: Literal["diagonal", "full"] = "diagonal",
         forget_bias: float = 0.0,
         fused: bool = True,
+        weight_dropout: float = 0.0,
     ) -> None:
         if peephole not in ("diagonal", "full"):
             raise ValueError(f"peephole must be 'diagonal' or 'full', got {peephole!r}")
         widths = input_widths(input_size, hidden_size, num_layers)
-        options = (recurrent_dropout, peephole, forget_bias, fused)
+        options = (recurrent_dropout, peephole, forget_bias, fused, weight_dropout)
         layers = [PeepholeLSTMLayer(width, hidden_size, *options) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)
 
@@ -85,8 +89,9 @@ class PeepholeLSTMLayer(GatedLayer):
         peephole: str,
         forget_bias: float,
         fused: bool,
+        weight_dropout: float,
     ) -> None:
-        super().__init__(input_size, hidden_size, recurrent_dropout)
+        super().__init__(input_size, hidden_size, recurrent_dropout, weight_dropout)
         self.fused = fused and peephole == "diagonal"
         shape = (3, hidden_size) if peephole == "diagonal" else (3, hidden_size, hidden_size)
         self.weight_ch = nn.Parameter(torch.empty(shape).uniform_(-(hidden_size**-0.5), hidden_size**-0.5))
@@ -97,7 +102,7 @@ class PeepholeLSTMLayer(GatedLayer):
         h_and_c = cast("tuple[Tensor, Tensor]", state)
         inputs, mask = self.project(x), self.mask(h_and_c[0])
         if self.fused and not keep_parts and usable(inputs, *h_and_c, self.weight_hh):
-            return *lstm(inputs, self.weight_hh, h_and_c, mask, self.weight_ch), ()
+            return *lstm(inputs, self.recurrent_weight(), h_and_c, mask, self.weight_ch), ()
         recur = self.recurrence(mask)
         v_i, v_f, v_o = self.weight_ch.unbind()
 

@@ -12,7 +12,7 @@ from torch.nn.functional import dropout, linear
 from forecastlab.backbones.any_length import of_any_length
 from forecastlab.backbones.base import Backbone, require_positive, require_probability
 from forecastlab.backbones.kernels.choice import usable
-from forecastlab.backbones.layered import dropout_mask
+from forecastlab.backbones.layered import dropout_mask, dropped_weight
 from forecastlab.backbones.stepping import Stepped
 from forecastlab.batch import LayerStates, State
 
@@ -176,7 +176,7 @@ class Recurrent(Backbone, Stepped):
                 )
             weight_ih, weight_hh, bias_ih, bias_hh = self._layer(layer)
             mask = dropout_mask(x.new_ones(x.shape[0], self.hidden_size), self.recurrent_dropout, self.training)
-            weight_hh = _dropped(weight_hh, self.weight_dropout, self.training)
+            weight_hh = dropped_weight(weight_hh, self.weight_dropout, self.training)
             weights, start = LayerWeights(weight_hh, bias_hh, mask), _pick(states, layer)
             inputs = linear(x, weight_ih, bias_ih)
             if self.fused and signals is None and usable(inputs, weight_hh, *_leaves(start)):
@@ -212,11 +212,6 @@ class LayerWeights(NamedTuple):
     def recur(self, h: Tensor, rows: slice = slice(None)) -> Tensor:
         """A hidden state (batch, hidden_size) -> its share in the given rows of the gates (batch, rows)."""
         return linear(h if self.mask is None else h * self.mask, self.weight_hh[rows], self.bias_hh[rows])
-
-
-def _dropped(weight: Tensor, probability: float, training: bool) -> Tensor:
-    # without dropout the parameter itself, which kernels and exports know
-    return dropout(weight, probability) if training and probability else weight
 
 
 def _drop_time_first(x: Tensor, probability: float, training: bool) -> Tensor:

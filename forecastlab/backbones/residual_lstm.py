@@ -45,6 +45,9 @@ class ResidualLSTM(Layered):
         forget_bias: added to the forget gate's bias at the start.
         fused: whether a compiled kernel runs long sequences on a CPU. It needs numba (see `kernels.choice`). Without
             it, a loop in Python computes the same up to rounding.
+        weight_dropout: probability that an entry of the hidden-to-hidden matrices is dropped, in training (DropConnect;
+            Merity et al. 2018, arXiv:1708.02182). The same entries are dropped at every step and in all sequences of a
+            batch. W_p and the peepholes are not dropped.
 
     Raises:
         ValueError: for a size below 1, a dropout outside [0, 1), or an unknown `peephole`.
@@ -63,11 +66,12 @@ class ResidualLSTM(Layered):
         projection: bool = True,
         forget_bias: float = 0.0,
         fused: bool = True,
+        weight_dropout: float = 0.0,
     ) -> None:
         if peephole not in ("none", "diagonal"):
             raise ValueError(f"peephole must be 'none' or 'diagonal', got {peephole!r}")
         widths = input_widths(input_size, hidden_size, num_layers)
-        options = (recurrent_dropout, peephole == "diagonal", projection, forget_bias, fused)
+        options = (recurrent_dropout, peephole == "diagonal", projection, forget_bias, fused, weight_dropout)
         layers = [ResidualLSTMLayer(width, hidden_size, *options) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)
 
@@ -101,8 +105,9 @@ class ResidualLSTMLayer(GatedLayer):
         projection: bool,
         forget_bias: float,
         fused: bool,
+        weight_dropout: float,
     ) -> None:
-        super().__init__(input_size, hidden_size, recurrent_dropout)
+        super().__init__(input_size, hidden_size, recurrent_dropout, weight_dropout)
         self.fused = fused
         self.weight_ch = self._parameter(3, hidden_size) if peephole else None
         self.projection = self._parameter(hidden_size, hidden_size) if projection else None
@@ -115,7 +120,7 @@ class ResidualLSTMLayer(GatedLayer):
         inputs, mask = self.project(x), self.mask(h_and_c[0])
         shortcut = x if self.shortcut is None else linear(x, self.shortcut)
         if self.fused and not keep_parts and usable(inputs, *h_and_c, self.weight_hh, shortcut):
-            return *lstm(inputs, self.weight_hh, h_and_c, mask, self.weight_ch, shortcut, self.projection), ()
+            return *lstm(inputs, self.recurrent_weight(), h_and_c, mask, self.weight_ch, shortcut, self.projection), ()
         recur = self.recurrence(mask)
         v_i, v_f, v_o = (None, None, None) if self.weight_ch is None else self.weight_ch.unbind()
 

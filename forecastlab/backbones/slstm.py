@@ -61,6 +61,9 @@ class SLSTM(Layered):
             unit, evenly between. None for 0 to 6 with "sigmoid", and 0 with "exp".
         fused: whether a compiled kernel runs long sequences on a CPU. It needs numba (see `kernels.choice`). Without
             it, a loop in Python computes the same up to rounding.
+        weight_dropout: probability that an entry of the hidden-to-hidden matrices is dropped, in training (DropConnect;
+            Merity et al. 2018, arXiv:1708.02182). The same entries are dropped at every step and in all sequences of a
+            batch.
 
     Raises:
         ValueError: for a size that is not positive, a hidden size that is not a multiple of `num_heads`, an unknown
@@ -80,9 +83,10 @@ class SLSTM(Layered):
         forget: Forget = "sigmoid",
         forget_bias: ForgetBias = None,
         fused: bool = True,
+        weight_dropout: float = 0.0,
     ) -> None:
         widths = input_widths(input_size, hidden_size, num_layers)
-        options = (recurrent_dropout, num_heads, forget, forget_bias, fused)
+        options = (recurrent_dropout, num_heads, forget, forget_bias, fused, weight_dropout)
         layers = [SLSTMLayer(width, hidden_size, *options) for width in widths]
         super().__init__(input_size, layers, hidden_size, dropout)
 
@@ -115,10 +119,11 @@ class SLSTMLayer(GatedLayer):
         forget: Forget = "sigmoid",
         forget_bias: ForgetBias = None,
         fused: bool = True,
+        weight_dropout: float = 0.0,
     ) -> None:
         require_heads(num_heads, hidden_size=hidden_size)
         require_forget(forget)
-        super().__init__(input_size, hidden_size, recurrent_dropout)
+        super().__init__(input_size, hidden_size, recurrent_dropout, weight_dropout)
         self.num_heads = num_heads
         self.forget = forget
         self.fused = fused
@@ -143,11 +148,11 @@ class SLSTMLayer(GatedLayer):
             As `run`.
         """
         memory = cast(tuple[Tensor, ...], state)
-        mask = self.mask(memory[0])
-        if self.fused and not keep_parts and usable(inputs, *memory, self.weight_hh):
-            return *slstm(inputs, self.weight_hh, memory, mask, self.forget == "exp"), []
+        mask, weight_hh = self.mask(memory[0]), self.recurrent_weight()
+        if self.fused and not keep_parts and usable(inputs, *memory, weight_hh):
+            return *slstm(inputs, weight_hh, memory, mask, self.forget == "exp"), []
         batch, time, _ = inputs.shape
-        heads, width = self.num_heads, self.weight_hh.shape[1]
+        heads, width = self.num_heads, weight_hh.shape[1]
 
         def split(part: Tensor) -> Tensor:  # (batch, hidden_size) -> (heads, batch, head_size)
             return part.view(batch, heads, width).transpose(0, 1)
@@ -157,7 +162,7 @@ class SLSTMLayer(GatedLayer):
 
         # Head by head, so that one batched product per step serves all heads and gates.
         per_head = inputs.view(batch, time, 4, heads, width).permute(3, 1, 0, 2, 4).reshape(heads, time, batch, -1)
-        recurrent = self.weight_hh.view(4, heads, width, width).permute(1, 3, 0, 2).reshape(heads, width, 4 * width)
+        recurrent = weight_hh.view(4, heads, width, width).permute(1, 3, 0, 2).reshape(heads, width, 4 * width)
         kept, forget = None if mask is None else split(mask), self.forget
 
         def step(x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:

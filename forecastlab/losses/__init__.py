@@ -4,6 +4,7 @@ from forecastlab.losses.base import Loss
 from forecastlab.losses.bernoulli import Bernoulli
 from forecastlab.losses.counts import NegativeBinomial, Poisson
 from forecastlab.losses.gaussian import GaussianNLL
+from forecastlab.losses.implicit_quantile import ImplicitQuantile
 from forecastlab.losses.likelihood import Likelihood
 from forecastlab.losses.log_normal import LogNormal
 from forecastlab.losses.mixture import Mixture
@@ -19,6 +20,7 @@ __all__ = [
     "Bernoulli",
     "GaussianNLL",
     "Huber",
+    "ImplicitQuantile",
     "JointMeanQuantile",
     "Likelihood",
     "LogNormal",

@@ -118,8 +118,9 @@ def dropout_arguments(cls):
     names = inspect.signature(cls).parameters
     if "dropout" in names and "num_layers" in names:
         yield {"num_layers": 2, "dropout": 0.5}
-    if "recurrent_dropout" in names:
-        yield {"recurrent_dropout": 0.5}
+    for name in ("recurrent_dropout", "weight_dropout"):
+        if name in names:
+            yield {name: 0.5}
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,20 @@ def test_kernel_equals_the_other_way_in_outputs_state_and_gradients(name, dtype,
     assert_same(results(only_kernels(fused), x, state, given), results(plain, x, state, given), TOLERANCE[dtype])
 
 
+@every
+def test_a_part_of_the_state_gets_its_gradient_where_nothing_else_wants_one(name, only_kernels):
+    """The gates of all steps are kept for it: a network that is frozen may start from a state that is learned."""
+    fused, plain = (model.requires_grad_(False) for model in pair(CELLS[name]))
+    state, given = started(plain, 2, torch.float64)
+    x = sequence(2)
+    only_kernels(fused)
+    for part, leaf in enumerate(given):
+        alone = [other if number == part else other.detach() for number, other in enumerate(given)]
+        found, expected = (model(x, like(state, iter(alone)))[0].sin().sum() for model in (fused, plain))
+        gradients = [torch.autograd.grad(total, leaf)[0] for total in (found, expected)]
+        torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=1e-10)
+
+
 @both_dtypes
 @pytest.mark.parametrize("name", DROPPED)
 def test_kernel_and_loop_drop_the_same_units(name, dtype, only_kernels):

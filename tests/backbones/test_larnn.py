@@ -55,8 +55,12 @@ def numpy_larnn(net, x, mask=1.0, drop="oldest", age=lambda place, length: lengt
     w_key, w_value = np.split(w_memory, 2)
     size = HIDDEN // HEADS
 
-    def bn(name, u):
-        u = (u - u.mean(0)) / np.sqrt(u.var(0) + EPS)
+    def bn(name, u, over=0):  # at the present step t of the loop below
+        norm = getattr(layer, name)
+        mean, variance = u.mean(over), u.var(over)
+        if not net.training:
+            mean, variance = norm.running_mean[t].numpy(), norm.running_variance[t].numpy()
+        u = (u - mean) / np.sqrt(variance + EPS)
         return p[f"{name}.scale"] * u + p.get(f"{name}.shift", 0)
 
     x = x.numpy()
@@ -71,6 +75,10 @@ def numpy_larnn(net, x, mask=1.0, drop="oldest", age=lambda place, length: lengt
             cells.append(cell)
         keys = np.stack([phi(cell @ w_key.T) for cell in cells], 1)  # (batch, queue, hidden)
         values = np.stack([phi(cell @ w_value.T) for cell in cells], 1)
+        if layer.batch_norm_attention:
+            memory = np.concatenate([keys, values], 2) * (t > 0)  # in the first step they have no variance
+            memory = bn("normalise_memory", memory, over=(0, 1))
+            keys, values = np.split(memory, 2, axis=2)
         query = phi(np.concatenate([x[:, t], h * mask], 1) @ p["query.weight"].T + p["query.bias"])
         heads, weights = [], np.zeros((x.shape[0], HEADS, WINDOW))
         for k in range(HEADS):
@@ -80,6 +88,7 @@ def numpy_larnn(net, x, mask=1.0, drop="oldest", age=lambda place, length: lengt
             weights[:, k, WINDOW - len(queue) :] = e
             heads.append((e[:, :, None] * values[:, :, part]).sum(1))
         a = phi(np.concatenate(heads, 1) @ p["attended.weight"].T + p["attended.bias"])
+        a = bn("normalise_attended", a * (t > 0)) if layer.batch_norm_attention else a
         from_x, from_h, from_a = x[:, t] @ p["weight_ih"].T, (h * mask) @ p["weight_hh"].T, a @ p["weight_ah"].T
         if not layer.batch_norm:
             gates = from_x + from_h + from_a
@@ -111,6 +120,17 @@ def test_equals_the_equations_with_a_queue_that_is_a_plain_list(mode, elu, batch
     signals = net.trace(x)
     np.testing.assert_allclose(signals["layers.0.attention"].detach().numpy(), weights, atol=1e-10)
     np.testing.assert_allclose(signals["layers.0.attention"].sum(-1).detach().numpy(), 1)
+
+
+@pytest.mark.parametrize("elu", [False, True])
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("positional_encoding", [False, True])
+def test_the_attention_is_normalised_over_the_rows_and_the_cells_of_the_queue(elu, batch_norm, positional_encoding):
+    options = {"elu": elu, "batch_norm": batch_norm, "positional_encoding": positional_encoding}
+    net, x = build(batch_norm_attention=True, **options), inputs()
+    output, weights = numpy_larnn(net, x)
+    np.testing.assert_allclose(net(x)[0].detach().numpy(), output, atol=1e-10)
+    np.testing.assert_allclose(net.trace(x)["layers.0.attention"].detach().numpy(), weights, atol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +209,7 @@ def test_the_two_modes_are_one_function_without_batch_norm_and_two_with_it():
 
 
 def test_every_parameter_is_registered_and_learns():
-    net = build(num_layers=2, batch_norm=True, elu=True)
+    net = build(num_layers=2, batch_norm=True, elu=True, batch_norm_attention=True)
     net(inputs())[0].square().sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in net.parameters())
 
@@ -213,7 +233,9 @@ def test_only_the_newest_cell_is_projected_at_each_step():
     assert seen == [(BATCH, HIDDEN)] * TIME
 
 
-@pytest.mark.parametrize("arguments", [{}, {"mode": "layer", "elu": True}, {"batch_norm": True}], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [{}, {"mode": "layer", "elu": True}, {"batch_norm": True}, {"batch_norm_attention": True}], ids=str
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_sequence_in_pieces_and_step_by_step_equals_the_whole(arguments, dtype):
     net, x = build(num_layers=2, **arguments).to(dtype), inputs().to(dtype)
@@ -237,11 +259,43 @@ def test_in_evaluation_the_batch_norms_use_each_steps_running_statistics_and_row
     assert changed.tolist() == [t >= 3 for t in range(TIME)]
 
 
-def test_a_single_row_is_refused_in_training_with_batch_norm_only():
+@pytest.mark.parametrize("norms", [{"batch_norm": True}, {"batch_norm_attention": True}], ids=str)
+def test_in_evaluation_it_equals_the_equations_with_each_steps_own_running_statistics(norms):
+    net, x = build(**norms), inputs()
+    for _ in range(20):
+        net(inputs())
+    output, _ = numpy_larnn(net.eval(), x)
+    np.testing.assert_allclose(net(x)[0].detach().numpy(), output, atol=1e-10)
+    ((_, _, _, steps),) = net(x)[1]
+    assert steps.tolist() == [TIME] * BATCH
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_in_evaluation_the_attention_is_normalised_by_the_statistics_of_many_equal_batches(steps):
+    torch.manual_seed(0)
+    net, x = build(batch_norm_attention=True), 2 * torch.randn(400, steps, WIDTH, dtype=torch.float64)
+    for _ in range(100):
+        y = net(x)[0]
+    torch.testing.assert_close(net.eval()(x)[0], y, rtol=0, atol=0.01)  # but for Bessel's correction
+
+
+def test_keys_values_and_result_of_the_first_step_are_offsets_whatever_has_been_learned_since():
+    net, x = build(batch_norm_attention=True), inputs(time=2)
+    for _ in range(200):  # the running variance of the first step is then nearly 0
+        net(x)
+    with torch.no_grad():
+        net.layers[0].position.weight.add_(0.1)
+        net.layers[0].attended.bias.add_(0.1)
+    first = net.eval().trace(x)["layers.0.attended"][:, 0]
+    torch.testing.assert_close(first, net.layers[0].normalise_attended.shift.expand(BATCH, -1))
+
+
+@pytest.mark.parametrize("option", ["batch_norm", "batch_norm_attention"])
+def test_a_single_row_is_refused_in_training_with_batch_norm_only(option):
     x = inputs()[:1]
     assert build()(x)[0].shape == (1, TIME, HIDDEN)
     with pytest.raises(ValueError, match="at least 2 sequences in each training batch"):
-        build(batch_norm=True)(x)
+        build(**{option: True})(x)
 
 
 def test_recurrent_dropout_hides_the_same_units_at_every_step_and_only_in_training(monkeypatch):

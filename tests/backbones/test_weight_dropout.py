@@ -1,13 +1,20 @@
-"""DropConnect on the hidden-to-hidden matrices, beside torch.nn with matrices that are dropped by hand."""
+"""DropConnect on the hidden-to-hidden matrices, beside matrices that are dropped by hand.
+
+RNN, LSTM and GRU are compared with torch.nn, other cells with a copy whose matrices miss the entries from the start."""
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import dropout
 
+from forecastlab.backbones.bn_lstm import BNLSTM
 from forecastlab.backbones.gru import GRU
+from forecastlab.backbones.larnn import LARNN
 from forecastlab.backbones.lstm import LSTM
+from forecastlab.backbones.peephole_lstm import PeepholeLSTM
+from forecastlab.backbones.residual_lstm import ResidualLSTM
 from forecastlab.backbones.rnn import RNN
+from forecastlab.backbones.slstm import SLSTM
 from tests.backbones.states import leaves
 
 each = pytest.mark.parametrize(("cls", "torchs"), [(RNN, nn.RNN), (LSTM, nn.LSTM), (GRU, nn.GRU)])
@@ -54,6 +61,44 @@ def test_nothing_else_is_dropped_and_nothing_after_training(cls, torchs):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_dropout_that_is_no_probability_is_refused():
+CELLS = {
+    "PeepholeLSTM": (PeepholeLSTM, {}),
+    "PeepholeLSTM(loop)": (PeepholeLSTM, {"fused": False}),
+    "PeepholeLSTM(full)": (PeepholeLSTM, {"peephole": "full"}),
+    "ResidualLSTM": (ResidualLSTM, {}),
+    "ResidualLSTM(loop)": (ResidualLSTM, {"fused": False}),
+    "BNLSTM": (BNLSTM, {}),
+    "LARNN": (LARNN, {"num_heads": 2, "window": 3}),
+    "SLSTM": (SLSTM, {"num_heads": 2}),
+    "SLSTM(loop)": (SLSTM, {"num_heads": 2, "fused": False}),
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_computes_a_sequence_with_the_matrices_that_are_left(name):
+    cls, arguments = CELLS[name]
+    model = dropping(cls, **arguments)
+    without = cls(3, hidden_size=6, num_layers=2, **arguments).double()
+    without.load_state_dict(model.state_dict())
+    x = inputs()
+    torch.manual_seed(5)
+    with torch.no_grad():
+        masks = [dropout(torch.ones_like(layer.weight_hh), 0.5) for layer in without.layers]
+        for layer, mask in zip(without.layers, masks, strict=True):
+            layer.weight_hh.mul_(mask)
+    torch.manual_seed(5)
+    y, state = model(x)
+    expected, last = without(x)
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
+    for one, other in zip(leaves(state), leaves(last), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+    for layer, mask in zip(model.layers, masks, strict=True):
+        gradient = torch.autograd.grad(y.square().sum(), layer.weight_hh, retain_graph=True)[0]
+        assert torch.equal(gradient == 0, mask == 0)  # what is dropped learns nothing
+    assert not torch.allclose(model(x)[0], y)  # the next call drops others
+
+
+@pytest.mark.parametrize("cls", [LSTM, PeepholeLSTM, ResidualLSTM, BNLSTM, LARNN, SLSTM])
+def test_a_dropout_that_is_no_probability_is_refused(cls):
     with pytest.raises(ValueError, match="weight_dropout must be at least 0 and below 1"):
-        LSTM(3, weight_dropout=1.0)
+        cls(3, weight_dropout=1.0)

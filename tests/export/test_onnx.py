@@ -21,7 +21,7 @@ from forecastlab.hybrids.attentive import Attentive
 from forecastlab.hybrids.bidirectional import Bidirectional
 from forecastlab.hybrids.conv_encoder import ConvEncoder
 from forecastlab.hybrids.patches import Patches
-from forecastlab.losses import GaussianNLL, JointMeanQuantile, Quantile
+from forecastlab.losses import GaussianNLL, ImplicitQuantile, JointMeanQuantile, Quantile
 from forecastlab.network.factory import subclasses
 from forecastlab.network.registry import registered_backbones
 from tests.backbones.variants import cases
@@ -104,6 +104,7 @@ def test_every_decoder_runs_for_any_batch_and_any_length(tmp_path, decoder):
 SETTINGS = {
     "quantiles": {"loss": partial(Quantile, quantiles=[0.1, 0.5, 0.9]), "anchor": "last"},
     "mean and quantiles": {"loss": JointMeanQuantile, "intervals": [0.9]},
+    "any quantile": {"loss": partial(ImplicitQuantile, quantiles=[0.1, 0.9]), "anchor": "last"},
     "a distribution": {"loss": GaussianNLL, "decoder": Seq2Seq},
     "intervals": {"intervals": [0.5, 0.9], "anchor": "last", "window_norm": "standard", "linear_skip": True},
     "changes": {"anchor": "last", "window_norm": "last", "dropout": 0.5},

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonargparse import ArgumentParser
-from scipy.stats import norm
+from scipy.stats import expon, norm
 from sklearn.metrics import (
     mean_absolute_error,
     mean_absolute_percentage_error,
@@ -22,6 +22,7 @@ from forecastlab.losses import (
     MSE,
     GaussianNLL,
     Huber,
+    ImplicitQuantile,
     JointMeanQuantile,
     Likelihood,
     Loss,
@@ -49,6 +50,26 @@ def huber(target, raw, weight, delta=0.7):
     return np.average(np.where(size <= delta, size**2 / 2, delta * (size - delta / 2)), weights=weight)
 
 
+def implicit():
+    """A head with the same weights each time, in evaluation, where levels are not drawn."""
+    torch.manual_seed(1)
+    return ImplicitQuantile(LEVELS, features=3, frequencies=5, samples=5).eval()
+
+
+def quantile_function(loss, raw, level):
+    """Dabney et al. 2018, eq. 4, with the product added up; raw (values, outputs) -> (values,)."""
+    weight, bias = (parameter.detach().double().numpy() for parameter in loss.embedding.parameters())
+    cosines = np.array([np.cos(np.pi * i * level) for i in range(weight.shape[1])])
+    return raw[:, 0] + raw[:, 1:] @ np.maximum(weight @ cosines + bias, 0)
+
+
+def implicit_pinballs(target, raw, weight):
+    levels = [0.1, 0.3, 0.5, 0.7, 0.9]
+    quantiles = [quantile_function(implicit(), raw, level) for level in levels]
+    pairs = zip(quantiles, levels, strict=True)
+    return np.mean([mean_pinball_loss(target, q, alpha=level, sample_weight=weight) for q, level in pairs])
+
+
 CASES: dict[str, tuple[Callable[[], Loss], Callable[..., float]]] = {
     "MSE": (MSE, lambda y, raw, w: mean_squared_error(y, raw[:, 0], sample_weight=w)),
     "MAE": (MAE, lambda y, raw, w: mean_absolute_error(y, raw[:, 0], sample_weight=w)),
@@ -59,6 +80,7 @@ CASES: dict[str, tuple[Callable[[], Loss], Callable[..., float]]] = {
         lambda y, raw, w: mean_squared_error(y, raw[:, 0], sample_weight=w) + np.sum(pinballs(y, raw[:, 1:], w)),
     ),
     "GaussianNLL": (GaussianNLL, gaussian),
+    "ImplicitQuantile": (implicit, implicit_pinballs),
 }
 """Each loss in scaled units beside its reference: truth (values,), raw outputs (values, outputs), weights (values,)."""
 
@@ -146,6 +168,7 @@ def test_a_loss_in_scaled_units_does_not_ask_for_the_units(name):
         ("Quantile", 4, LEVELS),
         ("JointMeanQuantile", 5, LEVELS),
         ("GaussianNLL", 2, (0.05, 0.95)),
+        ("ImplicitQuantile", 4, LEVELS),
     ],
 )
 def test_a_loss_says_how_many_outputs_it_needs_and_which_quantiles_it_gives(name, outputs, levels):
@@ -163,9 +186,9 @@ def test_the_point_forecast_is_the_first_output(name):
 
 
 @every
-def test_a_loss_adds_nothing_to_a_checkpoint_and_follows_the_network_to_another_precision(name):
+def test_a_loss_adds_only_what_it_learns_to_a_checkpoint_and_follows_the_network_to_another_precision(name):
     loss = made(name).double()
-    assert not loss.state_dict()
+    assert set(loss.state_dict()) == {name for name, _ in loss.named_parameters()}
     arguments = [argument.double() for argument in drawn(loss)]
     assert loss(*arguments).dtype == loss.quantiles(arguments[0]).dtype == torch.float64
 
@@ -285,10 +308,73 @@ def test_an_extreme_scale_keeps_loss_and_gradient_finite(output):
     assert raw.grad.isfinite().all()
 
 
+# ---- any quantile from one head ----
+
+
+def test_training_draws_a_level_in_each_equal_part_from_the_generator_of_torch():
+    loss = implicit().train()
+    raw, target, _, *units = drawn(loss)
+    torch.manual_seed(5)
+    first, second = (loss.elementwise(raw, target, *units) for _ in range(2))
+    torch.manual_seed(5)
+    levels = (np.arange(5) + torch.rand(5, dtype=torch.float64).numpy()) / 5
+    y, values = columns(target, raw)
+    errors = [y[:, 0] - quantile_function(loss, values, level) for level in levels]
+    wanted = np.mean([np.maximum(t * e, (t - 1) * e) for t, e in zip(levels, errors, strict=True)], 0)
+    np.testing.assert_allclose(first.detach().flatten(), wanted, rtol=2e-5, atol=1e-6)
+    assert not torch.equal(first, second)
+
+
+def test_the_reported_quantiles_and_the_median_are_those_of_the_quantile_function_in_order():
+    loss = ImplicitQuantile((0.1, 0.8, 0.95), features=3, frequencies=5)
+    raw = drawn(loss)[0]
+    (values,) = columns(raw)
+    wanted = np.sort([quantile_function(loss, values, level) for level in (0.1, 0.5, 0.8, 0.95)], 0)
+    np.testing.assert_allclose(loss.point(raw).detach().flatten(), wanted[1], rtol=1e-5, atol=1e-6)
+    found = loss.quantiles(raw).detach().reshape(-1, 3)
+    np.testing.assert_allclose(found, wanted[[0, 2, 3]].T, rtol=1e-5, atol=1e-6)
+
+
+def test_an_implicit_forecast_is_exact_in_other_units_and_moved():
+    loss = implicit().double()
+    raw, unit, change = drawn(loss)[0].double(), 0.1 + torch.rand(SHAPE).double(), torch.randn(SHAPE).double()
+    for told in (loss.point, lambda raw: loss.quantiles(raw)[..., -1]):
+        torch.testing.assert_close(told(loss.times(raw, unit)), told(raw) * unit)
+        torch.testing.assert_close(told(loss.shifted(raw, change)), told(raw) + change)
+
+
+def test_one_head_learns_the_quantiles_of_exponential_noise_whose_scale_depends_on_the_input():
+    loss = ImplicitQuantile(features=16, samples=16)
+    decoder = torch.nn.Sequential(torch.nn.Linear(1, 32), torch.nn.Tanh(), torch.nn.Linear(32, loss.outputs))
+    optimizer = torch.optim.Adam([*decoder.parameters(), *loss.parameters()], lr=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1200)
+    for _ in range(1200):
+        x = 2 * torch.rand(512, 1, 1, 1)
+        y = x + (0.3 + x) * torch.empty_like(x).exponential_()
+        optimizer.zero_grad()
+        loss(decoder(x).unsqueeze(-2), y, torch.ones_like(y), *UNITS).backward()
+        optimizer.step()
+        schedule.step()
+    x, levels = torch.tensor([0.3, 1.0, 1.7]).view(3, 1, 1, 1), torch.linspace(0.1, 0.9, 9).double()
+    found = loss.quantiles_at(decoder(x).unsqueeze(-2), levels).detach().view(3, 9)
+    wanted = expon.ppf(levels.numpy(), loc=x.view(3, 1), scale=0.3 + x.view(3, 1))
+    assert (np.abs(found.numpy() - wanted) / (0.3 + x.view(3, 1).numpy())).max() < 0.15  # of the deviation
+
+
+def test_the_score_of_an_implicit_forecast_is_twice_the_pinball_loss_of_all_levels():
+    loss = implicit().double()
+    raw, target = (part.double() for part in drawn(loss)[:2])
+    y, values = columns(target, raw)
+    levels = (np.arange(2000) + 0.5) / 2000
+    error = y[:, 0] - np.sort([quantile_function(loss, values, level) for level in levels], 0)
+    wanted = 2 * np.maximum(levels[:, None] * error, (levels[:, None] - 1) * error).mean(0)
+    np.testing.assert_allclose(loss.crps(raw, target).detach().flatten(), wanted, rtol=5e-3, atol=1e-3)
+
+
 # ---- arguments ----
 
 
-@pytest.mark.parametrize("cls", [Quantile, JointMeanQuantile, GaussianNLL])
+@pytest.mark.parametrize("cls", [Quantile, JointMeanQuantile, GaussianNLL, ImplicitQuantile])
 @pytest.mark.parametrize(
     "levels", [[], [0.5, 0.1], [0.5, 0.5], [0.0, 0.5], [0.5, 1.0], [0.5, float("nan")], [5, 50, 95], [-0.1, 0.5]]
 )
@@ -309,6 +395,12 @@ def test_what_must_be_positive_is(cls, name, value):
         cls(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["features", "frequencies", "samples"])
+def test_the_sizes_of_an_implicit_head_are_1_or_more(name):
+    with pytest.raises(ValueError, match=f"{name} must be 1 or more, got 0"):
+        ImplicitQuantile(**{name: 0})
+
+
 def model(loss: Callable[[], Loss] = MSE) -> Callable[[], Loss]:
     return loss
 
@@ -321,6 +413,7 @@ def model(loss: Callable[[], Loss] = MSE) -> Callable[[], Loss]:
         (["--loss=Quantile", "--loss.quantiles=[0.1, 0.5, 0.9]"], {"levels": (0.1, 0.5, 0.9), "outputs": 3}),
         (["--loss=Quantile"], {"levels": (0.05, 0.5, 0.95)}),
         (["--loss=JointMeanQuantile", "--loss.quantiles=[0.25]"], {"levels": (0.25,), "outputs": 2}),
+        (["--loss=ImplicitQuantile", "--loss.features=4"], {"levels": (0.05, 0.5, 0.95), "outputs": 5}),
         (["--loss=GaussianNLL", "--loss.quantiles=[0.1, 0.9]", "--loss.min_scale=1"], {"levels": (0.1, 0.9)}),
     ],
 )

@@ -13,7 +13,7 @@ from forecastlab.backbones.gru import GRU
 from forecastlab.batch import Batch, Schema
 from forecastlab.decoders import Seq2Seq
 from forecastlab.errors import ConfigError
-from forecastlab.losses import GaussianNLL, JointMeanQuantile, Mixture, StudentT
+from forecastlab.losses import GaussianNLL, ImplicitQuantile, JointMeanQuantile, Mixture, StudentT
 from forecastlab.training.forecaster import Forecaster
 from tests.frames import module
 from tests.frames import wide as frame
@@ -245,7 +245,7 @@ def test_a_likelihood_may_be_relative_to_the_last_value():
     torch.testing.assert_close(model(changed(x, 1, 1000)), model(x) + 1000, rtol=1e-10, atol=0)
 
 
-@pytest.mark.parametrize("loss", [GaussianNLL, StudentT, Mixture])
+@pytest.mark.parametrize("loss", [GaussianNLL, StudentT, Mixture, ImplicitQuantile])
 @pytest.mark.parametrize("loss_units", ["scaled", "window"])
 def test_a_distribution_is_as_wide_as_the_unit_of_its_window(loss, loss_units):
     model = forecaster("robust", loss=loss, loss_units=loss_units)

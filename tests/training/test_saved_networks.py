@@ -14,7 +14,7 @@ from forecastlab.decoders import Linear, Seq2Seq
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.hybrids.parallel import Parallel
 from forecastlab.hybrids.series import Series as InSeries
-from forecastlab.losses import MAE, Quantile
+from forecastlab.losses import MAE, ImplicitQuantile, Quantile
 from forecastlab.penalties import ActivationPenalty
 from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, as_if_trained, noise, trainer
@@ -33,6 +33,7 @@ PARTS = {
         "penalties": [partial(ActivationPenalty, alpha=0.5), ActivationPenalty],
     },
     "intervals": {"loss": partial(Quantile, quantiles=[0.1, 0.5, 0.9]), "intervals": [0.8], "decoder": Seq2Seq},
+    "a loss with weights": {"loss": partial(ImplicitQuantile, quantiles=[0.1, 0.9], features=4), "intervals": [0.8]},
     "nested": {
         "backbone": partial(
             Parallel,
