@@ -24,7 +24,7 @@ from forecastlab.errors import ConfigError
 from forecastlab.experiment.checks import as_begun, checked_threads, require_judge, require_possible
 from forecastlab.experiment.config_files import config_of, experiment_name, read_configs, root_folder
 from forecastlab.experiment.devices import end_other_processes, leave_other_devices, rank
-from forecastlab.experiment.environment import our_error
+from forecastlab.experiment.environment import our_error, unwrapped
 from forecastlab.experiment.held import holding
 from forecastlab.experiment.lr_find import SUFFIX, find_learning_rate
 from forecastlab.experiment.messages import dropped_arguments, in_words_of_users, not_built
@@ -260,7 +260,7 @@ class Experiment(CommandLine):
     def instantiate_classes(self) -> None:
         try:
             with bounded_network(self.loaded.get("state_dict")), holding(self.held):
-                super().instantiate_classes()
+                unwrapped(super().instantiate_classes)
         except Exception as error:  # of any kind: a logger, profiler or plugin is somebody else's
             told = None if our_error(error) else not_built(error, vars(self.value(self.config, "trainer")))
             if told is None:
