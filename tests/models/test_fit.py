@@ -45,6 +45,17 @@ def test_settings_win_over_what_was_chosen():
     assert (model.network.schema.lookback, model.network.schema.horizon) == (9, 2)
 
 
+def test_the_chosen_schedule_is_as_long_as_the_training_unless_it_is_given():
+    def length(settings):
+        schedule = forecastlab.fit(days(120), "y", 2, lookback=9, settings=settings).config.values["model"][
+            "lr_scheduler"
+        ]
+        return schedule["init_args"]["T_max"]
+
+    assert length(FEW) == 2
+    assert length({**FEW, "model.lr_scheduler.T_max": 7}) == 7
+
+
 def test_several_targets_are_forecast():
     model = forecastlab.fit(days(120).assign(z=lambda frame: 2 * frame["y"]), ["y", "z"], 2, settings=FEW)
     assert list(model.forecast()["target"]) == ["y", "y", "z", "z"]
