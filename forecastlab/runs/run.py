@@ -198,6 +198,19 @@ class Run:
             path.unlink(missing_ok=True)
             _let_go(file)
 
+    def is_worked_on(self) -> bool:
+        """Whether a process holds the run now; False too where the system or the file system has no locks."""
+        try:
+            import fcntl
+
+            with open(self.folder / LOCK) as file:  # it stays behind when a process is killed, but its lock does not
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in TAKEN
+        except ImportError:
+            pass
+        return False
+
     def require_room(self, size: int) -> None:
         """Finds out before the training whether its files can be written.
 
