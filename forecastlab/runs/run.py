@@ -367,8 +367,8 @@ def _several(given: str, run: Run, inside: list[Path]) -> str:
     names = [str(path.parent.parent.relative_to(run.folder)) for path in inside]
     listed = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else "")
     return (
-        f"--ckpt_path {given}: the newest run, {run.folder}, has {len(inside)} trainings: {listed}; name one of them, "
-        f"such as --ckpt_path {inside[-1]}"
+        f"--ckpt_path {given}: the newest run with weights, {run.folder}, has {len(inside)} trainings: {listed}; name "
+        f"one of them, such as --ckpt_path {inside[-1]}"
     )
 
 
