@@ -14,8 +14,7 @@ import yaml
 
 import forecastlab
 from forecastlab import TableDataModule, baselines, decoders, losses
-from forecastlab.adapters.jsonargparse import options_of
-from forecastlab.cli import main, run_removal
+from forecastlab.cli import main
 from forecastlab.experiment.config import Config
 from forecastlab.network.registry import registered_backbones
 from forecastlab.training import callbacks
@@ -64,7 +63,7 @@ def options():
         assert main(["completion", "bash"]) == 0
     found = re.findall(r"^_shtab_forecastlab_(\w+)_option_strings=\((.*)\)$", script.getvalue(), re.MULTILINE)
     known = {command: {*shlex.split(listed), "--help"} for command, listed in found}
-    known["runs"] |= {*options_of(run_removal.parser())}  # of `runs rm`
+    known["runs"] |= known.pop("runs_rm")
     return known
 
 

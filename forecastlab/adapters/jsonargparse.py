@@ -12,6 +12,11 @@ def options_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.Action]
     return parser._option_string_actions
 
 
+def positionals_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """The arguments of a parser that are told by their place."""
+    return parser._get_positional_actions()
+
+
 def subcommands_of(parser: argparse.ArgumentParser) -> dict[str, Any]:
     """The parsers of a parser's sub-commands by their names."""
     (found,) = (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))

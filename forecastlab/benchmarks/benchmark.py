@@ -23,6 +23,7 @@ from forecastlab.evaluation.tables import Table
 from forecastlab.network.factory import allowed_imports
 from forecastlab.runs.engines.engine import Engine
 from forecastlab.runs.engines.named import engine_of
+from forecastlab.runs.engines.process import end_if_imported
 from forecastlab.runs.files import write_output, write_whole
 from forecastlab.runs.jobs import Job, run_jobs
 from forecastlab.runs.run import LOGS, Run
@@ -231,6 +232,7 @@ def benchmark(
         ConfigError: for a setting that cannot be used.
         DataError: for published files, or files of an earlier call, that cannot be used.
     """
+    end_if_imported()
     found, own, engine = suite_of(suite), dict(settings or {}), engine_of(engine)
     chosen = found.chosen(tasks)
     if jobs < 1:

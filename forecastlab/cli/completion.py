@@ -19,7 +19,7 @@ from lightning.pytorch import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from forecastlab.adapters.jsonargparse import options_of, subcommands_of
+from forecastlab.adapters.jsonargparse import options_of, positionals_of, subcommands_of
 from forecastlab.cli import (
     COMMANDS,
     backbones,
@@ -31,6 +31,7 @@ from forecastlab.cli import (
     export,
     init,
     reproduce,
+    run_removal,
     run_table,
 )
 from forecastlab.data.datamodule import ForecastDataModule
@@ -40,19 +41,32 @@ from forecastlab.experiment import shipped
 from forecastlab.experiment.experiment import Experiment
 from forecastlab.losses import Loss
 from forecastlab.network.registry import registered_backbones
+from forecastlab.runs.run import LOGS
 from forecastlab.training.callbacks import Checkpoints, EarlyStopping
 from forecastlab.training.forecaster import Forecaster
 
 FILES = ("--ckpt_path", "--figure", "--output", "--data.path", "--model.weights_from")
+ONLY_FIT = ("--ckpt_path", "--lr_find")
+"""Options of `fit` that commands which train from fresh weights refuse."""
 FOLDERS = ("--trainer.default_root_dir",)
 BASH = "complete -o bashdefault -o default -F _shtab_forecastlab forecastlab"
 """Where nothing else is known, file names are completed, also after `--config=`."""
 CONFIGS = {"bash": "_forecastlab_configs", "zsh": "_forecastlab_configs"}
+RUNS = {"bash": "_forecastlab_runs", "zsh": "_forecastlab_runs"}
+EXPERIMENTS = {"bash": "_forecastlab_experiments", "zsh": "_forecastlab_experiments"}
 FUNCTIONS = {
-    "bash": '_forecastlab_configs() {{ _shtab_compgen_files "$1"; compgen -W "{names}" -- "$1"; }}',
-    "zsh": "_forecastlab_configs() {{ _alternative 'files:file:_files' 'configs:shipped config:({names})'; }}",
+    "bash": """
+_forecastlab_configs() {{ _shtab_compgen_files "$1"; compgen -W "{names}" -- "$1"; }}
+_forecastlab_runs() {{ compgen -W "$(cd {logs} 2>/dev/null && compgen -G '*/version_*')" -- "$1"; }}
+_forecastlab_experiments() {{ compgen -W "{remove} $(ls {logs} 2>/dev/null)" -- "$1"; }}
+""",
+    "zsh": """
+_forecastlab_configs() {{ _alternative 'files:file:_files' 'configs:shipped config:({names})'; }}
+_forecastlab_runs() {{ _path_files -W {logs} -/; }}
+_forecastlab_experiments() {{ _alternative 'rm:delete:({remove})' 'names:experiment:_path_files -W {logs} -/'; }}
+""",
 }
-"""What completes a config in each shell: the names of files and those of the shipped configs."""
+"""In each shell, what completes a config, by the names of files and of the shipped ones, a run, and an experiment."""
 
 
 class Option(NamedTuple):
@@ -85,7 +99,8 @@ def parser() -> argparse.ArgumentParser:
 
 def script(shell: str) -> str:
     """The script for "bash" or "zsh"."""
-    made: str = shtab.complete(commands(), shell, preamble=FUNCTIONS[shell].format(names=" ".join(shipped.names())))
+    words = {"names": " ".join(shipped.names()), "logs": LOGS, "remove": run_table.REMOVE}
+    made: str = shtab.complete(commands(), shell, preamble=FUNCTIONS[shell].format(**words))
     return f"{made}\n{BASH}" if shell == "bash" else made
 
 
@@ -95,7 +110,8 @@ def commands() -> argparse.ArgumentParser:
     of_lightning = subcommands_of(capture_parser(Experiment, ["fit"]))  # nothing is parsed, drawn or built
     of_configs = {name: _options(options_of(options)) for name, options in of_lightning.items()}
     shared = {**of_configs, "data": _options(options_of(data.parser()))}
-    shared |= {"crossval": of_configs["fit"], "tune": of_configs["fit"], "explain": of_configs["test"]}
+    afresh = {name: one for name, one in options_of(of_lightning["fit"]).items() if name not in ONLY_FIT}
+    shared |= {"crossval": _options(afresh), "tune": _options(afresh), "explain": of_configs["test"]}
     root = argparse.ArgumentParser(prog="forecastlab")
     root.add_argument("--version", action="store_true", help="version of forecastlab")
     found = root.add_subparsers()
@@ -103,12 +119,23 @@ def commands() -> argparse.ArgumentParser:
         parents = [*([shared[name]] if name in shared else []), *([own[name]] if name in own else [])]
         command = found.add_parser(name, help=text, parents=parents, add_help=False, conflict_handler="resolve")
         command.add_argument("--allow_import", metavar="PACKAGE", help="whose classes a config may name")
+        if name == "runs":
+            _add_removal(command)
         for option, action in options_of(command).items():
             if option in FILES or option in FOLDERS:
                 action.complete = shtab.FILE if option in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]  # for shtab
             elif option in shipped.OPTIONS:
                 action.complete = CONFIGS  # type: ignore[attr-defined]  # for shtab
     return root
+
+
+def _add_removal(runs: argparse.ArgumentParser) -> None:
+    """Adds `rm` to the command `runs`."""
+    positionals_of(runs)[0].complete = EXPERIMENTS  # type: ignore[attr-defined]  # for shtab
+    parents = [run_removal.parser()]
+    remove = runs.add_subparsers().add_parser(run_table.REMOVE, help="delete runs", parents=parents, add_help=False)
+    positionals_of(remove)[0].complete = RUNS  # type: ignore[attr-defined]  # for shtab
+    options_of(remove)["--trainer.default_root_dir"].complete = shtab.DIRECTORY  # type: ignore[attr-defined]
 
 
 def own_parsers() -> dict[str, argparse.ArgumentParser]:

@@ -33,7 +33,19 @@ def row_of(run: Run, notes: list[str]) -> dict[str, Any]:
     except ForecastlabError as error:
         notes.append(f"{error}")
     row["MB"] = size_of(run.folder) / 1e6
-    optimistic = row.pop("optimistic", False)
+    row |= _work(run, row.pop("optimistic", False), notes)
+    if run.is_worked_on():
+        row["state"] = f"{row['state']}, running"
+    return row
+
+
+def size_of(folder: Path) -> int:
+    """What the files below a folder take, in bytes; what is linked to lies elsewhere, and does not count."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _work(run: Run, optimistic: bool, notes: list[str]) -> dict[str, Any]:
+    """What is known of the work that a run's folder is about, by its kind."""
     try:
         begun_with = run.settings()
     except DataError as error:
@@ -41,20 +53,20 @@ def row_of(run: Run, notes: list[str]) -> dict[str, Any]:
         begun_with = None
     parts = sorted({path.parent.parent for path in run.folder.glob("*/fold_*/seed_*")})
     if isinstance(begun_with, dict) and "suite" in begun_with:
-        return row | _benchmark(run.folder, begun_with, notes)
+        return _benchmark(run.folder, begun_with, notes)
     if (run.folder / TRIALS).exists():
-        return row | _study(run.folder / TRIALS, notes)
+        return _study(run.folder / TRIALS, notes)
     if parts and not (run.folder / CONFIG).exists():
         trained = {path.parent.name for path in run.folder.glob("*/fold_*/seed_*")}
-        return row | {"model": f"{len(parts)} models", "state": f"{len(trained)} folds"}
+        return {"model": _counted(len(parts), "model"), "state": _counted(len(trained), "fold")}
     if (run.folder / RESULTS).exists() or any(run.folder.glob("fold_*/seed_*")):
-        return row | _crossval(run.folder, optimistic, notes)
-    return row | _training(run.folder, optimistic, notes)
+        return _crossval(run.folder, optimistic, notes)
+    return _training(run.folder, optimistic, notes)
 
 
-def size_of(folder: Path) -> int:
-    """What the files below a folder take, in bytes; what is linked to lies elsewhere, and does not count."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+def _counted(number: int, word: str) -> str:
+    """A number of things in words."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _benchmark(folder: Path, settings: dict[str, Any], notes: list[str]) -> dict[str, Any]:
@@ -64,7 +76,7 @@ def _benchmark(folder: Path, settings: dict[str, Any], notes: list[str]) -> dict
     return {
         "model": settings.get("recipe"),
         "data": settings.get("suite"),
-        "state": f"{tasks} task{'' if tasks == 1 else 's'} scored",
+        "state": f"{_counted(tasks, 'task')} scored",
     }
 
 
@@ -74,7 +86,7 @@ def _study(path: Path, notes: list[str]) -> dict[str, Any]:
     if trials is None or not {"state", "val/loss"} <= set(trials):
         return {"state": "begun"}
     complete = trials[trials["state"] == "complete"]
-    return {"state": f"{len(trials)} trials", "val/loss": complete["val/loss"].min() if len(complete) else None}
+    return {"state": _counted(len(trials), "trial"), "val/loss": complete["val/loss"].min() if len(complete) else None}
 
 
 def _crossval(folder: Path, optimistic: bool, notes: list[str]) -> dict[str, Any]:
@@ -82,10 +94,10 @@ def _crossval(folder: Path, optimistic: bool, notes: list[str]) -> dict[str, Any
     results = _read(folder / RESULTS, read_results, notes)
     if results is None:
         begun = len({path.parent.name for path in folder.glob("fold_*/seed_*")})
-        return {"state": f"{begun} folds begun"} if begun else {}
+        return {"state": f"{_counted(begun, 'fold')} begun"} if begun else {}
     folds = results[results["seed"].notna()]
     figures = {str(name): folds[name].mean() for name in folds if str(name).startswith("test/")}
-    return {**figures, "state": f"{folds['fold'].nunique()} folds", "note": _note(folds, optimistic)}
+    return {**figures, "state": _counted(folds["fold"].nunique(), "fold"), "note": _note(folds, optimistic)}
 
 
 def _training(folder: Path, optimistic: bool, notes: list[str]) -> dict[str, Any]:
@@ -94,7 +106,7 @@ def _training(folder: Path, optimistic: bool, notes: list[str]) -> dict[str, Any
     metrics = _read(folder / METRICS, metrics_table, notes)
     if metrics is not None and len(metrics):
         row["state"] = "trained"
-        row["epochs"] = f"{int(metrics['epoch'].max()) + 1}" if metrics["epoch"].notna().any() else None
+        row["epochs"] = int(metrics["epoch"].max()) + 1 if metrics["epoch"].notna().any() else None
         row["val/loss"] = metrics["val/loss"].min() if "val/loss" in metrics else None
         tested = metrics.dropna(subset="test/mae").tail(1) if "test/mae" in metrics else metrics.iloc[:0]
         for name in metrics:

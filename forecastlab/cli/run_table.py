@@ -14,6 +14,7 @@ from forecastlab.cli.run_removal import remove
 from forecastlab.cli.run_rows import row_of
 from forecastlab.errors import ConfigError, did_you_mean
 from forecastlab.runs.run import LOGS, find_runs
+from forecastlab.text_columns import aligned
 
 COLUMNS = ("run", "begun", "model", "data", "state", "epochs", "val/loss", "test/mse_scaled", "test/mae", "MB", "note")
 """The columns that are shown; a figure that is sorted or chosen by is shown too."""
@@ -61,7 +62,7 @@ def runs(args: Sequence[str]) -> None:
     shown = table.head(options.last).reindex(columns=list(columns))
     shown = shown.loc[:, shown.notna().any()]
     if len(shown):
-        print(shown.to_string(index=False, na_rep="", float_format="{:.4g}".format, justify="left"))
+        print(*_lines(shown), sep="\n")
     else:
         print("no run is like that")
     if matching > options.last:
@@ -95,6 +96,19 @@ def parser() -> argparse.ArgumentParser:
         help="only runs such as model=GRU or 'test/mae<0.5'; several must all hold",
     )
     return parser
+
+
+def _lines(table: pd.DataFrame) -> list[str]:
+    """A table as text: words at the left of their columns, figures at the right."""
+    right = [pd.api.types.is_numeric_dtype(table[name]) for name in table]
+    cells = [
+        [
+            "" if pd.isna(value) else f"{value:.4g}" if number else str(value)
+            for value, number in zip(row, right, strict=True)
+        ]
+        for row in table.itertuples(index=False)
+    ]
+    return aligned([list(map(str, table)), *cells], right)
 
 
 def chosen(table: pd.DataFrame, condition: str) -> pd.DataFrame:

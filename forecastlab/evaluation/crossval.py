@@ -24,6 +24,7 @@ from forecastlab.network import factory
 from forecastlab.runs.checkpoint import read_checkpoint
 from forecastlab.runs.engines.engine import Engine
 from forecastlab.runs.engines.named import engine_of
+from forecastlab.runs.engines.process import end_if_imported
 from forecastlab.runs.files import write_whole
 from forecastlab.runs.jobs import Job, run_jobs
 from forecastlab.runs.run import CONFIG, Run
@@ -94,6 +95,7 @@ def crossval(
         ConfigError: for a setting that cannot be used.
         DataError: for data, or files of an earlier call, that cannot be used.
     """
+    end_if_imported()
     config, engine = Config.of(config), engine_of(engine)
     if jobs < 1:
         raise ConfigError(f"--jobs must be positive, got {jobs}")

@@ -21,7 +21,7 @@ from forecastlab.experiment.data_part import data_module
 from forecastlab.experiment.environment import prepare
 from forecastlab.experiment.experiment import Experiment
 from forecastlab.experiment.held import held_out, names_frame
-from forecastlab.experiment.messages import dropped_arguments, in_words_of_users
+from forecastlab.experiment.messages import dropped_arguments, half_a_schedule, in_words_of_users
 from forecastlab.experiment.run_config import CONFIG_KEYS
 from forecastlab.experiment.shipped import path_of
 from forecastlab.experiment.words import in_words
@@ -79,7 +79,8 @@ class Config:
         with in_words_of_users(_parser()):
             parsed = _command_line().parse_args(words)["fit"]
         config = cls._checked(parsed)
-        for line in dropped_arguments(files.values(), config._values["model"]):
+        model, epochs = config._values["model"], config._values["trainer"]["max_epochs"]
+        for line in [*dropped_arguments(files.values(), model), *half_a_schedule(model, epochs)]:
             note(line)
         return config
 

@@ -6,6 +6,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from forecastlab.data.datamodule import ForecastDataModule
+from forecastlab.experiment.environment import unwrapped
 from forecastlab.experiment.held import holding
 from forecastlab.experiment.messages import in_words_of_users
 
@@ -41,5 +42,5 @@ def data_module(parts: Sequence[object], args: Sequence[str] = (), held: Any = N
         if args:
             config = parser.parse_args(args, config)
     with holding(held):
-        module: ForecastDataModule = parser.instantiate(config).data
+        module: ForecastDataModule = unwrapped(lambda: parser.instantiate(config)).data
     return module

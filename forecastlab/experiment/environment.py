@@ -137,6 +137,21 @@ def our_error(error: BaseException | None) -> ForecastlabError | None:
     return error
 
 
+def unwrapped(build: Callable[[], Built]) -> Built:
+    """What a function builds with jsonargparse; an error of ours is raised as it was before that wrapped it.
+
+    Args:
+        build: the function, without arguments.
+    """
+    try:
+        return build()
+    except Exception as error:  # of any kind: what a constructor raises is wrapped in many
+        ours = our_error(error)
+        if ours is None or ours is error:
+            raise
+    raise ours  # behind the block, or what wraps it would be its context, and it the cause of that
+
+
 def _show(message: Warning | str, category: type[Warning], *others: Any, **named: Any) -> None:
     """Prints what was decided about data or fits in one line, once for all devices; other warnings as Python does."""
     if not issubclass(category, Note):

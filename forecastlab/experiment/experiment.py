@@ -24,10 +24,10 @@ from forecastlab.errors import ConfigError
 from forecastlab.experiment.checks import as_begun, checked_threads, require_judge, require_possible
 from forecastlab.experiment.config_files import config_of, experiment_name, read_configs, root_folder
 from forecastlab.experiment.devices import end_other_processes, leave_other_devices, rank
-from forecastlab.experiment.environment import our_error
+from forecastlab.experiment.environment import our_error, unwrapped
 from forecastlab.experiment.held import holding
 from forecastlab.experiment.lr_find import SUFFIX, find_learning_rate
-from forecastlab.experiment.messages import dropped_arguments, in_words_of_users, not_built
+from forecastlab.experiment.messages import dropped_arguments, half_a_schedule, in_words_of_users, not_built
 from forecastlab.experiment.options import listed, values_of
 from forecastlab.experiment.outcome import relative, tell_fit, tell_forecast, tell_test
 from forecastlab.experiment.paths_file import Format, write_paths
@@ -215,7 +215,11 @@ class Experiment(CommandLine):
                 if "arguments are required" in str(error):
                     self._require_checkpoint()
                 raise
-        for note in dropped_arguments(self.given_configs, self.config[self.command].model):
+        settings = self.config[self.command]
+        notes = dropped_arguments(self.given_configs, settings.model)
+        if self.command == "fit" and not isinstance(args, dict):
+            notes += half_a_schedule(settings.model, settings.trainer.max_epochs)
+        for note in notes:
             rank_zero_only(print)(f"forecastlab: {note}", file=sys.stderr)
 
     def take_checkpoint(self) -> None:
@@ -262,7 +266,7 @@ class Experiment(CommandLine):
     def instantiate_classes(self) -> None:
         try:
             with bounded_network(self.loaded.get("state_dict")), holding(self.held):
-                super().instantiate_classes()
+                unwrapped(super().instantiate_classes)
         except Exception as error:  # of any kind: a logger, profiler or plugin is somebody else's
             told = None if our_error(error) else not_built(error, vars(self.value(self.config, "trainer")))
             if told is None:

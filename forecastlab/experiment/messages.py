@@ -148,6 +148,28 @@ def dropped_arguments(configs: Iterable[Mapping[str, Any]], model: Mapping[str, 
     return lines
 
 
+def half_a_schedule(model: Mapping[str, Any], epochs: int | None) -> list[str]:
+    """What is said of a cosine schedule that is not as long as the training; nothing of one that is.
+
+    It is not made as long by itself: where a config says both, one of them would be without effect.
+
+    Args:
+        model: the part `model` of a config.
+        epochs: trainer.max_epochs; None or -1 for no limit.
+    """
+    schedule = model.get("lr_scheduler")
+    if schedule is None or not schedule["class_path"].endswith(".CosineAnnealingLR") or epochs is None or epochs < 1:
+        return []
+    length = schedule["init_args"]["T_max"]
+    if length == epochs:
+        return []
+    shape = "has not fallen to its end by then" if epochs < length else f"falls for {length} epochs and rises again"
+    return [
+        f"trainer.max_epochs is {epochs}, and model.lr_scheduler.T_max is {length}: the learning rate {shape}; to let "
+        f"it fall over the whole training, set --model.lr_scheduler.T_max {epochs} too"
+    ]
+
+
 def not_built(error: BaseException, trainer: Mapping[str, Any], most: int = 6) -> str | None:
     """What is said when a class that the trainer is given cannot be built.
 

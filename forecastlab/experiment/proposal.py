@@ -119,8 +119,9 @@ def _data(seen: Survey, answers: Mapping[str, Any]) -> tuple[dict[str, Any], int
     lengths = np.array([len(table.times) for table in seen.tables])
     usual = int(np.median(lengths))
     step = seen.tables[0].frequency.partition("-")[0]
-    horizon = answers.get("horizon") or _horizon(step, seen, usual)
-    lookback = answers.get("lookback")
+    horizon, lookback = answers.get("horizon"), answers.get("lookback")
+    if horizon is None:
+        horizon = _horizon(step, seen, usual)
     if not isinstance(lookback, int | None):
         raise ConfigError(
             f"lookback: a recipe reads windows, so it takes a number of rows, got {lookback!r}; for one sequence, "
@@ -130,7 +131,7 @@ def _data(seen: Survey, answers: Mapping[str, Any]) -> tuple[dict[str, Any], int
     while True:
         folds = _folds(seen, horizon, usual)
         training = np.maximum(lengths - folds["test_size"] - folds["val_size"], 1)
-        rows = lookback or auto.lookback(training, horizon, seen.season)
+        rows = auto.lookback(training, horizon, seen.season) if lookback is None else lookback
         least = min(rows, max(seen.season, 2), max(1, int(training.min()) - horizon))
         data = {
             **seen.settings,

@@ -30,8 +30,9 @@ def obstacle(error: BaseException) -> str | None:
 
 
 def first_line(error: BaseException) -> str:
-    """The kind of an error and the first line of its message."""
-    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+    """The kind of an error and the first line of its message, without how to make torch say more."""
+    line = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+    return line.partition(" For more information, run with TORCH_LOGS")[0]
 
 
 class LengthWatch(nn.Module):

@@ -194,18 +194,19 @@ def _windows(model: Network) -> Program:
     inputs = {name: inputs[name] for name in read(function, inputs)}
     rows = {name: {0: Dim.DYNAMIC} for name in inputs}
     all_axes = {**rows, "history": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}}
-    fixed = None
-    try:
-        exported = _export(function, inputs, all_axes)
-    except Exception as error:
-        fixed = obstacle(error) or _maker_of_length(function, inputs, all_axes) or first_line(error)
-        if model.schema.lookback == "full":
-            raise ConfigError(f"lookback: full needs a program for histories of any length, but {fixed}") from error
-        inputs["history"] = example(model, 2, int(model.schema.lookback))["history"]
+    fixed = "linear_window has a weight for each row" if model.linear_window is not None else None
+    if fixed is None:
         try:
-            exported = _export(function, inputs, rows)
-        except Exception as again:
-            raise ConfigError(f"the network cannot be exported: {obstacle(again) or first_line(again)}") from again
+            return _program(model, function, _export(function, inputs, all_axes), None)
+        except Exception as error:
+            fixed = obstacle(error) or _maker_of_length(function, inputs, all_axes) or first_line(error)
+            if model.schema.lookback == "full":
+                raise ConfigError(f"lookback: full needs a program for histories of any length, but {fixed}") from error
+    inputs["history"] = example(model, 2, int(model.schema.lookback))["history"]
+    try:
+        exported = _export(function, inputs, rows)
+    except Exception as error:
+        raise ConfigError(f"the network cannot be exported: {obstacle(error) or first_line(error)}") from error
     return _program(model, function, exported, fixed)
 
 

@@ -139,6 +139,9 @@ def _chosen(
     own = {f"data.{name}": value for name, value in given.items()}
     chosen["trainer"] |= {"devices": 1}
     config = Config.of(chosen).with_values({**own, **settings})
+    epochs = config.values["trainer"]["max_epochs"]
+    if epochs > 0 and not any(name == "model" or name.startswith("model.lr_scheduler") for name in settings):
+        config = config.with_values({"model.lr_scheduler.T_max": epochs})  # the chosen one is as long as the training
     data = config.values["data"]["init_args"]
     free = ["target"] if target is None and seen.covariates else []  # with no other column it needs no choice
     free += ["horizon"] if horizon is None else []

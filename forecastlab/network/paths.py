@@ -12,7 +12,7 @@ from forecastlab.batch import Batch
 from forecastlab.data.panel import Panel
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.losses import Likelihood
-from forecastlab.network.copula import Copula
+from forecastlab.network.copula import LEAST, Copula
 from forecastlab.network.draws import seeded
 from forecastlab.network.finite import require_finite
 from forecastlab.network.quantile_function import QuantileFunction
@@ -80,6 +80,11 @@ class Paths:
             f"each step is drawn from its own distribution, {of} forecast, and a Gaussian copula of the last "
             f"{len(known[0])} known errors joins the steps"
         )
+        if apart := self._copula.apart:
+            self.method += (
+                f"; {apart} of {self._copula.pairs} pairs of steps are drawn independently, since the rows have gaps: "
+                f"fewer than {LEAST} errors are known of both"
+            )
 
     def tables(self) -> Iterator[pd.DataFrame]:
         """The paths, some series at a time: `unique_id, target, ds, cutoff, sample, value`, in original units.
@@ -118,7 +123,7 @@ class Paths:
         return back((paths * scaled.scale.unsqueeze(-1) + scaled.offset.unsqueeze(-1)).mT).mT
 
     def _known(self) -> list[Tensor]:
-        """Of each target, (forecasts, horizon): what ranks the truth within its forecast."""
+        """Of each target, (forecasts, horizon): what ranks the truth within its forecast; NaN where it is not known."""
         network, panel = self._network, self._panel
         left = [number for number in range(len(panel.names)) if number not in self._unscaled]
         chosen = left[:: -(-len(left) // ORIGINS)] if left else left
@@ -128,7 +133,8 @@ class Paths:
         for batch in network.batches(panel.at_the_end(before, without)):
             values, weight = self._values(batch).flatten(0, 1), batch.weight.flatten(0, 1)
             for target, part in enumerate(parts):
-                part.append(values[(weight[..., target] > 0).all(1), :, target])
+                there = weight[..., target] > 0
+                part.append(values[..., target].where(there, torch.nan)[there.any(1)])
         return [torch.cat(part) for part in parts]
 
     def _values(self, batch: Batch) -> Tensor:

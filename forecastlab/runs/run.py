@@ -28,6 +28,8 @@ CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
 TRIALS = "trials.csv"
 """The trials of a study, in the folder of a `tune`."""
+MOST_NAMES = 12
+"""Trainings of a run that are named where one of them must be chosen."""
 JOB = "slurm_job"
 """The job of SLURM that began a run."""
 EVENTS = "events.out."
@@ -196,6 +198,19 @@ class Run:
             path.unlink(missing_ok=True)
             _let_go(file)
 
+    def is_worked_on(self) -> bool:
+        """Whether a process holds the run now; False too where the system or the file system has no locks."""
+        try:
+            import fcntl
+
+            with open(self.folder / LOCK) as file:  # it stays behind when a process is killed, but its lock does not
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in TAKEN
+        except ImportError:
+            pass
+        return False
+
     def require_room(self, size: int) -> None:
         """Finds out before the training whether its files can be written.
 
@@ -219,6 +234,21 @@ class Run:
                 f"the disk of {self.folder} is nearly full: {free / 1e6:.1f} MB are free, and the checkpoints of this "
                 f"network may take {size / 1e6:.1f}; make room, {elsewhere}"
             )
+
+    def checkpoints_inside(self, kind: str) -> list[Path]:
+        """The checkpoints of the trainings below this run, as a cross-validation, a study or a benchmark has them.
+
+        Args:
+            kind: "best" or "last".
+
+        Returns:
+            Their paths, with numbers in names in ascending order.
+        """
+
+        def place(path: Path) -> list[tuple[str, int]]:
+            return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", str(path))]
+
+        return sorted(self.folder.glob(f"**/{CHECKPOINTS}/{kind}.ckpt"), key=place)
 
     def discard_if_not_begun(self) -> None:
         """Removes the folder of a run that failed before it began, that is, before anything came of its first epoch."""
@@ -286,12 +316,12 @@ def _say_unlocked(folder: Path) -> None:
 def open_checkpoint(given: str, root: Path, experiment: str | None) -> tuple[Path, dict[str, Any]]:
     """The checkpoint that `--ckpt_path` names, and what is in it.
 
-    It is a path, or "last" or "best" of the newest run that has one; that of a cross-validation of a single fold is the
-    fold's. A last.ckpt that cannot be used is passed over
-    for that of the run before, which is said on standard error.
+    It is a path, or "last" or "best" of the newest run that has one; that of a run of a single training, such as a
+    cross-validation of one fold, is the training's. A last.ckpt that cannot be used is passed over for that of the run
+    before, which is said on standard error.
 
     Raises:
-        ConfigError: if there is none, or the newest run is a cross-validation with several.
+        ConfigError: if there is none, or the newest run has several trainings, such as a cross-validation.
         DataError: if it cannot be used.
     """
     if given not in ("last", "best"):
@@ -305,13 +335,10 @@ def open_checkpoint(given: str, root: Path, experiment: str | None) -> tuple[Pat
     damaged: DataError | None = None
     for run in reversed(find_runs(root, experiment)):
         path = run.folder / CHECKPOINTS / f"{given}.ckpt"
-        if not path.exists() and (of_folds := sorted(run.folder.glob(f"fold_*/seed_*/{CHECKPOINTS}/{given}.ckpt"))):
-            if len(of_folds) > 1:
-                raise ConfigError(
-                    f"--ckpt_path {given}: the newest run, {run.folder}, is a cross-validation of {len(of_folds)} "
-                    f"trainings: name one of them, such as --ckpt_path {of_folds[-1]}"
-                )
-            path = of_folds[0]
+        if not path.exists() and (inside := run.checkpoints_inside(given)):
+            if len(inside) > 1:
+                raise ConfigError(_several(given, run, inside))
+            path = inside[0]
         if not path.exists():
             passed_over.append(f"{run.folder} has no {path.name}")
             continue
@@ -332,6 +359,16 @@ def open_checkpoint(given: str, root: Path, experiment: str | None) -> tuple[Pat
     raise ConfigError(
         f"--ckpt_path {given}: no run {where}in {root} has a {given}.ckpt; train one first with forecastlab fit, "
         "or give a path"
+    )
+
+
+def _several(given: str, run: Run, inside: list[Path]) -> str:
+    """What is said where a run has several trainings, none of which is its best or last."""
+    names = [str(path.parent.parent.relative_to(run.folder)) for path in inside]
+    listed = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else "")
+    return (
+        f"--ckpt_path {given}: the newest run with weights, {run.folder}, has {len(inside)} trainings: {listed}; name "
+        f"one of them, such as --ckpt_path {inside[-1]}"
     )
 
 

@@ -20,6 +20,7 @@ from forecastlab.experiment.config_files import read_config
 from forecastlab.experiment.shipped import path_of
 from forecastlab.runs.engines.engine import Engine
 from forecastlab.runs.engines.named import engine_of
+from forecastlab.runs.engines.process import end_if_imported
 from forecastlab.runs.files import write_whole
 from forecastlab.runs.run import CONFIG, Run
 from forecastlab.tuning.results import best_of
@@ -96,6 +97,7 @@ def tune(
         ConfigError: for a setting that cannot be used.
         DataError: for data, or files of an earlier call, that cannot be used.
     """
+    end_if_imported()
     for name, value in (("trials", trials), ("jobs", jobs)):
         if value < 1:
             raise ConfigError(f"--{name} must be positive, got {value}")

@@ -61,6 +61,9 @@ def complete(scripts, tmp_path):
         (["fit", "--trainer.max_e"], ["--trainer.max_epochs"]),
         (["fit", "--lr"], ["--lr_find"]),
         (["test", "--lr"], []),
+        (["crossval", "--lr"], []),
+        (["crossval", "--ckpt"], []),
+        (["tune", "--ckpt"], []),
         (["crossval", "--fol"], ["--folds"]),
         (["crossval", "--jobs", "2", "--trainer.max_e"], ["--trainer.max_epochs"]),
         (["tune", "--sampler", "t"], ["tpe"]),
@@ -78,6 +81,9 @@ def complete(scripts, tmp_path):
         (["reproduce", "van"], ["van-diepen"]),
         (["completion", ""], ["bash", "zsh"]),
         (["runs", "--allow"], ["--allow_import"]),
+        (["runs", "--so"], ["--sort"]),
+        (["runs", "r"], ["rm"]),
+        (["runs", "rm", "--y"], ["--yes"]),
     ],
     ids=lambda value: " ".join(value),
 )
@@ -103,6 +109,14 @@ def test_names_of_shipped_configs_are_completed_beside_those_of_files(complete, 
     assert complete(command, "--config", "qui") == ["quick.yaml", "quickstart"]
     assert complete(command, "--config", "ozone/w") == ["ozone/windowed_lstm"]
     assert complete("tune", "--space", "spaces/") == ["spaces/recurrent"]
+
+
+def test_names_of_experiments_and_of_runs_are_completed(complete, tmp_path):
+    for version in (0, 1):
+        (tmp_path / "lightning_logs" / "sales" / f"version_{version}").mkdir(parents=True)
+    assert complete("runs", "sa") == ["sales"]
+    assert sorted(complete("runs", "rm", "sales/")) == ["sales/version_0", "sales/version_1"]
+    assert complete("runs", "rm", "sales/version_0", "--yes", "sales/version_1") == ["sales/version_1"]
 
 
 def test_classes_are_offered_by_their_short_names_and_abstract_ones_are_not(complete):

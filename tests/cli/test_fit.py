@@ -294,6 +294,23 @@ def test_any_schedule_of_torch_is_known_by_its_name(tmp_path, config, cli, sched
     assert curve(folder(tmp_path), "train/learning_rate") == pytest.approx(rates, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("length", "told"),
+    [
+        (4, ""),
+        (9, "T_max is 9: the learning rate has not fallen to its end by then; "),
+        (3, "T_max is 3: the learning rate falls for 3 epochs and rises again; "),
+    ],
+)
+def test_a_cosine_schedule_of_another_length_than_the_training_is_told(tmp_path, config, cli, length, told):
+    given = ["--model.lr_scheduler=CosineAnnealingLR", f"--model.lr_scheduler.T_max={length}"]
+    for command in ("fit", "crossval"):
+        answer = cli(command, *fit(config, tmp_path, *given, "--data.splits=1")[1:])  # nothing is trained
+        assert answer.status == 2
+        assert ("trainer.max_epochs is 4" in answer.err) == bool(told)
+        assert told in answer.err
+
+
 def test_a_schedule_that_ends_before_the_training_is_an_error(tmp_path, config, cli):
     schedule = ["=OneCycleLR", ".max_lr=0.02", ".total_steps=2"]
     options = [f"--model.lr_scheduler{option}" for option in schedule]

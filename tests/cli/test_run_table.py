@@ -5,6 +5,7 @@ import pytest
 
 from forecastlab.cli.run_rows import size_of
 from forecastlab.evaluation.results import RESULT_COLUMNS
+from forecastlab.runs.run import find_runs
 from tests.cli.commands import EPOCHS, fit
 
 
@@ -140,6 +141,34 @@ def test_runs_are_sorted_by_any_figure_which_is_shown_then(cli, tmp_path):
     assert [row.split()[0][0] for row in rows] == ["b", "c", "a"]
     rows = listed(cli, tmp_path, "--sort=-test/mase", "--last", "1").splitlines()[1:]
     assert [rows[0][0], rows[1]] == ["a", "and 2 others: --last 3"]
+
+
+def test_epochs_are_compared_as_numbers(cli, tmp_path):
+    for name, last in (("a", 8), ("b", 9), ("c", 99)):
+        made(tmp_path, name, metrics_csv=f"step,epoch,val/loss\n9,{last},0.5\n")
+    _, *rows = listed(cli, tmp_path, "--sort=-epochs").splitlines()
+    assert [row.split()[0][0] for row in rows] == ["c", "b", "a"]
+    _, *rows = listed(cli, tmp_path, "--where", "epochs>9").splitlines()
+    assert {row.split()[0][0] for row in rows} == {"b", "c"}
+
+
+def test_words_are_at_the_left_of_their_columns_and_figures_at_the_right(cli, tmp_path):
+    scored(tmp_path, "a", "LSTM", 1.25)
+    scored(tmp_path, "longer", "GRU", 0.5)
+    head, *rows = listed(cli, tmp_path, "--sort", "test/mase").splitlines()
+    assert rows[0].startswith("longer/version_0  ")
+    assert rows[1].startswith("a/version_0       ")
+    end = head.index("test/mase") + len("test/mase")
+    assert [row[:end].rpartition(" ")[2] for row in rows] == ["0.5", "1.25"]
+
+
+def test_a_run_that_a_process_works_on_is_running_and_one_that_was_killed_is_not(cli, tmp_path):
+    scored(tmp_path, "a", "LSTM", 1.25)
+    (run,) = find_runs(tmp_path / "lightning_logs")
+    with run.alone():
+        assert "tested, running" in listed(cli, tmp_path)
+    (run.folder / "lock").touch()  # as a killed process leaves it
+    assert "running" not in listed(cli, tmp_path)
 
 
 def test_runs_are_chosen_by_words_and_figures_of_which_all_must_hold(cli, tmp_path):

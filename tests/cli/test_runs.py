@@ -124,23 +124,38 @@ def test_a_kind_of_checkpoint_that_no_run_has_is_an_error(tmp_path):
         open_checkpoint("last", tmp_path / "none", None)
 
 
-def of_folds(trained, root, *folds):
-    """A cross-validation, newer than the run that it lies beside, with the checkpoints of some folds."""
+def with_trainings(trained, root, *places):
+    """A run, newer than the one that it lies beside, with the checkpoints of some trainings in its folder."""
     run = begin(root, "tiny")
-    for fold in folds:
-        shutil.copytree(folder(trained) / "checkpoints", run.folder / f"fold_{fold}" / "seed_0" / "checkpoints")
+    for place in places:
+        shutil.copytree(folder(trained) / "checkpoints", run.folder / place / "checkpoints")
     return run.folder
 
 
 def test_the_checkpoint_of_the_newest_run_is_that_of_its_only_fold(trained, tmp_path):
-    made = of_folds(trained, tmp_path, 3)
+    made = with_trainings(trained, tmp_path, "fold_3/seed_0")
     path, _ = open_checkpoint("best", tmp_path, "tiny")
     assert path == made / "fold_3" / "seed_0" / "checkpoints" / "best.ckpt"
 
 
-def test_the_folds_of_the_newest_run_are_named_where_there_are_several(trained, tmp_path):
-    of_folds(trained, tmp_path, 1, 2)
-    with pytest.raises(ConfigError, match=r"a cross-validation of 2 trainings: name one .*fold_2/seed_0/checkpoints"):
+@pytest.mark.parametrize(
+    ("places", "named"),
+    [
+        (["fold_10/seed_0", "fold_2/seed_0"], "fold_2/seed_0, fold_10/seed_0"),  # of crossval
+        (["LSTM/fold_1/seed_0", "ALSTM/fold_1/seed_0"], "ALSTM/fold_1/seed_0, LSTM/fold_1/seed_0"),  # of reproduce
+        (["trials/0/fold_5", "trials/1/fold_5"], "trials/0/fold_5, trials/1/fold_5"),  # of tune --keep_weights
+    ],
+)
+@pytest.mark.parametrize("kind", ["best", "last"])
+def test_the_trainings_of_the_newest_run_are_named_where_there_are_several(trained, tmp_path, places, named, kind):
+    with_trainings(trained, tmp_path, *places)
+    with pytest.raises(ConfigError, match=f"has 2 trainings: {named}; name one .*/checkpoints/{kind}.ckpt$"):
+        open_checkpoint(kind, tmp_path, "tiny")
+
+
+def test_of_many_trainings_some_are_named_and_the_others_counted(trained, tmp_path):
+    with_trainings(trained, tmp_path, *(f"fold_{fold}/seed_0" for fold in range(1, 21)))
+    with pytest.raises(ConfigError, match=r"fold_12/seed_0 and 8 more; name one of them, .*/fold_20/seed_0/"):
         open_checkpoint("best", tmp_path, "tiny")
 
 

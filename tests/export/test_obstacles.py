@@ -12,6 +12,7 @@ from forecastlab.backbones.stepping import Stepped
 from forecastlab.decoders import DeepAR
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.export import save_onnx
+from forecastlab.export.obstacles import first_line
 from forecastlab.export.program import capture
 from forecastlab.losses import GaussianNLL
 from tests.export.networks import WHOLE, network
@@ -94,6 +95,19 @@ def test_where_the_length_is_fixed_the_line_that_fixes_it_is_named(backbone):
     assert program.inputs["history"] == ["batch", 6, 2]
     assert program.lines()[2] == "dynamic axes: batch"
     assert re.match(r"time is fixed at 6: " + FIXED[backbone], program.lines()[3])
+
+
+def test_a_linear_map_of_the_window_fixes_the_length_and_is_named():
+    program = capture(network(linear_window=True))
+    assert program.inputs["history"] == ["batch", 6, 2]
+    assert program.lines()[3] == "time is fixed at 6: linear_window has a weight for each row"
+
+
+def test_of_an_error_of_torch_its_reason_is_told_and_not_how_to_make_it_say_more():
+    error = RuntimeError(
+        'Constraints violated (x)! For more information, run with TORCH_LOGS="+dynamic".\n  - You marked'
+    )
+    assert first_line(error) == "RuntimeError: Constraints violated (x)!"
 
 
 def test_a_program_of_fixed_length_is_written(tmp_path):

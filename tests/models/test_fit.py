@@ -45,6 +45,17 @@ def test_settings_win_over_what_was_chosen():
     assert (model.network.schema.lookback, model.network.schema.horizon) == (9, 2)
 
 
+def test_the_chosen_schedule_is_as_long_as_the_training_unless_it_is_given():
+    def length(settings):
+        schedule = forecastlab.fit(days(120), "y", 2, lookback=9, settings=settings).config.values["model"][
+            "lr_scheduler"
+        ]
+        return schedule["init_args"]["T_max"]
+
+    assert length(FEW) == 2
+    assert length({**FEW, "model.lr_scheduler.T_max": 7}) == 7
+
+
 def test_several_targets_are_forecast():
     model = forecastlab.fit(days(120).assign(z=lambda frame: 2 * frame["y"]), ["y", "z"], 2, settings=FEW)
     assert list(model.forecast()["target"]) == ["y", "y", "z", "z"]
@@ -63,6 +74,29 @@ def test_an_argument_that_nothing_has_is_refused_with_the_one_that_was_meant():
         forecastlab.fit(days(120), "y", settings={"model.bakbone": "GRU"})
     with pytest.raises(DataError, match="got int"):
         forecastlab.fit(3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"splits": 1}, "splits must be a number of folds, 2 or more, got 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number, 1 or more, got 0"),
+        ({"horizon": 0}, "horizon must be a whole number, 1 or more, got 0"),
+        ({"lookback": 0}, 'lookback must be a positive number of rows or "full", got 0'),
+    ],
+)
+def test_an_argument_out_of_range_is_refused_in_our_words_alone(arguments, told):
+    with pytest.raises(ConfigError) as refused:
+        forecastlab.fit(days(120), "y", **{"horizon": 3, **arguments}, settings=FEW)
+    assert str(refused.value) == told
+    assert refused.value.__context__ is None  # a program that does not catch it shows nothing else
+
+
+def test_a_config_out_of_range_is_refused_in_our_words_alone():
+    data = {"class_path": "TableDataModule", "init_args": {"path": days(120), "targets": ["y"], "splits": 1}}
+    with pytest.raises(ConfigError, match=r"^splits must be a number of folds, 2 or more, got 1$") as refused:
+        forecastlab.Config.of({"data": data}).data_module()
+    assert refused.value.__context__ is None
 
 
 def test_what_was_chosen_without_a_word_is_said(capsys):

@@ -100,6 +100,26 @@ def test_the_total_of_a_horizon_is_as_uncertain_as_that_of_a_random_walk(trained
     assert above == pytest.approx(0.5, abs=0.01)
 
 
+def test_rows_with_a_gap_in_every_window_have_paths_whose_steps_hang_together(trained, monkeypatch):
+    networks, frame = trained
+    closed = frame.assign(y=frame["y"].mask(frame.groupby("unique_id").cumcount() % 4 == 3))
+    monkeypatch.setitem(networks["likelihood"].schema.recipe, "missing", "ffill")
+    paths = networks["likelihood"].forecast(closed, paths=4000)
+    assert "independently" not in paths.attrs["method"]
+    wide = paths[paths["unique_id"] == "a"].pivot(index="sample", columns="ds", values="value")
+    assert stats.spearmanr(wide).statistic.min() > 0.3  # √(1 / 4) of a random walk without gaps
+
+
+def test_steps_that_are_never_known_together_are_drawn_independently_with_a_word(trained, monkeypatch):
+    networks, frame = trained
+    every_second = frame.assign(y=frame["y"].mask(frame.groupby("unique_id").cumcount() % 2 == 1))
+    monkeypatch.setitem(networks["likelihood"].schema.recipe, "missing", "ffill")
+    paths = networks["likelihood"].forecast(every_second, paths=4000)
+    assert "; 4 of 6 pairs of steps are drawn independently, since the rows have gaps" in paths.attrs["method"]
+    wide = paths[paths["unique_id"] == "a"].pivot(index="sample", columns="ds", values="value")
+    assert abs(stats.spearmanr(wide).statistic[0, 1]) < 0.06
+
+
 def test_rows_are_ordered_by_series_sample_and_step(trained):
     networks, frame = trained
     paths = networks["DeepAR"].forecast(frame, paths=3)
@@ -129,7 +149,9 @@ def test_a_network_without_a_distribution_has_no_paths(trained):
         networks["point"].forecast(frame, paths=3)
     with pytest.raises(ConfigError, match="paths must be 1 to 100000 for each series, got 0"):
         networks["DeepAR"].forecast(frame, paths=0)
-    with pytest.raises(DataError, match="a dependence needs 10 or more forecasts whose truth is known, got 2"):
+    with pytest.raises(
+        DataError, match="a dependence needs 10 or more forecasts whose truth is known at each step, got 2"
+    ):
         networks["intervals"].forecast(frame.groupby("unique_id").head(8), paths=3)
 
 
@@ -169,6 +191,26 @@ def test_the_correlation_of_few_rows_is_shrunk_as_schaefer_and_strimmer_have_it(
     shrinkage = min(1, variance[off].sum() / (correlation[off] ** 2).sum())
     wanted = np.where(off, (1 - shrinkage) * correlation, 1)
     np.testing.assert_allclose(shrunk_correlation(torch.as_tensor(x)), wanted, rtol=1e-9)
+
+
+def test_the_correlation_of_columns_with_gaps_is_that_of_the_rows_that_have_both():
+    wanted = np.array([[1, 0.8, 0.3], [0.8, 1, 0.5], [0.3, 0.5, 1]])
+    x = np.random.default_rng(0).multivariate_normal(np.zeros(3), wanted, 4000)
+    x[np.arange(4000)[:, None] % 3 == np.arange(3)] = np.nan  # no row is whole
+    found = shrunk_correlation(torch.as_tensor(x)).numpy()
+    np.testing.assert_allclose(found, wanted, atol=0.04)
+    assert shrunk_correlation(torch.as_tensor(x[:6]), least=3).equal(torch.eye(3).double())  # two rows have both
+
+
+def test_correlations_of_different_rows_that_contradict_each_other_still_have_a_copula():
+    a, b, c = np.full((3, 60), np.nan)
+    a[:40] = np.sin(np.arange(40))
+    b[:20], c[20:40] = a[:20], a[20:40]  # both go with a, and against each other
+    b[40:] = np.cos(np.arange(20))
+    c[40:] = -b[40:]
+    found = shrunk_correlation(torch.as_tensor(np.stack([a, b, c], 1)))
+    assert torch.linalg.eigvalsh(found)[0] > 0
+    assert found.diagonal().tolist() == pytest.approx([1, 1, 1])
 
 
 def test_steps_that_are_the_same_or_constant_still_have_a_copula():

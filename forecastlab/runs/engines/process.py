@@ -1,6 +1,7 @@
 """A process of its own for a unit: the same on this machine and on the machines of a cluster."""
 
 import contextlib
+import inspect
 import multiprocessing
 import os
 import pickle
@@ -18,6 +19,22 @@ from typing import Any
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.runs.engines.engine import PATIENCE, Ending, Unit
 from forecastlab.runs.signals import Stopped, stoppable
+
+UNGUARDED = 77
+"""The exit status of a process that would begin other work while it imports the script that began it."""
+
+
+def end_if_imported() -> None:
+    """Ends this process if it was begun for a unit, and only imports the script that begins units.
+
+    A function that begins units calls it first, or a script that calls that function without
+    `if __name__ == "__main__":` would begin it again in every process.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "__mp_main__" and frame.f_code.co_name == "<module>":
+            os._exit(UNGUARDED)  # with an exception, each process would print a traceback
+        frame = frame.f_back
 
 
 class UnitProcess:
@@ -62,13 +79,23 @@ class UnitProcess:
                     self.progress = share, text
 
     def ending(self) -> Ending:
-        """How the process has ended; waits until it has."""
+        """How the process has ended; waits until it has.
+
+        Raises:
+            ConfigError: if the script that began it would begin its work in every process again.
+        """
         self._process.join()
         self.listen()  # also what it said just before
         self._connection.close()
         code = self._process.exitcode
         if code == 0:
             return Ending("done")
+        if code == UNGUARDED:
+            script = getattr(sys.modules["__main__"], "__file__", "the script")
+            raise ConfigError(
+                f"{script}: every process of a training imports this script, and would begin the work again. Put "
+                'all that is no import, function or class below the line\n\n    if __name__ == "__main__":\n'
+            )
         if self._error is not None:
             return Ending("failed", self._error)
         if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
