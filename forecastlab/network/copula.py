@@ -99,7 +99,8 @@ def shrunk_correlation(values: Tensor, least: int = 1) -> Tensor:
     if there.all():
         return shrunk
     lacking = (TRACE - torch.linalg.eigvalsh(shrunk)[0]).clamp(min=0)
-    return (shrunk + lacking * diagonal) / (1 + lacking)
+    regular: Tensor = (shrunk + lacking * diagonal) / (1 + lacking)
+    return regular
 
 
 def _normal_scores(values: Tensor) -> Tensor:
