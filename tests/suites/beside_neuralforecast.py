@@ -2,9 +2,9 @@
 
     python -m tests.suites.beside_neuralforecast PYTHON FOLDER
 
-`PYTHON` is that of an environment with neuralforecast 3.3, which runs `train` below and imports nothing of ours. Each model
-has the package's defaults, then as many steps as take the CPU time of our recipe, if the defaults take less. The rows
-go to `neuralforecast.csv` beside this file; `python -m tests.suites.page` shows them beside ours.
+`PYTHON` is that of an environment with neuralforecast 3.3, which runs `train` below and imports nothing of ours. Each
+model has the defaults of the package, then as many steps as take the CPU time of our recipe, if the defaults take less.
+The rows go to `neuralforecast.csv` beside this file.
 """
 
 import json
