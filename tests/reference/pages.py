@@ -209,8 +209,8 @@ def config_page() -> str:
 
 def classes(part: str) -> dict[str, type]:
     """The classes for a part of the config, without those that other tests of this process have made."""
-    ours = ("forecastlab", "torch", "lightning")
-    return {name: cls for name, cls in classes_of(part).items() if cls.__module__.partition(".")[0] in ours}
+    ours = ("forecastlab.", "torch.", "lightning.pytorch.cli")
+    return {name: cls for name, cls in classes_of(part).items() if cls.__module__.startswith(ours)}
 
 
 def of_class(name: str, cls: type) -> str:

@@ -4,7 +4,7 @@
 
 `PYTHON` is that of an environment with neuralforecast 3.3, which runs `train` below and imports nothing of ours. Each
 model has the defaults of the package, then as many steps as take the CPU time of our recipe, if the defaults take less.
-The rows go to `neuralforecast.csv` beside this file.
+The rows go to `neuralforecast.csv` beside this file; `python -m tests.suites.page` shows them.
 """
 
 import json

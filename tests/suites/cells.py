@@ -1,8 +1,8 @@
 """Which part of the recipe, and which cell, gives what: `python -m tests.suites.cells RECIPE CELL ...`.
 
-Trains each named cell by a recipe on five tasks of gift-offline, three seeds one by one, and adds the errors to
-`results/cells.csv`. `python -m tests.suites.page` then writes the table into docs/benchmarks.md. A training has at most
-400 batches, 0.4 of those of `auto`, so that the whole table takes hours and not days.
+Trains each named cell by a recipe on five tasks of gift-offline, three seeds one by one, adds the errors to `cells.csv`
+beside this file, and prints the table of all that it holds. A training has 0.4 of the epochs of `auto`, so that the whole
+table takes hours and not days.
 """
 
 import sys
@@ -20,7 +20,7 @@ TASKS = ("hospital/M/short", "us_births/D/short", "m4_weekly/W/short", "ett1/H/s
 SEEDS = (0, 1, 2)
 RECIPES = ("plain", "normalised", "patched", "auto", "deepar")
 CELLS = ("GRU", "LSTM", "MinGRU", "LRU", "SLSTM", "GatedDeltaNet")
-STORED = Path(__file__).parent / "results" / "cells.csv"
+STORED = Path(__file__).parent / "cells.csv"
 SHARE = 0.4
 
 
@@ -96,5 +96,6 @@ if __name__ == "__main__":
         for cell in sys.argv[2:]:
             rows = measured(cell, sys.argv[1], seed)
             before = [pd.read_csv(STORED)] if STORED.exists() else []
-            pd.concat([*before, rows]).to_csv(STORED, index=False)
-            print(rows.to_string(), flush=True)
+            every = pd.concat([*before, rows])
+            every.to_csv(STORED, index=False)
+            print(table(every).to_markdown(), flush=True)

@@ -9,6 +9,8 @@ from forecastlab.benchmarks.log import read
 from forecastlab.benchmarks.others import others
 from forecastlab.benchmarks.suites import SUITES
 from forecastlab.benchmarks.tables import LEADING, horizon_table, model_table, tables_of
+from tests.suites.beside_neuralforecast import STORED as BESIDE
+from tests.suites.beside_neuralforecast import ours
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -65,11 +67,21 @@ def shown(page, suite):
     return found[1]
 
 
+def beside():
+    """The table of ours beside neuralforecast's LSTM and GRU."""
+    lines = ["| task | model | MASE | CPU seconds | ours, MASE | CPU seconds |", "|---|---|---:|---:|---:|---:|"]
+    for row in pd.read_csv(BESIDE).to_dict("records"):
+        mase, cpu = ours(row["task"])
+        cells = [row["task"], row["model"], f"{row['MASE']:.3f}", f"{row['cpu_s']:.0f}", f"{mase:.3f}", f"{cpu:.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def written(page):
     """The page with the tables of all stored results."""
-    for suite in SUITES:
+    for name, text in [*((suite, block(suite)) for suite in SUITES), ("neuralforecast", beside())]:
         page = page.replace(
-            f"<!-- {suite} -->\n{shown(page, suite)}\n<!-- end -->", f"<!-- {suite} -->\n{block(suite)}\n<!-- end -->"
+            f"<!-- {name} -->\n{shown(page, name)}\n<!-- end -->", f"<!-- {name} -->\n{text}\n<!-- end -->"
         )
     return page
 

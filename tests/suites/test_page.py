@@ -7,7 +7,7 @@ import pytest
 from forecastlab.benchmarks.log import read
 from forecastlab.benchmarks.suites import SUITES
 from forecastlab.benchmarks.summary import COLUMNS
-from tests.suites.page import LOG, PAGE, README, RESULTS, block, shown, stored, with_block
+from tests.suites.page import LOG, PAGE, README, RESULTS, beside, block, shown, stored, with_block
 
 TEXT = PAGE.read_text()
 STORED = [suite for suite in SUITES if stored(suite) is not None]
@@ -16,6 +16,10 @@ STORED = [suite for suite in SUITES if stored(suite) is not None]
 @pytest.mark.parametrize("suite", SUITES)
 def test_the_tables_of_a_suite_are_those_of_its_stored_results(suite):
     assert shown(TEXT, suite) == block(suite), "python -m tests.suites.page writes them"
+
+
+def test_the_page_shows_what_another_library_reached_on_the_same_rows():
+    assert shown(TEXT, "neuralforecast") == beside(), "python -m tests.suites.page writes it"
 
 
 def test_readme_shows_the_stored_results():

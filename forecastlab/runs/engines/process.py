@@ -20,6 +20,8 @@ from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.runs.engines.engine import PATIENCE, Ending, Unit
 from forecastlab.runs.signals import Stopped, stoppable
 
+START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+"""How processes begin: from one that has imported what they need, or, on Windows, by importing it each."""
 UNGUARDED = 77
 """The exit status of a process that would begin other work while it imports the script that began it."""
 
@@ -47,8 +49,9 @@ class UnitProcess:
     """
 
     def __init__(self, unit: Unit, devices: str | None = None, place: int | None = None) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(unit.preload))
+        context = multiprocessing.get_context(START)
+        if START == "forkserver":
+            context.set_forkserver_preload(list(unit.preload))
         receiver, sender = context.Pipe(duplex=False)
         self.unit = unit
         self.progress: tuple[float, str] | None = None

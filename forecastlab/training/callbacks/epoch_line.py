@@ -35,6 +35,7 @@ class EpochLine(ProgressBar):
         self._took: deque[float] = deque(maxlen=EPOCHS)
         self._rows = 0
         self._speed = 0.0
+        self._rate: float | None = None
 
     def disable(self) -> None:
         self._enabled = False
@@ -44,6 +45,11 @@ class EpochLine(ProgressBar):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._begun, self._rows = self.line.clock(), 0
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        # at the end of an epoch, the schedule has chosen that of the next one
+        rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        self._rate = rates[0] if rates else None
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -134,14 +140,13 @@ class EpochLine(ProgressBar):
         losses = {name: float(trainer.callback_metrics.get(name, "nan")) for name in ("train/loss", "val/loss")}
         checkpoints = trainer.checkpoint_callback
         best, in_epoch = getattr(checkpoints, "best_score", None), getattr(checkpoints, "best_epoch", -1)
-        rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
         self.line.show(
             [
                 f"epoch {epoch}{of}" + (f", {part}" if part else ""),
                 time_left(trainer, epoch + share, took),
                 *(f"{name} {loss:.4f}" for name, loss in losses.items() if loss == loss),
                 "" if best is None or in_epoch < 0 else f"best {best:.4f} in epoch {in_epoch}",
-                f"lr {rates[0]:.3g}" if rates else "",
+                "" if self._rate is None else f"lr {self._rate:.3g}",
                 f"{_short(self._speed)} rows/s" if self._speed else "",
             ]
         )

@@ -74,6 +74,7 @@ def test_within_a_long_epoch_the_batches_and_an_estimate_are_told(training):
     line, now, trainer, stream = training
     line.on_train_epoch_start(trainer, None)
     for batch in range(2):
+        line.on_train_batch_start(trainer, None, BATCH, batch)
         now.seconds += 20
         line.on_train_batch_end(trainer, None, None, BATCH, batch)
     # a batch takes 20 s, an epoch 200 s: 49.8 epochs at the most, 19.8 at the least
