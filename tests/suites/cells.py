@@ -1,8 +1,8 @@
 """Which part of the recipe, and which cell, gives what: `python -m tests.suites.cells RECIPE CELL ...`.
 
 Trains each named cell by a recipe on five tasks of gift-offline, three seeds one by one, adds the errors to `cells.csv`
-beside this file, and prints the table of all that it holds. A training has 0.4 of the epochs of `auto`, so that the whole
-table takes hours and not days.
+beside this file, and prints the table of all that it holds. A training has 0.4 of the epochs of `auto`, so that the
+whole table takes hours and not days.
 """
 
 import sys
