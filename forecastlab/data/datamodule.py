@@ -180,12 +180,16 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
         """A digest of the series, the same for the same data wherever they come from."""
         return fingerprint(self.tables)
 
-    def facts(self) -> list[Fact]:
-        """What the series hold, in words."""
+    def facts(self, values: bool = True) -> list[Fact]:
+        """What the series hold, in words.
+
+        Args:
+            values: whether the values and what is missing are among the facts, for which all rows are read.
+        """
         tables = self.tables  # reading them finds out the recipe
         recipe = self.recipe
         calendar = [name for name in self.schema["known"] if name not in recipe.known]
-        return facts_of(tables, recipe, self.features, calendar)
+        return facts_of(tables, recipe, self.features, calendar, values)
 
     @property
     def about(self) -> dict[str, Any]:

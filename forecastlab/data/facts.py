@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from forecastlab.data.reading.counted import COUNTED
 from forecastlab.data.recipe import Recipe
@@ -33,7 +32,9 @@ def as_text(facts: Sequence[Fact]) -> str:
     return "\n".join(f"{label:<{_LABEL}}{text}".rstrip() for label, text in facts)
 
 
-def facts_of(tables: Sequence[Table], recipe: Recipe, features: Sequence[str], calendar: Sequence[str]) -> list[Fact]:
+def facts_of(
+    tables: Sequence[Table], recipe: Recipe, features: Sequence[str], calendar: Sequence[str], values: bool = True
+) -> list[Fact]:
     """What series hold: their times, rows, gaps, columns, values and what is missing of them.
 
     Args:
@@ -41,14 +42,17 @@ def facts_of(tables: Sequence[Table], recipe: Recipe, features: Sequence[str], c
         recipe: how they were read.
         features: the columns that are inputs.
         calendar: inputs that follow from the times, such as hour_sin.
+        values: whether the values and what is missing are among the facts, for which all rows are read.
     """
-    return [
+    facts = [
         *_time(tables[0], recipe),
         *_series(tables, recipe),
-        *_columns(tables, recipe, features, calendar),
-        *_values(tables, recipe, features),
-        *_missing(tables, recipe),
+        *_described(tables, recipe, features, calendar),
     ]
+    if values:
+        columns = _Columns(tables)
+        facts += [*columns.values(recipe, features), *columns.missing(recipe)]
+    return facts
 
 
 def day(time: pd.Timestamp, recipe: Recipe) -> str:
@@ -114,7 +118,7 @@ def _rows(table: Table, recipe: Recipe) -> list[Fact]:
     ]
 
 
-def _columns(tables: Sequence[Table], recipe: Recipe, features: Sequence[str], calendar: Sequence[str]) -> list[Fact]:
+def _described(tables: Sequence[Table], recipe: Recipe, features: Sequence[str], calendar: Sequence[str]) -> list[Fact]:
     """What the columns are, and how some are made."""
     count = len(tables[0].values.columns) + len(recipe.static)
     facts = [("columns", f"{count}: {len(features)} features, target {', '.join(recipe.targets)}")]
@@ -134,45 +138,54 @@ def _columns(tables: Sequence[Table], recipe: Recipe, features: Sequence[str], c
     return facts
 
 
-def _values(tables: Sequence[Table], recipe: Recipe, features: Sequence[str]) -> list[Fact]:
-    """The least, mean and largest observed value of targets and features, and how many are missing."""
-    names = list(dict.fromkeys([*recipe.targets, *features]))
-    rows = sum(len(table.times) for table in tables)
-    facts = []
-    for name in names[:MOST]:
-        values = np.concatenate([_observed(table, name) for table in tables])
-        spread = f"minimum {values.min():g}, mean {values.mean():g}, maximum {values.max():g}; " if len(values) else ""
-        label = "target" if name in recipe.targets else "feature"
-        facts.append((label, f"{name}: {spread}{rows - len(values)} of {rows} missing"))
-    return [*facts, ("feature", f"... and {len(names) - MOST} more")] if len(names) > MOST else facts
+class _Columns:
+    """What the columns of all series hold, summed up series by series, since a panel may have many thousand of them.
 
+    Args:
+        tables: the series.
+    """
 
-def _observed(table: Table, name: str) -> NDArray[np.float64]:
-    """The values of a column that were observed; by its place, since a panel may have many thousand series."""
-    place = table.values.columns.get_loc(name)
-    seen = table.observed.to_numpy()[:, place]
-    values: NDArray[np.float64] = table.values.to_numpy()[:, place][seen]
-    return values
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self.names = tables[0].observed.columns
+        width = len(self.names)
+        self.rows, self.lacking_rows = 0, 0
+        self.counts, self.sums = np.zeros(width, np.int64), np.zeros(width)
+        self.least, self.largest = np.full(width, np.inf), np.full(width, -np.inf)
+        for table in tables:
+            values, seen = table.values.to_numpy(), table.observed.to_numpy()
+            self.rows += len(seen)
+            self.lacking_rows += int((~seen.all(1)).sum())
+            self.counts += seen.sum(0)
+            self.sums += np.sum(values, 0, where=seen)
+            self.least = np.minimum(self.least, np.min(values, 0, where=seen, initial=np.inf))
+            self.largest = np.maximum(self.largest, np.max(values, 0, where=seen, initial=-np.inf))
 
+    def values(self, recipe: Recipe, features: Sequence[str]) -> list[Fact]:
+        """The least, mean and largest observed value of targets and features, and how many are missing."""
+        names = list(dict.fromkeys([*recipe.targets, *features]))
+        facts = []
+        for name in names[:MOST]:
+            place, spread = self.names.get_loc(name), ""
+            if count := self.counts[place]:
+                mean = self.sums[place] / count
+                spread = f"minimum {self.least[place]:g}, mean {mean:g}, maximum {self.largest[place]:g}; "
+            label = "target" if name in recipe.targets else "feature"
+            facts.append((label, f"{name}: {spread}{self.rows - count} of {self.rows} missing"))
+        return [*facts, ("feature", f"... and {len(names) - MOST} more")] if len(names) > MOST else facts
 
-def _missing(tables: Sequence[Table], recipe: Recipe) -> list[Fact]:
-    """How many values are missing, and where most are."""
-    names = tables[0].observed.columns
-    missing = np.concatenate([~table.observed.to_numpy() for table in tables])
-    counts = pd.Series(missing.sum(axis=0), names)
-    targets = ", ".join(f"{name}: {counts[name] or 'none'}" for name in recipe.targets)
-    facts = [
-        (
-            "missing",
-            f"{missing.sum()} values in {missing.any(axis=1).sum()} rows, {TREATED[recipe.missing]}; {targets}",
-        )
-    ]
-    others = counts.drop(list(recipe.targets)).sort_values(ascending=False, kind="stable")
-    others = others[others > 0]
-    if len(others):
-        more = f" and {len(others) - MOST} more" if len(others) > MOST else ""
-        facts.append(("", f"  {', '.join(f'{name}: {count}' for name, count in others[:MOST].items())}{more}"))
-    return facts
+    def missing(self, recipe: Recipe) -> list[Fact]:
+        """How many values are missing, and where most are."""
+        counts = pd.Series(self.rows - self.counts, self.names)
+        targets = ", ".join(f"{name}: {counts[name] or 'none'}" for name in recipe.targets)
+        facts = [
+            ("missing", f"{counts.sum()} values in {self.lacking_rows} rows, {TREATED[recipe.missing]}; {targets}")
+        ]
+        others = counts.drop(list(recipe.targets)).sort_values(ascending=False, kind="stable")
+        others = others[others > 0]
+        if len(others):
+            more = f" and {len(others) - MOST} more" if len(others) > MOST else ""
+            facts.append(("", f"  {', '.join(f'{name}: {count}' for name, count in others[:MOST].items())}{more}"))
+        return facts
 
 
 def _step(table: Table, recipe: Recipe) -> str:

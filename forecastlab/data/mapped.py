@@ -151,7 +151,9 @@ class MappedTable(Table):
         held = {name: part[flat, place] for names, part in parts for place, name in enumerate(names)}
         if rows.weight is not None:
             held.setdefault(recipe.weight, rows.weight[flat])
-        return self._labelled(np.stack([held[name].numpy() for name in recipe.places], 1), first, stop)
+        columns = np.stack([held[name].numpy() for name in recipe.places], 1)
+        rows.let_go()  # who asks for one series often asks for all
+        return self._labelled(columns, first, stop)
 
     def _labelled(self, columns: NDArray[Any], first: int, stop: int) -> pd.DataFrame:
         return pd.DataFrame(columns, self._laid.times[first:stop], self._laid.recipe.labels[0], copy=False)

@@ -37,7 +37,8 @@ class RunBoard(Callback):
         if not trainer.is_global_zero:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it elsewhere
-        texts = {"run/data": as_text([*data.facts(), *_fold(data)])}
+        held = data.facts(values=data.storage == "memory")  # rows in files are many, and would be read once more
+        texts = {"run/data": as_text([*held, *_fold(data)])}
         if self.command is not None:
             texts["run/command"] = shlex.join(self.command)
         for logger in trainer.loggers:

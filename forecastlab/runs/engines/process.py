@@ -14,13 +14,15 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.runs.engines.engine import PATIENCE, Ending, Unit
 from forecastlab.runs.signals import Stopped, stoppable
 
-START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+START: Literal["forkserver", "spawn"] = (
+    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+)
 """How processes begin: from one that has imported what they need, or, on Windows, by importing it each."""
 UNGUARDED = 77
 """The exit status of a process that would begin other work while it imports the script that began it."""
