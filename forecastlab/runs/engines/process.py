@@ -14,15 +14,13 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.runs.engines.engine import PATIENCE, Ending, Unit
 from forecastlab.runs.signals import Stopped, stoppable
 
-START: Literal["forkserver", "spawn"] = (
-    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-)
+START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 """How processes begin: from one that has imported what they need, or, on Windows, by importing it each."""
 UNGUARDED = 77
 """The exit status of a process that would begin other work while it imports the script that began it."""
@@ -51,14 +49,14 @@ class UnitProcess:
     """
 
     def __init__(self, unit: Unit, devices: str | None = None, place: int | None = None) -> None:
-        context = multiprocessing.get_context(START)
+        context: Any = multiprocessing.get_context(START)
         if START == "forkserver":
             context.set_forkserver_preload(list(unit.preload))
         receiver, sender = context.Pipe(duplex=False)
         self.unit = unit
         self.progress: tuple[float, str] | None = None
         self._error: str | None = None
-        self._connection = receiver
+        self._connection: Connection = receiver
         self._process: BaseProcess = context.Process(target=_work, args=(unit, devices, place, sender))
         self._process.start()
         sender.close()
