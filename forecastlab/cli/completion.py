@@ -135,7 +135,8 @@ def _add_removal(runs: argparse.ArgumentParser) -> None:
     parents = [run_removal.parser()]
     remove = runs.add_subparsers().add_parser(run_table.REMOVE, help="delete runs", parents=parents, add_help=False)
     positionals_of(remove)[0].complete = RUNS  # type: ignore[attr-defined]  # for shtab
-    options_of(remove)["--trainer.default_root_dir"].complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+    root = options_of(remove)["--trainer.default_root_dir"]
+    root.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # for shtab
 
 
 def own_parsers() -> dict[str, argparse.ArgumentParser]:

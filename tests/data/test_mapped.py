@@ -172,6 +172,19 @@ def test_the_tables_of_series_in_files_are_those_of_memory(tmp_path):
         assert theirs.rows.maps is None
 
 
+def test_the_facts_of_series_in_files_are_those_of_memory_and_can_do_without_the_values(tmp_path):
+    frame = rows()
+    frame.to_parquet(tmp_path / "rows.parquet")
+    held, laid = modules(tmp_path / "rows.parquet")
+    sales, facts = frame["sales"], laid.facts()
+    assert facts == held.facts()
+    (target,) = (text for label, text in facts if label == "target")
+    assert target.startswith(f"sales: minimum {sales.min():g}, mean {sales.mean():g}, maximum {sales.max():g}; ")
+    without = laid.facts(values=False)
+    assert facts[: len(without)] == without
+    assert facts[len(without)][0] == "target"
+
+
 def test_the_rows_are_laid_out_once_for_the_same_files_and_settings(tmp_path, cache):
     path = tmp_path / "rows.parquet"
     rows().to_parquet(path)
