@@ -106,6 +106,15 @@ def test_the_sales_notebook_says_what_its_intervals_hold():
     assert (told, difference < 1e-6) == (18 * 12, True)
 
 
+def test_the_notebook_about_cells_ranks_the_linear_model_first_and_says_so():
+    number = r" +([\d.]+)"
+    error = {name: shown("choosing_a_cell", rf"^{name}{number}")[0] for name in ("ridge", "LSTM", "GRU", "MinGRU")}
+    assert min(error, key=error.__getitem__) == "ridge"
+    assert "a linear model on the same rows is ahead of every cell" in prose("choosing_a_cell")
+    ahead = re.findall(r"^ridge has the lower error than .*the interval leaves out 0", printed("choosing_a_cell"), re.M)
+    assert len(ahead) == 3  # "these days decide it"
+
+
 def test_the_explain_notebook_says_what_it_prints():
     lstm, today, attention = shown(
         "explain", r"^LSTM +([\d.]+)\ntomorrow as today +([\d.]+)\nattention LSTM +([\d.]+)$"

@@ -12,6 +12,8 @@ from torch.nn.functional import pad
 from forecastlab.backbones.any_length import loop, of_any_length
 from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.layered import InputGatedLayer, Layered, input_widths
+from forecastlab.backbones.matrix_memory import exactly
+from forecastlab.backbones.matrix_memory import memory as empty_memory
 from forecastlab.backbones.slstm import (
     NOTHING,
     Forget,
@@ -50,9 +52,9 @@ class MLSTM(Layered):
     The rows of the parameters are called "query", "key", "value", "output", "input" and "forget", in this order.
 
     The state is, per layer, (C, n, m): (batch, heads, head_size, head_size), (batch, heads, head_size), (batch, heads);
-    before the first step C = n = 0 and m = -infinity (here -1e30). `trace` gives per layer "query", "key" (not yet
-    divided), "value", "output_gate" o, "normaliser" n, "hidden" h, each (batch, time, hidden_size), and "input_gate"
-    i', "forget_gate" f', "stabiliser" m, each (batch, time, num_heads).
+    before the first step C = n = 0 and m = -infinity (here -1e30). It is float32 even in a network of bfloat16.
+    `trace` gives per layer "query", "key" (not yet divided), "value", "output_gate" o, "normaliser" n, "hidden" h, each
+    (batch, time, hidden_size), and "input_gate" i', "forget_gate" f', "stabiliser" m, each (batch, time, num_heads).
 
     Args:
         input_size: width of the inputs.
@@ -133,7 +135,7 @@ class MLSTMLayer(InputGatedLayer):
         q, k, v, o, i, f = self.project(x)
         o, log_f = torch.sigmoid(o), log_forget_gate(f, self.forget)
         h, state, parts = remember(q, k, v, i, log_f, state, self.chunk_size, keep_parts)
-        h = o * h
+        h = (o * h).to(self.bias.dtype)
         return h, state, [q, k, v, o, *parts, h] if keep_parts else []
 
     def initial_state(self, batch_size: int) -> State:
@@ -167,6 +169,8 @@ def remember(
 ) -> tuple[Tensor, State, list[Tensor]]:
     """Writes a sequence into the memory and reads it, in the form that is fastest for its length.
 
+    All is computed in the precision of the state, also under autocast.
+
     Args:
         q: (batch, time, hidden_size): the queries, head beside head.
         k: the keys, likewise, not yet divided by the root of head_size.
@@ -183,20 +187,23 @@ def remember(
     """
     heads = log_i.shape[-1]
     width = q.shape[-1] // heads
-    if of_any_length(q) and not keep_parts:
-        return *loop(partial(_recall, heads, width), torch.cat([q, k, v, log_i, log_f], -1), state), []
     memory = Memory(*cast(tuple[Tensor, Tensor, Tensor], state))
-    q, k, v = (part.view(*part.shape[:2], heads, width).transpose(1, 2) for part in (q, k * width**-0.5, v))
-    log_i, log_f = log_i.mT, log_f.mT
-    if q.shape[2] == 1:
-        (h, n, m), after = recurrent(q, k, v, log_i, log_f, memory)
-    else:
-        (h, n, m), after = chunkwise(q, k, v, log_i, log_f, memory, chunk_size, keep_parts)
-    parts = []
-    if keep_parts:
-        m_before = torch.cat([memory.m.unsqueeze(-1), m[..., :-1]], -1)
-        i, f = torch.exp(log_i - m), torch.exp(log_f + m_before - m)
-        parts = [i.mT, f.mT, cast(Tensor, n).transpose(1, 2).flatten(2), m.mT]
+    with exactly(q):
+        if q.dtype != memory.C.dtype:
+            q, k, v, log_i, log_f = (part.to(memory.C.dtype) for part in (q, k, v, log_i, log_f))
+        if of_any_length(q) and not keep_parts:
+            return *loop(partial(_recall, heads, width), torch.cat([q, k, v, log_i, log_f], -1), state), []
+        q, k, v = (part.view(*part.shape[:2], heads, width).transpose(1, 2) for part in (q, k * width**-0.5, v))
+        log_i, log_f = log_i.mT, log_f.mT
+        if q.shape[2] == 1:
+            (h, n, m), after = recurrent(q, k, v, log_i, log_f, memory)
+        else:
+            (h, n, m), after = chunkwise(q, k, v, log_i, log_f, memory, chunk_size, keep_parts)
+        parts = []
+        if keep_parts:
+            m_before = torch.cat([memory.m.unsqueeze(-1), m[..., :-1]], -1)
+            i, f = torch.exp(log_i - m), torch.exp(log_f + m_before - m)
+            parts = [i.mT, f.mT, cast(Tensor, n).transpose(1, 2).flatten(2), m.mT]
     return h.transpose(1, 2).flatten(2), tuple(after), parts
 
 
@@ -210,9 +217,10 @@ def _recall(heads: int, width: int, x_t: Tensor, state: State) -> tuple[Tensor, 
 
 
 def initial_memory(like: Tensor, batch_size: int, num_heads: int, head_size: int) -> Memory:
-    """The state before the first step, of the dtype and on the device of `like`."""
-    n = like.new_zeros(batch_size, num_heads, head_size)
-    return Memory(n.new_zeros(*n.shape, head_size), n, n.new_full((batch_size, num_heads), NOTHING))
+    """The state before the first step, on the device of `like`, in float32 or float64 (see `matrix_memory.memory`)."""
+    C = empty_memory(like, batch_size, num_heads, head_size, head_size)
+    n = C.new_zeros(batch_size, num_heads, head_size)
+    return Memory(C, n, n.new_full((batch_size, num_heads), NOTHING))
 
 
 def recurrent(q: Tensor, k: Tensor, v: Tensor, log_i: Tensor, log_f: Tensor, memory: Memory) -> tuple[Readout, Memory]:

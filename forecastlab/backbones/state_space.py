@@ -79,9 +79,9 @@ class StateSpaceLayer(Layer):
         if self.fused and not keep_parts and usable(v, self.D, cast(Tensor, state)):
             y, after = self.kernel(v, cast(Tensor, state))
             return gated_shortcut(u, *self.mix(y)), after, ()
+        # autocast rounds what the products give, but neither the factors, which are no products, nor the state
         a, b, c = self.discretised()
-        # under autocast a product has bfloat16, in which a factor near 1 is 1
-        s, last = recur_complex(self, a, linear(v, b).to(a.dtype), state)
+        s, last = recur_complex(self, a, linear(v, b), state)
         value, gate = self.mix(linear(s, c) + self.D * v)
         gate = torch.sigmoid(gate)
         h = u + value * gate

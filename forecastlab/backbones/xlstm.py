@@ -244,7 +244,7 @@ class MBlock(Layer):
         i, f = self.gates(a).chunk(2, -1)
         log_f = log_forget_gate(f, self.forget)
         h, after, parts = remember(q, k, v, i, log_f, cell_state, self.chunk_size, keep_parts)
-        mixed = _normalise_heads(self.group_norm, h) + self.skip * a
+        mixed = _normalise_heads(self.group_norm, h.to(self.skip.dtype)) + self.skip * a
         x = x + dropout(self.down(mixed * g), self.dropout, self.training)
         return x, (past, after), [q, k, v, g, *parts, h, x] if keep_parts else []
 

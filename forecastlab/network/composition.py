@@ -493,6 +493,14 @@ class Composition(nn.Module, metaclass=ByName):
         # a level that is learned cannot make errors smaller by being larger: they are divided by what it is now
         return unit * (scaled.scale.detach() / scaled.scale).to(unit)
 
+    @property
+    def errors_follow_the_scaler(self) -> bool:
+        """Whether the unit of `errors` and of the margins is that of the scaler, and not of a window or of the target.
+
+        A smoothing divides by the level of the window, and a likelihood of counts is about the target as it is.
+        """
+        return self.loss_units == "scaled" and self.smoothing is None and not self.loss.original_units
+
     def errors(self, raw: Tensor, scaled: Scaled) -> Tensor:
         """The scores that calibrate the intervals, (batch, origins, horizon, targets, coverages).
 

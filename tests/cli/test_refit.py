@@ -1,6 +1,7 @@
 """`fold: all` trains on every row, for as many epochs as were best on the tail."""
 
 import shutil
+from functools import partial
 
 import lightning.pytorch as lightning
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from forecastlab.cli import main
 from forecastlab.data.table_datamodule import TableDataModule
 from forecastlab.experiment import refit
+from forecastlab.losses.counts import NegativeBinomial
 from forecastlab.training.callbacks import Refit
 from forecastlab.training.forecaster import Forecaster
 from tests.cli.commands import fit, folder
@@ -107,6 +109,42 @@ def test_intervals_are_as_wide_as_on_the_tail(finished, tmp_path):
     trainer(max_epochs=1, limit_val_batches=0, callbacks=[Refit(weights)]).fit(again, series.refit())
     assert not torch.equal(again.scaling.target_scale, model.scaling.target_scale)
     torch.testing.assert_close(again.intervals.margin * again.scaling.target_scale, width)
+
+
+PANEL = {"series_column": "unique_id", "lookback": 4, "fold": "all", "val_size": 24, "batch_size": 50}
+
+
+def panel():
+    """Three series of counts whose scatter differs a hundredfold, and grows at the end."""
+    random, parts = np.random.default_rng(0), []
+    for number, level in enumerate((2, 40, 900)):
+        values = random.poisson(level * np.where(np.arange(80) < 56, 1.0, 1.5))
+        parts.append(days().iloc[:80].assign(y=values, unique_id=f"s{number}"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def both_trainings(**settings):
+    """A network that was calibrated on the validation tail, and the one that takes its intervals over."""
+    data = TableDataModule(panel(), **PANEL)
+    models = [Forecaster(intervals=[0.5], schema=data.schema, **settings) for _ in range(2)]
+    trainer(max_epochs=1).fit(models[0], data)
+    weights = {name: value.clone() for name, value in models[0].state_dict().items()}
+    trainer(max_epochs=1, limit_val_batches=0, callbacks=[Refit(weights)]).fit(models[1], data.refit())
+    assert not torch.equal(models[0].scaling.target_scale, models[1].scaling.target_scale)
+    return models
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"window_norm": "robust", "anchor": "last", "loss_units": "window"},
+        {"loss": partial(NegativeBinomial, quantiles=[0.25, 0.75]), "window_norm": "level"},
+    ],
+    ids=["window", "count"],
+)
+def test_margins_that_are_not_in_the_scalers_unit_stay_as_they_are(settings):
+    first, again = both_trainings(**settings)
+    torch.testing.assert_close(again.intervals.margin, first.intervals.margin, rtol=0, atol=0)
 
 
 @pytest.fixture

@@ -6,10 +6,25 @@ import pytest
 from scipy import stats
 
 from tests.conftest import existing
-from tests.models.counts import LIKELIHOOD, RECIPES, by_level, forecasts, negative_binomial, vehicle_trips
+from tests.models.counts import (
+    BETWEEN_MARKS,
+    LIKELIHOOD,
+    PAGE,
+    RECIPES,
+    SIZE,
+    STORED,
+    block,
+    by_level,
+    columns_of_levels,
+    forecasts,
+    negative_binomial,
+    sampled,
+    vehicle_trips,
+    with_truth,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::forecastlab.errors.ReadingNote")
-SIZE = 4.0
+WHOLE = columns_of_levels().values()
 QUICK = {
     **LIKELIHOOD,
     "data.windows_per_epoch": 1280,
@@ -19,19 +34,36 @@ QUICK = {
 }
 
 
-def test_the_groups_count_what_lies_in_below_and_above_the_interval():
-    table = pd.DataFrame(
-        {
-            "unique_id": ["a", "a", "b", "b"],
-            "level": [1.0, 1.0, 9.0, 9.0],
-            "y": [0, 3, 5, 20],
-            "forecast-lo-90": [0.0, 0.0, 6.0, 6.0],
-            "forecast-hi-90": [2.0, 3.0, 12.0, 12.0],
-        }
-    )
+def test_the_groups_count_what_lies_in_the_interval_with_and_without_its_ends():
+    bounds = {column: [0.0, 0.0, 6.0, 6.0] if "lo" in column else [2.0, 3.0, 12.0, 12.0] for column in WHOLE}
+    told = {"unique_id": ["a", "a", "b", "b"], "level": [1.0, 1, 9, 9], "scale": [2.0, 2, np.nan, np.nan]}
+    table = pd.DataFrame({**told, "y": [1, 3, 6, 20], "forecast": [1.0, 1, 9, 9], **bounds})
     found = by_level(table, 2)
-    assert found[["inside", "below", "above"]].to_numpy().tolist() == [[1, 0, 0], [0, 0.5, 0.5]]
-    assert found[["from", "to", "values", "width"]].to_numpy().tolist() == [[1, 1, 2, 2.5], [9, 9, 2, 6]]
+    assert found[["inside_90", "within_90"]].to_numpy().tolist() == [[1, 0.5], [0.5, 0]]
+    assert found[["up_to", "values", "zeros", "width_90"]].to_numpy().tolist() == [[1, 2, 0, 2.5], [9, 2, 0, 6]]
+    assert found["MASE"].tolist()[0] == 0.5  # errors of 0 and 2, in units of 2; the other series has no scale
+    # below the median level t loses t (y - 0), above it (1 - t) (end - y); 0.25 is the mean of the four levels
+    assert found["CRPS"].tolist()[0] == pytest.approx(2 * ((0.25 * 1 + 0.25 * 1) / 2 + (0.25 * 3 + 0) / 2) / 2 / 2)
+
+
+def test_errors_are_in_units_of_the_seasonal_naive_before_them():
+    frame = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", periods=35), "y": 0})
+    frame["y"] = [0] * 7 + [3] * 7 + [4] * 7 + [100] * 14
+    told = frame.tail(14).drop(columns="y").assign(forecast=0.0)
+    table = with_truth(told, frame)
+    assert (table["scale"] == 2).all()
+    assert (table["level"] == 7 / 3).all()
+
+
+def test_a_sample_of_trips_has_its_share_of_them():
+    frame = pd.DataFrame({"y": [0, 10_000, 40_000]})
+    assert sampled(frame, 20)["y"].tolist() == pytest.approx([0, 500, 2000], abs=150)
+
+
+def test_the_page_shows_the_stored_figures():
+    assert BETWEEN_MARKS.findall(PAGE.read_text()) == [block(pd.read_csv(STORED))], (
+        "python -m tests.models.counts writes them"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +99,6 @@ def test_the_share_of_all_truths_in_the_intervals_is_that_of_the_true_ones(known
 @pytest.mark.real
 def test_the_automatic_recipe_covers_real_counts_at_every_level(real_data):
     existing(real_data / "benchmarks" / "monash")
-    found = by_level(forecasts(vehicle_trips(real_data), RECIPES["automatic recipe"]))
-    assert found["inside"].between(0.86, 0.96).all()
+    found = by_level(forecasts(vehicle_trips(real_data), RECIPES["quantiles"]))
+    assert found["inside_90"].between(0.86, 0.96).all()
     assert found["values"].min() > 400

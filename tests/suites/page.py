@@ -11,6 +11,8 @@ from forecastlab.benchmarks.suites import SUITES
 from forecastlab.benchmarks.tables import LEADING, horizon_table, model_table, tables_of
 from tests.suites.beside_neuralforecast import STORED as BESIDE
 from tests.suites.beside_neuralforecast import ours
+from tests.suites.cells import STORED as CELLS
+from tests.suites.cells import table as table_of_cells
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -77,9 +79,15 @@ def beside():
     return "\n".join(lines)
 
 
+def cells(path=CELLS):
+    """The table of cells and recipes."""
+    return table_of_cells(pd.read_csv(path)).to_markdown().rstrip() if path.exists() else "Not measured yet."
+
+
 def written(page):
     """The page with the tables of all stored results."""
-    for name, text in [*((suite, block(suite)) for suite in SUITES), ("neuralforecast", beside())]:
+    blocks = {**{suite: block(suite) for suite in SUITES}, "neuralforecast": beside(), "cells": cells()}
+    for name, text in blocks.items():
         page = page.replace(
             f"<!-- {name} -->\n{shown(page, name)}\n<!-- end -->", f"<!-- {name} -->\n{text}\n<!-- end -->"
         )

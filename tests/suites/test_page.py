@@ -2,12 +2,14 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 from forecastlab.benchmarks.log import read
 from forecastlab.benchmarks.suites import SUITES
 from forecastlab.benchmarks.summary import COLUMNS
-from tests.suites.page import LOG, PAGE, README, RESULTS, beside, block, shown, stored, with_block
+from tests.suites.cells import TASKS
+from tests.suites.page import LOG, PAGE, README, RESULTS, beside, block, cells, shown, stored, with_block
 
 TEXT = PAGE.read_text()
 STORED = [suite for suite in SUITES if stored(suite) is not None]
@@ -20,6 +22,32 @@ def test_the_tables_of_a_suite_are_those_of_its_stored_results(suite):
 
 def test_the_page_shows_what_another_library_reached_on_the_same_rows():
     assert shown(TEXT, "neuralforecast") == beside(), "python -m tests.suites.page writes it"
+
+
+def test_the_page_shows_the_stored_table_of_cells():
+    assert shown(TEXT, "cells") == cells(), "python -m tests.suites.page writes it"
+
+
+def test_the_table_of_cells_has_means_of_seeds_beside_published_figures(tmp_path):
+    path = tmp_path / "cells.csv"
+    assert cells(path) == "Not measured yet."
+    rows = [
+        {"task_name": task, "cell": "GRU", "recipe": "deepar", "seed": seed, "relative_WQL": error, "cpu_s": seconds}
+        for seed, error in enumerate((0.5, 2.0))
+        for task, seconds in zip(TASKS, (10, 20, 30, 40, 50), strict=True)
+    ]
+    rows = pd.DataFrame(rows).assign(relative_MASE=lambda frame: frame["relative_WQL"])
+    rows.loc[0, "relative_MASE"] = 16.0  # of the first seed; its geometric mean is that of 16 and four times 0.5: 1
+    rows.to_csv(path, index=False)
+    header, _, ours, theirs = ([cell.strip() for cell in line.split("|")] for line in cells(path).splitlines()[2:])
+    found = dict(zip(header, ours, strict=True))
+    assert [found[name] for name in ("recipe", "cell", "seeds", "CPU s")] == ["deepar", "GRU", "2", "30"]
+    assert (found[TASKS[0]], found[TASKS[3]]) == ("9.000", "1.250")
+    assert [found[name] for name in ("mean MASE", "lowest seed", "highest seed")] == ["1.500", "1.000", "2.000"]
+    assert found["mean WQL"] == "1.000"
+    beside = dict(zip(header, theirs, strict=True))
+    assert float(beside[TASKS[3]]) == pytest.approx(1.06 / 0.977, abs=2e-3)  # as GIFT-Eval has them
+    assert beside["CPU s"] == ""
 
 
 def test_readme_shows_the_stored_results():
