@@ -1,7 +1,6 @@
 """Runs a sub-command: everything heavy is imported here."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -99,7 +98,7 @@ def run(args: Sequence[str]) -> int:
         raise
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return 141  # as of SIGPIPE, which Windows does not have
     except Exception as error:
         ours = our_error(error)
         if ours is None:

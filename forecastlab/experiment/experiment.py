@@ -139,9 +139,9 @@ class Experiment(CommandLine):
             yield
         except BaseException as error:
             end_other_processes(getattr(self, "trainer", None))
+            self._held.close()  # first, since Windows deletes no file that is held
             if self.new_run is not None:
                 self.new_run.discard_if_not_begun()
-            self._held.close()
             leave_other_devices()
             of_an_option = isinstance(error, ValueError) and "`val_check_interval`" in str(error)
             if isinstance(error, MisconfigurationException) or of_an_option:  # it is checked against the data
