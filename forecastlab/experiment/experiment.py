@@ -20,11 +20,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from forecastlab.adapters.lightning import CommandLine, skip_empty_hooks
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.trained_on import records_of, require_same
-from forecastlab.errors import ConfigError
+from forecastlab.errors import ConfigError, our_error
 from forecastlab.experiment.checks import as_begun, checked_threads, require_judge, require_possible
 from forecastlab.experiment.config_files import config_of, experiment_name, read_configs, root_folder
 from forecastlab.experiment.devices import end_other_processes, leave_other_devices, rank
-from forecastlab.experiment.environment import our_error, unwrapped
+from forecastlab.experiment.environment import unwrapped
 from forecastlab.experiment.held import holding
 from forecastlab.experiment.lr_find import SUFFIX, find_learning_rate
 from forecastlab.experiment.messages import dropped_arguments, half_a_schedule, in_words_of_users, not_built
@@ -34,10 +34,10 @@ from forecastlab.experiment.paths_file import Format, write_paths
 from forecastlab.experiment.refitted import MARK, finished
 from forecastlab.experiment.run_board import RunBoard
 from forecastlab.experiment.run_config import RunConfig
-from forecastlab.limits import bounded_network
 from forecastlab.metrics import PARTS, Part
 from forecastlab.network import factory
 from forecastlab.network.agreement import require_same_shapes
+from forecastlab.network.bounded import bounded_network
 from forecastlab.network.paths import Paths
 from forecastlab.runs.run import CHECKPOINTS, LOGS, Run, experiment_of, open_checkpoint
 from forecastlab.runs.signals import Stopped

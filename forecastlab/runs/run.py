@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch.utilities import rank_zero_only
 
 from forecastlab.errors import ConfigError, DataError, similar_file
 from forecastlab.limits import read_yaml
 from forecastlab.runs import locks
-from forecastlab.runs.checkpoint import read_checkpoint
 from forecastlab.runs.files import write_whole
 
 LOGS = "lightning_logs"
@@ -396,10 +394,11 @@ def _rows(data: Any) -> str:
     )
 
 
-@rank_zero_only
 def note(text: str) -> None:
     """Says something on standard error, once for all devices."""
-    print(f"forecastlab: {text}", file=sys.stderr)
+    from lightning.pytorch.utilities import rank_zero_only  # here, since to list runs needs none of it
+
+    rank_zero_only(print)(f"forecastlab: {text}", file=sys.stderr)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -408,6 +407,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         DataError: if it is damaged, or not a checkpoint of ours.
     """
+    from forecastlab.runs.checkpoint import read_checkpoint  # here, since to list runs needs no torch
+
     checkpoint = read_checkpoint(path)
     if not {"config", "hyper_parameters", "global_step", "epoch", "pytorch-lightning_version"} <= checkpoint.keys():
         raise DataError(f"{path} was not written by forecastlab fit: it holds no config; use a checkpoint of a run")
