@@ -29,7 +29,7 @@ COMMANDS = {
     "runs": "the runs so far, newest first: what was trained, how far, and the figures",
     "data": "what the source holds: rows, range, gaps, missing values, folds",
     "backbones": "what is registered: cells and hybrids, causal or not, parameters, source",
-    "completion": "bash or zsh: a script that completes commands, options and file names in the shell",
+    "completion": "bash, zsh or fish: a script that completes commands, options and file names in the shell",
 }
 
 AT_ONCE = {"backbones": ("forecastlab.cli.backbones", "backbones"), "runs": ("forecastlab.cli.run_table", "runs")}

@@ -63,7 +63,8 @@ class OpenQuestionError(ConfigError):
 
     def __init__(self, question: str, option: str, choices: Sequence[str], in_python: bool = False) -> None:
         listed = ", ".join(choices[:12]) + (", ..." if len(choices) > 12 else "")
-        answer = f"--{option}, such as {choices[0]}"
+        plain = re.fullmatch(r"[\w./-]+", choices[0])
+        answer = f"--{option}, such as " + (choices[0] if plain else f'"{choices[0]}"')  # as every shell takes it
         if in_python:
             answer = f"{option}={choices[0].split(', ') if ', ' in choices[0] else choices[0]!r}"
         super().__init__(f"{question}: {listed}. Answer with {answer}")
