@@ -2,6 +2,9 @@
 
 import difflib
 import errno
+import os
+import re
+import shlex
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -58,6 +61,19 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     lower = {str(one).lower(): str(one) for one in known}
     close = difflib.get_close_matches(str(name).lower(), lower, 1)
     return f"; did you mean {lower[close[0]]}?" if close else ""
+
+
+def as_typed(word: object) -> str:
+    """A word of a command line as it is typed, in quotes where it has blanks: those that every shell understands.
+
+    Args:
+        word: a path, or a value of an option.
+    """
+    text = str(word)
+    letters = text.replace(os.sep, "/")
+    if re.fullmatch(r"[\w@%+=:,./-]+", letters):
+        return text
+    return shlex.quote(text) if re.search(r'["$`!\\]', letters) else f'"{text}"'
 
 
 def similar_file(path: str | Path) -> str:

@@ -1,6 +1,5 @@
 """An experiment: LightningCLI with our defaults, run folders, and checkpoints that carry their config."""
 
-import shlex
 import signal
 import sys
 import threading
@@ -20,7 +19,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from forecastlab.adapters.lightning import CommandLine, skip_empty_hooks
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.trained_on import records_of, require_same
-from forecastlab.errors import ConfigError, our_error
+from forecastlab.errors import ConfigError, as_typed, our_error
 from forecastlab.experiment.checks import as_begun, checked_threads, require_judge, require_possible
 from forecastlab.experiment.config_files import config_of, experiment_name, read_configs, root_folder
 from forecastlab.experiment.devices import end_other_processes, leave_other_devices, rank
@@ -419,5 +418,5 @@ class Experiment(CommandLine):
         checkpoint = last if last is not None and last.exists() else self.checkpoint
         if checkpoint is None:
             return "no epoch was finished, so there is nothing to go on with"
-        imports = "".join(f" --allow_import {shlex.quote(package)}" for package in factory.allowed_imports())
-        return f"go on with: forecastlab fit --ckpt_path {shlex.quote(str(relative(checkpoint)))}{imports}"
+        imports = "".join(f" --allow_import {as_typed(package)}" for package in factory.allowed_imports())
+        return f"go on with: forecastlab fit --ckpt_path {as_typed(relative(checkpoint))}{imports}"
