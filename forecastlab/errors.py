@@ -1,12 +1,18 @@
 """Our own errors: what the command line prints without a traceback before it ends in status 2."""
 
 import difflib
+import errno
+import os
+import re
+import shlex
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
 MOST_FILES = 2000
 """Files of a folder that are looked at for one of a similar name."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What the system says when a file cannot be written for want of room or of leave."""
 
 
 class ForecastlabError(Exception):
@@ -57,6 +63,19 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     return f"; did you mean {lower[close[0]]}?" if close else ""
 
 
+def as_typed(word: object) -> str:
+    """A word of a command line as it is typed, in quotes where it has blanks: those that every shell understands.
+
+    Args:
+        word: a path, or a value of an option.
+    """
+    text = str(word)
+    letters = text.replace(os.sep, "/")
+    if re.fullmatch(r"[\w@%+=:,./-]+", letters):
+        return text
+    return shlex.quote(text) if re.search(r'["$`!\\]', letters) else f'"{text}"'
+
+
 def similar_file(path: str | Path) -> str:
     """The end of a sentence about a file that is not there: the file of its folder whose name is most similar.
 
@@ -70,3 +89,16 @@ def similar_file(path: str | Path) -> str:
         return ""
     close = difflib.get_close_matches(name, found, 1, 0.75)
     return f"; did you mean {found[close[0]]}?" if close else ""
+
+
+def our_error(error: BaseException | None) -> ForecastlabError | None:
+    """The error of ours that this one is or was raised from: jsonargparse wraps what constructors raise.
+
+    A disk that is full, or a file that may not be written, is the user's to put right as well.
+    """
+    while error is not None and not isinstance(error, ForecastlabError):
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            where = f" {error.filename}" if error.filename else ""
+            return DataError(f"cannot read or write{where}: {error.strerror}")
+        error = error.__cause__
+    return error

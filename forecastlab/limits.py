@@ -4,16 +4,11 @@ A file may claim in a few bytes more memory than the machine has. The system kil
 without a message. These functions raise an error first, which names the file, the size and the limit.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
-from torch.nn.modules.module import register_module_parameter_registration_hook
-from torch.overrides import TorchFunctionMode
 
 from forecastlab.errors import DataError
 
@@ -25,8 +20,6 @@ LARGEST = 10_000_000
 """The largest whole number in the settings of a network or its data: a size, or a number of rows."""
 DEPTH = 60
 """Mappings and lists that may lie in each other."""
-_MAKERS = ("arange", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "zeros")
-"""What makes a tensor from numbers, in torch and as `new_...` of a tensor."""
 _CGROUP = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -60,8 +53,8 @@ def require_memory(path: str | Path, needed: int, why: str) -> None:
     there = available_memory()
     if there is not None and needed > there:
         raise DataError(
-            f"{path} needs {_size(needed)} of memory ({why}), but only {_size(there)} are available: use a smaller "
-            "file, or a machine with more memory"
+            f"{path} needs {in_units(needed)} of memory ({why}), but only {in_units(there)} are available: use a "
+            "smaller file, or a machine with more memory"
         )
 
 
@@ -83,7 +76,7 @@ def require_file(path: str | Path, most: int | None = None) -> int:
     except (OSError, ValueError) as error:  # ValueError: a name with a null byte
         raise DataError(f"cannot read {path}: {error}") from None
     if most is not None and size > most:
-        raise DataError(f"{path} has {_size(size)}, but such a file has at most {_size(most)}: give another file")
+        raise DataError(f"{path} has {in_units(size)}, but such a file has at most {in_units(most)}: give another file")
     require_memory(path, size, "its size")
     return size
 
@@ -151,74 +144,13 @@ def read_yaml(text: str, what: str) -> Any:
         yaml.YAMLError, ValueError, RecursionError: if it is not YAML.
     """
     if len(text) > TEXT:
-        raise DataError(f"{what} has {_size(len(text))} of text, but settings have at most {_size(TEXT)}")
+        raise DataError(f"{what} has {in_units(len(text))} of text, but settings have at most {in_units(TEXT)}")
     content = yaml.safe_load(text)
     require_plain(content, what, len(text))
     return content
 
 
-@contextmanager
-def bounded_network(weights: Mapping[str, torch.Tensor] | None = None) -> Iterator[None]:
-    """Within the block, building a network that does not fit in the memory raises an error.
-
-    The size of every tensor is checked before it is made, so a `hidden_size` of millions costs nothing.
-
-    Args:
-        weights: the `state_dict` that the network is to take, which says how many parameters it may have.
-
-    Raises:
-        DataError: if the network needs more memory, or has more parameters.
-    """
-    registered = 0
-
-    def count(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
-        nonlocal registered
-        registered += parameter is not None
-        if weights is not None and registered > 4 * len(weights) + 100:  # a parameter may be replaced, or shared
-            raise DataError(
-                f"the network that is described has more than {registered - 1} parameters, but there are weights for "
-                f"{len(weights)}: its settings and its weights do not belong together"
-            )
-
-    hook = register_module_parameter_registration_hook(count)
-    try:
-        with _BoundedTensors():
-            yield
-    finally:
-        hook.remove()
-
-
-class _BoundedTensors(TorchFunctionMode):
-    """Adds up the sizes of the tensors that are made from numbers, and ends before they take more than there is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.most = available_memory() or math.inf
-        self.taken = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.taken += _bytes_asked_for(func, args, kwargs or {})
-        if self.taken > self.most:
-            raise DataError(
-                f"the network that is described needs at least {_size(self.taken)} of memory, but only "
-                f"{_size(int(self.most))} are available: lower its sizes"
-            )
-        return func(*args, **(kwargs or {}))
-
-
-def _bytes_asked_for(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
-    """The size of the tensor that a function makes from numbers; 0 for one that makes none."""
-    name = getattr(func, "__name__", "").removeprefix("new_")
-    if name not in _MAKERS:
-        return 0
-    given = [value for value in (*args, *kwargs.values()) if not isinstance(value, torch.Tensor)]
-    shape = next((value for value in given if isinstance(value, list | tuple)), given)
-    sizes = [value for value in shape if isinstance(value, int) and not isinstance(value, bool)]
-    count = max(sizes, default=0) if name in ("arange", "linspace") else math.prod(sizes)
-    return count * (kwargs.get("dtype") or torch.get_default_dtype()).itemsize
-
-
-def _size(count: int) -> str:
+def in_units(count: int) -> str:
     """A number of bytes as a reader takes it in."""
     for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= factor:

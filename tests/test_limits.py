@@ -13,8 +13,9 @@ import zstandard
 from forecastlab import limits
 from forecastlab.data.reading.source import read_source
 from forecastlab.errors import ConfigError, DataError
-from forecastlab.experiment.config_files import read_config
+from forecastlab.experiment.config_reading import read_config
 from forecastlab.export import load_safetensors, save_safetensors
+from forecastlab.network.bounded import bounded_network
 from forecastlab.runs.checkpoint import read_checkpoint, require_intact
 from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, noise
@@ -124,7 +125,7 @@ def test_the_guard_of_a_network_changes_nothing_of_it(model):
     torch.manual_seed(0)
     free = Forecaster(**model.hparams)
     torch.manual_seed(0)
-    with limits.bounded_network(free.state_dict()):
+    with bounded_network(free.state_dict()):
         bounded = Forecaster(**model.hparams)
     for ours, theirs in zip(free.state_dict().values(), bounded.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)

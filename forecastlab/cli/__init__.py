@@ -4,6 +4,8 @@ This module imports nothing heavy, so that `--help` and `--version` answer at on
 """
 
 import difflib
+import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -27,8 +29,11 @@ COMMANDS = {
     "runs": "the runs so far, newest first: what was trained, how far, and the figures",
     "data": "what the source holds: rows, range, gaps, missing values, folds",
     "backbones": "what is registered: cells and hybrids, causal or not, parameters, source",
-    "completion": "bash or zsh: a script that completes commands, options and file names in the shell",
+    "completion": "bash, zsh or fish: a script that completes commands, options and file names in the shell",
 }
+
+AT_ONCE = {"backbones": ("forecastlab.cli.backbones", "backbones"), "runs": ("forecastlab.cli.run_table", "runs")}
+"""The commands that neither read data nor train: where their functions are, beside which nothing is imported."""
 
 HELP = """usage: forecastlab COMMAND [options]
 
@@ -49,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     It is 0, 2 for a configuration, file or data error, 130 after Ctrl-C and 143 after SIGTERM.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # in a notebook it is none
+        sys.stdout.reconfigure(errors="replace")  # the code pages of Windows lack many letters
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP.format(commands="\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())))
@@ -67,9 +74,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         with stoppable():
+            if args[0] in AT_ONCE:
+                return _at_once(args)
             from forecastlab.cli.dispatch import run
 
             return run(args)
     except Stopped as stopped:
         print(f"forecastlab: {stopped}", file=sys.stderr)
         return stopped.status
+
+
+def _at_once(args: Sequence[str]) -> int:
+    from forecastlab.cli.ending import status_of
+    from forecastlab.cli.spelling import as_spelt
+
+    module, name = AT_ONCE[args[0]]
+    return status_of(lambda: getattr(importlib.import_module(module), name)(as_spelt(args)[1:]))

@@ -9,6 +9,7 @@ megabytes and takes five minutes to make. It also offers `forecastlab.backbones.
 import argparse
 import contextlib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -21,6 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from forecastlab.adapters.jsonargparse import options_of, positionals_of, subcommands_of
 from forecastlab.cli import (
+    AT_ONCE,
     COMMANDS,
     backbones,
     benchmark,
@@ -51,9 +53,11 @@ ONLY_FIT = ("--ckpt_path", "--lr_find")
 FOLDERS = ("--trainer.default_root_dir",)
 BASH = "complete -o bashdefault -o default -F _shtab_forecastlab forecastlab"
 """Where nothing else is known, file names are completed, also after `--config=`."""
-CONFIGS = {"bash": "_forecastlab_configs", "zsh": "_forecastlab_configs"}
-RUNS = {"bash": "_forecastlab_runs", "zsh": "_forecastlab_runs"}
-EXPERIMENTS = {"bash": "_forecastlab_experiments", "zsh": "_forecastlab_experiments"}
+SHELLS = ("bash", "zsh", "fish")
+CONFIGS, RUNS, EXPERIMENTS = (
+    {"bash": name, "zsh": name, "fish": f"({name})"}
+    for name in ("_forecastlab_configs", "_forecastlab_runs", "_forecastlab_experiments")
+)
 FUNCTIONS = {
     "bash": """
 _forecastlab_configs() {{ _shtab_compgen_files "$1"; compgen -W "{names}" -- "$1"; }}
@@ -62,11 +66,29 @@ _forecastlab_experiments() {{ compgen -W "{remove} $(ls {logs} 2>/dev/null)" -- 
 """,
     "zsh": """
 _forecastlab_configs() {{ _alternative 'files:file:_files' 'configs:shipped config:({names})'; }}
-_forecastlab_runs() {{ _path_files -W {logs} -/; }}
-_forecastlab_experiments() {{ _alternative 'rm:delete:({remove})' 'names:experiment:_path_files -W {logs} -/'; }}
+_forecastlab_runs() {{ local -a found=({logs}/*/version_*(/N)); compadd -- ${{found#{logs}/}}; }}
+_forecastlab_experiments() {{ local -a found=({logs}/*(/N:t)); compadd -- {remove} $found; }}
+_shtab_forecastlab_runs_commands() {{ _forecastlab_experiments; }}
+""",
+    "fish": """
+function _forecastlab_configs
+    __fish_complete_path (commandline -ct)
+    printf '%s\\n' {names}
+end
+function _forecastlab_runs
+    for folder in {logs}/*/version_*; string replace {logs}/ '' $folder; end
+end
+function _forecastlab_experiments
+    printf '%s\\tdelete runs\\n' {remove}
+    for folder in {logs}/*/; string replace -r '.*/(.*)/' '$1' $folder; end
+end
 """,
 }
 """In each shell, what completes a config, by the names of files and of the shipped ones, a run, and an experiment."""
+
+
+OF_VALUE = re.compile(r'^(  "--[\w.]+)\[(?=.*\]:)', re.MULTILINE)
+"""Where the script of zsh says that an option has a value."""
 
 
 class Option(NamedTuple):
@@ -90,22 +112,28 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="forecastlab completion",
         description='A script for the shell. To try it: eval "$(forecastlab completion bash)". It takes seconds to '
-        "make, so keep it in a file: ~/.local/share/bash-completion/completions/forecastlab, or _forecastlab in a "
-        "folder of zsh's $fpath.",
+        "make, so keep it in a file: ~/.local/share/bash-completion/completions/forecastlab, _forecastlab in a "
+        "folder of zsh's $fpath, or ~/.config/fish/completions/forecastlab.fish.",
     )
-    parser.add_argument("shell", choices=("bash", "zsh"), help="which shell")
+    parser.add_argument("shell", choices=SHELLS, help="which shell")
     return parser
 
 
 def script(shell: str) -> str:
-    """The script for "bash" or "zsh"."""
+    """The script for one of `SHELLS`."""
     words = {"names": " ".join(shipped.names()), "logs": LOGS, "remove": run_table.REMOVE}
-    made: str = shtab.complete(commands(), shell, preamble=FUNCTIONS[shell].format(**words))
+    made: str = shtab.complete(commands(shell), shell, preamble=FUNCTIONS[shell].format(**words))
+    if shell == "zsh":  # the value may follow = too
+        return OF_VALUE.sub(r"\1=[", made)
     return f"{made}\n{BASH}" if shell == "bash" else made
 
 
-def commands() -> argparse.ArgumentParser:
-    """A parser of the whole command line, made of those of the commands; it knows their options, not their meaning."""
+def commands(shell: str = "bash") -> argparse.ArgumentParser:
+    """A parser of the whole command line, made of those of the commands; it knows their options, not their meaning.
+
+    Args:
+        shell: whose script is to be made of it.
+    """
     own = own_parsers()
     of_lightning = subcommands_of(capture_parser(Experiment, ["fit"]))  # nothing is parsed, drawn or built
     of_configs = {name: _options(options_of(options)) for name, options in of_lightning.items()}
@@ -118,9 +146,10 @@ def commands() -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         parents = [*([shared[name]] if name in shared else []), *([own[name]] if name in own else [])]
         command = found.add_parser(name, help=text, parents=parents, add_help=False, conflict_handler="resolve")
-        command.add_argument("--allow_import", metavar="PACKAGE", help="whose classes a config may name")
+        if name not in AT_ONCE:
+            command.add_argument("--allow_import", metavar="PACKAGE", help="whose classes a config may name")
         if name == "runs":
-            _add_removal(command)
+            _add_removal(command, shell)
         for option, action in options_of(command).items():
             if option in FILES or option in FOLDERS:
                 action.complete = shtab.FILE if option in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]  # for shtab
@@ -129,9 +158,12 @@ def commands() -> argparse.ArgumentParser:
     return root
 
 
-def _add_removal(runs: argparse.ArgumentParser) -> None:
+def _add_removal(runs: argparse.ArgumentParser, shell: str) -> None:
     """Adds `rm` to the command `runs`."""
-    positionals_of(runs)[0].complete = EXPERIMENTS  # type: ignore[attr-defined]  # for shtab
+    experiment = positionals_of(runs)[0]
+    experiment.complete = EXPERIMENTS  # type: ignore[attr-defined]  # for shtab
+    if shell == "zsh":  # it would look for `rm` behind an experiment; the script offers both in one place
+        experiment.help = argparse.SUPPRESS
     parents = [run_removal.parser()]
     remove = runs.add_subparsers().add_parser(run_table.REMOVE, help="delete runs", parents=parents, add_help=False)
     positionals_of(remove)[0].complete = RUNS  # type: ignore[attr-defined]  # for shtab

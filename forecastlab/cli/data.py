@@ -18,7 +18,7 @@ from forecastlab.data.reading.counted import COUNTED, numbers_of
 from forecastlab.data.recipe import Recipe
 from forecastlab.data.season import season_of
 from forecastlab.errors import ConfigError, ReadingNote
-from forecastlab.experiment.config_files import read_config
+from forecastlab.experiment.config_reading import read_config
 from forecastlab.experiment.data_part import data_module, data_parser
 from forecastlab.experiment.options import take
 from forecastlab.figures.drawing import png

@@ -1,16 +1,13 @@
-"""Runs a sub-command: everything heavy is imported here."""
+"""Runs a sub-command that reads data or trains: everything heavy is imported here."""
 
-import os
-import signal
-import sys
 from collections.abc import Callable, Sequence
 
-from forecastlab.cli.backbones import backbones
 from forecastlab.cli.benchmark import benchmark
 from forecastlab.cli.compare import compare
 from forecastlab.cli.completion import completion
 from forecastlab.cli.crossval import crossval
 from forecastlab.cli.data import data
+from forecastlab.cli.ending import status_of
 from forecastlab.cli.ensemble import ensemble, is_ensemble
 from forecastlab.cli.explain import explain
 from forecastlab.cli.export import export
@@ -18,10 +15,9 @@ from forecastlab.cli.help import HELPS, asked
 from forecastlab.cli.help_topics import topic_help
 from forecastlab.cli.init import init
 from forecastlab.cli.reproduce import reproduce
-from forecastlab.cli.run_table import runs
 from forecastlab.cli.spelling import as_spelt
 from forecastlab.evaluation.beside_baselines import beside_baselines
-from forecastlab.experiment.environment import notes_once, our_error, prepare
+from forecastlab.experiment.environment import notes_once, prepare
 from forecastlab.experiment.experiment import Experiment
 from forecastlab.experiment.options import take
 from forecastlab.experiment.refit import refit
@@ -37,7 +33,6 @@ def tune(args: Sequence[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
-    "backbones": backbones,
     "benchmark": benchmark,
     "compare": compare,
     "completion": completion,
@@ -47,10 +42,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "export": export,
     "init": init,
     "reproduce": reproduce,
-    "runs": runs,
     "tune": tune,
 }
-"""The commands that are not Lightning's; each takes the command line after its name and may return a status."""
+"""The commands that are neither Lightning's nor `AT_ONCE`; each takes the words after its name."""
 
 GOES_ON = ("benchmark", "crossval", "reproduce", "tune")
 """The commands that, run again, skip what is finished and resume what is not."""
@@ -74,36 +68,29 @@ def run(args: Sequence[str]) -> int:
         Stopped: if a signal ended it; it says how to go on.
     """
     try:
-        allowed, rest = take(as_spelt(args), "--allow_import")
-        prepare(allowed)
-        rest = with_paths(rest)
-        if rest[0] in HELPS and (topic := asked(rest[1:])):
-            if topic != "all":
-                print(topic_help(rest[0], topic))
-                return 0
-            rest = [rest[0], "--help"]
-        with notes_once():
-            if rest[0] in COMMANDS:
-                return COMMANDS[rest[0]](rest[1:]) or 0
-            if rest[0] in ("test", "predict") and is_ensemble(rest):
-                ensemble(rest[0], rest[1:])
-            else:
-                ended = Experiment(rest).execute()
-                refit(ended)
-                tell_figures(ended)
-    except SystemExit as exit_:  # --help and --print_config
-        return int(exit_.code or 0)
+        return status_of(lambda: _call(args))
     except Stopped as stopped:
         if args[0] in GOES_ON:
             raise Stopped(stopped.number, "run the same command again to go on") from None
         raise
-    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    except Exception as error:
-        ours = our_error(error)
-        if ours is None:
-            raise
-        print(f"forecastlab: error: {ours}", file=sys.stderr)
-        return 2
+
+
+def _call(args: Sequence[str]) -> int | None:
+    allowed, rest = take(as_spelt(args), "--allow_import")
+    prepare(allowed)
+    rest = with_paths(rest)
+    if rest[0] in HELPS and (topic := asked(rest[1:])):
+        if topic != "all":
+            print(topic_help(rest[0], topic))
+            return 0
+        rest = [rest[0], "--help"]
+    with notes_once():
+        if rest[0] in COMMANDS:
+            return COMMANDS[rest[0]](rest[1:])
+        if rest[0] in ("test", "predict") and is_ensemble(rest):
+            ensemble(rest[0], rest[1:])
+        else:
+            ended = Experiment(rest).execute()
+            refit(ended)
+            tell_figures(ended)
     return 0

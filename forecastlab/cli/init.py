@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 from forecastlab.data.facts import as_text
 from forecastlab.data.published import PUBLISHED, published_path
 from forecastlab.data.survey import OpenQuestionError, survey
-from forecastlab.errors import ConfigError
+from forecastlab.errors import ConfigError, as_typed
 from forecastlab.experiment.proposal import config_for
 from forecastlab.runs.files import write_whole
 
@@ -58,9 +57,9 @@ def init(args: Sequence[str]) -> None:
         raise ConfigError(f"{path} is there already: name another file with --output, or replace it with --force")
     source = options.file if dataset is None else str(published_path(dataset))
     seen = _asked(lambda: survey(source, answers, dataset), answers)
-    text = config_for(seen, shlex.quote(options.file), answers)
+    text = config_for(seen, as_typed(options.file), answers)
     write_whole(path, text)
-    made = [("config", str(path)), ("go on", f"forecastlab fit --config {shlex.quote(str(path))}")]
+    made = [("config", str(path)), ("go on", f"forecastlab fit --config {as_typed(path)}")]
     print(as_text([*seen.facts, *made]))
 
 

@@ -1,8 +1,6 @@
 """`forecastlab runs rm`: deletes runs, with a question."""
 
 import argparse
-import contextlib
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,10 +33,7 @@ def remove(args: Sequence[str]) -> None:
             print("nothing is deleted")
             return
     for run in runs:
-        with run.alone():
-            shutil.rmtree(run.folder)
-        with contextlib.suppress(OSError):  # there are other runs
-            run.folder.parent.rmdir()
+        run.delete()
     print(f"deleted {len(runs)} run{'' if len(runs) == 1 else 's'}")
 
 

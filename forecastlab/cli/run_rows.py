@@ -7,13 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from forecastlab.data.seen import OPTIMISTIC, SEEN
+from forecastlab.data.marks import OPTIMISTIC, SEEN
 from forecastlab.errors import ConfigError, DataError, ForecastlabError
 from forecastlab.evaluation.results import RESULTS, read_results
-from forecastlab.experiment.config_files import read_config
+from forecastlab.experiment.config_reading import read_config
+from forecastlab.runs.metrics_file import METRICS, metrics_table
 from forecastlab.runs.run import CHECKPOINTS, CONFIG, TRIALS, Run
-from forecastlab.training.callbacks.metrics_file import metrics_table
-from forecastlab.training.callbacks.run_logger import METRICS
 
 
 def row_of(run: Run, notes: list[str]) -> dict[str, Any]:

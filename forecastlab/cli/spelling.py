@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from forecastlab.errors import ConfigError
-from forecastlab.experiment.devices import rank
 from forecastlab.runs.run import LOGS
 
 DASHED = re.compile(r"--[a-z]+(-[a-z]+)+")
@@ -53,8 +52,11 @@ def as_spelt(args: Sequence[str]) -> list[str]:
         if now != name:
             told[name] = now
         made.append(f"{now}{equals}{value}")
-    for name, now in told.items() if not rank() else ():
-        print(f"forecastlab: note: {name} is spelt {now}", file=sys.stderr)
+    if told:
+        from forecastlab.experiment.devices import rank  # here, since it needs Lightning
+
+        for name, now in told.items() if not rank() else ():
+            print(f"forecastlab: note: {name} is spelt {now}", file=sys.stderr)
     return made
 
 

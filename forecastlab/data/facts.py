@@ -112,7 +112,10 @@ def _rows(table: Table, recipe: Recipe) -> list[Fact]:
     return [
         rows,
         ("gaps", f"{len(holes)}, {holes['missing'].sum()} {what}"),
-        *(("", f"  {day(hole['from'], recipe)} .. {day(hole['to'], recipe)}") for _, hole in holes[:MOST].iterrows()),
+        *(
+            ("", f"  between {day(hole['from'], recipe)} and {day(hole['to'], recipe)}")
+            for _, hole in holes[:MOST].iterrows()
+        ),
         *([("", f"  ... and {len(holes) - MOST} more")] if len(holes) > MOST else []),
         *lines,
     ]

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import TimeSeriesSplit
 
 from forecastlab.data.reading.times import time_of
 from forecastlab.errors import ConfigError
@@ -176,6 +175,8 @@ def _split(
         if not first < end:
             raise ConfigError(f"cutoffs: fold {fold} has no row to test on; there is none from its cutoff to the next")
         return first - gap, range(first, end if test_size is None else min(first + test_size, rows))
+    from sklearn.model_selection import TimeSeriesSplit  # here, since most who import this file cut nothing
+
     try:
         parts = list(TimeSeriesSplit(n_splits=splits, test_size=test_size, gap=gap).split(np.empty((rows, 1))))
     except ValueError as error:

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecastlab.data.fingerprint import row_keys
+from forecastlab.data.marks import OPTIMISTIC, SEEN
 from forecastlab.data.panel import Panel
 from forecastlab.data.trained_on import Span, TrainedOn, short, within
 from forecastlab.errors import ConfigError
 
-OPTIMISTIC = "best test epoch, optimistic"
-SEEN = "seen in training"
 ENOUGH_KEYS = 8
 """Keys that decide whether rows are the same; where the scored rows have fewer, those of their whole series decide."""
 

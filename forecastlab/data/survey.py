@@ -26,7 +26,7 @@ from forecastlab.data.recipe import Recipe
 from forecastlab.data.season import season_of
 from forecastlab.data.table import Table, calendar_between
 from forecastlab.data.tables import tables_of
-from forecastlab.errors import ConfigError, DataError
+from forecastlab.errors import ConfigError, DataError, as_typed
 
 _TARGETS = ("y", "target", "value", "values", "sales", "demand", "load", "count", "cnt", "ot", "close")
 """What targets are called, in the order in which they are preferred."""
@@ -63,7 +63,7 @@ class OpenQuestionError(ConfigError):
 
     def __init__(self, question: str, option: str, choices: Sequence[str], in_python: bool = False) -> None:
         listed = ", ".join(choices[:12]) + (", ..." if len(choices) > 12 else "")
-        answer = f"--{option}, such as {choices[0]}"
+        answer = f"--{option}, such as {as_typed(choices[0])}"
         if in_python:
             answer = f"{option}={choices[0].split(', ') if ', ' in choices[0] else choices[0]!r}"
         super().__init__(f"{question}: {listed}. Answer with {answer}")

@@ -59,6 +59,8 @@ def beside_baselines(figures: Mapping[str, float], name: str, data: ForecastData
                 columns[baseline.name] = evaluate(baseline, data).metrics
             except ForecastlabError as error:
                 notes.append(f"no {baseline.name}: {error}")
+    if math.isinf(figures.get("test/mape", 0.0)):
+        notes.append("test/mape is infinite where a true value is 0: test/wape says what it would")
     cells = [["", *columns, "unit"]]
     for figure in figures:
         values = [column.get(figure) for column in columns.values()]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from forecastlab import __version__
-from forecastlab.data.seen import OPTIMISTIC, SEEN
+from forecastlab.data.marks import OPTIMISTIC, SEEN
 from forecastlab.evaluation.comparison import PERSISTENCE, Comparison, Metric
 from forecastlab.evaluation.page import Picture, Section, render
 from forecastlab.evaluation.pictures import best_network, shown_models

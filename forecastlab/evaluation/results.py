@@ -14,7 +14,7 @@ from forecastlab.data.folds import Fold, walk_forward
 from forecastlab.data.ozone import unit_of
 from forecastlab.errors import ConfigError, DataError
 from forecastlab.limits import read_yaml
-from forecastlab.training.callbacks.metrics_file import metrics_table
+from forecastlab.runs.metrics_file import metrics_table
 
 RESULTS = "results.csv"
 PREDICTIONS = "predictions.csv"

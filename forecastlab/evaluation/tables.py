@@ -12,7 +12,7 @@ from typing import Literal
 
 import pandas as pd
 
-from forecastlab.data.seen import OPTIMISTIC, SEEN
+from forecastlab.data.marks import OPTIMISTIC, SEEN
 from forecastlab.evaluation.comparison import Comparison, Metric, Model
 from forecastlab.evaluation.results import INTERVALS, METRICS
 from forecastlab.runs.files import write_output

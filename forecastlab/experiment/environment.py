@@ -1,7 +1,6 @@
 """What must be set before a command line is parsed, in every process that parses one."""
 
 import contextlib
-import errno
 import logging
 import os
 import sys
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 from jsonargparse import Namespace, add_instantiator, set_parsing_settings
 
 from forecastlab.adapters.jsonargparse import name_by
-from forecastlab.errors import ConfigError, DataError, ForecastlabError, Note
+from forecastlab.errors import NO_ROOM, ConfigError, Note, our_error
 from forecastlab.experiment.devices import rank
 from forecastlab.experiment.held import with_held
 from forecastlab.network import factory
@@ -42,8 +41,6 @@ NOT_FOR_USERS = (
 _SHOW = warnings.showwarning
 _SAID: list[set[str]] = []
 """The notes that were printed within each block of `notes_once` that has begun."""
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
-"""What the system says when a file cannot be written for want of room or of leave."""
 
 
 def prepare(allowed: Iterable[str] = ()) -> None:
@@ -122,19 +119,6 @@ def _left_over(value: Any) -> str | None:
         value = list(value.values())
     found = map(_left_over, value) if isinstance(value, list | tuple) else ()
     return next((path for path in found if path is not None), None)
-
-
-def our_error(error: BaseException | None) -> ForecastlabError | None:
-    """The error of ours that this one is or was raised from: jsonargparse wraps what constructors raise.
-
-    A disk that is full, or a file that may not be written, is the user's to put right as well.
-    """
-    while error is not None and not isinstance(error, ForecastlabError):
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            where = f" {error.filename}" if error.filename else ""
-            return DataError(f"cannot read or write{where}: {error.strerror}")
-        error = error.__cause__
-    return error
 
 
 def unwrapped(build: Callable[[], Built]) -> Built:

@@ -1,6 +1,5 @@
 """An experiment: LightningCLI with our defaults, run folders, and checkpoints that carry their config."""
 
-import shlex
 import signal
 import sys
 import threading
@@ -20,11 +19,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from forecastlab.adapters.lightning import CommandLine, skip_empty_hooks
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.trained_on import records_of, require_same
-from forecastlab.errors import ConfigError
+from forecastlab.errors import ConfigError, as_typed, our_error
 from forecastlab.experiment.checks import as_begun, checked_threads, require_judge, require_possible
 from forecastlab.experiment.config_files import config_of, experiment_name, read_configs, root_folder
 from forecastlab.experiment.devices import end_other_processes, leave_other_devices, rank
-from forecastlab.experiment.environment import our_error, unwrapped
+from forecastlab.experiment.environment import unwrapped
 from forecastlab.experiment.held import holding
 from forecastlab.experiment.lr_find import SUFFIX, find_learning_rate
 from forecastlab.experiment.messages import dropped_arguments, half_a_schedule, in_words_of_users, not_built
@@ -34,10 +33,10 @@ from forecastlab.experiment.paths_file import Format, write_paths
 from forecastlab.experiment.refitted import MARK, finished
 from forecastlab.experiment.run_board import RunBoard
 from forecastlab.experiment.run_config import RunConfig
-from forecastlab.limits import bounded_network
 from forecastlab.metrics import PARTS, Part
 from forecastlab.network import factory
 from forecastlab.network.agreement import require_same_shapes
+from forecastlab.network.bounded import bounded_network
 from forecastlab.network.paths import Paths
 from forecastlab.runs.run import CHECKPOINTS, LOGS, Run, experiment_of, open_checkpoint
 from forecastlab.runs.signals import Stopped
@@ -139,9 +138,9 @@ class Experiment(CommandLine):
             yield
         except BaseException as error:
             end_other_processes(getattr(self, "trainer", None))
+            self._held.close()  # first, since Windows deletes no file that is held
             if self.new_run is not None:
                 self.new_run.discard_if_not_begun()
-            self._held.close()
             leave_other_devices()
             of_an_option = isinstance(error, ValueError) and "`val_check_interval`" in str(error)
             if isinstance(error, MisconfigurationException) or of_an_option:  # it is checked against the data
@@ -419,5 +418,5 @@ class Experiment(CommandLine):
         checkpoint = last if last is not None and last.exists() else self.checkpoint
         if checkpoint is None:
             return "no epoch was finished, so there is nothing to go on with"
-        imports = "".join(f" --allow_import {shlex.quote(package)}" for package in factory.allowed_imports())
-        return f"go on with: forecastlab fit --ckpt_path {shlex.quote(str(relative(checkpoint)))}{imports}"
+        imports = "".join(f" --allow_import {as_typed(package)}" for package in factory.allowed_imports())
+        return f"go on with: forecastlab fit --ckpt_path {as_typed(relative(checkpoint))}{imports}"

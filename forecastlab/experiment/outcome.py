@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.levels import beyond_training
+from forecastlab.errors import as_typed
 from forecastlab.metrics import ForecastMetrics, Part
 from forecastlab.runs.files import write_whole
 from forecastlab.runs.run import Run
@@ -35,7 +36,7 @@ def tell_fit(trainer: Trainer, data: ForecastDataModule, run: Run) -> None:
     if checkpoints.best_epoch < 0:
         print("no epoch was trained and validated: there is no best one")
         return
-    test = f"\ntest it    forecastlab test --ckpt_path {relative(Path(checkpoints.best_model_path))}"
+    test = f"\ntest it    forecastlab test --ckpt_path {as_typed(relative(Path(checkpoints.best_model_path)))}"
     if data.fold == "all":
         test = ""  # no row is left
     print(
@@ -44,7 +45,7 @@ def tell_fit(trainer: Trainer, data: ForecastDataModule, run: Run) -> None:
         f"run        {relative(run.folder)}{test}"
     )
     if trainer.loggers:
-        print(f"curves     tensorboard --logdir {relative(run.root)}")
+        print(f"curves     tensorboard --logdir {as_typed(relative(run.root))}")
     for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it elsewhere
         if isinstance(callback, ForecastFigure) and callback.path is not None:
             print(f"figure     {relative(callback.path)}")

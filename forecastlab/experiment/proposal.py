@@ -101,7 +101,7 @@ def _lines(values: Mapping[str, Any], indent: str, reasons: Mapping[str, str]) -
     """A line of YAML per value, with the reason behind it."""
     lines = []
     for name, value in values.items():
-        text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
+        text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False, allow_unicode=True)
         text = text.removesuffix("...\n").strip()
         lines.append(f"{indent}{name}: {text}" + (f"  # {reasons[name]}" if name in reasons else ""))
     return lines

@@ -11,10 +11,9 @@ from lightning.pytorch.callbacks import Callback
 from forecastlab.experiment.config import Config
 from forecastlab.experiment.experiment import Experiment
 from forecastlab.experiment.refitted import REFIT, install
+from forecastlab.runs.metrics_file import METRICS, metrics_table
 from forecastlab.runs.run import CHECKPOINTS, Run, load_checkpoint, resumable
 from forecastlab.training.callbacks import Checkpoints, EarlyStopping, ForecastFigure, Refit
-from forecastlab.training.callbacks.metrics_file import metrics_table
-from forecastlab.training.callbacks.run_logger import METRICS
 
 WHOLE = {
     "trainer.limit_val_batches": 0,

@@ -17,7 +17,8 @@ from forecastlab.data.tables import read_tables
 from forecastlab.data.trained_on import TrainedOn, records_of
 from forecastlab.data.windows import Windows
 from forecastlab.errors import ConfigError, DataError, ForecastlabError
-from forecastlab.limits import bounded_network, require_sizes
+from forecastlab.limits import require_sizes
+from forecastlab.network.bounded import bounded_network
 from forecastlab.network.composition import Composition
 from forecastlab.network.finite import require_finite
 from forecastlab.network.intervals import RecentMargins

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from forecastlab.errors import ConfigError
+from forecastlab.runs import locks
 
 _PIECE = 1 << 20
 """Bytes that are read at once."""
@@ -33,11 +34,11 @@ def whole(path: Path, flush: bool = False) -> Iterator[BinaryIO]:
             if flush:
                 file.flush()
                 os.fsync(file.fileno())
-        partial.replace(path)
+        locks.replace(partial, path)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
-    if flush:
+    if flush and not locks.WINDOWS:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -119,23 +120,24 @@ def _numbered(path: Path) -> Path:
 def locked(path: Path) -> Iterator[None]:
     """Keeps other processes that ask for the same lock from writing a file within the block, for moments only.
 
-    The lock is on the file itself, which is made if there is none. Within the block the file may be replaced.
+    The lock is on the file itself, which is made if there is none. Within the block the file may be replaced. Windows
+    replaces no open file, so there the lock is on a file beside it.
     """
-    try:
-        import fcntl
-    except ImportError:  # not on every system
-        path.touch()
-        yield
-        return
+    place = path
+    if locks.WINDOWS:
+        path.open("ab").close()
+        place = path.with_name(f"{path.name}.lock")
     while True:
-        file = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+        file = os.open(place, os.O_RDONLY | os.O_CREAT, 0o666)
         with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file), path.stat()):
-                break
+            locks.lock(file, wait=True)
+        if locks.is_still(file, place):
+            break
         os.close(file)  # whoever held the lock has replaced the file
     try:
         yield
     finally:
-        os.close(file)
+        if locks.WINDOWS:
+            locks.close_and_delete(file, place)
+        else:
+            os.close(file)

@@ -1,12 +1,12 @@
 """Run folders: `<root>/lightning_logs/<experiment>/version_N`, and the checkpoints in them."""
 
 import contextlib
-import errno
 import functools
 import glob
 import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch.utilities import rank_zero_only
 
 from forecastlab.errors import ConfigError, DataError, similar_file
 from forecastlab.limits import read_yaml
-from forecastlab.runs.checkpoint import read_checkpoint
+from forecastlab.runs import locks
 from forecastlab.runs.files import write_whole
 
 LOGS = "lightning_logs"
@@ -164,52 +163,67 @@ class Run:
         Raises:
             ConfigError: if another process is working on the run, or its folder cannot be written to.
         """
-        try:
-            import fcntl
-        except ImportError:  # not on every system
-            yield
-            return
         path = self.folder / LOCK
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # NFS locks no file that is open for reading only
+                file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             except OSError as error:
                 raise ConfigError(f"cannot write to the run folder {self.folder}: {error.strerror}") from None
             _held.add(file)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held = _is_same(file, path)  # whoever held the lock has taken the file away
+                locks.lock(file)
+                held = locks.is_still(file, path)  # whoever held the lock has taken the file away
             except OSError as error:
-                held = error.errno not in TAKEN
+                held = error.errno not in locks.TAKEN
                 if held:
                     _say_unlocked(self.folder)
             if held:
                 break
+            owner = _owner(file)
             _let_go(file)
             if time.monotonic() > deadline:
                 raise ConfigError(
-                    f"another process is working on {self.folder}: wait for it or stop it, or begin a new run"
+                    f"another process is working on {self.folder}{owner}: wait for it or stop it, or begin a new run"
                 )
             time.sleep(0.1)
+        with contextlib.suppress(OSError):  # a full disk
+            os.ftruncate(file, 0)
+            os.lseek(file, 0, os.SEEK_SET)
+            os.write(file, f"process {os.getpid()} of {socket.gethostname()}".encode())
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
-            _let_go(file)
+            _held.discard(file)
+            locks.close_and_delete(file, path)
 
     def is_worked_on(self) -> bool:
-        """Whether a process holds the run now; False too where the system or the file system has no locks."""
+        """Whether a process holds the run now; False too where the file system has no locks."""
         try:
-            import fcntl
-
-            with open(self.folder / LOCK) as file:  # it stays behind when a process is killed, but its lock does not
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            with open(self.folder / LOCK, "rb") as file:  # it stays when a process is killed, but its lock does not
+                locks.lock(file.fileno(), shared=True)
         except OSError as error:
-            return error.errno in TAKEN
-        except ImportError:
-            pass
+            return error.errno in locks.TAKEN
         return False
+
+    def delete(self) -> None:
+        """Deletes the folder with all that is in it.
+
+        Raises:
+            ConfigError: if another process is working on the run, or something cannot be deleted.
+        """
+        try:
+            with self.alone():
+                for path in self.folder.iterdir():
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path)
+                    elif path.name != LOCK:  # Windows deletes no file that is held
+                        path.unlink()
+            self.folder.rmdir()
+        except OSError as error:
+            raise ConfigError(f"cannot delete all of {self.folder}: {error.strerror or error}") from None
+        with contextlib.suppress(OSError):  # there are other runs
+            self.folder.parent.rmdir()
 
     def require_room(self, size: int) -> None:
         """Finds out before the training whether its files can be written.
@@ -277,8 +291,6 @@ def find_runs(root: Path, experiment: str | None = None) -> list[Run]:
     return sorted(runs, key=lambda run: run.number if experiment else run.begun)
 
 
-TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
-"""What the system says when somebody else holds a lock; other errors mean a file system without locks."""
 _held: set[int] = set()
 """Open files that are locked."""
 
@@ -297,12 +309,11 @@ if hasattr(os, "register_at_fork"):  # a loader's process lives on for seconds w
     os.register_at_fork(after_in_child=_let_all_go)
 
 
-def _is_same(file: int, path: Path) -> bool:
-    """Whether an open file is still the one of this name."""
-    try:
-        return os.path.samestat(os.fstat(file), path.stat())
-    except FileNotFoundError:
-        return False
+def _owner(file: int) -> str:
+    """Who has locked a file, for a message; empty where that is not known."""
+    os.lseek(file, 0, os.SEEK_SET)
+    found = re.fullmatch(r"process \d+ of [\w.-]+", os.read(file, 300).decode(errors="replace"))
+    return f" ({found.group()})" if found else ""
 
 
 @functools.cache
@@ -383,10 +394,11 @@ def _rows(data: Any) -> str:
     )
 
 
-@rank_zero_only
 def note(text: str) -> None:
     """Says something on standard error, once for all devices."""
-    print(f"forecastlab: {text}", file=sys.stderr)
+    from lightning.pytorch.utilities import rank_zero_only  # here, since to list runs needs none of it
+
+    rank_zero_only(print)(f"forecastlab: {text}", file=sys.stderr)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -395,6 +407,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         DataError: if it is damaged, or not a checkpoint of ours.
     """
+    from forecastlab.runs.checkpoint import read_checkpoint  # here, since to list runs needs no torch
+
     checkpoint = read_checkpoint(path)
     if not {"config", "hyper_parameters", "global_step", "epoch", "pytorch-lightning_version"} <= checkpoint.keys():
         raise DataError(f"{path} was not written by forecastlab fit: it holds no config; use a checkpoint of a run")

@@ -16,7 +16,7 @@ from forecastlab.data.folds import Fold
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.crossval import require_folds, require_unseen
 from forecastlab.experiment.config import Config
-from forecastlab.experiment.config_files import read_config
+from forecastlab.experiment.config_reading import read_config
 from forecastlab.experiment.shipped import path_of
 from forecastlab.runs.engines.engine import Engine
 from forecastlab.runs.engines.named import engine_of

@@ -1,4 +1,4 @@
-"""The scripts that complete command lines, asked in a real bash."""
+"""The scripts that complete command lines, asked in a real bash; zsh and fish were asked by hand."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from forecastlab.cli import COMMANDS, main
+from forecastlab.cli import AT_ONCE, COMMANDS, main
 from forecastlab.network.registry import registered_backbones
 
 ASK = """
@@ -29,7 +29,7 @@ def scripts(tmp_path_factory):
     """The file of each shell's script; made once, for it takes seconds."""
     folder = tmp_path_factory.mktemp("scripts")
     made = {}
-    for shell in ("bash", "zsh"):
+    for shell in ("bash", "zsh", "fish"):
         made[shell] = folder / shell
         with made[shell].open("w") as file, contextlib.redirect_stdout(file):
             assert main(["completion", shell]) == 0
@@ -79,8 +79,9 @@ def complete(scripts, tmp_path):
         (["fit", "--model.optimizer.momentum_"], ["--model.optimizer.momentum_decay"]),
         (["fit", "--trainer.inference_mode", "f"], ["false"]),
         (["reproduce", "van"], ["van-diepen"]),
-        (["completion", ""], ["bash", "zsh"]),
-        (["runs", "--allow"], ["--allow_import"]),
+        (["completion", ""], ["bash", "zsh", "fish"]),
+        (["data", "--allow"], ["--allow_import"]),
+        (["runs", "--allow"], []),
         (["runs", "--so"], ["--sort"]),
         (["runs", "r"], ["rm"]),
         (["runs", "rm", "--y"], ["--yes"]),
@@ -144,16 +145,38 @@ def test_the_script_of_zsh_describes_every_command_in_words_that_a_shell_can_rea
     for command in COMMANDS:
         (listed,) = re.findall(rf"^_shtab_forecastlab_{command}_options=\(\n(.*?)^\)", text, re.DOTALL | re.MULTILINE)
         words = shlex.split(listed)  # fails where a quote of a help text is left open
-        assert any("--allow_import" in word for word in words)
+        assert any("--allow_import" in word for word in words) is (command not in AT_ONCE)
         assert all(re.match(r"(\(- : \*\))?(\*|\{|-|:|\()", word) for word in words)
-    assert '"--trainer.max_epochs[' in text
+    assert '"--trainer.max_epochs=[' in text
     assert "compdef _shtab_forecastlab" in text
-    assert '"--config[' in text
+    assert '"--config=[' in text
     assert ":_forecastlab_configs" in text
     assert re.search(r"^_forecastlab_configs\(\).* quickstart ", text, re.MULTILINE)
 
 
+def test_zsh_is_told_which_options_have_a_value_and_offers_runs_rm_first(scripts):
+    text = scripts["zsh"].read_text()
+    assert '"--yes[' in text
+    assert '"--version[' in text
+    (experiments,) = re.findall(r"^_forecastlab_experiments\(\).*", text, re.MULTILINE)
+    assert "compadd -- rm " in experiments
+    assert text.index("_shtab_forecastlab_runs_commands() { _forecastlab_experiments; }") > text.index(
+        "_shtab_forecastlab_runs_commands() {\n"
+    ), "the last one counts"
+    assert ":_forecastlab_runs" in text
+
+
+def test_the_script_of_fish_offers_every_command_and_the_values_of_options(scripts):
+    lines = [shlex.split(line) for line in scripts["fish"].read_text().splitlines() if line.startswith("complete -c")]
+    found = {words[words.index("-a") + 1] for words in lines if "-a" in words and words[4].startswith("_shtab")}
+    assert set(COMMANDS) <= found
+    of_fit = {w[6]: w for w in lines if w[4:6] == ["_shtab_forecastlab_using fit", "-l"]}
+    backbones = of_fit["model.backbone"]
+    assert backbones[8].split() == list(registered_backbones())
+    assert "(_forecastlab_configs)" in of_fit["config"]
+
+
 def test_another_shell_is_refused(cli):
-    answer = cli("completion", "fish")
+    answer = cli("completion", "tcsh")
     assert answer.status == 2
     assert "bash" in answer.err

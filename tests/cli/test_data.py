@@ -39,7 +39,7 @@ def test_the_sample_is_described_as_it_is(cli):
     days = np.diff(raw.index) // np.timedelta64(1, "D")
     assert f"gaps        {(days > 1).sum()}, {(days - 1).sum()} missing steps" in answer.out
     for at in np.flatnonzero(days > 1):
-        assert f"{raw.index[at]:%Y-%m-%d} .. {raw.index[at + 1]:%Y-%m-%d}" in answer.out
+        assert f"between {raw.index[at]:%Y-%m-%d} and {raw.index[at + 1]:%Y-%m-%d}" in answer.out
     for number, (train, test) in enumerate(TimeSeriesSplit(5).split(raw), start=1):
         line = next(line for line in answer.out.splitlines() if line.startswith(f"  {number} "))
         assert f"..{len(train)}, {test[0]}..{test[-1] + 1}  (test from {raw.index[test[0]]:%Y-%m-%d})" in line
@@ -72,10 +72,10 @@ def test_a_file_of_one_series_is_described_as_it_is(cli, tmp_path):
         "series      series",
         "rows        55 (2024-01-01 .. 2024-01-03 06:00, frequency h)",
         "gaps        4, 6 steps without any value",
-        "              2024-01-01 09:00 .. 2024-01-01 12:00",
-        "              2024-01-01 19:00 .. 2024-01-01 21:00",
-        "              2024-01-02 05:00 .. 2024-01-02 07:00",
-        "              2024-01-02 15:00 .. 2024-01-02 18:00",
+        "              between 2024-01-01 09:00 and 2024-01-01 12:00",
+        "              between 2024-01-01 19:00 and 2024-01-01 21:00",
+        "              between 2024-01-02 05:00 and 2024-01-02 07:00",
+        "              between 2024-01-02 15:00 and 2024-01-02 18:00",
         "line        rest  ▁▁▁▁▂ ▂▃▃▃▄▄▄▄▅ ▅▅▅▆▆▆▆▆▆  ▇▇▇▇▇▇███████",
         "columns     3: 2 features, target rest",
         "derived     rest = load - 2 wind",
@@ -116,12 +116,12 @@ def test_a_file_of_several_series_is_described_as_it_is(cli, tmp_path):
         "series      a",
         "rows        40 (2020-01-01 .. 2020-02-09, frequency D)",
         "gaps        1, 1 steps without any value",
-        "              2020-01-20 .. 2020-01-22",
+        "              between 2020-01-20 and 2020-01-22",
         "line        y  ▁▁▁▁▁▂▂▂▂▂▃▃▃▃▃▄▄▄▄▄ ▅▅▅▅▆▆▆▆▆▇▇▇▇▇█████",
         "series      b",
         "rows        27 (2020-01-07 .. 2020-02-02, frequency D)",
         "gaps        1, 1 steps without any value",
-        "              2020-01-16 .. 2020-01-18",
+        "              between 2020-01-16 and 2020-01-18",
         "line        y  ▁▁▁▁▂▂▂▃▃▃ ▄▄▅▅▅▅▆▆▆▇▇▇████",
         "columns     2: 1 features, target y",
         "target      y: minimum 100, mean 519.338, maximum 1132; 2 of 67 missing",

@@ -22,7 +22,7 @@ def test_help_lists_every_command(cli, args):
 def test_every_command_that_is_listed_can_be_run():
     from forecastlab.cli import dispatch
 
-    assert set(command_line.COMMANDS) == set(dispatch.COMMANDS) | LIGHTNINGS
+    assert set(command_line.COMMANDS) == set(dispatch.COMMANDS) | set(command_line.AT_ONCE) | LIGHTNINGS
 
 
 def test_version_is_one_line(cli):
@@ -58,6 +58,37 @@ def test_help_version_and_unknown_commands_import_nothing_heavy():
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment())
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_runs_are_listed_and_deleted_without_anything_that_trains(tmp_path):
+    program = (
+        "import sys\n"
+        "from forecastlab.cli import main\n"
+        "from forecastlab.runs.run import Run\n"
+        "run = Run.new(__import__('pathlib').Path('lightning_logs'), 'a')\n"
+        "(run.folder / 'metrics.csv').write_text('step,epoch,val/loss\\n1,0,0.5\\n')\n"
+        "assert [main(['runs', '--root', '.']), main(['runs', 'rm', 'a/version_0', '--yes'])] == [2, 0]\n"
+        "assert main(['runs', '--where', 'a']) == 0, 'there is no run left'\n"
+        "print(sorted({'torch', 'lightning', 'sklearn', 'matplotlib', 'jsonargparse'} & set(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=environment()
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_console_that_lacks_letters_shows_question_marks(tmp_path):
+    """As that of Windows does where its output goes into a file."""
+    command = [sys.executable, "-m", "forecastlab", "data", "--config", "quickstart"]
+    narrow = {**environment(), "PYTHONIOENCODING": "cp1252"}
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, env=narrow)
+    wide = subprocess.run(command, cwd=tmp_path, capture_output=True, env={**narrow, "PYTHONIOENCODING": "utf-8"})
+    assert (ended.returncode, wide.returncode) == (0, 0), ended.stderr
+    assert ended.stdout.decode("cp1252") == "".join(
+        letter if letter.encode("cp1252", "ignore") else "?" for letter in wide.stdout.decode()
+    )
+    assert ended.stdout != wide.stdout
 
 
 def test_arguments_are_the_process_own_unless_given(monkeypatch, capsys):

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from forecastlab.errors import ConfigError, DataError
-from forecastlab.experiment.config_files import experiment_name, read_config
+from forecastlab.experiment.config_files import experiment_name
+from forecastlab.experiment.config_reading import read_config
 from forecastlab.experiment.options import take, values_of
 from forecastlab.runs.run import Run, find_runs, load_checkpoint, open_checkpoint
 from tests.cli.commands import folder

@@ -12,7 +12,7 @@ from forecastlab.errors import ConfigError
 
 ALL = ("fit", "validate", "test", "predict", "crossval", "compare", "benchmark", "reproduce", "explain", "export")
 EARLIER = {
-    **{(command, "--allow-import"): "--allow_import" for command in (*ALL, "init", "tune", "runs", "data")},
+    **{(command, "--allow-import"): "--allow_import" for command in (*ALL, "init", "tune", "data")},
     **{(command, "--allow-seen"): "--allow_seen" for command in ("validate", "test", "crossval")},
     ("backbones", "--input-size"): "--input_size",
     ("benchmark", "--data"): "--data.path",
@@ -95,6 +95,6 @@ def test_a_command_runs_as_if_the_name_were_the_present_one(cli):
 
 
 def test_only_the_first_of_several_processes_says_so(capsys, monkeypatch):
-    monkeypatch.setattr(spelling, "rank", lambda: 1)
+    monkeypatch.setattr("forecastlab.experiment.devices.rank", lambda: 1)
     assert as_spelt(["fit", "--lr-find"]) == ["fit", "--lr_find"]
     assert capsys.readouterr().err == ""

@@ -260,3 +260,8 @@ def test_a_recipe_for_one_whole_sequence_is_refused_with_what_to_do():
     frame = pd.DataFrame({"day": DAYS, "y": wave(700, 7)})
     with pytest.raises(ConfigError, match="lookback: a recipe reads windows, so it takes a number of rows, got 'full'"):
         config_for(survey(frame, {}), "x.csv", {"lookback": "full"})
+
+
+def test_an_answer_that_has_spaces_is_quoted_as_every_shell_takes_it():
+    asked = OpenQuestionError("which", "target", ["Umsatz in €", "b"])
+    assert str(asked) == 'which: Umsatz in €, b. Answer with --target, such as "Umsatz in €"'

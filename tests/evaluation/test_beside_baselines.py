@@ -29,6 +29,13 @@ def test_the_baselines_stand_beside_the_network_with_the_units(data):
     assert pinball == ["test/pinball", "0.1000", "unit", "of", "y"]  # a baseline has no quantiles
 
 
+def test_a_percentage_of_a_true_value_of_zero_is_explained(data):
+    lines = beside_baselines({"test/mape": float("inf"), "test/wape": 3.0}, "GRU", data).splitlines()
+    assert lines[1].split()[:2] == ["test/mape", "inf"]
+    assert lines[-1].startswith("note        test/mape is infinite where a true value is 0")
+    assert "infinite" not in beside_baselines({"test/mape": 3.0}, "GRU", data)
+
+
 def test_without_a_season_there_is_no_seasonal_naive_forecast(data, monkeypatch):
     monkeypatch.setattr(data, "season_length", 1)
     assert "seasonal" not in beside_baselines({"test/mae": 0.25}, "GRU", data)

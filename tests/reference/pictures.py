@@ -1,4 +1,7 @@
-"""Draws docs/pictures from small trainings, about two minutes: `python -m tests.reference.pictures`."""
+"""Draws docs/pictures from small trainings, about three minutes: `python -m tests.reference.pictures`.
+
+It needs the real ozone data, below `$FORECASTLAB_DATA` or downloaded.
+"""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,8 +13,10 @@ from matplotlib.figure import Figure
 import forecastlab
 from forecastlab.evaluation.pictures import pictures
 from forecastlab.experiment.config import Config
+from forecastlab.experiment.config_reading import read_config
 from forecastlab.experiment.environment import prepare
 from forecastlab.experiment.experiment import Experiment
+from forecastlab.experiment.shipped import path_of
 from forecastlab.explanation.explain import explain
 from forecastlab.figures.drawing import LIGHT, png
 
@@ -35,6 +40,15 @@ def settings(name: str, root: str, **model: Any) -> dict[str, Any]:
         },
         "trainer": {"max_epochs": 15, "default_root_dir": root},
     }
+
+
+def houston(root: str) -> Iterator[tuple[str, Figure]]:
+    """What the first commands of the README forecast for the last rows of the ozone data."""
+    config = {**read_config(path_of("ozone/windowed_lstm")), "experiment": "LSTM"}
+    config["trainer"]["default_root_dir"] = root
+    run = forecastlab.crossval(config, folds=[5], baselines=["persistence"])
+    drawn = {picture.name: picture for picture in pictures(forecastlab.compare([run]).comparison, "mse_scaled")}
+    yield "houston", drawn["forecast_fold_5"].draw(LIGHT)
 
 
 def forecast() -> Iterator[tuple[str, Figure]]:
@@ -72,7 +86,7 @@ def draw(folder: Path = FOLDER) -> None:
     """Writes all pictures."""
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as root:
-        for name, figure in (*forecast(), *intervals(root), *explanation(root)):
+        for name, figure in (*houston(root), *forecast(), *intervals(root), *explanation(root)):
             (folder / f"{name}.png").write_bytes(png(figure, DPI))
 
 

@@ -20,7 +20,7 @@ SHOWN = [
 def test_every_picture_is_shown_once_and_told_in_words():
     assert sorted(name for _, _, name in SHOWN) == sorted(path.stem for path in FOLDER.iterdir())
     assert all(len(words) > 60 for _, words, _ in SHOWN)
-    assert {page for page, _, _ in SHOWN} == {"forecasting.md", "intervals.md", "explaining.md"}
+    assert {page for page, _, _ in SHOWN} == {"index.md", "forecasting.md", "intervals.md", "explaining.md"}
 
 
 @pytest.mark.parametrize("name", [name for _, _, name in SHOWN])
@@ -33,6 +33,7 @@ def test_a_picture_is_small_and_light(name):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("real_ozone")
 def test_the_pictures_can_be_drawn_again(tmp_path):
     code = "import sys, pathlib; from tests.reference.pictures import draw; draw(pathlib.Path(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", code, tmp_path / "new"], check=True, capture_output=True)

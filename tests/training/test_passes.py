@@ -8,8 +8,8 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import StepLR
 
 from forecastlab.backbones.lstm import LSTM
+from forecastlab.runs.metrics_file import metrics_table
 from forecastlab.training.callbacks import Checkpoints, EarlyStopping, RunLogger, TrainingCurves
-from forecastlab.training.callbacks.metrics_file import metrics_table
 from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, noise, trainer
 

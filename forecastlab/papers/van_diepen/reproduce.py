@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 
 from forecastlab import __version__
-from forecastlab.data.seen import OPTIMISTIC
+from forecastlab.data.marks import OPTIMISTIC
 from forecastlab.errors import ConfigError
 from forecastlab.evaluation.comparison import Comparison
 from forecastlab.evaluation.crossval import PRELOAD, baselines_of, fold_job, is_tested

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from forecastlab.data.seen import OPTIMISTIC
+from forecastlab.data.marks import OPTIMISTIC
 from forecastlab.evaluation.tables import Column, Table
 
 SPLITS = (1, 2, 3, 4, 5)

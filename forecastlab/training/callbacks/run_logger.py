@@ -12,9 +12,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import hparams
 
 from forecastlab.adapters.torch import event_writer
-from forecastlab.training.callbacks.metrics_file import MetricsFile
+from forecastlab.runs.metrics_file import METRICS, MetricsFile
 
-METRICS = "metrics.csv"
 FLUSH_INTERVAL = 5.0
 """Seconds after which what was logged is written, at the latest when something is logged again."""
 

@@ -11,6 +11,8 @@ import pandas as pd
 from forecastlab.errors import DataError
 from forecastlab.runs.files import locked, write_whole
 
+METRICS = "metrics.csv"
+"""The name of the file in the folder of a run."""
 FIRST = ("step", "epoch")
 """The first columns; the others follow in the order of their names."""
 TEST = "test/"

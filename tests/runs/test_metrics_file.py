@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecastlab.errors import DataError
-from forecastlab.training.callbacks.metrics_file import MetricsFile, metrics_table, read_metrics
+from forecastlab.runs.metrics_file import MetricsFile, metrics_table, read_metrics
 
 WHOLE = "step,epoch,train/loss,val/loss\n9,0.0,0.25,\n19,1.0,0.125,3e-05\n"
 ROWS = {9: {"epoch": "0.0", "train/loss": "0.25"}, 19: {"epoch": "1.0", "train/loss": "0.125", "val/loss": "3e-05"}}
