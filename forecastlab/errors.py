@@ -5,14 +5,17 @@ import errno
 import os
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 MOST_FILES = 2000
 """Files of a folder that are looked at for one of a similar name."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 """What the system says when a file cannot be written for want of room or of leave."""
+MOST_ROWS = 5
+"""Rows that an error about several of them describes."""
 
 
 class ForecastlabError(Exception):
@@ -25,6 +28,26 @@ class ForecastlabError(Exception):
 
 class DataError(ForecastlabError):
     """A file or a table cannot be used: missing, unreadable, malformed, or without the values that are needed."""
+
+
+class RefusedRowsError(DataError):
+    """Rows of streams that are updated together cannot be used; no stream has changed.
+
+    Args:
+        refused: the error of each such row, by number of its stream.
+        count: number of rows that were given.
+    """
+
+    def __init__(self, refused: Mapping[int, ForecastlabError], count: int) -> None:
+        lines = [f"row {number}: {error}".splitlines()[0] for number, error in islice(refused.items(), MOST_ROWS)]
+        if len(refused) > MOST_ROWS:
+            lines.append(f"and {len(refused) - MOST_ROWS:,} more")
+        first = f"{len(refused):,} of {count:,} rows are refused, and no stream has changed:"
+        super().__init__("\n".join([first, *lines, "Give the other rows without those of error.refused"]))
+        self.refused, self._count = dict(refused), count
+
+    def __reduce__(self) -> tuple[Any, ...]:  # an exception is rebuilt from its message otherwise
+        return type(self), (self.refused, self._count)
 
 
 class Note(UserWarning):

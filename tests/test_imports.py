@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "data": {"batch", "errors", "limits", "adapters"},
     "network": {
         *("backbones", "hybrids", "decoders", "losses"),
-        *("data", "runs", "batch", "errors", "limits"),
+        *("data", "runs", "batch", "errors", "limits", "adapters"),
     },
     "training": {
         *("network", "data", "metrics", "figures", "runs"),

@@ -1,8 +1,11 @@
 """A panel whose rows are in files: laid out once, and mapped into memory by all that use it."""
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -36,6 +39,8 @@ _ROWS_AT_ONCE = 1 << 20
 """Rows of series that are laid out together, but for those of a longer series."""
 _MOST_INTERPOLATED = 1 << 30
 """Rows of a panel with interpolated gaps: `Rows.settled` counts up to twice as many."""
+_DAYS_KEPT = 30
+"""Days after which a panel that no command has begun to use is taken away."""
 _ABOUT = "panel.json"
 _OF_SERIES = ("static", "base", "first", "stop", "known_stop")
 """What `Rows` hold of each series."""
@@ -82,13 +87,42 @@ def mapped_panel(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
             if not folder.is_dir():
+                _take_away_unused(folder.parent)
                 _lay_out(folder, stream, recipe, bounds, schema_of)
+            os.utime(folder)  # under the lock, so that nobody takes it away in this moment
         return _read(folder, schema_of)
     except OSError as error:
         raise DataError(
             f"cannot keep the rows of a panel in {folder}: {error.strerror or error}.\n"
             "Make room or allow writing there, set XDG_CACHE_HOME to a folder with room, or --data.storage memory"
         ) from None
+
+
+def _take_away_unused(panels: Path) -> None:
+    """Takes away the panels that nobody has begun to use for long, and what killed processes have left of others.
+
+    A process that has mapped their files keeps them until it ends.
+    """
+    for folder in panels.iterdir():
+        whole = folder.with_name(folder.name.removeprefix("."))
+        if not _unused(folder):
+            continue
+        with contextlib.suppress(OSError, Timeout), FileLock(whole.with_suffix(".lock"), timeout=0):
+            if not _unused(folder):  # another process was faster
+                continue
+            leaving = folder.with_name(f".{whole.name}")
+            if folder == whole:  # what is there under its own name is whole
+                shutil.rmtree(leaving, ignore_errors=True)
+                folder.rename(leaving)
+            shutil.rmtree(leaving, ignore_errors=True)
+
+
+def _unused(folder: Path) -> bool:
+    """Whether a folder is there that has not been used for long."""
+    try:
+        return folder.is_dir() and time.time() - folder.stat().st_mtime > _DAYS_KEPT * 24 * 3600
+    except OSError:
+        return False
 
 
 class MappedTable(Table):

@@ -292,6 +292,10 @@ class Composition(nn.Module, metaclass=ByName):
         """
         return self._rows.find(names, all_of_them)
 
+    def without_scaling(self, names: Sequence[str]) -> dict[int, str]:
+        """The numbers of the series that have no scaling, with the reason, which follows the name in a message."""
+        return self._rows.without_scaling(names)
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Within the block, dropout and gradients are off."""

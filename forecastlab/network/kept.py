@@ -59,7 +59,7 @@ class Recent:
         intervals = cast(SplitConformal, network.intervals)
         self._intervals = intervals
         coverages, horizon, targets = intervals.margin.shape
-        self.errors = torch.zeros(0, horizon, targets, coverages, device=network.device)
+        self.errors = torch.zeros(0, horizon, targets, coverages, dtype=network.dtype, device=network.device)
         self.weight = torch.zeros(0, horizon, targets, device=network.device)
         self.forecasts: list[tuple[Tensor, Batch] | None] = []
         """The decoder's outputs at the last origins, one for each step, and their batches."""

@@ -42,16 +42,22 @@ class SeriesRows:
             self._scaling = None
             self._tell(names)
             return {}
-        place = self._scaled
+        unknown = self.without_scaling(names)
+        if unknown and (all_of_them or len(unknown) == len(names)):
+            number, why = next(iter(unknown.items()))
+            raise ConfigError(f"series {names[number]}{why}")
+        self._scaling = torch.tensor([self._scaled.get(name, 0) for name in names])
+        return unknown
+
+    def without_scaling(self, names: Sequence[str]) -> dict[int, str]:
+        """See `Network.without_scaling`."""
+        if not self._schema.series:
+            return {}
         why = (
             " was not among those the network was trained on, and scale_by: series gave each of them a scaling of "
             "its own; train with scale_by: global to forecast new series"
         )
-        unknown = {number: why for number, name in enumerate(names) if name not in place}
-        if unknown and (all_of_them or len(unknown) == len(names)):
-            raise ConfigError(f"series {names[next(iter(unknown))]}{why}")
-        self._scaling = torch.tensor([place.get(name, 0) for name in names])
-        return unknown
+        return {number: why for number, name in enumerate(names) if name not in self._scaled}
 
     def _tell(self, names: Sequence[str]) -> None:
         """Notes, once for each, the series that the network has no weights for."""

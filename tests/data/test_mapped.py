@@ -1,13 +1,16 @@
 """Rows in files are the rows in memory: `storage: mapped` changes where they are, and no number."""
 
 import multiprocessing
+import os
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from forecastlab.data import mapped
 from forecastlab.data.loading import Loader
@@ -214,6 +217,50 @@ def test_what_a_killed_process_has_left_is_taken_away(tmp_path, cache, monkeypat
     assert any(cache.glob(".*/laid/features"))
     assert_same(*modules(tmp_path / "rows.parquet"))
     assert not any(inner.is_dir() and inner.name.startswith(".") for inner in cache.iterdir())
+
+
+def ages(folder, days):
+    then = time.time() - days * 24 * 3600
+    os.utime(folder, (then, then))
+
+
+def panels_in(cache):
+    return {path.name for path in cache.iterdir() if path.is_dir()}
+
+
+def test_panels_that_nobody_has_used_for_a_month_are_taken_away_when_another_is_laid_out(tmp_path, cache):
+    (tmp_path / "panel").mkdir()
+    rows(2).to_parquet(tmp_path / "panel" / "a.parquet")
+
+    def laid(horizon):
+        before = panels_in(cache) if cache.exists() else set()
+        data = TableDataModule(tmp_path / "panel", storage="mapped", **{**SETTINGS, "horizon": horizon})
+        _ = data.panel
+        return next(iter(panels_in(cache) - before), None), data
+
+    (old, held), (young, _), (used, _) = laid(1), laid(2), laid(3)
+    (cache / ".left").mkdir()  # of a process that was killed
+    (cache / ".left" / "part").touch()
+    for name, days in ((old, 31), (young, 29), (used, 31), (".left", 31)):
+        ages(cache / name, days)
+    assert laid(3)[0] is None  # it is there, and counts as used now
+    assert panels_in(cache) == {old, young, used, ".left"}
+    before = held.panel.rows.target.numpy().copy()
+    new, _ = laid(4)
+    assert panels_in(cache) == {young, used, new}
+    np.testing.assert_array_equal(held.panel.rows.target.numpy(), before)  # whoever has mapped it keeps it
+    assert laid(1)[0] == old  # it is laid out again
+
+
+def test_a_panel_that_another_process_is_opening_is_not_taken_away(tmp_path, cache):
+    (tmp_path / "panel").mkdir()
+    rows(2).to_parquet(tmp_path / "panel" / "a.parquet")
+    _ = TableDataModule(tmp_path / "panel", storage="mapped", **SETTINGS).panel
+    (name,) = panels_in(cache)
+    ages(cache / name, 31)
+    with FileLock(cache / f"{name}.lock"):
+        _ = TableDataModule(tmp_path / "panel", storage="mapped", **{**SETTINGS, "horizon": 1}).panel
+    assert name in panels_in(cache)
 
 
 def test_the_values_are_held_in_double_precision_and_not_in_memory(tmp_path):
