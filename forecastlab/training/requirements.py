@@ -64,14 +64,18 @@ def require_positive(network: Network, data: Any) -> None:
     """
     if network.smoothing is None:
         return
-    rows = data.rows
-    wrong = (rows.observed & (rows.target <= 0)).nonzero()
-    if not len(wrong):
-        return
-    row, target = wrong[0].tolist()
-    series = int((rows.base + rows.first <= row).nonzero().max())
-    raise ConfigError(
-        f"model.smoothing: {network.settings['smoothing']} is multiplicative and needs targets above 0, but "
-        f"{data.targets[target]} of series {data.panel.names[series]} is {rows.target[row, target].item():g} (and so "
-        f"are {len(wrong)} values in all): set model.smoothing none, model.anchor last and model.window_norm seasonal"
-    )
+    count, example = 0, ""
+    for numbers, part in data.panel.parts():
+        rows = part.rows
+        wrong = (rows.observed & (rows.target <= 0)).nonzero()
+        count += len(wrong)
+        if len(wrong) and not example:
+            row, target = wrong[0].tolist()
+            name = data.panel.names[numbers[part.places()[0][row]]]
+            example = f"{data.targets[target]} of series {name} is {rows.target[row, target].item():g}"
+    if example:
+        raise ConfigError(
+            f"model.smoothing: {network.settings['smoothing']} is multiplicative and needs targets above 0, but "
+            f"{example} (and so are {count} values in all): set model.smoothing none, model.anchor last and "
+            "model.window_norm seasonal"
+        )

@@ -309,6 +309,19 @@ def test_values_that_are_not_above_0_are_refused_with_what_to_set(tmp_path):
         model.forecast(raw[raw["unique_id"] == "b"].iloc[:26])
 
 
+def test_such_values_are_counted_and_named_in_panels_that_are_looked_at_in_parts(tmp_path, monkeypatch):
+    raw = shops().sample(frac=1, random_state=0)  # rows in any order
+    wrong = raw.sample(9, random_state=1).index
+    raw.loc[wrong, "y"] = -1.0 - np.arange(9)
+    bad = raw.loc[wrong].sort_values(["unique_id", "ds"])
+    first = bad.iloc[0]
+    words = rf"y of series {first['unique_id']} is {first['y']:g} \(and so are 9 values in all\)"
+    for at_once in (10, 1 << 20):
+        monkeypatch.setattr("forecastlab.data.panel.ROWS_AT_ONCE", at_once)
+        with pytest.raises(ConfigError, match=words):
+            trained(tmp_path, raw)
+
+
 WHOLE = Schema(("y",), ("y",), horizon=2, lookback="full")
 TRANSFORMED = Schema(("y",), ("y",), lookback=4, recipe={"transform": {"y": ["log"]}})
 
