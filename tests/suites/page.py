@@ -55,6 +55,7 @@ def scored(suite, version, rows):
     """When and by which code some tasks of a suite were scored."""
     log = read(LOG)
     log = log[(log["suite"] == suite) & (log["version"] == version) & log["task"].isin(rows["task_name"])]
+    log = log[log["recipe"] == "auto"]  # others are those of the table of cells
     of = "" if len(rows) == len(SUITES[suite].tasks) else f" of {', '.join(rows['task_name'])}"
     return (
         f"{rows['model_name'].iloc[0]}, version {version}, commit {log['commit'].iloc[0]}, scored on "

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,7 +10,7 @@ from forecastlab.benchmarks.log import read
 from forecastlab.benchmarks.suites import SUITES
 from forecastlab.benchmarks.summary import COLUMNS
 from tests.suites.cells import TASKS
-from tests.suites.page import LOG, PAGE, README, RESULTS, beside, block, cells, shown, stored, with_block
+from tests.suites.page import CELLS, LOG, PAGE, README, RESULTS, beside, block, cells, shown, stored, with_block
 
 TEXT = PAGE.read_text()
 STORED = [suite for suite in SUITES if stored(suite) is not None]
@@ -76,6 +77,32 @@ def test_every_stored_figure_of_an_unseen_task_is_in_the_log():
             lines = log[(log["suite"] == suite) & (log["task"] == task.name)]
             figure = task.figures[0]
             assert any(float(value) == pytest.approx(row[figure]) for value in lines[figure]), task.name
+
+
+def test_the_page_on_choosing_says_what_recipes_and_cells_are_worth():
+    rows = pd.read_csv(CELLS)
+    errors = rows.assign(log=np.log(rows["relative_MASE"])).groupby(["recipe", "cell", "seed"])["log"].mean()
+    means = np.exp(errors).groupby(["recipe", "cell"]).mean()
+    said = re.search(
+        r"plain windows has ([\d.]+) of the seasonal naive's error, and ([\d.]+) by the automatic recipe; six cells by "
+        r"that recipe have between ([\d.]+) and ([\d.]+)\.",
+        " ".join((PAGE.parent / "choosing.md").read_text().split()),
+    )
+    auto = means["auto"]
+    assert len(auto) == 6
+    found = [means["plain", "LSTM"], auto["LSTM"], auto.min(), auto.max()]
+    assert [float(figure) for figure in said.groups()] == [round(mean, 2) for mean in found]
+
+
+def test_every_row_of_the_table_of_cells_is_in_the_log():
+    log = read(LOG)
+    tasks = SUITES["gift-offline"].tasks
+    for row in pd.read_csv(CELLS).to_dict("records"):
+        if tasks[row["task_name"]].development:
+            continue
+        recipe = f"tests.suites.cells.{row['cell']}_{row['recipe']}"
+        lines = log[(log["task"] == row["task_name"]) & (log["recipe"] == recipe)]
+        assert any(float(value) == pytest.approx(row["MASE"]) for value in lines["MASE"]), (recipe, row["seed"])
 
 
 def test_the_page_names_every_suite_with_its_command():
