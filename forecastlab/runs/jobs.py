@@ -71,7 +71,7 @@ def run_jobs(
         jobs: the jobs, in the order in which they are begun; an iterator is asked for one when a place is free.
         places: the most that run at once.
         preload: modules that are imported once for all processes.
-        total: how many jobs there are, for the display, where `jobs` is an iterator.
+        total: how many jobs there are, for the display, where `jobs` is an iterator; it may give more.
         ended: told when a job has ended and what went wrong with it, None for nothing; gives what is printed of it.
         engine: where they run; None for this machine.
         folder: the folder of the run, which every machine of the engine sees; None for the working folder.
@@ -139,6 +139,9 @@ def run_jobs(
                         said = ended(job, error)
                     line.end()
                     progress.console.print(f"{job.name}: {said}", markup=False, highlight=False, soft_wrap=True)
+                if number_of_jobs is not None:  # an iterator may give more, in place of those that failed
+                    number_of_jobs = max(number_of_jobs, over + len(running))
+                    progress.update(everything, total=number_of_jobs)
                 ages = [(time.monotonic() - one.begun, one.share) for one in running.values()]
                 waits = 0 if number_of_jobs is None else number_of_jobs - over - len(running)
                 left = "" if number_of_jobs is None else work_left(took, ages, waits, places)

@@ -25,7 +25,7 @@ from forecastlab.tuning.trial import Trial, train
 BEST = "best.yaml"
 PRELOAD = ("forecastlab.tuning.trial",)
 IN_A_ROW = 5
-"""Trials that fail one after the other before a call gives up."""
+"""Trials that fail one after the other before a call gives up; those that fail side by side count once."""
 
 
 def require_configs(config: Config, space: Space) -> None:
@@ -91,6 +91,7 @@ class Search:
         self.report = report
         self._begun = 0
         self._in_a_row = 0
+        self._newest = self._newest_then = -1
         self._own: dict[str, Value] | None = None
         try:
             self._own = worker.space.values_like(config.values)
@@ -136,10 +137,11 @@ class Search:
             if asked is None:
                 return
             self._begun += 1
+            self._newest = asked.number
             try:
                 config = self._config(asked.params)
             except ConfigError as error:
-                self._in_a_row += 1
+                self._count_failure(asked.number)
                 self.worker.ended(asked.number, str(error))
                 self.report(f"trial {asked.number}: failed: {error}")
                 continue
@@ -162,7 +164,10 @@ class Search:
     def _ended(self, job: Job, error: str | None) -> str:
         """Takes note of a trial's end, and says how it ended."""
         trial = self.worker.ended(job.argument.number, error)
-        self._in_a_row = self._in_a_row + 1 if trial.state == TrialState.FAIL else 0
+        if trial.state == TrialState.FAIL:
+            self._count_failure(trial.number)
+        else:
+            self._in_a_row = 0
         best = best_of(self.study)
         with self.alone():
             write_output(trials_table(self.study, self.worker.space).to_csv(index=False), self.folder / TRIALS)
@@ -178,6 +183,12 @@ class Search:
         if trial.state == TrialState.PRUNED:
             return f"pruned after {trial.user_attrs.get('epochs', 0)} epochs" + (f": {said}" if said else "")
         return str(said)
+
+    def _count_failure(self, number: int) -> None:
+        """Counts a failed trial if it was begun after the last one that counted: a lost machine takes many at once."""
+        if number > self._newest_then:
+            self._in_a_row += 1
+            self._newest_then = self._newest
 
     def _config(self, values: Mapping[str, Value]) -> Config:
         """The config with the values of a trial; those of a class after the class."""

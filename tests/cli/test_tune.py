@@ -1,4 +1,6 @@
+import contextlib
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -19,7 +21,8 @@ from optuna.trial import TrialState
 
 import forecastlab
 from forecastlab.experiment.config import Config
-from forecastlab.tuning.search import Search, require_configs
+from forecastlab.runs.engines.engine import Ending, Engine, News, Workers
+from forecastlab.tuning.search import IN_A_ROW, Search, require_configs
 from forecastlab.tuning.space import Space
 from tests.cli.commands import environment, files, fit, folder
 from tests.reliability.processes import descendants
@@ -215,6 +218,44 @@ def test_a_study_in_which_every_trial_fails_is_given_up(config, tmp_path, cli):
     assert "given up: 5 trials in a row failed" in answer.out
     assert table(tmp_path)["error"].str.contains("model.dropout must be at least 0 and below 1").sum() == 5
     assert not (folder(tmp_path, "tiny-tune") / "best.yaml").exists()
+
+
+class Losing(Engine, Workers):
+    """Loses the units that are submitted together first, as with a machine; later ones give a loss of 1 at once."""
+
+    def __init__(self):
+        self.lost = 0
+        self.ended = {}
+
+    @contextlib.contextmanager
+    def open(self, folder, preload):
+        yield self
+
+    def submit(self, units):
+        ending = Ending("done") if self.lost else Ending("died", "its machine was lost")
+        self.ended |= dict.fromkeys(units, ending)
+        if not self.lost:
+            self.lost = len(units)
+            return
+        for unit in units.values():
+            _, trial = pickle.loads(unit.work)
+            trial.address.open()[0].tell(trial.number, 1.0)
+
+    def news(self, timeout):
+        ended, self.ended = self.ended, {}
+        return News({}, ended)
+
+    def stop(self):
+        assert not self.ended
+
+
+def test_trials_that_are_lost_together_are_replaced_however_many_they_are(config, space, tmp_path):
+    given = forecastlab.Config.of(config).with_values({"trainer.default_root_dir": str(tmp_path)})
+    count, engine = IN_A_ROW, Losing()
+    tuned = forecastlab.tune(given, space, trials=count, jobs=count, engine=engine)
+    assert engine.lost == count
+    assert not tuned.given_up
+    assert list(table(tmp_path)["state"]) == ["fail"] * count + ["complete"] * count
 
 
 def test_a_config_file_that_is_changed_meanwhile_does_not_change_the_study(config, space, tmp_path, cli, monkeypatch):

@@ -106,6 +106,13 @@ def test_how_far_the_jobs_are_is_told_by_time(tmp_path, capsys, monkeypatch):
     assert any(line.startswith("1 of 2 ended  about ") for line in told)
 
 
+def test_never_more_jobs_are_told_to_have_ended_than_there_are(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("forecastlab.runs.live_line.INTERVAL", 0.0)
+    run_jobs(iter(jobs(tmp_path, "slow", "slow")), 1, total=1)
+    told = re.findall(r"^(\d+ of \d+) ended", capsys.readouterr().out, re.MULTILINE)
+    assert list(dict.fromkeys(told)) == ["0 of 1", "1 of 2"]
+
+
 def test_jobs_are_asked_for_when_a_process_is_free_and_their_ends_are_told(tmp_path, capsys):
     ends = []
 
