@@ -82,7 +82,7 @@ def beside():
 
 def cells(path=CELLS):
     """The table of cells and recipes."""
-    return table_of_cells(pd.read_csv(path)).to_markdown().rstrip() if path.exists() else "Not measured yet."
+    return table_of_cells(pd.read_csv(path)).to_markdown().rstrip()
 
 
 def written(page):

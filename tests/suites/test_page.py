@@ -31,7 +31,6 @@ def test_the_page_shows_the_stored_table_of_cells():
 
 def test_the_table_of_cells_has_means_of_seeds_beside_published_figures(tmp_path):
     path = tmp_path / "cells.csv"
-    assert cells(path) == "Not measured yet."
     rows = [
         {"task_name": task, "cell": "GRU", "recipe": "deepar", "seed": seed, "relative_WQL": error, "cpu_s": seconds}
         for seed, error in enumerate((0.5, 2.0))
