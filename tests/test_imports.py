@@ -13,7 +13,7 @@ ROOT = Path(forecastlab.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "adapters": set(),
-    "text_columns": set(),
+    "text": set(),
     "public_names": set(),
     "batch": {"adapters"},
     "limits": {"errors"},
@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "losses": set(),
     "penalties": set(),
     "metrics": {"losses", "batch"},
-    "data": {"batch", "errors", "limits", "adapters"},
+    "data": {"batch", "errors", "limits", "text", "adapters"},
     "network": {
         *("backbones", "hybrids", "decoders", "losses"),
         *("data", "runs", "batch", "errors", "limits", "adapters"),
@@ -42,7 +42,7 @@ MAY_IMPORT = {
     },
     "evaluation": {
         *("experiment", "training", "network", "figures", "baselines", "data", "metrics", "runs"),
-        *("batch", "errors", "limits", "text_columns"),
+        *("batch", "errors", "limits", "text"),
     },
     "models": {"evaluation", "experiment", "training", "network", "data", "runs", "errors"},
     "benchmarks": {
@@ -50,7 +50,7 @@ MAY_IMPORT = {
     },
     "papers": {"evaluation", "experiment", "data", "runs", "errors"},
     "tuning": {"evaluation", "experiment", "training", "network", "figures", "data", "runs", "errors"},
-    "explanation": {"evaluation", "network", "backbones", "figures", "data", "runs", "batch", "errors", "text_columns"},
+    "explanation": {"evaluation", "network", "backbones", "figures", "data", "runs", "batch", "errors", "text"},
     "export": {
         *("experiment", "training", "network", "runs", "data"),
         *("backbones", "batch", "errors", "limits", "adapters"),

@@ -65,24 +65,6 @@ class Baseline(ABC):
                 self.fit(view)
                 yield number, self
 
-    def forecast_batch(self, data: ForecastDataModule, batch: Batch) -> Tensor | None:
-        """Forecasts from the origins of a batch of any series of a panel, without a fit of each by itself.
-
-        It is for baselines that have nothing to fit, since a panel may have very many series.
-
-        Args:
-            data: the panel.
-            batch: test samples.
-
-        Returns:
-            (batch, origins, horizon, targets), in the targets' units, as `forecast` of each series gives them; None
-            of a baseline that is fitted.
-
-        Raises:
-            ConfigError: as `fit` and `forecast`.
-        """
-        return None
-
     def fitted_on(self, data: ForecastDataModule) -> None:
         """Stores the columns and the horizon of a fit; a forecast must have the same."""
         self._fitted = _shape(data)
@@ -119,6 +101,29 @@ class Baseline(ABC):
     @abstractmethod
     def _forecast(self, data: ForecastDataModule, origins: range) -> Array:
         """`forecast`, for subclasses to define; the arguments are valid."""
+
+
+class BatchBaseline(Baseline):
+    """A baseline that forecasts any series of a panel at once, without a fit of each by itself.
+
+    It is for baselines with little to fit, since a panel may have very many series.
+    """
+
+    @abstractmethod
+    def forecast_batch(self, data: ForecastDataModule, batch: Batch) -> Tensor:
+        """Forecasts from the origins of a batch of any series of a panel.
+
+        Args:
+            data: the panel.
+            batch: test samples.
+
+        Returns:
+            (batch, origins, horizon, targets), in the targets' units, as `forecast` of each series gives them.
+
+        Raises:
+            ConfigError: as `fit` and `forecast`.
+            DataError: likewise.
+        """
 
 
 def target_values(data: ForecastDataModule) -> Array:

@@ -3,12 +3,12 @@
 import numpy as np
 from torch import Tensor
 
-from forecastlab.baselines.base import Array, Baseline, target_values
+from forecastlab.baselines.base import Array, BatchBaseline, target_values
 from forecastlab.batch import Batch
 from forecastlab.data.datamodule import ForecastDataModule
 
 
-class Persistence(Baseline):
+class Persistence(BatchBaseline):
     """The forecast of every step is the value at the origin: y(t + h) = y(t).
 
     It has no parameters. `test/skill` is measured against it, so its own skill is 0. A missing value at the origin is

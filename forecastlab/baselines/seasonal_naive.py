@@ -5,13 +5,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from forecastlab.baselines.base import Array, Baseline, target_values
+from forecastlab.baselines.base import Array, BatchBaseline, target_values
 from forecastlab.batch import Batch
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ConfigError
 
 
-class SeasonalNaive(Baseline):
+class SeasonalNaive(BatchBaseline):
     """The forecast of a step is the value at the same step of the last season that is known at the origin.
 
     y(t + h) = y(t + h - k s), with the smallest k for which that row is not after the origin t. Seasons are counted in

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from forecastlab.errors import ConfigError
 from forecastlab.network.registry import registered_backbones
-from forecastlab.text_columns import aligned
+from forecastlab.text import aligned
 
 
 def backbones(args: Sequence[str]) -> None:

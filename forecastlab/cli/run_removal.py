@@ -8,6 +8,7 @@ from pathlib import Path
 from forecastlab.cli.run_rows import row_of, size_of
 from forecastlab.errors import ConfigError, did_you_mean
 from forecastlab.runs.run import LOGS, Run, find_runs
+from forecastlab.text import counted
 
 
 def remove(args: Sequence[str]) -> None:
@@ -34,7 +35,7 @@ def remove(args: Sequence[str]) -> None:
             return
     for run in runs:
         run.delete()
-    print(f"deleted {len(runs)} run{'' if len(runs) == 1 else 's'}")
+    print(f"deleted {counted(len(runs), 'run')}")
 
 
 def parser() -> argparse.ArgumentParser:

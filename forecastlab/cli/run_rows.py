@@ -13,6 +13,7 @@ from forecastlab.evaluation.results import RESULTS, read_results
 from forecastlab.experiment.config_reading import read_config
 from forecastlab.runs.metrics_file import METRICS, metrics_table
 from forecastlab.runs.run import CHECKPOINTS, CONFIG, TRIALS, Run
+from forecastlab.text import counted
 
 
 def row_of(run: Run, notes: list[str]) -> dict[str, Any]:
@@ -57,15 +58,10 @@ def _work(run: Run, optimistic: bool, notes: list[str]) -> dict[str, Any]:
         return _study(run.folder / TRIALS, notes)
     if parts and not (run.folder / CONFIG).exists():
         trained = {path.parent.name for path in run.folder.glob("*/fold_*/seed_*")}
-        return {"model": _counted(len(parts), "model"), "state": _counted(len(trained), "fold")}
+        return {"model": counted(len(parts), "model"), "state": counted(len(trained), "fold")}
     if (run.folder / RESULTS).exists() or any(run.folder.glob("fold_*/seed_*")):
         return _crossval(run.folder, optimistic, notes)
     return _training(run.folder, optimistic, notes)
-
-
-def _counted(number: int, word: str) -> str:
-    """A number of things in words."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _benchmark(folder: Path, settings: dict[str, Any], notes: list[str]) -> dict[str, Any]:
@@ -75,7 +71,7 @@ def _benchmark(folder: Path, settings: dict[str, Any], notes: list[str]) -> dict
     return {
         "model": settings.get("recipe"),
         "data": settings.get("suite"),
-        "state": f"{_counted(tasks, 'task')} scored",
+        "state": f"{counted(tasks, 'task')} scored",
     }
 
 
@@ -85,7 +81,7 @@ def _study(path: Path, notes: list[str]) -> dict[str, Any]:
     if trials is None or not {"state", "val/loss"} <= set(trials):
         return {"state": "begun"}
     complete = trials[trials["state"] == "complete"]
-    return {"state": _counted(len(trials), "trial"), "val/loss": complete["val/loss"].min() if len(complete) else None}
+    return {"state": counted(len(trials), "trial"), "val/loss": complete["val/loss"].min() if len(complete) else None}
 
 
 def _crossval(folder: Path, optimistic: bool, notes: list[str]) -> dict[str, Any]:
@@ -93,10 +89,10 @@ def _crossval(folder: Path, optimistic: bool, notes: list[str]) -> dict[str, Any
     results = _read(folder / RESULTS, read_results, notes)
     if results is None:
         begun = len({path.parent.name for path in folder.glob("fold_*/seed_*")})
-        return {"state": f"{_counted(begun, 'fold')} begun"} if begun else {}
+        return {"state": f"{counted(begun, 'fold')} begun"} if begun else {}
     folds = results[results["seed"].notna()]
     figures = {str(name): folds[name].mean() for name in folds if str(name).startswith("test/")}
-    return {**figures, "state": _counted(folds["fold"].nunique(), "fold"), "note": _note(folds, optimistic)}
+    return {**figures, "state": counted(folds["fold"].nunique(), "fold"), "note": _note(folds, optimistic)}
 
 
 def _training(folder: Path, optimistic: bool, notes: list[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from forecastlab.cli.run_removal import remove
 from forecastlab.cli.run_rows import row_of
 from forecastlab.errors import ConfigError, did_you_mean
 from forecastlab.runs.run import LOGS, find_runs
-from forecastlab.text_columns import aligned
+from forecastlab.text import aligned
 
 COLUMNS = ("run", "begun", "model", "data", "state", "epochs", "val/loss", "test/mse_scaled", "test/mae", "MB", "note")
 """The columns that are shown; a figure that is sorted or chosen by is shown too."""

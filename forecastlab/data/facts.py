@@ -10,6 +10,7 @@ from forecastlab.data.recipe import Recipe
 from forecastlab.data.spark import spark
 from forecastlab.data.table import Missing, Table, calendar_between, gaps
 from forecastlab.data.tables import label_of
+from forecastlab.text import counted
 
 MOST = 10
 """Series, gaps and columns that are named."""
@@ -108,10 +109,11 @@ def _rows(table: Table, recipe: Recipe) -> list[Fact]:
     if recipe.slots:
         return [rows, *lines]
     holes = gaps(table.times[table.observed.any(axis=1)] if recipe.regular else table.times, table.frequency)
-    what = "steps without any value" if recipe.regular else "missing steps"
+    missing = int(holes["missing"].sum())
+    what = "without any value" if recipe.regular else "missing"
     return [
         rows,
-        ("gaps", f"{len(holes)}, {holes['missing'].sum()} {what}"),
+        ("gaps", f"{len(holes)}, {counted(missing, 'step')} {what}" if missing else "none"),
         *(
             ("", f"  between {day(hole['from'], recipe)} and {day(hole['to'], recipe)}")
             for _, hole in holes[:MOST].iterrows()
@@ -124,7 +126,7 @@ def _rows(table: Table, recipe: Recipe) -> list[Fact]:
 def _described(tables: Sequence[Table], recipe: Recipe, features: Sequence[str], calendar: Sequence[str]) -> list[Fact]:
     """What the columns are, and how some are made."""
     count = len(tables[0].values.columns) + len(recipe.static)
-    facts = [("columns", f"{count}: {len(features)} features, target {', '.join(recipe.targets)}")]
+    facts = [("columns", f"{count}: {counted(len(features), 'feature')}, target {', '.join(recipe.targets)}")]
     for name, parts in recipe.derive.items():
         terms = " ".join(f"{'-' if factor < 0 else '+'} {_times(factor)}{source}" for source, factor in parts.items())
         facts.append(("derived", f"{name} = {terms.removeprefix('+ ')}"))

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.errors import ForecastlabError
 from forecastlab.evaluation import baseline_names
-from forecastlab.evaluation.scores import evaluate
-from forecastlab.text_columns import aligned
+from forecastlab.evaluation.scores import metrics_of
+from forecastlab.text import aligned
 
-MOST_SERIES = 500
-"""Series of a panel up to which baselines are fitted: each is fitted by itself, which takes milliseconds."""
 DIGITS = 4
 """Significant digits of a figure: more differ between two seeds of one network."""
 LEAST_PLAIN, MOST_PLAIN = 1e-4, 1e6
@@ -36,8 +34,7 @@ def beside_baselines(figures: Mapping[str, float], name: str, data: ForecastData
     """A table of a test's figures, with their units, beside persistence and the seasonal naive forecast.
 
     The seasonal naive forecast is there if the data have a season. Baselines give a point forecast only, so that they
-    have no figures of quantiles. A panel of many series has no baselines here, for that would take longer than its
-    test: the last line says so.
+    have no figures of quantiles.
 
     Args:
         figures: by name, such as "test/mae".
@@ -50,13 +47,11 @@ def beside_baselines(figures: Mapping[str, float], name: str, data: ForecastData
     """
     columns: dict[str, Mapping[str, float]] = {name: figures}
     notes = []
-    if whole and len(data.panel.names) > MOST_SERIES:
-        notes.append(f"the baselines of {len(data.panel.names)} series take long: forecastlab crossval scores them")
-    elif whole:
+    if whole:
         wanted = ["persistence", *(["seasonal_naive"] if data.season_length > 1 else [])]
         for baseline in baseline_names.build_all(wanted):
             try:
-                columns[baseline.name] = evaluate(baseline, data).metrics
+                columns[baseline.name] = metrics_of(baseline, data)
             except ForecastlabError as error:
                 notes.append(f"no {baseline.name}: {error}")
     if math.isinf(figures.get("test/mape", 0.0)):

@@ -248,7 +248,7 @@ def split_diagram(folds: Sequence[Fold], *, theme: Theme = LIGHT) -> Figure:
 
 
 def _lines(table: pd.DataFrame, label: str, below: str, order: Sequence[str], theme: Theme) -> Figure:
-    """One line per column against the index."""
+    """One line per column against the index, on a logarithmic axis if one model would press all others together."""
     figure, (axes,) = panels_of(1, 3.4, theme)
     entries = []
     look = styles([str(name) for name in table.columns], order, theme)
@@ -256,10 +256,13 @@ def _lines(table: pd.DataFrame, label: str, below: str, order: Sequence[str], th
         style = {**plain, "marker": MARKERS[number % len(MARKERS)]}
         axes.plot(table.index, table[model], linewidth=1.4, markersize=4, **style)
         entries.append((str(model), {**style, "markersize": 5}))
-    if table.min().min() < table.max().max() / 2:  # else an axis from 0 would press all lines together
+    log = is_wide([table])
+    if log:
+        log_axis(axes)
+    elif table.min().min() < table.max().max() / 2:  # else an axis from 0 would press all lines together
         axes.set_ylim(bottom=0)
     axes.set_xlabel(below)
-    panel_title(axes, label, theme)
+    panel_title(axes, label + (", log scale" if log else ""), theme)
     legend(figure, entries, theme)
     return figure
 

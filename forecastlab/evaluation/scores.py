@@ -1,6 +1,6 @@
 """Scores of forecasts, whoever made them: the metrics, and the rows, of a network's test."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from forecastlab.baselines.base import Baseline
+from forecastlab.baselines.base import Baseline, BatchBaseline
 from forecastlab.batch import Batch, Prediction, Reference
 from forecastlab.data.datamodule import ForecastDataModule
 from forecastlab.data.predictions import predictions_table
@@ -67,14 +67,7 @@ def evaluate(baseline: Baseline, data: ForecastDataModule) -> Evaluation:
         ConfigError: if the fold has nothing to test on, or too few rows to fit.
         DataError: if no value can be fitted.
     """
-    data.setup("test")
-    parts = _forecast_panel(baseline, data) if len(data.tables) > 1 else None
-    if parts is None:
-        views = data.views()
-        parts = [
-            _forecast_view(fitted, views[number], number, int(data.rows.first[number]))
-            for number, fitted in baseline.fit_panel(data)
-        ]
+    parts = list(_forecasts(baseline, data))
     found = Prediction(*map(torch.cat, zip(*(part for part, _ in parts), strict=True)))
     last = torch.cat([last for _, last in parts])
     metrics = score(found.forecast, found.target, found.weight, last, data.reference, found.series, data.targets)
@@ -83,21 +76,41 @@ def evaluate(baseline: Baseline, data: ForecastDataModule) -> Evaluation:
     return Evaluation(metrics, table[table["y"].notna()])
 
 
-def _forecast_panel(baseline: Baseline, data: ForecastDataModule) -> list[tuple[Prediction, Tensor]] | None:
-    """As `_forecast_view`, of the batches of all series; None of a baseline that is fitted to each."""
-    parts = []
-    for batch in data.test_dataloader():
-        forecast = baseline.forecast_batch(data, batch)
-        if forecast is None:
-            return None
-        own = torch.ones(batch.index.shape, dtype=torch.bool)
-        own[:, 1:] = batch.index.diff() > 0  # padding repeats the last origin
-        index, forecast, target, weight, last = (
-            part[own].unsqueeze(1) for part in (batch.index, forecast, batch.target, batch.weight, batch.last)
-        )
-        series = batch.series[:, None].expand(-1, own.shape[1])[own]
-        parts.append((Prediction(series, index, forecast, target, weight, torch.empty(*target.shape, 0)), last))
-    return parts
+def metrics_of(baseline: Baseline, data: ForecastDataModule) -> dict[str, float]:
+    """The metrics of `evaluate`, without a table: no forecast of a large panel is kept.
+
+    Raises:
+        ConfigError: as `evaluate`.
+        DataError: likewise.
+    """
+    metrics = ForecastMetrics(data.reference, targets=data.targets)
+    for part, last in _forecasts(baseline, data):
+        metrics.update(part.forecast, part.target, part.weight, last, part.series)
+    return {name: float(value) for name, value in metrics.compute().items()}
+
+
+def _forecasts(baseline: Baseline, data: ForecastDataModule) -> Iterator[tuple[Prediction, Tensor]]:
+    """Forecasts from the test origins, each a sample of one origin, and the last values before them."""
+    data.setup("test")
+    if isinstance(baseline, BatchBaseline) and len(data.tables) > 1:
+        for batch in data.test_dataloader():
+            yield _forecast_batch(baseline, data, batch)
+        return
+    views = data.views()
+    for number, fitted in baseline.fit_panel(data):
+        yield _forecast_view(fitted, views[number], number, int(data.rows.first[number]))
+
+
+def _forecast_batch(baseline: BatchBaseline, data: ForecastDataModule, batch: Batch) -> tuple[Prediction, Tensor]:
+    """As `_forecast_view`, of a batch of any series."""
+    own = torch.ones(batch.index.shape, dtype=torch.bool)
+    own[:, 1:] = batch.index.diff() > 0  # padding repeats the last origin
+    index, forecast, target, weight, last = (
+        part[own].unsqueeze(1)
+        for part in (batch.index, baseline.forecast_batch(data, batch), batch.target, batch.weight, batch.last)
+    )
+    series = batch.series[:, None].expand(-1, own.shape[1])[own]
+    return Prediction(series, index, forecast, target, weight, torch.empty(*target.shape, 0)), last
 
 
 def _forecast_view(baseline: Baseline, view: ForecastDataModule, number: int, first: int) -> tuple[Prediction, Tensor]:

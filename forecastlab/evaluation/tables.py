@@ -16,7 +16,7 @@ from forecastlab.data.marks import OPTIMISTIC, SEEN
 from forecastlab.evaluation.comparison import Comparison, Metric, Model
 from forecastlab.evaluation.results import INTERVALS, METRICS
 from forecastlab.runs.files import write_output
-from forecastlab.text_columns import aligned
+from forecastlab.text import aligned
 
 Value = float | int | str | None
 

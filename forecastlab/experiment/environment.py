@@ -33,6 +33,7 @@ NOT_FOR_USERS = (
     "GPU available: ",  # that one is there and is not used is another message
     "TPU available: ",
     "HPU available: ",
+    "Seed set to ",  # the config says it
     "`Trainer.fit` stopped: ",  # the command line says why
     "Detected KeyboardInterrupt",  # the command line says what happened, and how to go on
     "Received SIGTERM",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from forecastlab.explanation.attention import Attention
 from forecastlab.explanation.gradients import Attribution
 from forecastlab.explanation.names import SignalName
-from forecastlab.text_columns import aligned
+from forecastlab.text import aligned
 
 FEATURES_NAMED = 8
 """The largest number of features in the text."""

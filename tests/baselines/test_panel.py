@@ -5,8 +5,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecastlab.baselines import ARIMA, Climatology, GradientBoosting, Persistence, ResidualRegression, Ridge
-from forecastlab.evaluation.scores import evaluate
+from forecastlab.baselines import (
+    ARIMA,
+    Climatology,
+    GradientBoosting,
+    Persistence,
+    ResidualRegression,
+    Ridge,
+    climatology,
+)
+from forecastlab.evaluation.scores import evaluate, metrics_of
 from tests.series import Series, noise, panel
 
 BASELINES = {
@@ -43,6 +51,36 @@ def test_every_series_is_forecast_as_if_it_were_alone(name):
         ).predictions
         found = together[together["unique_id"] == series].reset_index(drop=True)
         pd.testing.assert_frame_equal(found, alone.reset_index(drop=True), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_figures_alone_are_those_of_the_table(name):
+    data = module(several(), horizon=3)
+    expected = evaluate(BASELINES[name](), data).metrics
+    assert metrics_of(BASELINES[name](), data) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_climatology_of_hours_is_that_of_each_series_however_many_are_computed_at_once(monkeypatch):
+    parts = [(0, 24 * 6), (30, 24 * 6), (7, 24 * 6 - 5)]
+    hours = pd.date_range("2021-12-29 05:00", periods=24 * 6, freq="h")
+    raw = pd.concat(
+        pd.DataFrame({"y": noise(24 * 6, seed)["y"].to_numpy(), "id": f"s{seed}"}, index=hours).iloc[first:stop]
+        for seed, (first, stop) in enumerate(parts)
+    )
+
+    def hourly(raw, **arguments):
+        settings = {"features": ["y"], "recipe": {"series": "id"}, "horizon": 5, "lookback": 2, **arguments}
+        return Series(raw, "h", **settings)
+
+    cutoffs = ["2022-01-01 05:00", "2022-01-02 05:00"]
+    settings = {"splits": 2, "fold": 2, "test_size": None, "cutoffs": cutoffs}
+    whole = evaluate(Climatology(1), hourly(raw, **settings)).predictions
+    monkeypatch.setattr(climatology, "_CELLS", 366 * 24)  # one series
+    pd.testing.assert_frame_equal(evaluate(Climatology(1), hourly(raw, **settings)).predictions, whole)
+    for series, own in raw.groupby("id"):
+        alone = evaluate(Climatology(1), hourly(own, **settings)).predictions
+        found = whole[whole["unique_id"] == series].reset_index(drop=True)
+        pd.testing.assert_frame_equal(found, alone.reset_index(drop=True))
 
 
 def test_a_series_that_ends_too_early_for_a_forecast_is_left_out_as_it_is_for_the_networks():

@@ -17,7 +17,7 @@ def test_the_real_file_is_described_as_it_is(cli, real_ozone):
     lines = answer.out.splitlines()
     assert lines[1].startswith("rows        1500 (1998-01-01 .. 2002-02-21")
     assert "columns     72: 72 features, target T_PK" in lines
-    assert "gaps        4, 13 missing steps" in lines
+    assert "gaps        4, 13 steps missing" in lines
     assert any(line.startswith("missing     2537 values in 296 rows") for line in lines)
     assert any(line.endswith("T_PK: none") for line in lines)
     assert "  1           1..250, 250..500, 250..500" in answer.out
@@ -37,7 +37,7 @@ def test_the_sample_is_described_as_it_is(cli):
     missing = raw.isna()
     assert f"missing     {missing.to_numpy().sum()} values in {missing.any(axis=1).sum()} rows" in answer.out
     days = np.diff(raw.index) // np.timedelta64(1, "D")
-    assert f"gaps        {(days > 1).sum()}, {(days - 1).sum()} missing steps" in answer.out
+    assert f"gaps        {(days > 1).sum()}, {(days - 1).sum()} steps missing" in answer.out
     for at in np.flatnonzero(days > 1):
         assert f"between {raw.index[at]:%Y-%m-%d} and {raw.index[at + 1]:%Y-%m-%d}" in answer.out
     for number, (train, test) in enumerate(TimeSeriesSplit(5).split(raw), start=1):
@@ -115,15 +115,15 @@ def test_a_file_of_several_series_is_described_as_it_is(cli, tmp_path):
         "2020-02-09, frequency D)",
         "series      a",
         "rows        40 (2020-01-01 .. 2020-02-09, frequency D)",
-        "gaps        1, 1 steps without any value",
+        "gaps        1, 1 step without any value",
         "              between 2020-01-20 and 2020-01-22",
         "line        y  ▁▁▁▁▁▂▂▂▂▂▃▃▃▃▃▄▄▄▄▄ ▅▅▅▅▆▆▆▆▆▇▇▇▇▇█████",
         "series      b",
         "rows        27 (2020-01-07 .. 2020-02-02, frequency D)",
-        "gaps        1, 1 steps without any value",
+        "gaps        1, 1 step without any value",
         "              between 2020-01-16 and 2020-01-18",
         "line        y  ▁▁▁▁▂▂▂▃▃▃ ▄▄▅▅▅▅▆▆▆▇▇▇████",
-        "columns     2: 1 features, target y",
+        "columns     2: 1 feature, target y",
         "target      y: minimum 100, mean 519.338, maximum 1132; 2 of 67 missing",
         "feature     x: minimum 0, mean 419.338, maximum 1032; 2 of 67 missing",
         "missing     4 values in 2 rows, filled forward; y: 2",

@@ -45,14 +45,6 @@ def test_a_test_of_a_part_of_the_rows_has_no_baselines(data):
     assert "persistence" not in beside_baselines({"test/mae": 0.25}, "GRU", data, whole=False)
 
 
-def test_a_panel_of_many_series_says_where_its_baselines_are(data, monkeypatch):
-    data.setup("test")
-    monkeypatch.setattr(module, "MOST_SERIES", 0)
-    lines = beside_baselines({"test/mae": 0.25}, "GRU", data).splitlines()
-    assert lines[-1].startswith("note        ")
-    assert "forecastlab crossval" in lines[-1]
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [

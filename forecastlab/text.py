@@ -1,4 +1,4 @@
-"""`aligned`: every table that is printed goes through it."""
+"""Text that is printed: every table goes through `aligned`."""
 
 from collections.abc import Sequence
 
@@ -18,3 +18,8 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def counted(number: int, word: str) -> str:
+    """A number of things in words, such as "1 fold" and "2 folds"."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
