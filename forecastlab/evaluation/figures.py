@@ -153,7 +153,7 @@ def error_per_fold(
     order: Sequence[str] = (),
     theme: Theme = LIGHT,
 ) -> Figure:
-    """Bars: one panel per fold, one bar per model.
+    """One panel per fold: a bar per model, or a dot on a logarithmic axis if the longest bar would hide the others.
 
     Args:
         values: (models, folds).
@@ -169,23 +169,31 @@ def error_per_fold(
     figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=theme.paper)
     panels = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)).ravel()
     places = range(len(values))
+    log = is_wide([values])
     for panel in panels[values.shape[1] :]:
         panel.remove()
     for number, (axes, fold) in enumerate(zip(panels, values.columns, strict=False)):
         dress(axes, theme)
-        axes.barh(places, values[fold], height=0.7, color=[style["color"] for style in look])
+        colors = [style["color"] for style in look]
+        if log:
+            axes.scatter(values[fold], places, color=colors, s=24)
+        else:
+            axes.barh(places, values[fold], height=0.7, color=colors)
         if reference is not None and reference in values.index:
             axes.axvline(values.loc[reference, fold], color=theme.ink, linewidth=0.9, linestyle=DASHES[1])
         axes.grid(visible=False, axis="y")
         axes.set_yticks(places, [printable(str(name), 20) for name in values.index])
         axes.tick_params(axis="y", length=0, labelcolor=theme.ink)
         axes.tick_params(axis="x", labelbottom=number + columns >= values.shape[1])
-        axes.xaxis.set_major_locator(AutoLocator() if columns == 1 else MaxNLocator(2))
-        axes.xaxis.set_major_formatter("{x:g}")
+        if not log:
+            axes.xaxis.set_major_locator(AutoLocator() if columns == 1 else MaxNLocator(2))
+            axes.xaxis.set_major_formatter("{x:g}")
         panel_title(axes, f"fold {fold}", theme)
+    if log:
+        log_axis(panels[0], "x", narrow=columns > 1)
     panels[0].invert_yaxis()
     line = f"\ndashed: {printable(reference, 28)}" if reference is not None and reference in values.index else ""
-    figure.supxlabel(printable(label, 60) + line, fontsize=9, color=theme.muted)
+    figure.supxlabel(printable(label, 60) + (", log scale" if log else "") + line, fontsize=9, color=theme.muted)
     return figure
 
 

@@ -146,14 +146,14 @@ def dress(axes: Axes, theme: Theme) -> None:
         label.set(color=theme.muted, fontsize=9)
 
 
-def log_axis(axes: Axes, name: Literal["x", "y"] = "y") -> None:
-    """A logarithmic axis with plain numbers."""
+def log_axis(axes: Axes, name: Literal["x", "y"] = "y", narrow: bool = False) -> None:
+    """A logarithmic axis with plain numbers; a narrow one has room for the powers of ten alone."""
     axes.set(**{f"{name}scale": "log"})
     axis = axes.xaxis if name == "x" else axes.yaxis
     low, high = sorted(axis.get_view_interval())
-    subs = (
-        (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0) if high < 8 * low else (1.0, 2.0, 5.0) if high < 300 * low else (1.0,)
-    )
+    subs: tuple[float, ...] = (1.0,)
+    if not narrow and high < 300 * low:
+        subs = (1.0, 2.0, 5.0) if high >= 8 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())

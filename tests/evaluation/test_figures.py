@@ -207,6 +207,21 @@ def test_bars_show_every_model_in_every_fold():
     assert "test MSE ÷ training variance\ndashed: persistence" in text_of(figure)
 
 
+def test_a_model_that_is_ten_times_worse_does_not_hide_how_the_others_differ():
+    values = pd.DataFrame({1: [0.07, 0.08, 1.8], 2: [0.09, 0.06, 2.1]}, ["lstm", "gru", "persistence"])
+    figure = figures.error_per_fold(values, label="test MSE", reference="persistence")
+    for axes, fold in zip(figure.axes, values, strict=True):
+        assert axes.get_xscale() == "log"
+        assert axes.collections[0].get_offsets()[:, 0].tolist() == values[fold].tolist()
+    assert "test MSE, log scale\ndashed: persistence" in text_of(figure)
+    table = errors()
+    table.iloc[:, 0] = 50 * table.iloc[:, 1]
+    axes = figures.error_by_step(table, label="test MAE (°C)").axes[0]
+    assert axes.get_yscale() == "log"
+    assert axes.get_title(loc="left").endswith(", log scale")
+    assert figures.error_by_step(errors(), label="test MAE").axes[0].get_yscale() == "linear"
+
+
 def test_the_split_diagram_shows_each_range():
     axes = figures.split_diagram(FOLDS).axes[0]
     bars = [(round(bar.get_x()), round(bar.get_x() + bar.get_width())) for bar in axes.patches]
