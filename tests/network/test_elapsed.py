@@ -108,6 +108,12 @@ def test_a_checkpoint_tells_the_backbone_again(tmp_path):
     pd.testing.assert_frame_equal(loaded.forecast(exchange()), model.forecast(exchange()))
 
 
+def test_a_schema_that_has_no_such_feature_is_refused():
+    schema = {**module().schema, "features": ["y"]}
+    with pytest.raises(ConfigError, match="elapsed is true, but elapsed is not among the features"):
+        Forecaster(SMALL, schema=schema)
+
+
 def test_data_without_it_are_refused():
     with pytest.raises(ConfigError, match="features"):
         trainer(max_epochs=1).fit(Forecaster(SMALL, schema=module().schema), module(elapsed=False))
