@@ -35,6 +35,11 @@ def label(row, columns):
     return "/".join(row[name] for name in columns if row[name])
 
 
+def times_of(rows):
+    """When each row was observed."""
+    return [datetime.fromisoformat(" ".join(row[part] for part in made["time"])) for row in rows]
+
+
 def column(name, rows):
     """The values of a column, NaN where one is missing."""
     if name in rows[0]:
@@ -46,14 +51,16 @@ def column(name, rows):
         return sum(factor * column(source, rows) for source, factor in made["derive"][name].items())
     cycle, _, wave = name.rpartition("_")
     if cycle in made["calendar"]:
-        times = [datetime.fromisoformat(" ".join(row[part] for part in made["time"])) for row in rows]
         place = {
             "hour": lambda time: time.hour + time.minute / 60 + time.second / 3600,
             "day_of_week": lambda time: time.weekday(),
             "day_of_year": lambda time: time.timetuple().tm_yday,
         }[cycle]
-        angles = 2 * np.pi * np.array([place(time) for time in times]) / made["calendar"][cycle]
+        angles = 2 * np.pi * np.array([place(time) for time in times_of(rows)]) / made["calendar"][cycle]
         return {"sin": np.sin, "cos": np.cos}[wave](angles)
+    if name == "elapsed" and made["elapsed"] == "hour":
+        times = np.array([time.timestamp() / 3600 for time in times_of(rows)])
+        return np.diff(times, prepend=times[:1])
     if name == "padded":
         return np.zeros(len(rows))
     if name.endswith("_observed") and made["missing"] == "mask":

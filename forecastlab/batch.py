@@ -12,6 +12,9 @@ from forecastlab.adapters.torch import FollowsDevicesOnly
 PADDED = "padded"
 """The feature that is 1 in the rows that a window lacks before the first row of its series, and else 0."""
 
+ELAPSED = "elapsed"
+"""The feature that tells how much time has passed since the row before, where the data have it."""
+
 State: TypeAlias = Tensor | tuple["State", ...]
 """Recurrent state: a tensor or a nested tuple of tensors, each with the batch as its first dimension."""
 
@@ -79,6 +82,8 @@ class Schema:
         season_length: number of rows in a season; 1 for none.
         lookback: number of rows in a window, or "full" for one sequence in which every step is an origin.
         min_history: number of rows that a window must have at least; the others are padded before them. None for all.
+        elapsed: whether the feature `elapsed` tells how much time has passed since the row before: in hours where steps
+            are counted by rows, else in steps of the calendar; 0 in the first row of a series.
         calendar: those of `known` that follow from the time alone: cycles.
         holidays: the country whose holidays are among `known`; None for none.
         time_zone: the zone by whose clocks they are reckoned; None for that of the times.
@@ -97,6 +102,7 @@ class Schema:
     season_length: int = 1
     lookback: int | str = "full"
     min_history: int | None = None
+    elapsed: bool = False
     calendar: tuple[str, ...] = ()
     holidays: str | None = None
     time_zone: str | None = None

@@ -31,6 +31,7 @@ def test_a_schema_becomes_plain_values_that_a_checkpoint_can_hold(tmp_path):
         "season_length": 1,
         "lookback": 30,
         "min_history": None,
+        "elapsed": False,
         "calendar": ["hour"],
         "holidays": "DE",
         "time_zone": "Europe/Berlin",

@@ -26,11 +26,14 @@ class Backbone(nn.Module, ABC):
         source: where the equations come from (a citation of one line).
         reads_static: whether the constructor takes `static`, the positions of the inputs that are the same in every
             row, which a `Network` fills in.
+        reads_elapsed: whether the constructor takes `elapsed`, the position of the input that tells how much time has
+            passed since the row before, which a `Network` fills in if its data have one (`data.elapsed`).
         zero_gradient: ends of the names of parameters whose gradient the equations make zero by symmetry.
     """
 
     source: ClassVar[str]
     reads_static: ClassVar[bool] = False
+    reads_elapsed: ClassVar[bool] = False
     zero_gradient: ClassVar[tuple[str, ...]] = ()
 
     input_size: int

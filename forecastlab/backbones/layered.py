@@ -127,14 +127,19 @@ class Layered(Backbone):
     def _layers(self) -> list[Layer]:
         return cast(list[Layer], list(self.layers))
 
+    def read(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What the first layer reads, and what `run` of every layer is given besides; (batch, time, ...) each."""
+        return x, ()
+
     def _run(self, x: Tensor, state: State | None, signals: dict[str, Tensor] | None) -> tuple[Tensor, State]:
         self.require_sequence(x)
+        x, beside = self.read(x)
         states = self.initial_state(x.shape[0]) if state is None else state
         after = []
         for number, (layer, state_before) in enumerate(zip(self._layers, states, strict=True)):
             if number and self.dropout:
                 x = dropout(x, self.dropout, self.training)
-            x, new, parts = layer.run(x, state_before, signals is not None)
+            x, new, parts = layer.run(x, state_before, signals is not None, *beside)
             after.append(new)
             if signals is not None:
                 signals |= {f"layers.{number}.{name}": part for name, part in zip(layer.parts, parts, strict=True)}

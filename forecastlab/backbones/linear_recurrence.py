@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from forecastlab.backbones.kernels.choice import usable
+from forecastlab.backbones.kernels.complex_diagonal import complex_diagonal
 from forecastlab.backbones.kernels.diagonal import diagonal
 from forecastlab.backbones.layered import InputGatedLayer
 from forecastlab.backbones.stepping import Stepped
@@ -86,6 +87,33 @@ def recur_complex(layer: Stepped, a: Tensor, b: Tensor, state: State) -> tuple[T
 
     y, last, _ = layer.scan(step, b, state)
     return y, last
+
+
+def recur_complex_unequal(layer: Stepped, a: Tensor, b: Tensor, state: State, fused: bool) -> tuple[Tensor, State]:
+    """Runs h_t = a_t * h_{t-1} + b_t along time, for complex numbers as in `recur_complex`.
+
+    Args:
+        layer: the layer whose recurrence it is; its loop in Python runs if no kernel does.
+        a: the factors, (batch, time, 2 * units).
+        b: the summands, likewise.
+        state: h before the first step, (batch, 2 * units).
+        fused: whether a kernel may run.
+
+    Returns:
+        The states of all steps, (batch, time, 2 * units), and the last one.
+    """
+    h = cast(Tensor, state)
+    if fused and usable(b, a, h):
+        return complex_diagonal(a, b, h)
+    y, last, _ = layer.scan(_complex_step, torch.cat([a, b], -1), h)
+    return y, last
+
+
+def _complex_step(x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:
+    a_re, a_im, b_re, b_im = x_t.chunk(4, -1)
+    h_re, h_im = cast(Tensor, state).chunk(2, -1)
+    h = torch.cat([a_re * h_re - a_im * h_im + b_re, a_re * h_im + a_im * h_re + b_im], -1)
+    return h, h, ()
 
 
 def _step(x_t: Tensor, state: State) -> tuple[Tensor, State, tuple[Tensor, ...]]:

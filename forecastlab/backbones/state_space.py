@@ -82,10 +82,22 @@ class StateSpaceLayer(Layer):
         # autocast rounds what the products give, but neither the factors, which are no products, nor the state
         a, b, c = self.discretised()
         s, last = recur_complex(self, a, linear(v, b), state)
+        h, parts = self.read_out(u, v, s, c)
+        return h, last, parts
+
+    def read_out(self, u: Tensor, v: Tensor, s: Tensor, c: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """The output of the block, and its parts, from the states of all steps.
+
+        Args:
+            u: (batch, time, hidden_size).
+            v: likewise.
+            s: (batch, time, 2 * state_size).
+            c: as in `Discretised`.
+        """
         value, gate = self.mix(linear(s, c) + self.D * v)
         gate = torch.sigmoid(gate)
         h = u + value * gate
-        return h, last, (*s.chunk(2, -1), gate, h)
+        return h, (*s.chunk(2, -1), gate, h)
 
     def initial_state(self, batch_size: int) -> State:
         return self.D.new_zeros(batch_size, 2 * self.state_size)

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from forecastlab.batch import Batch, Reference, Scaling, Schema
+from forecastlab.batch import ELAPSED, Batch, Reference, Scaling, Schema
 from forecastlab.data.batch_scaling import BatchScaling
 from forecastlab.data.calendar import in_zone, longer_than_a_day, require_own_days
 from forecastlab.data.cutting import cut
@@ -26,7 +26,7 @@ from forecastlab.data.loading import loader
 from forecastlab.data.options import DataOptions
 from forecastlab.data.panel import Panel, left_out
 from forecastlab.data.sampling import WindowSampling
-from forecastlab.data.scaling import FittingRows, fit_each, fit_together
+from forecastlab.data.scaling import FittingRows, fit_each, fit_together, put_usual_step
 from forecastlab.data.seen import Seen, seen
 from forecastlab.data.table import Table
 from forecastlab.data.trained_on import TrainedOn
@@ -105,6 +105,7 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
             season_length=self.season_length,
             lookback=self.lookback,
             min_history=self.min_history,
+            elapsed=self.elapsed,
             calendar=tuple(self.calendar),
             holidays=self.holidays,
             time_zone=self.time_zone,
@@ -241,13 +242,17 @@ class ForecastDataModule(DataOptions, LightningDataModule, ABC):
         counts = rows.counts()
         static = self.rows.static.numpy()[counts > 0]
         if self.scale_by == "global":
-            return fit_together(self.scaler, rows.of_all, static)
-        if not counts.all():
+            scaling = fit_together(self.scaler, rows.of_all, static)
+        elif counts.all():
+            scaling = fit_each(self.scaler, rows.of_each(), len(counts), static)
+        else:
             raise ConfigError(
                 f"series {self.panel.names[int(counts.argmin())]} has no row that trains in fold {self.fold}, so it "
                 "cannot be scaled by itself: set scale_by: global, choose a later fold or leave the series out"
             )
-        return fit_each(self.scaler, rows.of_each(), len(counts), static)
+        if self.elapsed:
+            put_usual_step(scaling, rows.of_each(), self._inputs().index(ELAPSED))
+        return scaling
 
     @property
     def batch_scaling(self) -> BatchScaling:

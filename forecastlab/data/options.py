@@ -7,9 +7,10 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from forecastlab.batch import PADDED
+from forecastlab.batch import ELAPSED, PADDED
 from forecastlab.data.calendar import Cycle, calendar_covariates, require_zone
 from forecastlab.data.folds import require_protocol
+from forecastlab.data.reading.pattern import ROWS
 from forecastlab.data.reading.times import time_of
 from forecastlab.data.recipe import Recipe, unique_names
 from forecastlab.data.scaling import Scaler
@@ -38,6 +39,11 @@ class DataOptions:
             it if that is a Friday, Saturday or Sunday.
         time_zone: zone by whose clocks the calendar and the holidays are reckoned, such as Europe/Berlin, of times that
             are written in another, such as UTC; None for that of the times.
+        elapsed: whether a further feature, `elapsed`, tells how much time has passed since the row before, and 0 in the
+            first row of a series. Whatever the `scaler`, a network reads it in units of the usual step, the median of
+            the rows that fit the scaler. S5 takes it as the lengths of its steps; to other backbones it is an input
+            like all others. It is for data whose steps are the rows that are there: `frequency: rows`, or the ozone
+            data, which leave days out.
         horizon: number of steps predicted from each origin.
         lookback: rows in a window, or "full" for one sequence per fold and series in which every step is an origin.
         min_history: rows that a window must have at least. The rows that it lacks are padded before the first row of
@@ -87,6 +93,7 @@ class DataOptions:
         calendar: Sequence[Cycle] = (),
         holidays: str | None = None,
         time_zone: str | None = None,
+        elapsed: bool = False,
         horizon: int = 1,
         lookback: int | Literal["full"] = 30,
         min_history: int | None = None,
@@ -138,6 +145,11 @@ class DataOptions:
         if lookback != "full" and (not isinstance(lookback, int) or lookback < 1):
             raise ConfigError(f'lookback must be a positive number of rows or "full", got {lookback!r}')
         _require_min_history(min_history, lookback, context)
+        if elapsed and recipe.regular and recipe.frequency != ROWS:
+            raise ConfigError(
+                "elapsed would be 1 in every row, since steps of the calendar that have no row are rows too: set "
+                "frequency: rows, whose steps are the rows that are there, or leave elapsed out"
+            )
         starts = [time_of("cutoffs", cutoff) for cutoff in cutoffs]
         if any(not earlier < later for earlier, later in pairwise(starts)):
             raise ConfigError(f"cutoffs must increase, got {', '.join(map(str, cutoffs))}")
@@ -167,10 +179,11 @@ class DataOptions:
         self.calendar = list(calendar)
         self.holidays = holidays
         self.time_zone = time_zone
+        self.elapsed = elapsed
         self.horizon = horizon
         self.lookback = lookback
         self.min_history = min_history
-        own = "inputs, those of calendar, holidays, missing: mask and min_history included"
+        own = "inputs, those of calendar, holidays, elapsed, missing: mask and min_history included"
         unique_names(own, self._inputs() + recipe.static)
         self.stride = stride
         self.splits = len(cutoffs) or splits
@@ -225,8 +238,9 @@ class DataOptions:
     def _inputs(self) -> tuple[str, ...]:
         """Names of the columns of `Batch.history`."""
         observed = [f"{name}_observed" for name in self.features] if self.recipe.missing == "mask" else []
+        elapsed = [ELAPSED] if self.elapsed else []
         padded = [] if self.min_history is None else [PADDED]
-        return (*self.features, *observed, *self._known(), *padded)
+        return (*self.features, *observed, *self._known(), *elapsed, *padded)
 
 
 def _require_min_history(min_history: int | None, lookback: int | Literal["full"], context: Context) -> None:

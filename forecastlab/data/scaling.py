@@ -119,10 +119,39 @@ def fit_together(scaler: Scaler, pieces: Callable[[Name], Iterable[Columns]], st
     return scaling
 
 
-def _put(scaling: Scaling, name: str, numbers: NDArray[np.int64], center: Columns, scale: Columns) -> None:
-    """Sets the centres and scales of some series, (series, columns)."""
-    getattr(scaling, f"{name}_center")[numbers] = torch.from_numpy(center)
-    getattr(scaling, f"{name}_scale")[numbers] = torch.from_numpy(scale)
+def put_usual_step(scaling: Scaling, groups: Iterable[Group], place: int) -> None:
+    """Makes the usual step the unit of the time that has passed since the row before, whose 0 stays 0.
+
+    The usual step is the median; 1 where no row has one before it.
+
+    Args:
+        scaling: of all series or of each, changed in place.
+        groups: the rows of the fold that may be seen.
+        place: position of that time among the features.
+    """
+    found = [(numbers, parts["feature"][..., place]) for numbers, parts in groups]
+    if scaling.series == 1:
+        found = [(np.zeros(1, np.int64), np.concatenate([elapsed.ravel() for _, elapsed in found])[None])]
+    for numbers, elapsed in found:
+        usual = np.ones(len(elapsed))
+        for row, own in enumerate(elapsed):
+            if (own > 0).any():  # the first row of a series has 0
+                usual[row] = np.median(own[own > 0])
+        _put(scaling, "feature", numbers, np.zeros(len(usual)), usual, place=place)
+
+
+def _put(
+    scaling: Scaling,
+    name: str,
+    numbers: NDArray[np.int64],
+    center: Columns,
+    scale: Columns,
+    *,
+    place: int | slice = slice(None),
+) -> None:
+    """Sets the centres and scales of some series, (series, columns), or those of one column, (series,)."""
+    getattr(scaling, f"{name}_center")[numbers, place] = torch.from_numpy(center)
+    getattr(scaling, f"{name}_scale")[numbers, place] = torch.from_numpy(scale)
 
 
 def _of_columns(scaler: Scaler, columns: Columns) -> tuple[Columns, Columns]:

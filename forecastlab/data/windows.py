@@ -16,6 +16,7 @@ from forecastlab.adapters.torch import writes
 from forecastlab.batch import Batch, Schema
 from forecastlab.data.maps import Maps
 from forecastlab.data.runs import Runs
+from forecastlab.data.since import since_row_before
 from forecastlab.data.table import Table, elapsed
 
 _ORIGINS_AT_ONCE = 1 << 14
@@ -180,6 +181,10 @@ class Rows:
         steps = np.arange(len(times) - horizon) if by_rows else elapsed(times[:-horizon], tables[0].frequency)
         periods[own] = steps[on_axis]
         periods[behind] = periods[behind[:, :1] - 1] + np.arange(1, horizon + 1)
+        since = np.zeros((stops[-1], int(schema.elapsed)))
+        if schema.elapsed:
+            since[own, 0] = since_row_before(times[:-horizon], tables[0].frequency, by_rows)[on_axis]
+            since[begins] = 0
 
         def laid(frames: Iterable[pd.DataFrame], names: Sequence[str], out: NDArray[Any]) -> None:
             _lay((_columns(frame, names) for frame in frames), stops, out)
@@ -204,11 +209,13 @@ class Rows:
 
         def inputs(frames: Iterable[pd.DataFrame]) -> Flat:
             # laid where they stay: of many rows, parts that are put together afterwards would be there twice
-            features = np.empty((stops[-1], (2 if mask else 1) * width + known.shape[1]))
+            measured = (2 if mask else 1) * width
+            features = np.empty((stops[-1], measured + known.shape[1] + since.shape[1]))
             laid(frames, past, features[:, :width])
             if mask:
-                laid((table.observed for table in tables), past, features[:, width : 2 * width])
-            features[:, features.shape[1] - known.shape[1] :] = known
+                laid((table.observed for table in tables), past, features[:, width:measured])
+            features[:, measured : measured + known.shape[1]] = known
+            features[:, measured + known.shape[1] :] = since
             return features
 
         features = inputs(table.values for table in tables)

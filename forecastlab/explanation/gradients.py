@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from forecastlab.batch import Batch
+from forecastlab.batch import ELAPSED, Batch
 from forecastlab.data.windows import Windows
 from forecastlab.errors import ConfigError, ForecastlabError
 from forecastlab.explanation.attention import Attention
@@ -56,8 +56,9 @@ def integrated_gradients(
 
     Gradients are averaged along the straight line from a baseline to the inputs, and multiplied by the change of each
     input. The baseline is the centre of the network's scaling at every step; for `scaler: standard` this is the mean of
-    the training rows. The target's last value, from which an anchored forecast starts, and static covariates do not
-    change. The result explains the forecast's mean over the horizon.
+    the training rows. Of the feature `elapsed` it is the usual step: in no time nothing happens. The target's last
+    value, from which an anchored forecast starts, and static covariates do not change. The result explains the
+    forecast's mean over the horizon.
 
     Args:
         model: the network, in evaluation.
@@ -132,10 +133,14 @@ def _chosen(windows: Windows, origins: int, device: torch.device) -> tuple[Batch
 
 
 def _centers(model: Network, series: str) -> dict[str, Tensor]:
-    """The centres of the scaling of a series, for its features and its known covariates."""
+    """The centres of the scaling of a series for features and known covariates; of `elapsed` the usual step."""
     row = model.schema.series.index(series) if model.schema.series else 0
     feature, known = (cast(Tensor, getattr(model.scaling, f"{name}_center")) for name in ("feature", "known"))
-    return {"history": model.transforms.features_back(feature[row]), "known": known[row]}
+    history = model.transforms.features_back(feature[row])
+    if model.schema.elapsed:
+        place, units = model.schema.features.index(ELAPSED), cast(Tensor, model.scaling.feature_scale)
+        history = history.index_fill(0, torch.tensor([place], device=history.device), units[row, place].item())
+    return {"history": history, "known": known[row]}
 
 
 def _captum() -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from forecastlab.batch import Schema
+from forecastlab.batch import ELAPSED, Schema
 from forecastlab.data.recipe import Recipe
 from forecastlab.errors import ConfigError
 
@@ -15,13 +15,15 @@ def schema_of(values: Mapping[str, Any]) -> Schema:
     """The schema of a network's settings.
 
     Raises:
-        ConfigError: if the schema or its recipe has another form.
+        ConfigError: if the schema or its recipe has another form, or lacks the feature that it says there is.
     """
     try:
         schema = Schema.from_dict(values)
         Recipe.from_dict(schema.recipe)
     except (TypeError, AttributeError) as error:
         raise ConfigError(f"model.schema does not fit this version of forecastlab: {error}") from None
+    if schema.elapsed and ELAPSED not in schema.features:
+        raise ConfigError(f"model.schema: elapsed is true, but {ELAPSED} is not among the features")
     return schema
 
 

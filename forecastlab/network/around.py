@@ -6,7 +6,7 @@ from typing import Any, cast
 from torch import nn
 
 from forecastlab.backbones.base import Backbone
-from forecastlab.batch import PADDED, Schema
+from forecastlab.batch import ELAPSED, PADDED, Schema
 from forecastlab.decoders import Decoder
 from forecastlab.errors import ConfigError
 from forecastlab.losses import Loss
@@ -162,23 +162,35 @@ def built_channels(
     return Channels(own, inputs, sizes.get(TARGET, 0))
 
 
-def built_backbone(part: dict[str, Any], inputs: Sequence[Input]) -> Backbone:
-    """The backbone; it is told which inputs are static if it reads them apart.
+def built_backbone(part: dict[str, Any], inputs: Sequence[Input], schema: Schema) -> Backbone:
+    """The backbone; it is told which inputs are static, or tell how long steps last, if it reads them apart.
+
+    Args:
+        part: its class and arguments.
+        inputs: what it reads.
+        schema: names and sizes of the data.
 
     Raises:
-        ConfigError: for a class that is not allowed, a value that it refuses, or static inputs that are given.
+        ConfigError: for a class that is not allowed, a value that it refuses, or inputs that only the data can tell.
     """
     try:
         cls: Any = find_class(part["class_path"], Backbone)
     except ValueError as error:
         raise ConfigError(f"model.backbone: {error}") from error
-    if not cls.reads_static:
-        return cast(Backbone, built("backbone", part, Backbone, len(inputs)))
-    if part["init_args"].get("static"):
-        raise ConfigError("model.backbone.static: the data tell which inputs are static: leave it out")
-    static = [place for place, one in enumerate(inputs) if one.static]
-    told = {**part, "init_args": {**part["init_args"], "static": static}}
-    return cast(Backbone, built("backbone", told, Backbone, len(inputs)))
+    given, told = part["init_args"], dict[str, Any]()
+    if cls.reads_static:
+        if given.get("static"):
+            raise ConfigError("model.backbone.static: the data tell which inputs are static: leave it out")
+        told["static"] = [place for place, one in enumerate(inputs) if one.static]
+    if cls.reads_elapsed:
+        if given.get("elapsed") is not None:
+            raise ConfigError(
+                "model.backbone.elapsed: the data tell which input it is: leave it out, and set --data.elapsed true "
+                "for steps of unequal length"
+            )
+        names = [one.name for one in inputs]
+        told["elapsed"] = names.index(ELAPSED) if schema.elapsed else None
+    return cast(Backbone, built("backbone", {**part, "init_args": {**given, **told}}, Backbone, len(inputs)))
 
 
 def built_across(

@@ -191,7 +191,7 @@ class Composition(nn.Module, metaclass=ByName):
         self.channels = built_channels(independent, vectors, self.schema, self.embeddings)
         width = len(self.inputs_by_name())
         known = known if self.embeddings is None else self.embeddings.known
-        self.backbone: Backbone = built_backbone(self.settings["backbone"], self.inputs_by_name())
+        self.backbone: Backbone = built_backbone(self.settings["backbone"], self.inputs_by_name(), self.schema)
         if compile:
             compile_steps(self.backbone)
         self.across = built_across(self.settings["across"], self.schema, self.channels, self.backbone)

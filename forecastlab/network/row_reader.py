@@ -16,6 +16,7 @@ from forecastlab.data.panel import steps_after
 from forecastlab.data.reading.counted import COUNTED, times_of
 from forecastlab.data.reading.times import read_times
 from forecastlab.data.recipe import Recipe
+from forecastlab.data.since import since_row_before
 from forecastlab.data.table import calendar_between
 from forecastlab.data.tables import label_of
 from forecastlab.errors import ConfigError, DataError
@@ -208,7 +209,7 @@ class RowReader:
             DataError: if a value is missing or cannot be used.
         """
         row, time = step
-        kept.time = time
+        before, kept.time = kept.time, time
         values = np.array([value_of(row, column, self.recipe) for column in self._columns])
         observed = ~np.isnan(values)
         has_target = bool(observed[self._targets].any())
@@ -217,6 +218,7 @@ class RowReader:
             if missing == "mask" and not has_target:
                 return False  # a series begins with its first target
             kept.held, kept.seen = np.full(len(values), np.nan), [None] * len(values)
+            before = None  # rows that were not taken in do not count
         if missing == "error" and not observed.all():
             raise DataError(f"{self._columns[int(np.argmin(observed))]} is missing at {time}, and missing: error")
         kept.held = np.where(observed, values, kept.held)
@@ -232,7 +234,8 @@ class RowReader:
         indicators = observed[self._features].astype(np.float64) if missing == "mask" else np.empty(0)
         padded = np.zeros(int(self._schema.min_history is not None))  # a row that is there is not
         known = [*self._known(row), *clock.calendar(time)]
-        x = np.concatenate([filled[self._features], indicators, known, padded])
+        since = self._since(before, time)
+        x = np.concatenate([filled[self._features], indicators, known, since, padded])
         rows = 1 if self._schema.lookback == "full" else int(self._schema.lookback)
         kept.past = [*kept.past, (time, x, filled[self._targets])][-rows:]
         if kept.recent is not None:
@@ -240,6 +243,13 @@ class RowReader:
             if self.full(kept):
                 kept.recent.add()
         return has_target
+
+    def _since(self, before: pd.Timestamp | None, time: pd.Timestamp) -> Array:
+        """The feature `elapsed` of a row, (1,); (0,) if the data have none."""
+        if not self._schema.elapsed:
+            return np.empty(0)
+        times = pd.DatetimeIndex([time] if before is None else [before, time])
+        return since_row_before(times, self.recipe.frequency, bool(self.recipe.slots))[-1:]
 
     def full(self, kept: Kept) -> bool:
         """Whether there are enough rows for a forecast."""

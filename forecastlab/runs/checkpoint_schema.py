@@ -220,6 +220,7 @@ SCHEMA = mapping(
         **dict.fromkeys(("horizon", "season_length"), whole(1, 2**31)),
         "lookback": lambda value, name: None if value == "full" else whole(1, 2**31)(value, name),
         "min_history": or_null(whole(1, 2**31)),
+        "elapsed": flag,
         **dict.fromkeys(("holidays", "time_zone"), or_null(text)),
         "step": _step,
         "recipe": _RECIPE,

@@ -31,6 +31,7 @@ CELLS = {
     "ResidualLSTM(bare)": partial(ResidualLSTM, WIDTH, WIDTH, peephole="none", projection=False),
     "RGLRU": partial(RGLRU, WIDTH, HIDDEN, 2),
     "S5": partial(S5, WIDTH, HIDDEN, 2),
+    "S5(elapsed)": partial(S5, WIDTH, HIDDEN, 2, elapsed=3),
     "SLSTM": partial(SLSTM, WIDTH, HIDDEN, 2),
     "SLSTM(exp, heads)": partial(SLSTM, WIDTH, 12, forget="exp", num_heads=3),
 }

@@ -5,6 +5,7 @@ from scipy import signal
 from scipy.special import erf
 from scipy.special import expit as logistic
 
+from forecastlab.backbones.kernels.choice import MIN_STEPS
 from forecastlab.backbones.s5 import S5, hippo_n
 
 BATCH, TIME, WIDTH, HIDDEN, STATES = 3, 7, 4, 6, 4
@@ -37,18 +38,20 @@ def discretised(pole, step, rule):
     return 1 + pole * step, step  # Euler's, which is neither
 
 
-def paper(model, x, rule, pairs=2, steps=True, gate_reads="gelu", sign=1):
-    """The layers in NumPy with complex numbers."""
+def paper(model, x, rule, pairs=2, steps=True, gate_reads="gelu", sign=1, lengths=None):
+    """The layers in NumPy with complex numbers; `lengths` are those of the steps, (batch, time)."""
     u = x.numpy()
+    lengths = np.ones(u.shape[:2]) if lengths is None else lengths
     for number, layer in enumerate(model.layers):
         p = arrays(layer)
         if number == 0:
             u = u @ p["encoder.weight"].T + p["encoder.bias"]
         pole = -np.exp(p["log_decay"]) + 1j * p["frequency"]
-        a, f = discretised(pole, np.exp(p["log_step"]) if steps else 1.0, rule)
+        usual = np.exp(p["log_step"]) if steps else 1.0
         B, C = p["B"][0] + 1j * p["B"][1], p["C"][:, 0] - 1j * sign * p["C"][:, 1]
         v, s, y = standardised(u, p), 0, np.empty_like(u)
         for t in range(u.shape[1]):
+            a, f = discretised(pole, usual * lengths[:, t, None], rule)
             s = a * s + f * (v[:, t] @ B.T)
             y[:, t] = pairs * (s @ C.T).real + p["D"] * v[:, t]
         g = gelu(y)
@@ -146,6 +149,121 @@ def test_no_parameter_makes_a_state_grow(rule):
         model.layers[0].frequency.copy_(torch.tensor([1e3, -5.0, 0.0, 7.0]))
     re, im = model.layers[0].discretised().a.chunk(2)
     assert (torch.hypot(re, im) < 1).all()
+
+
+PLACE = 2
+"""Which input tells the lengths of the steps."""
+
+
+def unequal(rule="zoh", num_layers=1):
+    """A network that reads the lengths of its steps, and one of the same weights whose steps all last 1."""
+    plain = started(rule, num_layers)
+    model = S5(WIDTH + 1, HIDDEN, num_layers, state_size=STATES, discretisation=rule, elapsed=PLACE).double()
+    model.load_state_dict(plain.state_dict())
+    return model, plain
+
+
+def told(x, lengths):
+    """The inputs with the lengths of the steps among them."""
+    lengths = torch.as_tensor(lengths, dtype=x.dtype).expand(x.shape[:2])
+    return torch.cat([x[..., :PLACE], lengths[..., None], x[..., PLACE:]], -1)
+
+
+LENGTHS = np.random.default_rng(1).choice([0.0, 0.3, 1.0, 2.5, 30.0], (BATCH, TIME))
+
+
+@pytest.mark.parametrize("rule", ["zoh", "bilinear"])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_steps_of_unequal_length_equal_the_equations_in_numpy(rule, num_layers):
+    (model, plain), x = unequal(rule, num_layers), sequence()
+    found = model(told(x, LENGTHS))[0].detach().numpy()
+    np.testing.assert_allclose(found, paper(plain, x, rule, lengths=LENGTHS), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lengths": None},
+        {"lengths": np.roll(LENGTHS, -1, 1)},  # the time until the next step
+        {"lengths": np.broadcast_to(LENGTHS[:1], LENGTHS.shape)},
+        {"rule": "bilinear"},
+    ],
+)
+def test_known_wrong_lengths_are_other_models(wrong):
+    (model, plain), x = unequal(), sequence()
+    found = model(told(x, LENGTHS))[0].detach().numpy()
+    assert abs(found - paper(plain, x, **{"rule": "zoh", "lengths": LENGTHS, **wrong})).max() > 1e-3
+
+
+@pytest.mark.parametrize("time", [TIME, 2 * MIN_STEPS])
+@pytest.mark.parametrize("rule", ["zoh", "bilinear"])
+def test_steps_that_all_last_1_are_those_of_a_network_without_lengths(rule, time):
+    (model, plain), x = unequal(rule, 2), torch.randn(BATCH, time, WIDTH, dtype=torch.float64)
+    y, state = model(told(x, 1))
+    expected, expected_state = plain(x)
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(state, expected_state, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("parts", [[1.0, 1.0], [0.25, 1.5, 0.25]])
+def test_a_long_step_equals_short_ones_while_the_input_is_held(parts):
+    """What zero-order hold means, and no more than that: the trapezoidal rule is another at each length."""
+    before, held = sequence(), torch.randn(BATCH, 1, WIDTH, dtype=torch.float64)
+    for rule in ("zoh", "bilinear"):
+        model, _ = unequal(rule)
+        state = model(told(before, LENGTHS))[1]
+        (once,) = model(told(held, 2.0), state)[1]
+        (often,) = model(told(held.expand(-1, len(parts), -1), parts), state)[1]
+        assert torch.allclose(once, often, rtol=0, atol=1e-13) == (rule == "zoh")
+
+
+def test_a_step_without_or_with_a_negative_length_changes_no_state():
+    model, _ = unequal()
+    state = model(told(sequence(), LENGTHS))[1]
+    for length in (0.0, -1.0):
+        torch.testing.assert_close(model(told(sequence()[:, :1], length), state)[1], state, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("elapsed", "inputs"), [(2, 2), (-1, 2), (0, 1)])
+def test_a_length_that_is_not_among_several_inputs_is_refused(elapsed, inputs):
+    with pytest.raises(ValueError, match=f"position of one of several inputs, got {elapsed} of {inputs}"):
+        S5(inputs, elapsed=elapsed)
+
+
+def swinging(sequences=128, time=40):
+    """Inputs that change at irregular times and are held between, and what an oscillator that they drive does."""
+    random = np.random.default_rng(4)
+    lengths, x = random.exponential(1.0, (sequences, time)), random.choice([-1.0, 1.0], (sequences, time))
+    s, y, pole = 0, np.empty_like(x), -0.3 + 1.5j
+    for t in range(time):
+        a = np.exp(pole * lengths[:, t])
+        s = a * s + (a - 1) / pole * x[:, t]
+        y[:, t] = s.imag
+    x, lengths, y = (torch.tensor(part, dtype=torch.float32) for part in (x, lengths, y))
+    return torch.stack([x, lengths], -1), y
+
+
+def trained(**arguments):
+    """The share of the variance of new sequences that a network leaves open after a short training."""
+    (x, y), half = swinging(), 64
+    torch.manual_seed(2)
+    model = torch.nn.ModuleList([S5(2, 16, state_size=8, dt_min=0.1, dt_max=1.0, **arguments), torch.nn.Linear(16, 1)])
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+
+    def error(some):
+        return (model[1](model[0](x[some])[0])[..., 0] - y[some]).square().mean() / y[some].var()
+
+    for _ in range(200):
+        optimizer.zero_grad()
+        error(slice(half)).backward()
+        optimizer.step()
+    with torch.no_grad():
+        return error(slice(half, None)).item()
+
+
+def test_an_oscillator_is_learned_at_irregular_times_by_who_has_their_lengths():
+    assert trained(elapsed=1) < 0.002
+    assert trained() > 0.1  # it reads the lengths as an input like all others
 
 
 def test_trace_gives_states_and_the_gate_that_make_the_output():

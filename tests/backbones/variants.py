@@ -110,7 +110,12 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"peephole": "none", "projection": False, "forget_bias": 1.0},
         {"hidden_size": INPUT_SIZE},
     ],
-    "S5": [{"num_layers": 2}, {"state_size": 6, "num_blocks": 3, "discretisation": "bilinear", "dt_max": 0.5}],
+    "S5": [
+        {"num_layers": 2},
+        {"state_size": 6, "num_blocks": 3, "discretisation": "bilinear", "dt_max": 0.5},
+        {"elapsed": 0, "num_layers": 2},
+        {"elapsed": 2, "discretisation": "bilinear", "dt_max": 0.5},
+    ],
     "SLSTM": [{"num_layers": 2, "weight_dropout": 0.5}, {"forget": "exp", "num_heads": 1, "forget_bias": 1.0}],
     "SelfAttention": [{"num_layers": 2}, {"positional_encoding": "none"}, {"num_heads": 1, "num_layers": 2}],
     "Series": [

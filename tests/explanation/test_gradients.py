@@ -2,13 +2,15 @@ import sys
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from forecastlab.backbones.alstm import ALSTM
 from forecastlab.backbones.lstm import LSTM
+from forecastlab.data.table_datamodule import TableDataModule
 from forecastlab.decoders.attention_pooling import AttentionPooling
-from forecastlab.errors import ForecastlabError
+from forecastlab.errors import ForecastlabError, ReadingNote
 from forecastlab.explanation import tracing
 from forecastlab.explanation.gradients import integrated_gradients
 from tests.explanation.cases import COLUMNS, data, linear, network, samples, weather
@@ -113,6 +115,17 @@ def test_importance_is_the_mean_magnitude_and_groups_are_added_up_first():
     np.testing.assert_allclose(single["mean"], values.mean(0))
     joint = found.importance({"T": ["T0", "T1"]})
     np.testing.assert_allclose(joint.loc["T", "magnitude"], np.abs(values[:, 0] + values[:, 1]).mean())
+
+
+def test_a_step_of_the_usual_length_explains_nothing():
+    times = pd.date_range("2024-01-01", periods=60, freq="B")
+    frame = pd.DataFrame({"ds": times, "y": np.random.default_rng(0).normal(size=60)})
+    module = TableDataModule(frame, frequency="rows", elapsed=True, lookback=1, splits=2)
+    with pytest.warns(ReadingNote):
+        model = linear(module, {"elapsed": 0.5})
+    elapsed = attributed(model, module, origins=100, steps=1).contributions["elapsed"]
+    expected = np.where(times[elapsed.index].day_of_week == 0, 0.5 * (3 - 1), 0)  # Mondays follow on Fridays
+    np.testing.assert_allclose(elapsed, expected * model.scaling.target_scale.item(), atol=1e-6)
 
 
 def test_without_captum_it_says_what_to_install(monkeypatch):

@@ -13,6 +13,7 @@ import torch
 
 from forecastlab.backbones.alstm import ALSTM
 from forecastlab.backbones.lstm import LSTM
+from forecastlab.backbones.s5 import S5
 from forecastlab.export import save_onnx
 from forecastlab.losses import Quantile
 from tests.frames import panel, wide
@@ -54,6 +55,12 @@ def weathered(rows):
     return frame.mask(gaps).assign(ds=frame["ds"])
 
 
+def exchange():
+    """Hours of working days, 9 to 14."""
+    frame = wide(600, frequency="h")
+    return frame[(frame["ds"].dt.day_of_week < 5) & frame["ds"].dt.hour.between(9, 14)].reset_index(drop=True)
+
+
 def without_future(frame, steps=3):
     """The last steps of each series hold only what is known in advance."""
     behind = frame.groupby("unique_id").cumcount(ascending=False) < steps if "unique_id" in frame else None
@@ -90,6 +97,10 @@ CASES = {
     "held values, a transform": (
         without_future(wide(40).assign(y=lambda frame: frame["y"].abs().mask(frame.index == 20))),
         {**PRICED, "missing": "ffill", "transform": "log1p"},
+    ),
+    "steps of unequal length": (
+        exchange(),
+        {"frequency": "rows", "elapsed": True, "lookback": 12, "backbone": partial(S5, hidden_size=4)},
     ),
     "whole histories": (without_future(panel(30)), {**SHOPS, "lookback": "full", "scale_by": "series"}),
 }

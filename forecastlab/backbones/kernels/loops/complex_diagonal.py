@@ -1,6 +1,7 @@
-"""The loops over time of a complex diagonal linear recurrence with constant factors, h_t = a * h_{t-1} + b_t.
+"""The loops over time of a complex diagonal linear recurrence, h_t = a * h_{t-1} + b_t.
 
-Complex numbers are two reals: the real parts of all units stand first, the imaginary parts after them.
+The factors are the same at all steps, or others at every step (`_unequal`). Complex numbers are two reals: the real
+parts of all units stand first, the imaginary parts after them.
 """
 
 import numpy as np
@@ -59,6 +60,47 @@ def backward(a: Array, h: Array, y: Array, dy: Array, da: Array, dh: Array) -> N
                 da_re[j] += d_re[j] * h_re[j] + d_im[j] * h_im[j]
             for j in range(units):
                 da_im[j] += d_im[j] * h_re[j] - d_re[j] * h_im[j]
+            for j in range(units):
+                later[j] = real[j] * d_re[j] + imaginary[j] * d_im[j]
+            for j in range(units):
+                d_im[j] = real[j] * d_im[j] - imaginary[j] * d_re[j]
+            copy(d_re, later)
+
+
+@compiled
+def forward_unequal(a: Array, h: Array, y: Array) -> None:
+    """Runs all steps in place, with factors (batch, time, 2 * units); the rest as for `forward`."""
+    (batch, time, _), units = y.shape, y.shape[2] // 2
+    for r in range(batch):
+        h_re, h_im = h[r][:units], h[r][units:]
+        for t in range(time):
+            real, imaginary = a[r, t][:units], a[r, t][units:]
+            y_re, y_im = y[r, t][:units], y[r, t][units:]
+            for j in range(units):
+                y_re[j] += real[j] * h_re[j] - imaginary[j] * h_im[j]
+            for j in range(units):
+                y_im[j] += real[j] * h_im[j] + imaginary[j] * h_re[j]
+            copy(h[r], y[r, t])
+
+
+@compiled
+def backward_unequal(a: Array, h: Array, y: Array, dy: Array, da: Array, dh: Array) -> None:
+    """Gradients with factors and `da` of (batch, time, 2 * units); the rest as for `backward`."""
+    (batch, time, _), units = dy.shape, dy.shape[2] // 2
+    later = np.empty(units, dy.dtype)
+    for r in range(batch):
+        d_re, d_im = dh[r][:units], dh[r][units:]
+        for t in range(time - 1, -1, -1):
+            real, imaginary = a[r, t][:units], a[r, t][units:]
+            da_re, da_im = da[r, t][:units], da[r, t][units:]
+            seen = y[r, t - 1] if t > 0 else h[r]
+            h_re, h_im = seen[:units], seen[units:]
+            add(dh[r], dy[r, t])
+            copy(dy[r, t], dh[r])
+            for j in range(units):
+                da_re[j] = d_re[j] * h_re[j] + d_im[j] * h_im[j]
+            for j in range(units):
+                da_im[j] = d_im[j] * h_re[j] - d_re[j] * h_im[j]
             for j in range(units):
                 later[j] = real[j] * d_re[j] + imaginary[j] * d_im[j]
             for j in range(units):
