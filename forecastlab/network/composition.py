@@ -321,9 +321,10 @@ class Composition(nn.Module, metaclass=ByName):
         center, scale = self.scaling.target_units(batch.target, row)
         last_center, last_scale = self.scaling.target_units(batch.last, row)
         offset, here = (center, last_center) if self.anchor is None else self.anchor(batch)
-        unit = None
+        unit = least = None
         if self.smoothing is not None:
             own, offset, here, unit = self.smoothing(batch.history, self._rows.learned(batch.series))
+            least = unit <= window_norms.LEAST
             scale, last_scale, unit = offset, here, unit.to(dtype)
             x = x.to(dtype).index_copy(-1, torch.tensor(self.smoothing.columns, device=x.device), own.to(dtype))
         elif self.window_norm is None:
@@ -334,7 +335,9 @@ class Composition(nn.Module, metaclass=ByName):
             if self.anchor is None:
                 offset, here = torch.zeros_like(center), torch.zeros_like(last_center)
         else:
-            x, unit = self.window_norm(x, (batch.last / last_scale).abs(), dtype)
+            size = (batch.last / last_scale).abs()
+            x, unit = self.window_norm(x, size, dtype)
+            least = unit <= self.window_norm.least(size).to(dtype)
         if self.loss.original_units:  # the unit of the scaler multiplies forecasts, and the target stays as it is
             unit = (last_scale.to(dtype) if unit is None else unit * last_scale.to(dtype)).expand(len(x), 1, -1)
             offset, here = torch.zeros_like(center), torch.zeros_like(last_center)
@@ -356,6 +359,7 @@ class Composition(nn.Module, metaclass=ByName):
             offset=offset,
             scale=scale,
             unit=unit,
+            least=least,
         )
 
     def run(self, scaled: Scaled, scored: bool = False, whole: bool = False) -> Run:
@@ -515,6 +519,12 @@ class Composition(nn.Module, metaclass=ByName):
         told = self.told_by
         raw = told.times(raw, 1 / unit)
         return self.intervals.errors(told.point(raw), told.quantiles(raw), scaled.target / unit)
+
+    def in_least_unit(self, scaled: Scaled) -> Tensor:
+        """Whether the errors of windows are in the least unit that a window can have, (batch, 1, targets)."""
+        if self.loss_units == "scaled" or scaled.least is None:
+            return scaled.last.new_zeros(len(scaled.last), 1, scaled.last.shape[-1], dtype=torch.bool)
+        return scaled.least
 
     def margins(self, series: Tensor) -> Tensor:
         """The margins that the validation gave each series, (series, coverages, horizon, targets).

@@ -28,3 +28,5 @@ class Scaled(NamedTuple):
     """Broadcasts to (batch, origins, horizon, targets), in double precision."""
     unit: Tensor | None
     """(batch, 1, targets): the unit of each window, from `WindowNorm`; None without one."""
+    least: Tensor | None
+    """(batch, 1, targets): whether it is the least unit, since the window hardly changes; None without such a least."""

@@ -76,12 +76,24 @@ class WindowNorm:
             change = change / unit
         else:
             change, spread = self._level_and_spread(own, there)
-            least = LEAST * size.clamp(max=1)
-            unit = torch.maximum(spread, least.where(least > 0, torch.full_like(least, LEAST)))
+            unit = torch.maximum(spread, self.least(size))
             change, unit = (change / unit).to(dtype), unit.to(dtype)
         if self.padded is not None:
             change = change * there.to(dtype)
         return x.to(dtype).index_copy(-1, columns, change), unit
+
+    def least(self, size: Tensor) -> Tensor:
+        """The least unit of windows, (batch, 1, targets): that of a window which hardly changes.
+
+        Args:
+            size: as for a call.
+        """
+        if self.kind == "last":
+            return torch.zeros_like(size)
+        if self.kind == "standard":  # up to here what is added to the variance is more than the variance
+            return torch.full_like(size, 2 * EPSILON).sqrt()
+        least = LEAST * size.clamp(max=1)
+        return least.where(least > 0, torch.full_like(least, LEAST))
 
     def _level_and_spread(self, own: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """The values relative to their level, (batch, time, targets), and their spread, (batch, 1, targets)."""

@@ -15,7 +15,7 @@ class Calibration:
     """Collects the errors of a validation's batches, over all devices."""
 
     def __init__(self) -> None:
-        self._errors: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._errors: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
     def begin(self) -> None:
         """Forgets what an interrupted validation left."""
@@ -31,7 +31,8 @@ class Calibration:
             scaled: the same in the network's units.
         """
         series = batch.series.repeat_interleave(batch.index.shape[1])
-        self._errors.append((network.errors(raw, scaled).flatten(0, 1), batch.weight.flatten(0, 1), series))
+        least = network.in_least_unit(scaled).expand(-1, batch.index.shape[1], -1).flatten(0, 1)
+        self._errors.append((network.errors(raw, scaled).flatten(0, 1), batch.weight.flatten(0, 1), series, least))
 
     def end(self, network: Network, devices: int) -> None:
         """Fits the intervals.
@@ -50,9 +51,9 @@ class Calibration:
             ours = [tuple(part.cpu() for part in parts) for parts in self._errors]
             torch.distributed.all_gather_object(gathered, ours)
         found = zip(*(parts for rank in gathered for parts in rank), strict=True)
-        errors, weight, series = (torch.cat(part) for part in found)
+        errors, weight, series, least = (torch.cat(part) for part in found)
         self.begin()
         try:
-            network.intervals.fit(errors, weight, series)
+            network.intervals.fit(errors, weight, series, least)
         except ValueError as error:
             raise ConfigError(f"model.intervals: {error}") from None

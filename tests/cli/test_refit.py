@@ -16,6 +16,7 @@ from forecastlab.losses.counts import NegativeBinomial
 from forecastlab.training.callbacks import Refit
 from forecastlab.training.forecaster import Forecaster
 from tests.cli.commands import fit, folder
+from tests.network.calibrated import conformal_quantile
 from tests.series import Series, noise, trainer
 
 CONFIG = """
@@ -123,15 +124,36 @@ def panel():
     return pd.concat(parts, ignore_index=True)
 
 
-def both_trainings(**settings):
+def both_trainings(scale_by="global", **settings):
     """A network that was calibrated on the validation tail, and the one that takes its intervals over."""
-    data = TableDataModule(panel(), **PANEL)
+    data = TableDataModule(panel(), scale_by=scale_by, **PANEL)
     models = [Forecaster(intervals=[0.5], schema=data.schema, **settings) for _ in range(2)]
     trainer(max_epochs=1).fit(models[0], data)
     weights = {name: value.clone() for name, value in models[0].state_dict().items()}
     trainer(max_epochs=1, limit_val_batches=0, callbacks=[Refit(weights)]).fit(models[1], data.refit())
     assert not torch.equal(models[0].scaling.target_scale, models[1].scaling.target_scale)
     return models
+
+
+@pytest.mark.parametrize("scale_by", ["global", "series"])
+def test_each_series_keeps_the_margin_of_its_own_errors_on_the_tail(scale_by):
+    first, again = both_trainings(scale_by)
+    tail = TableDataModule(panel(), scale_by=scale_by, **PANEL)
+    tail.setup("fit")
+    errors = {number: [] for number in range(3)}
+    for batch in tail.val_dataloader():
+        forecast = first.predict_step(batch).forecast
+        for number, error in zip(
+            batch.series.tolist(), (batch.target - forecast).abs().flatten().tolist(), strict=True
+        ):
+            errors[number].append(error)
+    by_hand = [conformal_quantile(np.array(own), 0.5) for own in errors.values()]
+    width = (again.intervals.own[:, 0, 0] * again.scaling.target_scale).flatten()
+    np.testing.assert_allclose(width, by_hand, rtol=1e-4)
+    assert min(np.diff(sorted(by_hand))) > 10, "the series differ, and so do their margins"
+    table = again.forecast(panel())
+    half = (table["forecast-hi-50"] - table["forecast-lo-50"]) / 2
+    np.testing.assert_allclose(half, by_hand, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +166,9 @@ def both_trainings(**settings):
 )
 def test_margins_that_are_not_in_the_scalers_unit_stay_as_they_are(settings):
     first, again = both_trainings(**settings)
-    torch.testing.assert_close(again.intervals.margin, first.intervals.margin, rtol=0, atol=0)
+    for name in ("margin", "own"):
+        torch.testing.assert_close(getattr(again.intervals, name), getattr(first.intervals, name), rtol=0, atol=0)
+    assert again.intervals.own.isfinite().all()
 
 
 @pytest.fixture

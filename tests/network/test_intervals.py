@@ -71,12 +71,12 @@ def test_what_has_no_weight_does_not_count():
 
 def test_each_series_has_the_margins_of_its_own_errors_if_they_are_enough():
     random = np.random.default_rng(0)
-    series = random.permutation(np.repeat([0, 1, 2], [40, 25, 5]))
-    errors = (np.abs(random.normal(size=(70, 2, 1, 1))) * np.array([1.0, 100.0, 7.0])[series, None, None, None]).astype(
-        "f"
-    )
-    weight = np.ones((70, 2, 1), "f")
-    weight[series == 1, 1] = np.arange(25)[:, None] < 8  # of its second step 8 errors count, which is one too few
+    series = random.permutation(np.repeat([0, 1, 2], [60, 40, 5]))
+    errors = (
+        np.abs(random.normal(size=(105, 2, 1, 1))) * np.array([1.0, 100.0, 7.0])[series, None, None, None]
+    ).astype("f")
+    weight = np.ones((105, 2, 1), "f")
+    weight[series == 1, 1] = np.arange(40)[:, None] < 8  # of its second step 8 errors count, which is one too few
     intervals = SplitConformal([0.5, 0.9], (), horizon=2, targets=1, series=4)
     intervals.fit(*(torch.tensor(part) for part in (np.tile(errors, 2), weight, series)))
     found = intervals.margins(torch.tensor([0, 1, 2, 3, -1]))
@@ -234,8 +234,8 @@ def test_a_series_with_few_errors_is_covered_in_its_own_unit(few, widest):
     assert float(torch.stack(widths).mean()) < widest  # of all errors in one unit it would be hundreds
 
 
-def test_own_errors_alone_count_where_there_are_twice_as_many_as_are_needed():
-    errors, series, _, _ = panel_errors(18, 1, torch.Generator().manual_seed(0))
+def test_own_errors_alone_count_where_there_are_four_times_as_many_as_are_needed():
+    errors, series, _, _ = panel_errors(36, 1, torch.Generator().manual_seed(0))
     intervals = SplitConformal([0.9], (), 1, 1, series=40)
     intervals.fit(errors, torch.ones(errors.shape[:3]), series)
     for number in (0, 7, 25):
@@ -255,9 +255,9 @@ def test_the_margin_is_the_quantile_of_own_errors_and_of_the_pool_weighted_by_wh
         own = flat[series == number]
         pool = flat / sizes[series] * sizes[number] * wide
         values = torch.cat([own, pool])
-        weights = torch.cat([torch.ones(5), torch.full((len(pool),), (8 - 5) / len(pool))]).double()
+        weights = torch.cat([torch.ones(5), torch.full((len(pool),), (16 - 5) / len(pool))]).double()
         order = values.argsort()
-        reached = weights[order].cumsum(0) >= (8 + 1) * 0.8 - 1e-6
+        reached = weights[order].cumsum(0) >= (16 + 1) * 0.8 - 1e-6
         expected = values[order][reached.int().argmax()]
         assert intervals.margins(torch.tensor([number])).item() == pytest.approx(expected.item(), rel=1e-5)
 

@@ -14,10 +14,10 @@ from forecastlab.network.network import Network
 class Refit(Callback):
     """Gives a training without validation the intervals and the validation losses of an earlier one.
 
-    The margins of the intervals are those of the earlier weights on rows that these had not seen, of all series
-    together: those of one series come from few errors, for which its window may have had a tiny unit. They are kept in
-    the unit of the target; where each series has a scaling of its own, in the mean of these units. A schedule that
-    follows the validation loss (ReduceLROnPlateau) takes the same steps as in the earlier training.
+    The margins of the intervals, those of all series and those of each, are the ones of the earlier weights on rows
+    that these had not seen. In the unit of the target they stay as they are, though the scaler sees more rows now.
+    Where each series has a scaling of its own, the margins of all series are kept in the mean of these units. A
+    schedule that follows the validation loss (ReduceLROnPlateau) takes the same steps as in the earlier training.
 
     Args:
         weights: `state_dict` of the earlier network at its best epoch.
@@ -37,6 +37,9 @@ class Refit(Callback):
         before, now = self.weights["scaling.target_scale"].to(margin), cast(Tensor, network.scaling.target_scale)
         now = now.to(margin) if network.errors_follow_the_scaler else before
         network.intervals.margin.copy_(margin * (before.mean(0) / now.mean(0)))
+        own = self.weights.get("intervals.own")
+        if own is not None:
+            network.intervals.own.copy_(own * (before / now)[:, None, None])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loss = self.losses.get(trainer.current_epoch)
