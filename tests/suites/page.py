@@ -56,9 +56,11 @@ def scored(suite, version, rows):
     log = read(LOG)
     log = log[(log["suite"] == suite) & (log["version"] == version) & log["task"].isin(rows["task_name"])]
     log = log[log["recipe"] == "auto"]  # others are those of the table of cells
+    commits = log["commit"].unique()
+    by = f"commit{'s' if len(commits) > 1 else ''} {' and '.join(commits)}"
     of = "" if len(rows) == len(SUITES[suite].tasks) else f" of {', '.join(rows['task_name'])}"
     return (
-        f"{rows['model_name'].iloc[0]}, version {version}, commit {log['commit'].iloc[0]}, scored on "
+        f"{rows['model_name'].iloc[0]}, version {version}, {by}, scored on "
         f"{max(log['date']):.10}, seeds {rows['seeds'].iloc[0]}: {rows['cpu_s'].sum() / 60:.0f} CPU minutes{of}."
     )
 
