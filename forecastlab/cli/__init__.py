@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from forecastlab import __version__
+from forecastlab.cli.ending import status_of
 from forecastlab.cli.help import HELPS, asked, short
 from forecastlab.runs.signals import Stopped, stoppable
 
@@ -58,11 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # the code pages of Windows lack many letters
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
-        print(HELP.format(commands="\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())))
-        return 0
+        commands = "\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())
+        return status_of(lambda: print(HELP.format(commands=commands)))
     if args[0] == "--version":
-        print(f"forecastlab {__version__}")
-        return 0
+        return status_of(lambda: print(f"forecastlab {__version__}"))
     if args[0] not in COMMANDS:
         close = difflib.get_close_matches(args[0], COMMANDS, 1)
         hint = f"; did you mean {close[0]}?" if close else "."
@@ -70,8 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     topic = asked(args[1:])
     if args[0] in HELPS and topic == "":
-        print(short(args[0]))
-        return 0
+        return status_of(lambda: print(short(args[0])))
     try:
         with stoppable():
             if args[0] in AT_ONCE:
@@ -85,7 +84,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _at_once(args: Sequence[str]) -> int:
-    from forecastlab.cli.ending import status_of
     from forecastlab.cli.spelling import as_spelt
 
     module, name = AT_ONCE[args[0]]

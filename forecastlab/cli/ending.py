@@ -14,7 +14,9 @@ def status_of(call: Callable[[], int | None]) -> int:
     raised as they are.
     """
     try:
-        return call() or 0
+        status = call() or 0
+        sys.stdout.flush()  # here and not at the end of Python, which would print what it cannot raise
+        return status
     except SystemExit as exit_:  # --help and --print_config
         return int(exit_.code or 0)
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough

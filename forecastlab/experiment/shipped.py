@@ -62,7 +62,6 @@ def path_of(given: str) -> str:
     by_stem = {Path(name).name: name for name in reversed(known)}
     stems = difflib.get_close_matches(Path(wanted).name, by_stem, 1)
     close = [*difflib.get_close_matches(wanted, known, 1, 0.8), *(by_stem[stem] for stem in stems)]
-    hint = similar_file(given) or (f"; did you mean {close[0]}?" if close else ".")
-    raise ConfigError(
-        f"config: there is no file {given!r}, and no shipped config has this name{hint} Available: {', '.join(known)}"
-    )
+    meant = f"; did you mean {close[0]}?" if close else "."
+    hint = similar_file(given) or f"{meant} Available: {', '.join(known)}"
+    raise ConfigError(f"config: there is no file {given!r}, and no shipped config has this name{hint}")

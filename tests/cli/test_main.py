@@ -25,6 +25,15 @@ def test_every_command_that_is_listed_can_be_run():
     assert set(command_line.COMMANDS) == set(dispatch.COMMANDS) | set(command_line.AT_ONCE) | LIGHTNINGS
 
 
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["fit", "--help"], ["backbones"]])
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(args):
+    command = [sys.executable, "-m", "forecastlab", *args]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (141, b"")
+
+
 def test_version_is_one_line(cli):
     answer = cli("--version")
     assert (answer.status, answer.out, answer.err) == (0, f"forecastlab {forecastlab.__version__}\n", "")

@@ -78,6 +78,13 @@ def test_an_unknown_space_of_tune_is_refused_likewise(cli):
     assert "did you mean spaces/recurrent? Available: " in answer.err
 
 
+def test_a_name_that_is_close_to_a_file_of_the_user_gets_that_file_alone(cli, empty):
+    (empty / "sales.yaml").write_text("threads: 1")
+    answer = cli("fit", "--config", "sale.yaml")
+    assert answer.status == 2
+    assert answer.err.endswith("no shipped config has this name; did you mean sales.yaml?\n")
+
+
 def test_a_name_that_is_close_to_none_gets_the_list_alone():
     with pytest.raises(ConfigError, match=r"has this name\. Available: airline/attention_lstm, "):
         path_of("zzzzzz")
