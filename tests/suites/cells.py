@@ -49,8 +49,9 @@ def settings(seen, answers, cell, recipe):
     if recipe != "auto":
         del model["linear_window"]
     if recipe == "deepar":
+        levels = model["loss"]["init_args"]["quantiles"]
         model["decoder"] = {"class_path": "DeepAR"}
-        model["loss"] = {"class_path": "StudentT"}
+        model["loss"] = {"class_path": "StudentT", "init_args": {"quantiles": levels}}
     if recipe == "plain":
         for name in ("anchor", "window_norm", "loss_units"):
             model.pop(name, None)
