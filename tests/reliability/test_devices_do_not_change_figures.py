@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -46,7 +47,13 @@ class Launched:
         environment.pop("PL_GLOBAL_SEED", None)
         with output.open("w") as file:
             self.process = subprocess.Popen(
-                command, stdout=file, stderr=file, env=environment, cwd=output.parent, start_new_session=True
+                command,
+                stdout=file,
+                stderr=file,
+                env=environment,
+                cwd=output.parent,
+                start_new_session=True,
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # ignored if tests are in background
             )
 
     def said(self) -> str:
