@@ -34,7 +34,6 @@ NOT_FOR_USERS = (
     "TPU available: ",
     "HPU available: ",
     "Seed set to ",  # the config says it
-    "Restoring states from ",  # another says that they were
     "`Trainer.fit` stopped: ",  # the command line says why
     "Detected KeyboardInterrupt",  # the command line says what happened, and how to go on
     "Received SIGTERM",

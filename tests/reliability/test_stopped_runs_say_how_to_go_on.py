@@ -199,4 +199,4 @@ def test_a_crossval_ends_its_workers_and_goes_on_when_it_is_called_again(tmp_pat
     pd.testing.assert_frame_equal(*results, check_exact=True)
     for name in ("fold_3", "fold_5"):
         assert_same_run(run / name / "seed_0", folder(whole) / name / "seed_0")
-        assert f"Restored all states from the checkpoint at {run}" in (run / name / "seed_0" / "log").read_text()
+        assert f"Restoring states from the checkpoint path at {run}" in (run / name / "seed_0" / "log").read_text()
