@@ -27,6 +27,8 @@ VALUES_OF_A_BATCH = 50_000
 """Values that a batch forecasts at most: windows * targets * steps."""
 VALIDATED = 500
 """Windows of a series that validate at most."""
+MAPS = 8
+"""Linear maps of the window, which the network mixes."""
 LONG = 48
 """Steps beyond which there is no calendar, and horizons with known covariates are forecast in segments.
 
@@ -110,7 +112,7 @@ def model(
         "anchor": "last",
         "window_norm": "seasonal" if 1 < season < rows else "mean",
         **({"loss_units": "window"} if panel else {}),
-        "linear_window": True,
+        "linear_window": MAPS,
         **({"channels": "independent"} if targets > 1 else {}),
         **({"intervals": [0.9]} if calibrated else {}),
     }

@@ -22,7 +22,7 @@ _OF_THE_MODEL = {
     "anchor": "the change from the last value is forecast, so that levels may drift",
     "window_norm": "each window is read relative to its own past",
     "loss_units": "small and large series count the same",
-    "linear_window": "a linear map of the window stands beside the network",
+    "linear_window": "linear maps of the window, of which the network says how much each counts",
     "channels": "each target is forecast from its own past, with the same weights",
     "intervals": "90 % intervals, calibrated on the validation rows",
 }

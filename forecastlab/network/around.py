@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from torch import nn
-
 from forecastlab.backbones.base import Backbone
 from forecastlab.batch import ELAPSED, PADDED, Schema
 from forecastlab.decoders import Decoder
@@ -21,6 +19,7 @@ from forecastlab.network.factory import find_class
 from forecastlab.network.inputs import Input
 from forecastlab.network.intervals import SplitConformal
 from forecastlab.network.level import Level
+from forecastlab.network.linear_window import LinearWindow
 from forecastlab.network.needs import require_location, require_steps_apart, require_targets, require_windows
 from forecastlab.network.parts import built
 from forecastlab.network.smoothing import Smoothing
@@ -212,20 +211,28 @@ def built_across(
     )
 
 
-def built_linear_window(schema: Schema, decoder: Decoder, loss: Loss) -> nn.Linear:
-    """A linear map from the rows of a window to the steps of the horizon, all 0.
+def built_linear_window(maps: int, schema: Schema, decoder: Decoder, loss: Loss, width: int) -> LinearWindow | None:
+    """Linear maps from the rows of a window to the steps of the horizon; None for none.
+
+    Args:
+        maps: number of maps; True for one, False for none.
+        schema: names and sizes of the data.
+        decoder: to whose forecasts they are added.
+        loss: the loss head.
+        width: width of the encoding.
 
     Raises:
-        ConfigError: if it does not fit the data, the decoder or the loss.
+        ConfigError: for a number below 0, or if they do not fit the data, the decoder or the loss.
     """
+    if maps < 0:
+        raise ConfigError(f"model.linear_window: expected true, false or a number of maps, got {maps}")
+    if not maps:
+        return None
     require_targets("linear_window", schema)
     require_steps_apart("linear_window", decoder)
     require_location("linear_window", loss)
     require_windows("linear_window", schema)
-    linear = nn.Linear(int(schema.lookback), schema.horizon)
-    for parameter in linear.parameters():
-        nn.init.zeros_(parameter)
-    return linear
+    return LinearWindow(int(schema.lookback), schema.horizon, int(maps), width)
 
 
 def built_intervals(

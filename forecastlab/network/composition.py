@@ -100,8 +100,9 @@ class Composition(nn.Module, metaclass=ByName):
         loss_units: "scaled" computes the loss in the units of the scaler. "window" computes it in those of each window,
             so that small and large series count the same.
         linear_skip: adds a linear map of the last input row to the decoder's output.
-        linear_window: adds a linear map of the target's own past in the window, the same for every target (NLinear). It
-            begins with zeros.
+        linear_window: adds a linear map of the target's own past in the window, the same for every target (NLinear). A
+            number of 2 or more adds so many, of which the encoding says how much each counts (`LinearWindow`). They
+            begin with zeros.
         channels: "independent" forecasts each target from its own past with the same weights, beside the features that
             are no targets. "mixed" reads all targets together.
         across: of independent channels, a backbone that runs over the targets and mixes their encodings (`Across`).
@@ -135,7 +136,7 @@ class Composition(nn.Module, metaclass=ByName):
         smoothing_seasons: Sequence[int] = (),
         loss_units: Literal["scaled", "window"] = "scaled",
         linear_skip: bool = False,
-        linear_window: bool = False,
+        linear_window: bool | int = False,
         channels: Literal["mixed", "independent"] = "mixed",
         across: Callable[[int], Backbone] | None = None,
         embeddings: Mapping[str, int] | None = None,
@@ -166,7 +167,7 @@ class Composition(nn.Module, metaclass=ByName):
             "smoothing_seasons": list(smoothing_seasons),
             "loss_units": loss_units,
             "linear_skip": bool(linear_skip),
-            "linear_window": bool(linear_window),
+            "linear_window": linear_window,
             "channels": channels,
             "across": None if across is None else described("across", across),
             "embeddings": dict(embeddings or {}),
@@ -213,7 +214,9 @@ class Composition(nn.Module, metaclass=ByName):
         if linear_skip:
             require_steps_apart("linear_skip", self.decoder)
         self.skip = nn.Linear(width, horizon * decoded * self.loss.outputs) if linear_skip else None
-        self.linear_window = built_linear_window(self.schema, self.decoder, self.loss) if linear_window else None
+        self.linear_window = built_linear_window(
+            linear_window, self.schema, self.decoder, self.loss, self.backbone.output_size
+        )
         self.require_lookback(self.schema)
         self.dropout = nn.Dropout(dropout)
         self.intervals = built_intervals(intervals, interval_window, self.schema, self.loss)
@@ -430,11 +433,12 @@ class Composition(nn.Module, metaclass=ByName):
         raw = decoder(dropped, known, last, target)
         if self.skip is not None:
             raw = raw + self.skip(self.inputs(scaled)[:, -last.shape[1] :]).view_as(raw)
-        if self.channels is not None:
-            raw = self.channels.together(raw)
         if self.linear_window is not None:
             own = scaled.inputs[..., own_columns(self.schema)].mT
-            raw = self.loss.shifted(raw, self.linear_window(own).mT[:, None])
+            own = own if self.channels is None else own.flatten(0, 1).unsqueeze(1)
+            raw = self.loss.shifted(raw, self.linear_window(own, dropped[:, -1]).mT[:, None])
+        if self.channels is not None:
+            raw = self.channels.together(raw)
         raw = self.loss.parameters_of(raw)
         if scaled.unit is not None:
             raw = self.loss.times(raw, scaled.unit[:, None])

@@ -91,6 +91,16 @@ def flag(value: Any, name: str) -> None:
         raise wrong(value, name, "true or false")
 
 
+def flag_or(check: Check) -> Check:
+    """True or false, or what another check asks for."""
+
+    def either(value: Any, name: str) -> None:
+        if not isinstance(value, bool):
+            check(value, name)
+
+    return either
+
+
 def anything(value: Any, name: str) -> None:
     """Left to whoever reads it."""
 

@@ -63,7 +63,8 @@ class Forecaster(Network, Module):
         loss_units: "scaled" computes the loss in the units of the scaler. "window" computes it in those of each window,
             so that small and large series count the same.
         linear_skip: adds a linear map of the last input row to the decoder's output.
-        linear_window: adds a linear map of the target's own past in the window, the same for every target (NLinear).
+        linear_window: adds a linear map of the target's own past in the window, the same for every target (NLinear). A
+            number of 2 or more adds so many, of which the encoding says how much each counts (`LinearWindow`).
         channels: "independent" forecasts each target from its own past with the same weights, beside the features that
             are no targets. "mixed" reads all targets together.
         across: of independent channels, a backbone that runs over the targets and mixes their encodings (`Across`).
@@ -106,7 +107,7 @@ class Forecaster(Network, Module):
         smoothing_seasons: Sequence[int] = (),
         loss_units: Literal["scaled", "window"] = "scaled",
         linear_skip: bool = False,
-        linear_window: bool = False,
+        linear_window: bool | int = False,
         channels: Literal["mixed", "independent"] = "mixed",
         across: Callable[[int], Backbone] | None = None,
         embeddings: Mapping[str, int] | None = None,

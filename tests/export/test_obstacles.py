@@ -97,8 +97,9 @@ def test_where_the_length_is_fixed_the_line_that_fixes_it_is_named(backbone):
     assert re.match(r"time is fixed at 6: " + FIXED[backbone], program.lines()[3])
 
 
-def test_a_linear_map_of_the_window_fixes_the_length_and_is_named():
-    program = capture(network(linear_window=True))
+@pytest.mark.parametrize("maps", [True, 3])
+def test_linear_maps_of_the_window_fix_the_length_and_are_named(maps):
+    program = capture(network(linear_window=maps))
     assert program.inputs["history"] == ["batch", 6, 2]
     assert program.lines()[3] == "time is fixed at 6: linear_window has a weight for each row"
 

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import onnxruntime
 import pytest
+from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from forecastlab.backbones.gru import GRU
@@ -120,6 +121,15 @@ def test_scaling_anchor_and_quantiles_are_inside(tmp_path, settings):
     levels = [len(model.levels)] if model.levels else []
     assert outputs == {"forecast": ["batch", 3, 2]} | ({"quantiles": ["batch", 3, 2, *levels]} if levels else {})
     assert_forecasts_alike(model, run, (1, 6), (3, 6), (4, 9))
+
+
+@pytest.mark.parametrize("channels", ["mixed", "independent"])
+def test_linear_maps_of_the_window_and_their_shares_are_inside(tmp_path, channels):
+    model = network(SMALL_RNN, RICH, anchor="last", window_norm="mean", linear_window=3, channels=channels)
+    for parameter in model.linear_window.parameters():
+        nn.init.normal_(parameter)
+    save_onnx(model, tmp_path / "a.onnx")
+    assert_forecasts_alike(model, session(tmp_path / "a.onnx"), (1, 6), (3, 6))
 
 
 @pytest.mark.parametrize("setting", [["log1p"], ["log"], ["sqrt"], ["logit", -100.0, 100.0]], ids=lambda kind: kind[0])

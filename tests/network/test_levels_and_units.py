@@ -187,6 +187,31 @@ def test_the_linear_map_of_the_window_begins_with_nothing_and_is_the_same_for_ev
         np.testing.assert_allclose(found, added, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize(("channels", "across"), [("mixed", None), ("independent", None), ("independent", SMALL)])
+def test_of_several_linear_maps_the_encoding_of_the_window_says_how_much_each_counts(channels, across):
+    settings = {"channels": channels, "across": across}
+    model, x = forecaster("last", "mean", linear_window=3, **settings), batch()
+    plain = forecaster("last", "mean", **settings)
+    plain.load_state_dict({name: value for name, value in model.state_dict().items() if "linear_window" not in name})
+    torch.testing.assert_close(model(x), plain(x), rtol=0, atol=0)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter)
+    plain.load_state_dict({name: value for name, value in model.state_dict().items() if "linear_window" not in name})
+
+    scaled = model.scaled(x)
+    encoded = model.encoded(scaled).outputs[:, -1].detach().numpy()
+    weight, bias, v, c = (part.detach().numpy() for part in model.linear_window.parameters())
+    weight, bias = weight.reshape(3, HORIZON, LOOKBACK), bias.reshape(3, HORIZON)
+    for target, column in enumerate(OWN):
+        h = encoded if channels == "mixed" else encoded[target::2]
+        shares = np.exp(h @ v.T + c)
+        shares /= shares.sum(1, keepdims=True)
+        own = scaled.inputs[..., column].numpy()
+        added = sum(shares[:, [k]] * (own @ weight[k].T + bias[k]) for k in range(3))
+        found = (model(x) - plain(x))[:, 0, :, target].detach().numpy()
+        np.testing.assert_allclose(found, added * scaled.unit[:, 0, target, None].numpy(), rtol=1e-8, atol=1e-8)
+
+
 def test_independent_channels_are_forecast_as_networks_of_one_target_with_the_same_weights():
     x = batch()
     both = forecaster("last", "mean", channels="independent", loss=Quantile)
@@ -212,6 +237,18 @@ def test_independent_channels_are_fed_their_own_truth(decoder):
     model, x = forecaster("last", "mean", channels="independent", decoder=decoder).train(), batch()
     loss_of(model, x).backward()
     assert model.backbone.rnn.weight_ih_l0.grad.abs().sum() > 0
+
+
+def test_a_network_with_one_linear_map_is_read_from_a_checkpoint_that_says_true(tmp_path):
+    model = forecaster("last", "mean", linear_window=True)
+    nn.init.normal_(model.linear_window.weight)
+    assert {name for name in model.state_dict() if "linear_window" in name} == {
+        "linear_window.weight",
+        "linear_window.bias",
+    }
+    again = forecaster("last", "mean", linear_window=1)
+    again.load_state_dict(model.state_dict())
+    torch.testing.assert_close(again(batch()), model(batch()), rtol=0, atol=0)
 
 
 def test_a_network_over_the_targets_begins_with_independent_channels_and_then_mixes_their_encodings():
@@ -247,6 +284,7 @@ WINDOWS_ONLY = Schema(("y",), ("y",), horizon=2, lookback="full")
         ({"window_norm": "minmax"}, "model.window_norm must be one of none, last, standard, mean, robust, seasonal"),
         ({"anchor": "none", "window_norm": "mean"}, "window_norm: mean needs an anchor"),
         ({"linear_window": True, "loss": Poisson, "anchor": "none"}, "moves forecasts, which Poisson cannot be"),
+        ({"linear_window": -1}, "model.linear_window: expected true, false or a number of maps, got -1"),
         ({"linear_window": True, "decoder": Seq2Seq}, "cannot be added to the forecasts of Seq2Seq"),
         ({"loss_units": "window"}, "loss_units: window needs a window_norm that has units, got none"),
         ({"loss_units": "window", "window_norm": "last"}, "loss_units: window needs a window_norm that has units"),
