@@ -2,9 +2,10 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 
-class LinearWindow(nn.Linear):
+class LinearWindow(nn.Module):
     """Maps the rows of a window to the steps of the horizon, the same for every target.
 
         one map         y = W x + b
@@ -32,13 +33,11 @@ class LinearWindow(nn.Linear):
     """
 
     def __init__(self, rows: int, horizon: int, maps: int, width: int) -> None:
-        super().__init__(rows, maps * horizon)
+        super().__init__()
         self.maps = maps
+        self.weight = nn.Parameter(torch.zeros(maps * horizon, rows))
+        self.bias = nn.Parameter(torch.zeros(maps * horizon))
         self.gate = nn.Linear(width, maps) if maps > 1 else None
-
-    def reset_parameters(self) -> None:
-        nn.init.zeros_(self.weight)
-        nn.init.zeros_(self.bias)
 
     def forward(self, own: Tensor, encoded: Tensor) -> Tensor:
         """The sum of the maps, each by its share.
@@ -50,8 +49,9 @@ class LinearWindow(nn.Linear):
         Returns:
             (batch, targets, horizon).
         """
-        mapped: Tensor = super().forward(own)
+        mapped = linear(own, self.weight, self.bias)
         if self.gate is None:
             return mapped
         shares = torch.softmax(self.gate(encoded), -1)
-        return (mapped.unflatten(-1, (self.maps, -1)) * shares[:, None, :, None]).sum(-2)
+        mixed: Tensor = (mapped.unflatten(-1, (self.maps, -1)) * shares[:, None, :, None]).sum(-2)
+        return mixed
