@@ -15,6 +15,7 @@ __all__ = [
     "event_writer",
     "is_traced",
     "is_transformed",
+    "onednn_linear",
     "scan",
     "tree_flatten",
     "tree_leaves",
@@ -57,6 +58,12 @@ def is_traced() -> bool:
 def is_transformed() -> bool:
     """Whether torch.func transforms what is computed now, as vmap and grad do."""
     return torch._C._are_functorch_transforms_active()
+
+
+def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """As torch.nn.functional.linear, by oneDNN, in single precision and without derivatives."""
+    y: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+    return y
 
 
 def writes(tensor: Tensor) -> int:

@@ -4,11 +4,11 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from forecastlab.backbones.kernels.choice import usable
 from forecastlab.backbones.kernels.complex_diagonal import complex_diagonal
 from forecastlab.backbones.kernels.diagonal import diagonal
+from forecastlab.backbones.kernels.linear import linear
 from forecastlab.backbones.layered import InputGatedLayer
 from forecastlab.backbones.stepping import Stepped
 from forecastlab.batch import State
@@ -30,7 +30,7 @@ class DiagonalLayer(InputGatedLayer):
     def project_together(self, x: Tensor) -> Tensor:
         """All gates before their activations, beside each other: (batch, time, gates * hidden_size)."""
         # under autocast a product has bfloat16, in which a factor near 1 is 1
-        return linear(x, self.weight_ih, self.bias).to(self.bias.dtype)
+        return linear(x, self.weight_ih, self.bias, self.fused).to(self.bias.dtype)
 
     def project(self, x: Tensor) -> tuple[Tensor, ...]:
         return torch.split(self.project_together(x), self.rows, -1)

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from forecastlab.backbones.kernels.linear import Linear
 from forecastlab.backbones.kernels.lru import lru
 from forecastlab.backbones.layered import Layered, input_widths
 from forecastlab.backbones.state_space import Discretised, StateSpaceLayer
@@ -107,8 +108,8 @@ class LRULayer(StateSpaceLayer):
         self.gamma_log = nn.Parameter(log_norm(nu).to(self.D.dtype))
         self.B = nn.Parameter(torch.randn(2, states, hidden_size) * (2 * hidden_size) ** -0.5)
         self.C = nn.Parameter(torch.randn(hidden_size, 2, states) * states**-0.5)
-        self.gate_linear = nn.Linear(hidden_size, hidden_size)
-        self.value_linear = nn.Linear(hidden_size, hidden_size) if full_glu else None
+        self.gate_linear = Linear(hidden_size, hidden_size, fused)
+        self.value_linear = Linear(hidden_size, hidden_size, fused) if full_glu else None
 
     def discretised(self) -> Discretised:
         size, phase = torch.exp(-torch.exp(self.nu_log)), torch.exp(self.theta_log)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
 from forecastlab.backbones.base import require_positive
+from forecastlab.backbones.kernels.linear import Linear
 from forecastlab.backbones.layered import Layered, input_widths
 from forecastlab.backbones.linear_recurrence import recur_complex_unequal
 from forecastlab.backbones.state_space import Discretised, StateSpaceLayer
@@ -147,7 +148,7 @@ class S5Layer(StateSpaceLayer):
         self.log_step = nn.Parameter(log_step)
         self.B = nn.Parameter(torch.stack([B.real, B.imag]).to(dtype))
         self.C = nn.Parameter(torch.stack([C.real, -C.imag], 1).to(dtype))
-        self.gate_linear = nn.Linear(hidden_size, hidden_size)
+        self.gate_linear = Linear(hidden_size, hidden_size, fused)
 
     def discretised(self) -> Discretised:
         a, (re, im) = self.factors()

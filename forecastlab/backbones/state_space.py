@@ -10,6 +10,7 @@ from torch.nn.functional import linear
 
 from forecastlab.backbones.base import require_positive
 from forecastlab.backbones.kernels.choice import usable
+from forecastlab.backbones.kernels.linear import Linear
 from forecastlab.backbones.kernels.shortcut import gated_shortcut
 from forecastlab.backbones.kernels.state_space import state_space
 from forecastlab.backbones.layered import Layer
@@ -57,7 +58,7 @@ class StateSpaceLayer(Layer):
         self.hidden_size = hidden_size
         self.state_size = states
         self.fused = fused
-        self.encoder = nn.Linear(input_size, hidden_size) if first else nn.Identity()
+        self.encoder = Linear(input_size, hidden_size, fused) if first else nn.Identity()
         self.norm = nn.LayerNorm(hidden_size)
         self.D = nn.Parameter(torch.randn(hidden_size))
 

@@ -56,7 +56,7 @@ class _LRU(torch.autograd.Function):
         refuse_second_derivatives()
         *run, factors, nu, theta, gamma, B = ctx.saved_tensors
         dv, da, db, dc, dD, ds = run_backward(*run, *gradients)
-        turned, dscaled = torch.complex(*da.chunk(2)) * factors.conj(), db.view_as(B)
+        turned, dscaled = torch.complex(*da.chunk(2)) * factors.conj(), db.reshape(B.shape)
         dgamma = gamma * (dscaled * B).sum((0, 2))
         dB = gamma.unsqueeze(-1) * dscaled
         return dv, -nu * turned.real, theta * turned.imag, dgamma, dB, dc.unflatten(1, (2, -1)), dD, ds

@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from forecastlab.backbones.kernels.calls import array, call, changing, empty, refuse_second_derivatives
 from forecastlab.backbones.kernels.choice import loops
+from forecastlab.backbones.kernels.linear import of_weight, product
 
 
 def state_space(v: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,9 +45,9 @@ class _StateSpace(torch.autograd.Function):
 
 def run_forward(v: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """As `state_space`, without derivatives; also gives the states of all steps, (batch, time, 2 * states)."""
-    states, last = linear(v, b).contiguous(), changing(s)
+    states, last = product(v, b).contiguous(), changing(s)
     loops().complex_diagonal.forward(array(a), array(last), array(states))  # in place
-    return linear(states, c).addcmul_(d, v), last, states
+    return product(states, c).addcmul_(d, v), last, states
 
 
 def run_backward(
@@ -63,7 +63,7 @@ def run_backward(
 ) -> tuple[Tensor, ...]:
     """The gradients of v, a, b, c, d and s, given those of y and of the last state."""
     dy, flat, ds = dy.flatten(0, 1), v.flatten(0, 1), changing(dlast)
-    da, dw = empty(s, *s.shape), dy @ c
+    da, dw = empty(s, *s.shape), product(dy, c.T)
     loops().complex_diagonal.backward(*map(array, (a, s, states, dw.view(states.shape), da, ds)))  # dw in place
-    dv = (dw @ b).addcmul_(d, dy).view(v.shape)
-    return dv, da.sum(0), dw.T @ flat, dy.T @ states.flatten(0, 1), (dy * flat).sum(0), ds
+    dv = product(dw, b.T).addcmul_(d, dy).view(v.shape)
+    return dv, da.sum(0), of_weight(dw, flat), of_weight(dy, states.flatten(0, 1)), (dy * flat).sum(0), ds

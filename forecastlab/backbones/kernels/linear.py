@@ -1,0 +1,79 @@
+"""Linear maps of all steps in one product of matrices, by the faster of the libraries that torch brings along."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from forecastlab.adapters.torch import onednn_linear
+from forecastlab.backbones.kernels.calls import call
+from forecastlab.backbones.kernels.choice import usable
+
+
+class Linear(nn.Linear):
+    """As `torch.nn.Linear`, for a layer that may use kernels.
+
+    Args:
+        in_features: width of the inputs.
+        out_features: width of the outputs.
+        fused: whether a kernel may run.
+    """
+
+    def __init__(self, in_features: int, out_features: int, fused: bool) -> None:
+        super().__init__(in_features, out_features)
+        self.fused = fused
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias, self.fused)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor, fused: bool) -> Tensor:
+    """Computes x W' + b, with derivatives of every order.
+
+    Args:
+        x: (batch, time, width).
+        weight: W, (units, width).
+        bias: b, (units,).
+        fused: whether a kernel may run.
+
+    Returns:
+        (batch, time, units).
+    """
+    if fused and usable(x, weight, bias):
+        y: Tensor = call(_Linear, x, weight, bias)
+        return y
+    return nn.functional.linear(x, weight, bias)
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        x, weight = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        dy = gradients[0].flatten(0, 1)
+        dx = product(dy, weight.T).view(x.shape) if needs_x else None
+        return dx, of_weight(dy, x.flatten(0, 1)) if needs_weight else None, dy.sum(0) if needs_bias else None
+
+
+def of_weight(dy: Tensor, x: Tensor) -> Tensor:
+    """The gradient of a weight, (units, width), from that of its product (rows, units) and its inputs (rows, width)."""
+    if x.shape[1] < dy.shape[1]:  # the first operand is turned in memory: that shall be the smaller one
+        return product(x.T, dy.T).T
+    return product(dy.T, x.T)
+
+
+def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Computes a b' + bias for a (..., depth), b (columns, depth) and bias (columns,).
+
+    torch multiplies single precision by MKL, which on processors of AMD uses half the width of their registers; oneDNN
+    uses all of it, and is as fast elsewhere. It gives no derivatives, and refuses a depth of 0.
+    """
+    single = a.dtype == torch.float32 and a.numel() and not torch.is_grad_enabled()
+    if single and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:
+        return onednn_linear(a, b, bias)
+    return nn.functional.linear(a, b, bias)
