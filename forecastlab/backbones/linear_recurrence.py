@@ -27,13 +27,10 @@ class DiagonalLayer(InputGatedLayer):
         super().__init__(input_size, hidden_size)
         self.fused = fused
 
-    def project_together(self, x: Tensor) -> Tensor:
-        """All gates before their activations, beside each other: (batch, time, gates * hidden_size)."""
-        # under autocast a product has bfloat16, in which a factor near 1 is 1
-        return linear(x, self.weight_ih, self.bias, self.fused).to(self.bias.dtype)
-
     def project(self, x: Tensor) -> tuple[Tensor, ...]:
-        return torch.split(self.project_together(x), self.rows, -1)
+        # under autocast a product has bfloat16, in which a factor near 1 is 1
+        together = linear(x, self.weight_ih, self.bias, self.fused).to(self.bias.dtype)
+        return torch.split(together, self.rows, -1)
 
     def initial_state(self, batch_size: int) -> State:
         return self.bias.new_zeros(batch_size, self.hidden_size)

@@ -82,10 +82,10 @@ class RGLRULayer(DiagonalLayer):
 
     def run(self, x: Tensor, state: State, keep_parts: bool = False) -> tuple[Tensor, State, Sequence[Tensor]]:
         rate = SHARPNESS * softplus(self.Lambda)
-        inputs = self.project_together(x)
-        if self.fused and not keep_parts and usable(inputs, rate, cast(Tensor, state)):
-            return *rglru(inputs, rate, cast(Tensor, state)), ()
-        r, i, u = inputs.split(self.rows, -1)
+        start = cast(Tensor, state)
+        if self.fused and not keep_parts and usable(x, self.weight_ih, self.bias, rate, start):
+            return *rglru(x, self.weight_ih, self.bias, rate, start), ()
+        r, i, u = self.project(x)
         r, i = torch.sigmoid(r), torch.sigmoid(i)
         log_a = -rate * r
         a = torch.exp(log_a)

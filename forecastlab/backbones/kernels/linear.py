@@ -1,5 +1,6 @@
 """Linear maps of all steps in one product of matrices, by the faster of the libraries that torch brings along."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,6 +9,9 @@ from torch import Tensor, nn
 from forecastlab.adapters.torch import onednn_linear
 from forecastlab.backbones.kernels.calls import call
 from forecastlab.backbones.kernels.choice import usable
+
+ONEDNN_FROM = 2**20
+"""The number of multiplications from which oneDNN is faster than MKL."""
 
 
 class Linear(nn.Linear):
@@ -53,11 +57,21 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        x, weight = ctx.saved_tensors
-        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
-        dy = gradients[0].flatten(0, 1)
-        dx = product(dy, weight.T).view(x.shape) if needs_x else None
-        return dx, of_weight(dy, x.flatten(0, 1)) if needs_weight else None, dy.sum(0) if needs_bias else None
+        return of_linear(gradients[0], *ctx.saved_tensors, ctx.needs_input_grad)
+
+
+def of_linear(dy: Tensor, x: Tensor, weight: Tensor, needed: Sequence[bool]) -> tuple[Tensor | None, ...]:
+    """The gradients of x, the weight and the bias of a linear map, given that of its outputs.
+
+    Args:
+        dy: (batch, time, units).
+        x: (batch, time, width).
+        weight: (units, width).
+        needed: whether each of the three is needed; the others are None.
+    """
+    rows = dy.flatten(0, 1)
+    dx = product(dy, weight.T) if needed[0] else None
+    return dx, of_weight(rows, x.flatten(0, 1)) if needed[1] else None, rows.sum(0) if needed[2] else None
 
 
 def of_weight(dy: Tensor, x: Tensor) -> Tensor:
@@ -70,10 +84,10 @@ def of_weight(dy: Tensor, x: Tensor) -> Tensor:
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """Computes a b' + bias for a (..., depth), b (columns, depth) and bias (columns,).
 
-    torch multiplies single precision by MKL, which on processors of AMD uses half the width of their registers; oneDNN
-    uses all of it, and is as fast elsewhere. It gives no derivatives, and refuses a depth of 0.
+    torch multiplies single precision by MKL, which on processors of AMD uses half the width of their registers. oneDNN
+    uses all of it, but takes 10 microseconds before it starts, and gives no derivatives.
     """
-    single = a.dtype == torch.float32 and a.numel() and not torch.is_grad_enabled()
-    if single and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:
+    long = a.dtype == torch.float32 and a.numel() * b.shape[0] >= ONEDNN_FROM
+    if long and not torch.is_grad_enabled() and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:
         return onednn_linear(a, b, bias)
     return nn.functional.linear(a, b, bias)
