@@ -1,9 +1,10 @@
-"""Trains and scores the recipe on long series that no suite scores, on which its rules may be derived.
+"""Trains and scores the recipe on rows that no suite scores, on which its rules may be derived.
 
 `python -m tests.suites.development FOLDER SET HORIZON [NAME=VALUE ...]` prints the MSE and MAE of every test window as
 `ltsf` defines them: 70 % of the rows train, 10 % validate, 20 % test, in units of the training rows. SET is one of
-`power`, `births`, `ozone` and `sunspots`; a NAME is a setting of the config, a VALUE is JSON. Files are read from
-$FORECASTLAB_DATA.
+`power`, `births`, `ozone` and `sunspots`. The SET `m4_hourly` is the rows that train in the M4 competition: the last
+ones of each series stand for its test, and OWA, sMAPE and MASE are printed. A NAME is a setting of the config, a VALUE
+is JSON. Files are read from $FORECASTLAB_DATA.
 """
 
 import json
@@ -15,7 +16,7 @@ import pandas as pd
 
 from forecastlab.benchmarks.scoring import SCORED, Scoring, score
 from forecastlab.benchmarks.series import SeriesSet, monash
-from forecastlab.benchmarks.suites import SUITES, DataSet, Sliding, Task
+from forecastlab.benchmarks.suites import SUITES, AtTheEnd, DataSet, Sliding, Task
 from forecastlab.benchmarks.training import TRAINED, Training, train
 
 DATA = Path(os.environ["FORECASTLAB_DATA"])
@@ -51,6 +52,12 @@ def sunspots(paths):
     return columns(pd.DataFrame({"spots": spots}), "1980-01-01")
 
 
+def m4_hourly(paths):
+    """The hourly series of M4 without their official test rows."""
+    frame = pd.read_csv(DATA / "benchmarks" / "m4" / "Hourly-train.csv", index_col=0)
+    return SeriesSet(list(frame.index), [row.dropna().to_numpy(float) for _, row in frame.iterrows()], None, "")
+
+
 def of_monash(name):
     """The only series of a file."""
     return monash("D")([DATA / "benchmarks" / "monash" / name]).values[0]
@@ -58,6 +65,9 @@ def of_monash(name):
 
 def task_of(name, horizon):
     """A set and a horizon as a task."""
+    if name == "m4_hourly":
+        data, figures = DataSet((), m4_hourly), ("OWA", "sMAPE", "MASE")
+        return Task(f"{name}/{horizon}", data, horizon, AtTheEnd(1), 24, figures, development=True)
     data = DataSet((), {"power": power, "births": births, "ozone": ozone, "sunspots": sunspots}[name])
     rows = data.load(None).lengths[0]
     shares = Sliding(int(rows * 0.7), rows - int(rows * 0.2), rows)
