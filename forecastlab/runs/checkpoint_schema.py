@@ -238,7 +238,7 @@ SETTINGS = mapping(
         **dict.fromkeys(("anchor", "window_norm", "smoothing", "loss_units", "channels"), text),
         "smoothing_seasons": list_of(whole(1, 2**31)),
         "linear_skip": flag,
-        "linear_window": flag_or(whole(0, 2**10)),
+        "linear_window": flag_or(whole(0, 2**31)),
         "embeddings": mapping({}, others=whole(1, 2**31)),
         "dropout": real,
         "penalties": list_of(_part),

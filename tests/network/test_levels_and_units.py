@@ -10,9 +10,10 @@ from torch import nn
 from forecastlab.backbones.gru import GRU
 from forecastlab.batch import Batch, Schema
 from forecastlab.decoders import Seq2Seq
-from forecastlab.errors import ConfigError
+from forecastlab.errors import ConfigError, DataError
 from forecastlab.hybrids.patches import Patches
 from forecastlab.losses import Poisson, Quantile
+from forecastlab.runs.checkpoint_schema import SETTINGS
 from forecastlab.training.forecaster import Forecaster
 from tests.series import loss_of
 
@@ -239,16 +240,26 @@ def test_independent_channels_are_fed_their_own_truth(decoder):
     assert model.backbone.rnn.weight_ih_l0.grad.abs().sum() > 0
 
 
-def test_a_network_with_one_linear_map_is_read_from_a_checkpoint_that_says_true(tmp_path):
+def test_weights_of_one_linear_map_keep_their_names_and_fit_a_network_of_one_map():
     model = forecaster("last", "mean", linear_window=True)
     nn.init.normal_(model.linear_window.weight)
-    assert {name for name in model.state_dict() if "linear_window" in name} == {
-        "linear_window.weight",
-        "linear_window.bias",
-    }
+    named = {name for name in model.state_dict() if "linear_window" in name}
+    assert named == {"linear_window.weight", "linear_window.bias"}
     again = forecaster("last", "mean", linear_window=1)
     again.load_state_dict(model.state_dict())
     torch.testing.assert_close(again(batch()), model(batch()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("maps", [True, False, 0, 8, 5000])
+def test_a_checkpoint_may_hold_every_number_of_linear_maps_that_a_network_takes(maps):
+    SETTINGS(forecaster("last", "mean", linear_window=maps).settings, "")
+
+
+@pytest.mark.parametrize("maps", [-1, 1.5, "8", None])
+def test_a_checkpoint_with_what_is_no_number_of_linear_maps_is_refused(maps):
+    settings = {**forecaster("last", "mean").settings, "linear_window": maps}
+    with pytest.raises(DataError, match=r"linear_window is .*, expected a whole number"):
+        SETTINGS(settings, "")
 
 
 def test_a_network_over_the_targets_begins_with_independent_channels_and_then_mixes_their_encodings():
