@@ -51,7 +51,7 @@ class GRU(Recurrent):
     """
 
     source: ClassVar[str] = "Cho et al. 2014, arXiv:1406.1078; reset-after as in torch.nn.GRU"
-    fused_up_to: ClassVar[int] = 8192
+    fused_up_to: ClassVar[int] = 2**15
     gates: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
     parts: ClassVar[tuple[str, ...]] = ("reset_gate", "update_gate", "candidate", "hidden")
 

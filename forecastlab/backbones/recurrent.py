@@ -7,11 +7,12 @@ from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, linear
+from torch.nn.functional import dropout
 
 from forecastlab.backbones.any_length import of_any_length
 from forecastlab.backbones.base import Backbone, require_positive, require_probability
 from forecastlab.backbones.kernels.choice import usable
+from forecastlab.backbones.kernels.linear import linear
 from forecastlab.backbones.layered import dropout_mask, dropped_weight
 from forecastlab.backbones.stepping import Stepped
 from forecastlab.batch import LayerStates, State
@@ -211,7 +212,8 @@ class LayerWeights(NamedTuple):
 
     def recur(self, h: Tensor, rows: slice = slice(None)) -> Tensor:
         """A hidden state (batch, hidden_size) -> its share in the given rows of the gates (batch, rows)."""
-        return linear(h if self.mask is None else h * self.mask, self.weight_hh[rows], self.bias_hh[rows])
+        h = h if self.mask is None else h * self.mask
+        return nn.functional.linear(h, self.weight_hh[rows], self.bias_hh[rows])
 
 
 def _drop_time_first(x: Tensor, probability: float, training: bool) -> Tensor:

@@ -42,7 +42,7 @@ class RNN(Recurrent):
     """
 
     source: ClassVar[str] = "Elman 1990, Cognitive Science 14(2)"
-    fused_up_to: ClassVar[int] = 8192
+    fused_up_to: ClassVar[int] = 2**15
     gates: ClassVar[tuple[str, ...]] = ("hidden",)
     parts: ClassVar[tuple[str, ...]] = ("hidden",)
 

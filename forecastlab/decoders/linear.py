@@ -1,8 +1,9 @@
 """The direct linear decoder."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from forecastlab.backbones.kernels import linear
 from forecastlab.decoders.base import Decoder
 
 
@@ -14,7 +15,7 @@ class Linear(Decoder):
 
     def __init__(self, width: int, horizon: int, targets: int, known: int, outputs: int) -> None:
         super().__init__(width, horizon, targets, known, outputs)
-        self.linear = nn.Linear(width + horizon * known, horizon * targets * outputs)
+        self.linear = linear.Linear(width + horizon * known, horizon * targets * outputs)
 
     def forward(self, encoded: Tensor, known: Tensor, last: Tensor, target: Tensor | None = None) -> Tensor:
         x = encoded[:, -known.shape[1] :]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from forecastlab.backbones.any_length import GrowingStateError
 from forecastlab.backbones.base import Backbone, require_positive, require_probability
 from forecastlab.backbones.gru import GRU
+from forecastlab.backbones.kernels.linear import Linear
 from forecastlab.batch import State
 
 
@@ -63,7 +64,7 @@ class Patches(Backbone):
         super().__init__(input_size, inner.output_size, inner.causal)
         self.length = length
         self.stride = stride
-        self.embedding = nn.Linear(length * input_size, embedding_size)
+        self.embedding = Linear(length * input_size, embedding_size)
         self.dropout = nn.Dropout(dropout)
         self.backbone = inner
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from forecastlab.batch import Batch
+from forecastlab.network.columns import taken
 
 Kind = Literal["none", "last", "mean", "seasonal"]
 
@@ -52,7 +53,7 @@ class Anchor:
         """
         if self.kind == "last":
             return batch.last[:, :, None], batch.last
-        own = batch.history[..., self.columns]
+        own = taken(batch.history, self.columns)
         if self.kind == "mean":
             there = rows_there(batch.history, self.padded)
             mean = (own * there).sum(1, keepdim=True) / there.sum(1, keepdim=True)

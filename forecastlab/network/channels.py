@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from forecastlab.network.columns import taken
+
 
 class Channels(nn.Module):
     """Takes the targets of a batch apart, and puts their forecasts together again.
@@ -35,8 +37,8 @@ class Channels(nn.Module):
 
     def inputs(self, x: Tensor) -> Tensor:
         """(batch, time, inputs) -> (batch * targets, time, width); the targets of a sample follow each other."""
-        own = x[..., self.own].movedim(-1, 1).unsqueeze(-1)
-        parts = [own, x[:, None, :, self.others].expand(-1, len(self.own), -1, -1)]
+        own = taken(x, self.own).movedim(-1, 1).unsqueeze(-1)
+        parts = [own, taken(x, self.others)[:, None].expand(-1, len(self.own), -1, -1)]
         if self.embedding is not None:
             parts.append(self.embedding[:, None].expand(*own.shape[:3], -1))
         return torch.cat(parts, -1).flatten(0, 1)

@@ -34,6 +34,7 @@ from forecastlab.network.around import (
     own_columns,
 )
 from forecastlab.network.by_name import ByName
+from forecastlab.network.columns import replaced, taken
 from forecastlab.network.draws import Draws, seeded
 from forecastlab.network.inputs import Input, inputs_of
 from forecastlab.network.level import Level
@@ -329,7 +330,7 @@ class Composition(nn.Module, metaclass=ByName):
             own, offset, here, unit = self.smoothing(batch.history, self._rows.learned(batch.series))
             least = unit <= window_norms.LEAST
             scale, last_scale, unit = offset, here, unit.to(dtype)
-            x = x.to(dtype).index_copy(-1, torch.tensor(self.smoothing.columns, device=x.device), own.to(dtype))
+            x = replaced(x.to(dtype), self.smoothing.columns, own.to(dtype))
         elif self.window_norm is None:
             x = x.to(dtype)
         elif isinstance(self.window_norm, Level):
@@ -434,7 +435,7 @@ class Composition(nn.Module, metaclass=ByName):
         if self.skip is not None:
             raw = raw + self.skip(self.inputs(scaled)[:, -last.shape[1] :]).view_as(raw)
         if self.linear_window is not None:
-            own = scaled.inputs[..., own_columns(self.schema)].mT
+            own = taken(scaled.inputs, own_columns(self.schema)).mT
             own = own if self.channels is None else own.flatten(0, 1).unsqueeze(1)
             raw = self.loss.shifted(raw, self.linear_window(own, dropped[:, -1]).mT[:, None])
         if self.channels is not None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from forecastlab.network.anchor import rows_there
+from forecastlab.network.columns import replaced, taken
 
 LEAST = 1.0
 """What is added to a level, in original units: the mean of a window of zeros is no unit."""
@@ -47,7 +48,6 @@ class Level:
             (batch, time, inputs), and (batch, 1, targets) in original units.
         """
         there = rows_there(history, self.padded)
-        own = history[..., self.columns] * there
+        own = taken(history, self.columns) * there
         level = LEAST + own.abs().sum(1, keepdim=True) / there.sum(1, keepdim=True)
-        columns = torch.tensor(self.columns, device=x.device)
-        return x.to(dtype).index_copy(-1, columns, (own / level).to(dtype)), level.to(dtype)
+        return replaced(x.to(dtype), self.columns, (own / level).to(dtype)), level.to(dtype)

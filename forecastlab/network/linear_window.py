@@ -2,7 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+
+from forecastlab.backbones.kernels.linear import linear
 
 
 class LinearWindow(nn.Module):

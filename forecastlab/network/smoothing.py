@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from forecastlab.network.anchor import rows_there
+from forecastlab.network.columns import taken
 from forecastlab.network.window_norm import LEAST
 
 Kind = Literal["none", "shared", "series"]
@@ -94,7 +95,7 @@ class Smoothing(nn.Module):
             history: (batch, time, features), in original units and in double precision.
             series: (batch,), integer: rows of the series; -1 for new ones.
         """
-        y, there = history[..., self.columns], rows_there(history, self.padded)
+        y, there = taken(history, self.columns), rows_there(history, self.padded)
         level_rate, *season_rates = self.coefficients(series).unbind(-1)
         seasons = self._first_seasons(y, there)
         level, products, before = y[:, 0], [], []

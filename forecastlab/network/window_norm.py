@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from forecastlab.network.anchor import rows_there
+from forecastlab.network.columns import replaced, taken
 
 Kind = Literal["none", "last", "standard", "mean", "robust", "seasonal", "level"]
 EPSILON = 1e-5
@@ -65,9 +66,8 @@ class WindowNorm:
         Returns:
             (batch, time, inputs), and (batch, 1, targets), never 0.
         """
-        own = x[..., self.columns]
+        own = taken(x, self.columns)
         there = rows_there(x, self.padded)
-        columns = torch.tensor(self.columns, device=x.device)
         if self.kind in ("last", "standard"):
             change = (own - own[:, -1:]).to(dtype)  # subtracted in double precision, so that no digits are lost
             unit = torch.ones_like(change[:, :1])
@@ -80,7 +80,7 @@ class WindowNorm:
             change, unit = (change / unit).to(dtype), unit.to(dtype)
         if self.padded is not None:
             change = change * there.to(dtype)
-        return x.to(dtype).index_copy(-1, columns, change), unit
+        return replaced(x.to(dtype), self.columns, change), unit
 
     def least(self, size: Tensor) -> Tensor:
         """The least unit of windows, (batch, 1, targets): that of a window which hardly changes.

@@ -31,15 +31,23 @@ def usable(inputs: Tensor, *others: Tensor | None) -> bool:
         inputs: (batch, time, width), the input projections of all steps.
         others: the states, weights and masks of the same call; None for those it does not have.
     """
+    return computed(inputs, *others) and inputs.shape[1] >= MIN_STEPS and loops() is not None
+
+
+def computed(first: Tensor, *others: Tensor | None) -> bool:
+    """Whether numbers of one precision are computed on a CPU now: nothing is compiled, traced, transformed or cast.
+
+    Args:
+        first: a tensor that takes part.
+        others: those that take part beside it; None for those that are missing.
+    """
     return (
         not torch.compiler.is_compiling()  # asked first: reading a size would fix it
         and not is_traced()
-        and inputs.shape[1] >= MIN_STEPS
-        and inputs.dtype in (torch.float32, torch.float64)
-        and all(_plain(tensor) and tensor.dtype == inputs.dtype for tensor in (inputs, *others) if tensor is not None)
+        and first.dtype in (torch.float32, torch.float64)
+        and all(_plain(tensor) and tensor.dtype == first.dtype for tensor in (first, *others) if tensor is not None)
         and not torch.is_autocast_enabled("cpu")
         and not is_transformed()
-        and loops() is not None
     )
 
 

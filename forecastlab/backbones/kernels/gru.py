@@ -16,6 +16,7 @@ from forecastlab.backbones.kernels.calls import (
     seen_before,
 )
 from forecastlab.backbones.kernels.choice import loops
+from forecastlab.backbones.kernels.linear import of_weight
 
 
 def gru(
@@ -83,11 +84,12 @@ class _GRU(torch.autograd.Function):
             array(dh),
         )
         seen = seen_before(h, y, mask)
-        d_gates, d_candidate = dx.flatten(0, 1).split([2 * hidden, hidden], -1)
-        read = seen
+        rows = dx.flatten(0, 1)
+        dweight, dbias = of_weight(rows, seen), rows.sum(0)  # of whole rows: a part of the columns takes longer
         if ctx.reset_after:
-            d_candidate = da.flatten(0, 1)
+            d_candidate, read = da.flatten(0, 1), seen
+            dbias[2 * hidden :] = d_candidate.sum(0)
         else:
-            read = kept[..., 2 * hidden : 3 * hidden].flatten(0, 1)
-        dweight = torch.cat([d_gates.T @ seen, d_candidate.T @ read])
-        return dx, dweight, torch.cat([d_gates.sum(0), d_candidate.sum(0)]), dh, None, None, None
+            d_candidate, read = rows[:, 2 * hidden :], kept[..., 2 * hidden : 3 * hidden].flatten(0, 1)
+        dweight[2 * hidden :] = of_weight(d_candidate, read)
+        return dx, dweight, dbias, dh, None, None, None

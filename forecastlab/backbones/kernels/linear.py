@@ -8,22 +8,22 @@ from torch import Tensor, nn
 
 from forecastlab.adapters.torch import onednn_linear
 from forecastlab.backbones.kernels.calls import call
-from forecastlab.backbones.kernels.choice import usable
+from forecastlab.backbones.kernels.choice import computed
 
 ONEDNN_FROM = 2**20
 """The number of multiplications from which oneDNN is faster than MKL."""
 
 
 class Linear(nn.Linear):
-    """As `torch.nn.Linear`, for a layer that may use kernels.
+    """As `torch.nn.Linear`, with large products by oneDNN.
 
     Args:
         in_features: width of the inputs.
         out_features: width of the outputs.
-        fused: whether a kernel may run.
+        fused: whether oneDNN may multiply.
     """
 
-    def __init__(self, in_features: int, out_features: int, fused: bool) -> None:
+    def __init__(self, in_features: int, out_features: int, fused: bool = True) -> None:
         super().__init__(in_features, out_features)
         self.fused = fused
 
@@ -31,19 +31,19 @@ class Linear(nn.Linear):
         return linear(x, self.weight, self.bias, self.fused)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor, fused: bool) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor, fused: bool = True) -> Tensor:
     """Computes x W' + b, with derivatives of every order.
 
     Args:
         x: (batch, time, width).
         weight: W, (units, width).
         bias: b, (units,).
-        fused: whether a kernel may run.
+        fused: whether oneDNN may multiply.
 
     Returns:
         (batch, time, units).
     """
-    if fused and usable(x, weight, bias):
+    if fused and computed(x, weight, bias) and x.numel() * len(weight) >= ONEDNN_FROM:
         y: Tensor = call(_Linear, x, weight, bias)
         return y
     return nn.functional.linear(x, weight, bias)
@@ -90,5 +90,10 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     long = a.dtype == torch.float32 and a.numel() * b.shape[0] >= ONEDNN_FROM
     if long and not torch.is_grad_enabled() and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:
-        return onednn_linear(a, b, bias)
+        return onednn_linear(_dense(a), _dense(b), bias)
     return nn.functional.linear(a, b, bias)
+
+
+def _dense(x: Tensor) -> Tensor:
+    # For a part of the columns of a matrix oneDNN would take its slowest program, which takes a hundred times as long.
+    return x if x.is_contiguous() or x.mT.is_contiguous() else x.contiguous()

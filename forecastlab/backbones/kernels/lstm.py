@@ -16,6 +16,7 @@ from forecastlab.backbones.kernels.calls import (
     seen_before,
 )
 from forecastlab.backbones.kernels.choice import loops
+from forecastlab.backbones.kernels.linear import of_weight
 
 
 def lstm(
@@ -106,10 +107,10 @@ class _LSTM(torch.autograd.Function):
             array(dh),
             array(dc),
         )
-        dweight = dx.flatten(0, 1).T @ seen_before(h, y, mask)
+        dweight = of_weight(dx.flatten(0, 1), seen_before(h, y, mask))
         dprojection = None
         if projection is not None:
-            dprojection = dp.flatten(0, 1).T @ squashed.flatten(0, 1)
+            dprojection = of_weight(dp.flatten(0, 1), squashed.flatten(0, 1))
         return (
             dx,
             dweight,

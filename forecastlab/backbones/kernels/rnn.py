@@ -15,6 +15,7 @@ from forecastlab.backbones.kernels.calls import (
     seen_before,
 )
 from forecastlab.backbones.kernels.choice import loops
+from forecastlab.backbones.kernels.linear import of_weight
 
 
 def rnn(inputs: Tensor, weight_hh: Tensor, h: Tensor, mask: Tensor | None, relu: bool) -> tuple[Tensor, Tensor]:
@@ -50,4 +51,4 @@ class _RNN(torch.autograd.Function):
         dy, dh = gradients[0], changing(gradients[1])
         dx = empty(y, *y.shape)
         loops().rnn.backward(array(dy), array(weight_hh), array(mask), array(y), ctx.relu, array(dx), array(dh))
-        return dx, dx.flatten(0, 1).T @ seen_before(h, y, mask), dh, None, None
+        return dx, of_weight(dx.flatten(0, 1), seen_before(h, y, mask)), dh, None, None
