@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from forecastlab.training.forecaster import Forecaster
     from forecastlab.tuning.tune import tune
 
-__version__ = "0.3.0.dev6"
+__version__ = "0.3.0.dev7"
 __all__ = [
     "Config",
     "Forecaster",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.callbacks import Callback
+
 from forecastlab.benchmarks.recipes import recipe_of
 from forecastlab.benchmarks.series import SeriesSet
 from forecastlab.benchmarks.suites import Task, load, suite_of
@@ -19,7 +21,7 @@ from forecastlab.experiment.refit import refit
 from forecastlab.experiment.refitted import finished
 from forecastlab.runs.files import whole, write_whole
 from forecastlab.runs.run import Run, resumable
-from forecastlab.training.callbacks import Checkpoints
+from forecastlab.training.callbacks import Checkpoints, ForecastFigure
 from forecastlab.training.callbacks.progress_report import ProgressReport
 
 TRAINED = "trained.json"
@@ -53,6 +55,13 @@ class Training:
     allow_import: tuple[str, ...] = ()
 
 
+class _Fit(Experiment):
+    """`fit` without the figure of the validation, which takes seconds and which nobody looks at."""
+
+    def _callbacks(self, config: Any) -> list[Callback]:
+        return [callback for callback in super()._callbacks(config) if not isinstance(callback, ForecastFigure)]
+
+
 def train(training: Training, report: Callable[[float, str], None]) -> None:
     """Trains a network on the rows before the first test window; goes on where an earlier call was interrupted.
 
@@ -73,7 +82,7 @@ def train(training: Training, report: Callable[[float, str], None]) -> None:
         last = resumable(training.folder)
     begun, used = time.monotonic(), time.process_time()
     if (epochs := finished(training.folder)) is None:
-        fit = Experiment(config_of(training).arguments("fit", ckpt_path=last), run, [ProgressReport(report)]).execute()
+        fit = _Fit(config_of(training).arguments("fit", ckpt_path=last), run, [ProgressReport(report)]).execute()
         assert isinstance(fit.trainer.checkpoint_callback, Checkpoints)
         epochs = fit.trainer.checkpoint_callback.best_epoch + 1
         refit(fit)

@@ -29,12 +29,19 @@ VALIDATED = 500
 """Windows of a series that validate at most."""
 MAPS = 8
 """Linear maps of the window, which the network mixes."""
+AVERAGE = 8.0
+"""η of the average of the weights: about the last ninth of the steps count."""
 LONG = 48
 """Steps beyond which there is no calendar, and horizons with known covariates are forecast in segments.
 
 Linear weights from each covariate of each step to each step would be too many."""
 STEP, STEP_OF_LONG = 2e-3, 5e-4
 """Learning rates at first: for horizons of at most `LONG` steps, and for longer ones, which have more weights."""
+PATIENCE, PATIENCE_OF_LONG = 0.25, 0.15
+"""Epochs without a lower validation loss after which training ends, as a share of all, by the horizon as above.
+
+Trainings of long horizons take longer, and by an average of the weights the loss falls evenly.
+"""
 LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Quantiles that are forecast."""
 
@@ -113,13 +120,14 @@ def model(
         "window_norm": "seasonal" if 1 < season < rows else "mean",
         **({"loss_units": "window"} if panel else {}),
         "linear_window": MAPS,
+        "weight_average": AVERAGE,
         **({"channels": "independent"} if targets > 1 else {}),
         **({"intervals": [0.9]} if calibrated else {}),
     }
 
 
 def training(windows: int, horizon: int, targets: int) -> dict[str, Any]:
-    """The settings of the training: batches, epochs and the learning rate at first.
+    """The settings of the training: batches, epochs, when it ends early, and the learning rate at first.
 
     Args:
         windows: number of training windows.
@@ -136,5 +144,6 @@ def training(windows: int, horizon: int, targets: int) -> dict[str, Any]:
         "batch_size": batch,
         "windows_per_epoch": batches * batch if windows > batches * batch else None,
         "epochs": epochs,
+        "patience": int(epochs * (PATIENCE if horizon <= LONG else PATIENCE_OF_LONG)),
         "lr": STEP if horizon <= LONG else STEP_OF_LONG,
     }

@@ -62,7 +62,7 @@ def proposed(seen: Survey, answers: Mapping[str, Any]) -> dict[str, Any]:
             "optimizer": {"class_path": "AdamW", "init_args": {"lr": training["lr"]}},
             "lr_scheduler": {"class_path": "CosineAnnealingLR", "init_args": {"T_max": epochs}},
         },
-        "early_stopping": {"patience": max(5, epochs // 4)},
+        "early_stopping": {"patience": training["patience"]},
         "trainer": {"max_epochs": epochs, "gradient_clip_val": 1.0},
     }
 

@@ -491,13 +491,14 @@ class Composition(nn.Module, metaclass=ByName):
 
     def loss_of(self, run: Run, batch: Batch, scaled: Scaled) -> Tensor:
         """The training criterion of a batch, a scalar."""
-        unit = self._unit_of_the_loss(scaled)
-        raw, target = self.loss.times(run.raw, 1 / unit), scaled.target / unit
-        loss: Tensor = self.loss(raw, target, batch.weight, scaled.offset, scaled.scale * unit)
+        raw, target, scale, unit = run.raw, scaled.target, scaled.scale, self._unit_of_the_loss(scaled)
+        if unit.ndim:  # not a single 1, by which large outputs would be multiplied
+            raw, target, scale = self.loss.times(raw, 1 / unit), target / unit, scale * unit
+        loss: Tensor = self.loss(raw, target, batch.weight, scaled.offset, scale)
         return loss
 
     def _unit_of_the_loss(self, scaled: Scaled) -> Tensor:
-        """What scaled values are divided by where errors are measured; broadcasts to the target's shape."""
+        """What scaled values are divided by where errors are measured, a single 1 or what broadcasts to the target."""
         unit = scaled.target.new_ones(())
         if self.loss_units == "window" and scaled.unit is not None:
             unit = scaled.unit[:, None]

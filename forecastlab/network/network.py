@@ -41,7 +41,7 @@ class Network(Composition):
             no record.
     """
 
-    of_training: ClassVar[tuple[str, ...]] = ("optimizer", "lr_scheduler", "penalties")
+    of_training: ClassVar[tuple[str, ...]] = ("optimizer", "lr_scheduler", "penalties", "weight_average")
     """Settings of a checkpoint that say how it was trained, and that the network does not take."""
     trained_on: tuple[TrainedOn, ...] = ()
     _recent: RecentMargins | None = None

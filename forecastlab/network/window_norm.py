@@ -75,8 +75,8 @@ class WindowNorm:
                 unit = (_variance(change, None if self.padded is None else there.to(dtype)) + EPSILON).sqrt()
             change = change / unit
         else:
-            change, spread = self._level_and_spread(own, there)
-            unit = torch.maximum(spread, self.least(size))
+            change, spread = self._level_and_spread(own, there, dtype)
+            unit = torch.maximum(spread, self.least(size).to(spread.dtype))
             change, unit = (change / unit).to(dtype), unit.to(dtype)
         if self.padded is not None:
             change = change * there.to(dtype)
@@ -95,24 +95,28 @@ class WindowNorm:
         least = LEAST * size.clamp(max=1)
         return least.where(least > 0, torch.full_like(least, LEAST))
 
-    def _level_and_spread(self, own: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-        """The values relative to their level, (batch, time, targets), and their spread, (batch, 1, targets)."""
+    def _level_and_spread(self, own: Tensor, there: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The values relative to their level, (batch, time, targets), and their spread, (batch, 1, targets).
+
+        Changes of the last value lose no digits when they are converted, and are then half as much to go through.
+        """
         if self.kind == "mean":
             change = _from_mean(own, there)
             return change, _variance(own, there).sqrt()
         if self.kind == "robust":
             level = own.where(there > 0, torch.nan).nanmedian(1, keepdim=True).values
             return own - level, _mean((own - level).abs(), there)
-        spread = _mean_change(own, there, 1)
+        change, there = (own - own[:, -1:]).to(dtype), there.to(dtype)
+        spread = _mean_change(change, there, 1)
         if 1 < self.season < own.shape[1]:
             whole = there[:, : -self.season].any(1, keepdim=True)
-            spread = _mean_change(own, there, self.season).where(whole, spread)
-        return own - own[:, -1:], spread
+            spread = _mean_change(change, there, self.season).where(whole, spread)
+        return change, spread
 
 
 def _mean_change(values: Tensor, there: Tensor, rows: int) -> Tensor:
     """The mean absolute change over so many rows, (batch, 1, targets)."""
-    return _mean((values[:, rows:] - values[:, :-rows]).abs(), there[:, :-rows])
+    return _mean((values[:, rows:] - values[:, :-rows]).abs_(), there[:, :-rows])
 
 
 def _variance(values: Tensor, there: Tensor | None) -> Tensor:
@@ -124,7 +128,7 @@ def _variance(values: Tensor, there: Tensor | None) -> Tensor:
 
 def _mean(values: Tensor, there: Tensor) -> Tensor:
     """The mean over time of the values that are there, (batch, 1, targets); 0 if none is."""
-    return (values * there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)
+    return there.mT @ values / there.sum(1, keepdim=True).clamp(min=1)
 
 
 def _from_mean(values: Tensor, there: Tensor) -> Tensor:

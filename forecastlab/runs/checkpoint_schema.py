@@ -242,6 +242,7 @@ SETTINGS = mapping(
         "embeddings": mapping({}, others=whole(1, 2**31)),
         "dropout": real,
         "penalties": list_of(_part),
+        "weight_average": or_null(real),
         "intervals": list_of(real),
         "interval_window": or_null(whole(1, 2**31)),
         "compile": flag,
@@ -307,6 +308,7 @@ _TRAINED_ON = mapping(
 CHECKPOINT = mapping(
     {"state_dict": mapping({}, others=tensor)},
     {
+        "training_weights": mapping({}, others=tensor),
         "epoch": _COUNT,
         "global_step": _COUNT,
         "best_score": score,

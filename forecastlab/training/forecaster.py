@@ -33,6 +33,7 @@ from forecastlab.runs.checkpoint_schema import require_structure
 from forecastlab.training.calibration import Calibration
 from forecastlab.training.epoch_means import EpochMeans
 from forecastlab.training.requirements import require_double, require_positive, require_trainable
+from forecastlab.training.weight_average import WeightAverage
 from forecastlab.training.weights_from import take_weights
 
 Schedule = Callable[[Optimizer], ReduceLROnPlateau] | Callable[[Optimizer], LRScheduler]
@@ -77,6 +78,8 @@ class Forecaster(Network, Module):
         interval_window: number of origins whose forecasts calibrate the intervals anew at each origin, as far as their
             truth is known there, so that they follow a series that changes; None keeps the calibration of the
             validation range.
+        weight_average: η of the average of the weights that is validated, kept and tested (`WeightAverage`). None keeps
+            the weights of the last step, 0 averages all steps, and larger numbers the newer ones only.
         weights_from: checkpoint whose weights the training begins with; the scaling is that of the new data.
         compile: has torch.compile turn chunks of the backbone's steps into one call (`compile_steps`): tens of seconds
             at first, for cells without a kernel of their own.
@@ -113,6 +116,7 @@ class Forecaster(Network, Module):
         embeddings: Mapping[str, int] | None = None,
         dropout: float = 0.0,
         penalties: Sequence[Callable[[], Penalty]] = (),
+        weight_average: float | None = None,
         intervals: Sequence[float] = (),
         interval_window: int | None = None,
         weights_from: str | None = None,
@@ -138,6 +142,7 @@ class Forecaster(Network, Module):
             "optimizer": described("optimizer", optimizer),
             "lr_scheduler": None if lr_scheduler is None else described("lr_scheduler", lr_scheduler),
             "penalties": terms,
+            "weight_average": weight_average,
         }  # not weights_from: it has done its work when there is something to save
         self.settings |= training
         set_hyperparameters(self, self.settings)
@@ -145,6 +150,7 @@ class Forecaster(Network, Module):
         self.weights_from = weights_from
         self.allow_seen = False
         self.seen: Seen | None = None
+        self._average = None if weight_average is None else WeightAverage(weight_average)
         self._means = EpochMeans()
         self._calibration = Calibration()
 
@@ -167,13 +173,31 @@ class Forecaster(Network, Module):
         if trained.series != self.schema.series:
             raise ConfigError(difference("series", trained.series, self.schema.series))
         require_weights(self.state_dict(), checkpoint["state_dict"])
+        if resumes:
+            self._resume_weights(checkpoint)
         self.trained = checkpoint.get("global_step") != 0
         self.weights_from = None  # a training that is resumed has begun already
         self.trained_on = records_of(checkpoint)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps what trained the weights beside them."""
+        """Keeps what trained the weights beside them, and beside an average the weights that training goes on with."""
         checkpoint["trained_on"] = [record.as_dict() for record in self.trained_on]
+        if self._average is not None and self._average.weights is not None:
+            average, training = self._average.named(self)
+            checkpoint["state_dict"] = {**checkpoint["state_dict"], **average}
+            checkpoint["training_weights"] = training
+
+    def _resume_weights(self, checkpoint: dict[str, Any]) -> None:
+        """Takes up the average of a training that is resumed, and has the network begin with its last weights."""
+        training, weights = checkpoint.get("training_weights"), checkpoint["state_dict"]
+        if training is None:
+            if self._average is not None:
+                self._average.weights = None
+            return
+        checkpoint["state_dict"] = {**weights, **training}
+        require_weights(self.state_dict(), checkpoint["state_dict"])
+        if self._average is not None:
+            self._average.go_on(self, weights)
 
     def optimizer_for(self, parameters: Iterable[nn.Parameter]) -> tuple[Optimizer, LRScheduler | None]:
         """A new optimizer of some weights, and its schedule if there is one."""
@@ -267,6 +291,11 @@ class Forecaster(Network, Module):
             loss = loss + penalty(run.encoded, run.dropped, unpadded)
         return loss
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        if self._average is not None:
+            self._average.follow(self.parameters(), self.trainer.global_step + 1)  # this step is counted later
+
     def on_train_epoch_end(self) -> None:
         self.trained = True
         self._publish("train/loss", self._means.end("train/loss", self))
@@ -281,7 +310,13 @@ class Forecaster(Network, Module):
             self.require_trained()
             self._require_unseen("validation")
 
+    def on_train_end(self) -> None:
+        if self._average is not None:
+            self._average.end(self.parameters())
+
     def on_validation_epoch_start(self) -> None:
+        if self._average is not None and self.trainer.state.fn == "fit":
+            self._average.exchange(self.parameters())
         self._means.begin("val/loss")
         self._calibration.begin()
 
@@ -301,6 +336,10 @@ class Forecaster(Network, Module):
             self._publish("val/loss", mean)
         else:
             self.log("val/loss", mean, sync_dist=True)  # equal on all devices, but Lightning cannot know
+
+    def on_validation_end(self) -> None:
+        if self._average is not None and self._average.exchanged:
+            self._average.exchange(self.parameters())
 
     def on_test_start(self) -> None:
         """Takes the units of the metrics from the data module, and calibrates the intervals at each origin.

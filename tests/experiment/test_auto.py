@@ -49,24 +49,26 @@ def test_segments_divide_the_season_and_make_few_steps(rows, season, length):
 
 
 @pytest.mark.parametrize(
-    ("windows", "horizon", "targets", "batch", "per_epoch", "epochs"),
+    ("windows", "horizon", "targets", "batch", "per_epoch", "epochs", "patience"),
     [
-        (100, 12, 1, 16, None, 100),
-        (6000, 30, 1, 256, None, 41),
-        (10**6, 18, 1, 256, 12800, 20),
-        (1, 1, 1, 16, None, 100),
-        (8000, 48, 7, 73, 3650, 20),  # 511 sequences
-        (8000, 720, 7, 9, 450, 20),  # 45,360 values
-        (100, 24, 7, 16, None, 100),
-        (10**6, 100, 1000, 1, 50, 20),
+        (100, 12, 1, 16, None, 100, 25),
+        (6000, 30, 1, 256, None, 41, 10),
+        (10**6, 18, 1, 256, 12800, 20, 5),
+        (1, 1, 1, 16, None, 100, 25),
+        (8000, 48, 7, 73, 3650, 20, 5),  # 511 sequences
+        (8000, 720, 7, 9, 450, 20, 3),  # 45,360 values
+        (100, 24, 7, 16, None, 100, 25),
+        (10**6, 100, 1000, 1, 50, 20, 3),
+        (100, 60, 1, 16, None, 100, 15),
     ],
 )
-def test_a_training_has_about_a_thousand_batches(windows, horizon, targets, batch, per_epoch, epochs):
+def test_a_training_has_about_a_thousand_batches(windows, horizon, targets, batch, per_epoch, epochs, patience):
     found = auto.training(windows, horizon, targets)
     assert found == {
         "batch_size": batch,
         "windows_per_epoch": per_epoch,
         "epochs": epochs,
+        "patience": patience,
         "lr": 5e-4 if horizon > 48 else 2e-3,
     }
 

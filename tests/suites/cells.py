@@ -20,7 +20,7 @@ from forecastlab.experiment.proposal import proposed
 
 TASKS = ("hospital/M/short", "us_births/D/short", "m4_weekly/W/short", "ett1/H/short", "jena_weather/10T/short")
 SEEDS = (0, 1, 2)
-RECIPES = ("plain", "normalised", "patched", "auto", "maps", "deepar")
+RECIPES = ("plain", "normalised", "patched", "auto", "maps", "averaged", "deepar")
 CELLS = ("GRU", "LSTM", "MinGRU", "LRU", "SLSTM", "GatedDeltaNet")
 STORED = Path(__file__).parent / "cells.csv"
 SHARE = 0.4
@@ -37,7 +37,8 @@ def __getattr__(name):
 def settings(seen, answers, cell, recipe):
     """The values of the automatic recipe, less what a recipe leaves out; `deepar` has another decoder and another loss.
 
-    `maps` leaves out nothing. `auto` has one linear map of the window, as the automatic recipe had at the time.
+    `averaged` leaves out nothing. The others have no average of the weights: `maps` is the automatic recipe before it
+    had one, and `auto` the one before that, with one linear map of the window.
     """
     short = recipe in ("plain", "normalised")  # without segments, long histories are slow to read
     if short:
@@ -49,9 +50,11 @@ def settings(seen, answers, cell, recipe):
     inner["class_path"] = cell
     if short:
         model["backbone"] = inner
+    if recipe != "averaged":
+        del model["weight_average"]
     if recipe == "auto":
         model["linear_window"] = True
-    elif recipe != "maps":
+    elif recipe not in ("maps", "averaged"):
         del model["linear_window"]
     if recipe == "deepar":
         levels = model["loss"]["init_args"]["quantiles"]

@@ -45,4 +45,4 @@ def refuse_second_derivatives() -> None:
 
 def seen_before(h: Tensor, y: Tensor, mask: Tensor) -> Tensor:
     """The inputs of the recurrent weights at every step, (batch * time, hidden): the masked state before the step."""
-    return (torch.cat([h.unsqueeze(1), y[:, :-1]], 1) * mask.unsqueeze(1)).flatten(0, 1)
+    return torch.cat([h.unsqueeze(1), y[:, :-1]], 1).mul_(mask.unsqueeze(1)).flatten(0, 1)

@@ -83,7 +83,7 @@ class _GRU(torch.autograd.Function):
             array(da),
             array(dh),
         )
-        seen = seen_before(h, y, mask)
+        seen = seen_before(h, y, mask).T.contiguous().T  # turned once for both products
         rows = dx.flatten(0, 1)
         dweight, dbias = of_weight(rows, seen), rows.sum(0)  # of whole rows: a part of the columns takes longer
         if ctx.reset_after:

@@ -19,7 +19,7 @@ from forecastlab.training.callbacks.run_logger import RunLogger
 
 COPY_INTERVAL = 1.0
 """Seconds between copies of the state in memory; a copy takes a millisecond, and so may an epoch."""
-TO_RESUME = ("loops", "callbacks", "optimizer_states", "lr_schedulers", "random_state")
+TO_RESUME = ("loops", "callbacks", "optimizer_states", "lr_schedulers", "random_state", "training_weights")
 """The parts of a checkpoint that only resuming needs."""
 
 
