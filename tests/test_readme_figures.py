@@ -162,7 +162,8 @@ IN_SHORT = {
     "ridge on today's 72 measurements and the season": "ridge",
     "lasso on the same": "lasso",
     "ARIMA, and a small MLP on its residuals": "ARIMA, and a small MLP on its residuals",
-    "`best_recurrent.yaml`, single networks, five seeds (*)": "`best_recurrent.yaml`, five seeds",
+    "`best_recurrent.yaml`, single networks, five seeds (*)": "`best_recurrent.yaml`, each of five seeds",
+    "the mean forecast of the five (*)": "the mean forecast of these five networks",
     "van Diepen's LSTM, best test epoch: published": "van Diepen's LSTM, best test epoch: published",
 }
 """The rows of the ozone table that README.md shows, and what it calls them."""

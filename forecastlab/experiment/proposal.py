@@ -23,6 +23,7 @@ _OF_THE_MODEL = {
     "window_norm": "each window is read relative to its own past",
     "loss_units": "small and large series count the same",
     "linear_window": "linear maps of the window, of which the network says how much each counts",
+    "weight_average": "the average of the last ninth of the steps forecasts, which is steadier than the last one",
     "channels": "each target is forecast from its own past, with the same weights",
     "intervals": "90 % intervals, calibrated on the validation rows",
 }

@@ -78,8 +78,8 @@ class Forecaster(Network, Module):
         interval_window: number of origins whose forecasts calibrate the intervals anew at each origin, as far as their
             truth is known there, so that they follow a series that changes; None keeps the calibration of the
             validation range.
-        weight_average: η of the average of the weights that is validated, kept and tested (`WeightAverage`). None keeps
-            the weights of the last step, 0 averages all steps, and larger numbers the newer ones only.
+        weight_average: validates, keeps and tests an average of the weights after each step, in which about the last
+            1 / (1 + this number) of the steps count (`WeightAverage`). None keeps the weights of the last step.
         weights_from: checkpoint whose weights the training begins with; the scaling is that of the new data.
         compile: has torch.compile turn chunks of the backbone's steps into one call (`compile_steps`): tens of seconds
             at first, for cells without a kernel of their own.

@@ -18,7 +18,7 @@ class WeightAverage:
     there were. η = 0 is the mean of all steps.
 
     Outside of validation the module holds the weights that the optimizer changes. Within it, `exchange` lets it hold
-    the average.
+    the average. Buffers, such as the statistics of a batch normalisation, stay as they are.
 
     Args:
         eta: η.

@@ -85,7 +85,7 @@ def test_processes_that_cut_batches_end_with_a_training_that_is_killed(tmp_path,
 @pytest.mark.parametrize("schedule", ["CosineAnnealingLR", "ReduceLROnPlateau", "CosineAnnealingWarmRestarts"])
 def test_killed_at_ten_moments_a_run_resumes_bit_identically(tmp_path, config, cli, schedule):
     arguments = {
-        "CosineAnnealingLR": ["--model.lr_scheduler.T_max=30"],
+        "CosineAnnealingLR": ["--model.lr_scheduler.T_max=30", "--model.weight_average=8"],
         "ReduceLROnPlateau": ["--model.lr_scheduler.monitor=val/loss", "--model.lr_scheduler.patience=2"],
         "CosineAnnealingWarmRestarts": ["--model.lr_scheduler.T_0=7"],
     }
