@@ -28,7 +28,7 @@ def replaced(x: Tensor, columns: Sequence[int], values: Tensor) -> Tensor:
     """
     if together(columns):
         return torch.cat([x[..., : columns[0]], values, x[..., columns[0] + len(columns) :]], -1)
-    return x.index_copy(-1, torch.tensor(columns, device=x.device), values)
+    return x.index_copy(-1, torch.tensor(columns, dtype=torch.int64, device=x.device), values)
 
 
 def together(columns: Sequence[int]) -> bool:

@@ -1,13 +1,18 @@
 """Linear maps of all steps: what they compute, with which derivatives, by which library."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.functional import linear as torchs
 
+from forecastlab.backbones.gru import GRU
 from forecastlab.backbones.kernels import linear as linears
 from forecastlab.backbones.kernels.linear import ONEDNN_FROM, Linear, linear, of_linear, product
+from forecastlab.backbones.lstm import LSTM
+from forecastlab.backbones.rnn import RNN
 
 
 def drawn(*shapes, dtype=torch.float32):
@@ -38,6 +43,32 @@ def test_gradients_in_single_precision_are_those_of_torch(layout):
         torch.testing.assert_close(found, other, rtol=1e-4, atol=1e-4)
     with torch.no_grad():
         assert of_linear(dy, x, weight, (False, True, False))[::2] == (None, None)
+
+
+def test_some_columns_of_a_matrix_are_multiplied_like_a_matrix_of_their_own():
+    a, b = drawn((900, 96), (900, 80))
+    with torch.no_grad():
+        found = product(a[:, 10:74].T, b[:, :32].T)
+    assert ONEDNN_FROM <= 900 * 64 * 32
+    exact = a.double().numpy()[:, 10:74].T @ b.double().numpy()[:, :32]
+    np.testing.assert_allclose(found.numpy(), exact, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", [RNN, GRU, partial(GRU, reset_after=False), partial(LSTM, recurrent_dropout=0.3)])
+def test_weights_of_large_batches_have_the_gradients_of_the_loop_in_double_precision(cell):
+    torch.manual_seed(4)
+    model = cell(48, 64)
+    model.fused_up_to = 2**20  # whatever is faster: the kernel is meant
+    exact = cell(48, 64, fused=False).double()
+    exact.load_state_dict(model.state_dict())
+    (x,) = drawn((96, 20, 48))
+    assert ONEDNN_FROM <= 96 * 20 * 64 * 48
+    for network, inputs in ((model, x), (exact, x.double())):
+        torch.manual_seed(5)
+        network(inputs)[0].square().mean().backward()
+    for ours, theirs in zip(model.parameters(), exact.parameters(), strict=True):
+        scale = theirs.grad.abs().max()
+        torch.testing.assert_close(ours.grad.double() / scale, theirs.grad / scale, rtol=0, atol=2e-4)
 
 
 def test_it_has_first_and_second_derivatives():
