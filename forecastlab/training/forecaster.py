@@ -220,6 +220,8 @@ class Forecaster(Network, Module):
                 of the trainer leaves no room for original units.
         """
         require_double(self.trainer)
+        if stage == "fit" and self._average is not None:
+            self._average = WeightAverage(self._average.eta)  # an earlier training may have been interrupted
         data = getattr(self.trainer, "datamodule", None)
         if data is None:
             return

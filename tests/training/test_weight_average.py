@@ -173,6 +173,21 @@ def test_weights_of_another_network_in_a_checkpoint_are_refused(tmp_path):
         checkpointed(tmp_path, 3, ckpt_path=str(last), weight_average=8)
 
 
+def test_a_training_after_one_that_was_interrupted_while_it_validated_begins_anew():
+    class Interrupts(Callback):
+        def on_validation_batch_start(self, *arguments):
+            raise KeyboardInterrupt
+
+    torch.manual_seed(1)
+    source = data()
+    model = Forecaster(SMALL, schema=source.schema, optimizer=partial(Adam, lr=0.05), weight_average=8)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        trainer(max_epochs=3, callbacks=[Interrupts()]).fit(model, source)
+    watch = Watch()
+    trainer(max_epochs=3, callbacks=[watch]).fit(model.train(), source)
+    np.testing.assert_allclose(flat(model), averages(watch.steps, 8)[-1], rtol=0, atol=1e-6)
+
+
 def test_a_negative_number_is_refused():
     with pytest.raises(ConfigError, match=r"model\.weight_average must be at least 0, or null .* got -1"):
         Forecaster(SMALL, schema=data().schema, weight_average=-1)
