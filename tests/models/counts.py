@@ -1,9 +1,9 @@
 """Panels of counts, and how often intervals of a forecast hold the truth at each level of the series.
 
-    python -m tests.models.counts FOLDER     the folder that holds benchmarks/monash
+    python -m tests.models.counts FOLDER [RECIPE ...]     the folder that holds benchmarks/monash
 
-trains every recipe on every panel, writes the figures to `counts.csv` beside this file, and their tables into
-docs/recipes.md. Without a folder it writes the tables of the stored figures.
+trains every recipe, or the named ones, on every panel, writes the figures to `counts.csv` beside this file, and their
+tables into docs/recipes.md. Without a folder it writes the tables of the stored figures.
 """
 
 import re
@@ -197,20 +197,27 @@ def pinball(truth, quantile, level):
     return np.maximum(level * (truth - quantile), (level - 1) * (truth - quantile))
 
 
-def measured(folder):
-    """The figures of every recipe on every panel, a row per group of series."""
+def measured(folder, *recipes):
+    """The figures of every recipe on every panel, a row per group of series; of recipes not named, the stored ones."""
     found = {}
     for panel, (frame, mean) in panels(folder).items():
         found[panel, NAIVE] = by_level(seasonal_naive(frame))
         if mean is not None:
             found[panel, TRUE] = by_level(true_distribution(frame, mean))
         for recipe, settings in RECIPES.items():
+            if recipes and recipe not in recipes:
+                continue
             found[panel, recipe] = by_level(forecasts(frame, settings))
             print(
                 f"{panel}, {recipe}", found[panel, recipe].to_string(float_format="{:.3f}".format), sep="\n", flush=True
             )
     rows = pd.concat(found, names=["panel", "recipe", "group"]).reset_index()
-    return rows.assign(group=rows["group"] + 1)
+    rows = rows.assign(group=rows["group"] + 1)
+    if not recipes:
+        return rows
+    keys = ["panel", "recipe", "group"]
+    before = pd.read_csv(STORED).set_index(keys)
+    return rows.set_index(keys).combine_first(before).reindex(before.index)[before.columns].reset_index()
 
 
 def block(rows):

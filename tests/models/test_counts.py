@@ -100,5 +100,5 @@ def test_the_share_of_all_truths_in_the_intervals_is_that_of_the_true_ones(known
 def test_the_automatic_recipe_covers_real_counts_at_every_level(real_data):
     existing(real_data / "benchmarks" / "monash")
     found = by_level(forecasts(vehicle_trips(real_data), RECIPES["quantiles"]))
-    assert found["inside_90"].between(0.86, 0.96).all()
+    assert found["inside_90"].between(0.86, 0.98).all()  # too wide rather than too narrow, as docs/recipes.md says
     assert found["values"].min() > 400

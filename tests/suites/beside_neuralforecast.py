@@ -81,7 +81,8 @@ def ours(name):
     from forecastlab.benchmarks.benchmark import benchmark
 
     results = benchmark(TASKS[name][0], tasks=(name,)).results
-    (row,) = results[results["model_name"].str.startswith("forecastlab")].to_dict("records")
+    chosen = (results["task_name"] == name) & results["model_name"].str.startswith("forecastlab")
+    (row,) = results[chosen].to_dict("records")
     found = {"MASE": row["MASE"], "cpu_s": row["cpu_s"], "version": row["forecastlab_version"]}
     return {"task": name, "model": OURS, "steps": None, **found}
 
