@@ -98,7 +98,8 @@ class WindowNorm:
     def _level_and_spread(self, own: Tensor, there: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """The values relative to their level, (batch, time, targets), and their spread, (batch, 1, targets).
 
-        Changes of the last value lose no digits when they are converted, and are then half as much to go through.
+        Changes of the last value lose no digits in single precision, and are then half as much to go through. Half
+        precision would be too little for changes over a season.
         """
         if self.kind == "mean":
             change = _from_mean(own, there)
@@ -106,7 +107,8 @@ class WindowNorm:
         if self.kind == "robust":
             level = own.where(there > 0, torch.nan).nanmedian(1, keepdim=True).values
             return own - level, _mean((own - level).abs(), there)
-        change, there = (own - own[:, -1:]).to(dtype), there.to(dtype)
+        single = torch.promote_types(dtype, torch.float32)
+        change, there = (own - own[:, -1:]).to(single), there.to(single)
         spread = _mean_change(change, there, 1)
         if 1 < self.season < own.shape[1]:
             whole = there[:, : -self.season].any(1, keepdim=True)

@@ -19,6 +19,7 @@ from forecastlab.errors import ConfigError
 from forecastlab.evaluation.scores import evaluate
 from forecastlab.export import load_safetensors
 from forecastlab.losses import MAPE, Quantile
+from forecastlab.network.window_norm import WindowNorm
 from forecastlab.training.callbacks import PredictionWriter
 from forecastlab.training.forecaster import Forecaster
 from tests.series import Series, loss_of, noise, trainer
@@ -247,3 +248,16 @@ def test_a_network_with_a_scaling_in_single_precision_forecasts_what_it_did(tmp_
     expected = pd.read_csv(OLD / "single_precision.csv", parse_dates=["ds", "cutoff"])
     found = model.forecast(frame)
     pd.testing.assert_frame_equal(found, expected, rtol=1e-6, check_dtype=False)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_the_unit_of_a_window_is_computed_in_single_precision_at_least(dtype):
+    week = 100 * np.array([0.0, 3, 1, 4, 1, 5, 9])
+    values = 500 + np.tile(week, 8) + np.random.default_rng(0).normal(size=56)  # weeks differ by little beside a week
+    exact = np.abs(values[7:] - values[:-7]).mean()
+    x = torch.from_numpy(values)[None, :, None]
+    change, unit = WindowNorm("seasonal", [0], season=7)(x, x[:, -1:, 0, None].abs(), dtype)
+    assert (change.dtype, unit.dtype) == (dtype, dtype)
+    digits = max(2 * torch.finfo(dtype).eps, 1e-4)
+    assert unit.item() == pytest.approx(exact, rel=digits)
+    np.testing.assert_allclose(change[0, :, 0].double(), (values - values[-1]) / exact, rtol=digits, atol=1e-12)
