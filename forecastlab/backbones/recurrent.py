@@ -179,7 +179,7 @@ class Recurrent(Backbone, Stepped):
             mask = dropout_mask(x.new_ones(x.shape[0], self.hidden_size), self.recurrent_dropout, self.training)
             weight_hh = dropped_weight(weight_hh, self.weight_dropout, self.training)
             weights, start = LayerWeights(weight_hh, bias_hh, mask), _pick(states, layer)
-            inputs = linear(x, weight_ih, bias_ih)
+            inputs = linear(x, weight_ih, bias_ih, self.fused)
             if self.fused and signals is None and usable(inputs, weight_hh, *_leaves(start)):
                 x, last = self.kernel(weights, inputs, start)
                 after.append(last)

@@ -1,5 +1,6 @@
 """The moving average of the weights of a training."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -29,14 +30,14 @@ class WeightAverage:
         exchanged: whether the module holds the average.
 
     Raises:
-        ConfigError: for a negative η.
+        ConfigError: for a negative η, or one that is not finite.
 
     Source: Shamir and Zhang 2013, section 4: polynomial-decay averaging.
     """
 
     def __init__(self, eta: float) -> None:
-        if not eta >= 0:
-            raise ConfigError(f"model.weight_average must be at least 0, or null for no average, got {eta}")
+        if not 0 <= eta < math.inf:
+            raise ConfigError(f"model.weight_average must be a number of at least 0, or null for no average, got {eta}")
         self.eta = eta
         self.weights: list[Tensor] | None = None
         self.exchanged = False

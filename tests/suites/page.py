@@ -55,7 +55,8 @@ def scored(suite, version, rows):
     """When and by which code some tasks of a suite were scored."""
     log = read(LOG)
     log = log[(log["suite"] == suite) & (log["version"] == version) & log["task"].isin(rows["task_name"])]
-    log = log[log["recipe"] == "auto"]  # others are those of the table of cells
+    # others are those of the table of cells, of other settings, and of the single networks beside neuralforecast
+    log = log[(log["recipe"] == "auto") & (log["settings"] == "{}") & (log["seeds"] == rows["seeds"].iloc[0])]
     commits = log["commit"].unique()
     by = f"commit{'s' if len(commits) > 1 else ''} {' and '.join(commits)}"
     of = "" if len(rows) == len(SUITES[suite].tasks) else f" of {', '.join(rows['task_name'])}"

@@ -188,6 +188,9 @@ def test_a_training_after_one_that_was_interrupted_while_it_validated_begins_ane
     np.testing.assert_allclose(flat(model), averages(watch.steps, 8)[-1], rtol=0, atol=1e-6)
 
 
-def test_a_negative_number_is_refused():
-    with pytest.raises(ConfigError, match=r"model\.weight_average must be at least 0, or null .* got -1"):
-        Forecaster(SMALL, schema=data().schema, weight_average=-1)
+@pytest.mark.parametrize("eta", [-1, float("inf"), float("nan")])
+def test_a_number_that_gives_no_average_is_refused(eta):
+    with pytest.raises(
+        ConfigError, match=rf"model\.weight_average must be a number of at least 0, or null .* got {eta}"
+    ):
+        Forecaster(SMALL, schema=data().schema, weight_average=eta)
